@@ -1,0 +1,56 @@
+"""Who is asking: names, users and the principal a request runs as (contract, section 2)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Literal
+
+# Tenant and subject become parts of object keys, workflow ids and headers: this pattern is what
+# makes "ownership by construction" safe. ``\Z`` and not ``$``: the latter lets a newline through.
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\Z")
+ROLE = re.compile(r"[a-z][a-z-]{0,31}\Z")
+
+AuthMethod = Literal["jwt", "api_key"]
+
+
+def is_name(text: str) -> bool:
+    """Whether ``text`` may be a tenant or a subject."""
+    return NAME.match(text) is not None
+
+
+def is_role(text: str) -> bool:
+    return ROLE.match(text) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """One account, as the users file (or the environment's one admin) has it.
+
+    ``password_changed_at`` is in Unix seconds: a token issued before it is refused.
+    """
+
+    subject: str
+    tenant: str
+    roles: frozenset[str]
+    password_hash: str = field(repr=False)
+    password_changed_at: int = 0
+    disabled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """The identity a request runs as, made anew for each request.
+
+    ``scopes`` narrows an API key to some actions and is ``None`` for a JWT (no narrowing).
+    ``expires_at`` is in Unix seconds, ``None`` for a key that never expires.
+    ``credential_id`` is the token's ``jti`` or the key's id: safe to log, useless to replay.
+    """
+
+    subject: str
+    tenant: str
+    roles: frozenset[str]
+    auth: AuthMethod
+    credential_id: str
+    scopes: frozenset[str] | None = None
+    expires_at: int | None = None

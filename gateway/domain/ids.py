@@ -1,0 +1,29 @@
+"""Identifiers: UUIDv7 (RFC 9562), lower case, checked before any use."""
+
+from __future__ import annotations
+
+import os
+import re
+import uuid
+
+UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\Z")
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
+
+
+def new_uuid7(now: float, random_bytes: bytes | None = None) -> str:
+    """A fresh UUIDv7 for ``now`` (Unix seconds): ids made later sort later, to the millisecond."""
+    entropy = int.from_bytes(os.urandom(10) if random_bytes is None else random_bytes, "big")
+    value = (int(now * 1000) & 0xFFFFFFFFFFFF) << 80 | (entropy & ((1 << 80) - 1))
+    value = value & ~(0xF << 76) | 0x7 << 76
+    value = value & ~(0x3 << 62) | 0x2 << 62
+    return str(uuid.UUID(int=value))
+
+
+def is_uuid7(text: str) -> bool:
+    """Whether ``text`` is the one accepted spelling; any other names nothing (404)."""
+    return UUID7.match(text) is not None
+
+
+def is_request_id(text: str) -> bool:
+    """Whether a client's ``X-Request-ID`` may be taken over: no byte that could split a header."""
+    return REQUEST_ID.match(text) is not None

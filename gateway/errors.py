@@ -1,0 +1,327 @@
+"""Every failure a client can be told of, as one tree of exceptions.
+
+The class owns the HTTP status, the code and the default public message (contract, section 1).
+``edge/render.py`` turns an instance into the one error shape; nothing else decides a status.
+What a class says is public: upstream text, stack traces and secrets never enter ``message`` or
+``details``. The private cause travels as ``__cause__`` (``raise … from exc``) and ends in the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+
+class GatewayError(Exception):
+    """Base of all failures with a public face.
+
+    Args:
+        message: one sentence for the client; the class's default when left out.
+        details: JSON-ready facts that help the client mend the call.
+        retry_after_s: whole seconds after which trying again makes sense; sent as ``Retry-After``.
+    """
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "INTERNAL"
+    default_message: ClassVar[str] = "Something went wrong inside the gateway."
+    default_retry_after_s: ClassVar[int | None] = None
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        details: Mapping[str, Any] | None = None,
+        retry_after_s: int | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self.message = message or self.default_message
+        self.details: dict[str, Any] = dict(details or {})
+        self.retry_after_s = (
+            retry_after_s if retry_after_s is not None else self.default_retry_after_s
+        )
+        self.headers: dict[str, str] = dict(headers or {})
+        super().__init__(self.message)
+
+
+class InternalError(GatewayError):
+    """The gateway's own fault: reported, logged with its trace, told to the client without it."""
+
+
+# --- 400 ---------------------------------------------------------------------------------------
+
+
+class ValidationFailed(GatewayError):
+    """The request was read and does not say what the route needs.
+
+    ``fields`` maps a field's path (``"scopes[1]"``, ``"?limit"``) to what was expected of it.
+    """
+
+    status = 400
+    code = "VALIDATION_ERROR"
+    default_message = "The request is not valid."
+
+    def __init__(
+        self, message: str | None = None, *, fields: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(message, details={"fields": dict(fields)} if fields else None)
+
+
+class MalformedRequest(GatewayError):
+    """The bytes are not a request: refused at the wire."""
+
+    status = 400
+    code = "MALFORMED_REQUEST"
+    default_message = "The request could not be read."
+
+
+# --- 401 ---------------------------------------------------------------------------------------
+
+
+class Unauthenticated(GatewayError):
+    """No credential, or one that does not stand."""
+
+    status = 401
+    code = "UNAUTHENTICATED"
+    default_message = "A valid bearer token or API key is needed."
+    challenge: ClassVar[str] = 'Bearer realm="gateway"'
+
+    def __init__(self, message: str | None = None, *, reason: str | None = None) -> None:
+        """``reason`` is a short word for the log and the metric, never for the client."""
+        super().__init__(message, headers={"WWW-Authenticate": self.challenge})
+        self.reason = reason
+
+
+class InvalidCredentials(Unauthenticated):
+    """Login: this user and this password do not belong together."""
+
+    code = "INVALID_CREDENTIALS"
+    default_message = "The username or the password is wrong."
+
+
+class TokenExpired(Unauthenticated):
+    """The token or key was good once."""
+
+    code = "TOKEN_EXPIRED"
+    default_message = "The token has expired: log in again."
+    challenge = 'Bearer realm="gateway", error="invalid_token"'
+
+
+class AmbiguousCredentials(Unauthenticated):
+    """Two credentials at once: which one was meant is not ours to guess."""
+
+    code = "AMBIGUOUS_CREDENTIALS"
+    default_message = "Send one credential: a bearer token or an API key, once."
+    challenge = 'Bearer realm="gateway", error="invalid_request"'
+
+
+# --- other 4xx ---------------------------------------------------------------------------------
+
+
+class Forbidden(GatewayError):
+    """The policy said no. ``details.decision_id`` finds the decision in the logs."""
+
+    status = 403
+    code = "FORBIDDEN"
+    default_message = "You are not allowed to do this."
+
+
+class NotFound(GatewayError):
+    """Nothing there, or somebody else's."""
+
+    status = 404
+    code = "NOT_FOUND"
+    default_message = "There is nothing here."
+
+
+class MethodNotAllowed(GatewayError):
+    status = 405
+    code = "METHOD_NOT_ALLOWED"
+    default_message = "This path does not take that method."
+
+
+class Conflict(GatewayError):
+    """The thing exists and is in a state in which this cannot be done."""
+
+    status = 409
+    code = "CONFLICT"
+    default_message = "This cannot be done in the present state."
+
+
+class RequestTimedOut(GatewayError):
+    status = 408
+    code = "REQUEST_TIMEOUT"
+    default_message = "The request took too long to arrive."
+
+
+class LengthRequired(GatewayError):
+    status = 411
+    code = "LENGTH_REQUIRED"
+    default_message = "The request needs a Content-Length."
+
+
+class PayloadTooLarge(GatewayError):
+    status = 413
+    code = "PAYLOAD_TOO_LARGE"
+    default_message = "The request body is too large."
+
+
+class UriTooLong(GatewayError):
+    status = 414
+    code = "URI_TOO_LONG"
+    default_message = "The request target is too long."
+
+
+class UnsupportedMediaType(GatewayError):
+    status = 415
+    code = "UNSUPPORTED_MEDIA_TYPE"
+    default_message = "This route does not take that content type."
+
+
+class ExpectationFailed(GatewayError):
+    status = 417
+    code = "EXPECTATION_FAILED"
+    default_message = "The only expectation understood is 100-continue."
+
+
+class HeadersTooLarge(GatewayError):
+    status = 431
+    code = "HEADERS_TOO_LARGE"
+    default_message = "The request headers are too large."
+
+
+class RateLimited(GatewayError):
+    status = 429
+    code = "RATE_LIMITED"
+    default_message = "Too many requests: slow down."
+    default_retry_after_s = 1
+
+
+# --- 5xx ---------------------------------------------------------------------------------------
+
+
+class NotImplementedMethod(GatewayError):
+    status = 501
+    code = "NOT_IMPLEMENTED"
+    default_message = "No route here knows that method."
+
+
+class CoreUnavailable(GatewayError):
+    """The core refused, reset or could not be reached before it answered."""
+
+    status = 502
+    code = "CORE_UNAVAILABLE"
+    default_message = "The knowledge base core cannot be reached."
+
+
+class CoreProtocolError(GatewayError):
+    """The core answered something that is not in the contract."""
+
+    status = 502
+    code = "CORE_PROTOCOL_ERROR"
+    default_message = "The knowledge base core gave an answer that makes no sense."
+
+
+class CoreTimeout(GatewayError):
+    status = 504
+    code = "CORE_TIMEOUT"
+    default_message = "The knowledge base core took too long to answer."
+
+
+class TemporalUnavailable(GatewayError):
+    status = 503
+    code = "TEMPORAL_UNAVAILABLE"
+    default_message = "The workflow service cannot be reached."
+    default_retry_after_s = 2
+
+
+class TemporalTimeout(GatewayError):
+    status = 504
+    code = "TEMPORAL_TIMEOUT"
+    default_message = "The workflow service took too long to answer."
+
+
+class StorageUnavailable(GatewayError):
+    status = 503
+    code = "STORAGE_UNAVAILABLE"
+    default_message = "The object storage cannot be reached."
+    default_retry_after_s = 2
+
+
+class PolicyUnavailable(GatewayError):
+    """No answer from the policy is never an allow."""
+
+    status = 503
+    code = "POLICY_UNAVAILABLE"
+    default_message = "Whether this is allowed cannot be found out at the moment."
+    default_retry_after_s = 2
+
+
+class PolicyBroken(PolicyUnavailable):
+    """The policy was loaded and cannot answer: the gateway is not ready until it is mended."""
+
+
+class Overloaded(GatewayError):
+    status = 503
+    code = "OVERLOADED"
+    default_message = "The gateway is busy: try again in a moment."
+    default_retry_after_s = 1
+
+
+class Draining(GatewayError):
+    status = 503
+    code = "DRAINING"
+    default_message = "This gateway is shutting down: try again."
+    default_retry_after_s = 1
+
+
+# --- only ever seen inside a stream, after the head went out --------------------------------------
+
+
+class StreamError(GatewayError):
+    """A failure that has no HTTP status any more: told in the terminal ``error`` event.
+
+    With ``stream: false`` the head is still to come, so ``status`` is what that answer gets.
+    """
+
+    status = 502
+
+
+class CoreTruncated(StreamError):
+    code = "CORE_TRUNCATED"
+    default_message = "The answer broke off before its end."
+
+
+class FirstEventTimeout(StreamError):
+    status = 504
+    code = "FIRST_EVENT_TIMEOUT"
+    default_message = "The knowledge base core sent nothing in time."
+
+
+class StreamIdleTimeout(StreamError):
+    status = 504
+    code = "STREAM_IDLE_TIMEOUT"
+    default_message = "The knowledge base core fell silent."
+
+
+class StreamMaxDuration(StreamError):
+    status = 504
+    code = "STREAM_MAX_DURATION"
+    default_message = "The answer took longer than a stream may last."
+
+
+class EventTooLarge(StreamError):
+    code = "EVENT_TOO_LARGE"
+    default_message = "The knowledge base core sent an event larger than the limit."
+
+
+def _tree(cls: type[GatewayError]) -> list[type[GatewayError]]:
+    return [cls, *(sub for direct in cls.__subclasses__() for sub in _tree(direct))]
+
+
+def by_code() -> dict[str, type[GatewayError]]:
+    """Every public code with its class: a core's own ``error`` event is looked up here."""
+    found: dict[str, type[GatewayError]] = {}
+    for cls in _tree(GatewayError):
+        if cls is not StreamError:
+            found.setdefault(cls.code, cls)
+    return found

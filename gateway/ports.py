@@ -1,0 +1,190 @@
+"""What the gateway needs of the world, named for what it wants and not for who sells it.
+
+Adapters implement these protocols and map their vendor's exceptions to ``gateway.errors``; flows
+and the edge know nothing else of the outside. A ``Deadline`` is an absolute time of the running
+loop's clock (``loop.time()``): all S3 and Temporal work of one request shares one, and an adapter
+waits under ``asyncio.timeout_at(deadline)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from gateway.domain.api_keys import KeyRecord, StoredKey
+from gateway.domain.documents import Announced, CoreDocument, DocumentRef, ObjectHead, UploadStatus
+from gateway.domain.identity import User
+from gateway.domain.policy import Decision, Question
+
+Deadline = float
+
+
+class Clock(Protocol):
+    """Time, as an argument: tests move it."""
+
+    def time(self) -> float:
+        """Unix seconds."""
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+
+
+class Users(Protocol):
+    """The accounts, in memory; ``revision`` changes with every reload (caches empty on it)."""
+
+    @property
+    def revision(self) -> int: ...
+
+    def get(self, subject: str) -> User | None: ...
+
+
+class PasswordVerifier(Protocol):
+    async def verify(self, password_hash: str | None, password: str) -> bool:
+        """Costs the same for ``None`` (an unknown user) as for a hash; ``Overloaded`` when full."""
+
+
+class KeyStore(Protocol):
+    """API keys, shared by every worker and replica. Raises ``StorageUnavailable``."""
+
+    async def get(self, key_id: str, deadline: Deadline) -> StoredKey | None: ...
+
+    async def create(self, record: KeyRecord, deadline: Deadline) -> None:
+        """``Conflict`` when the id is taken."""
+
+    async def replace(self, record: KeyRecord, version: str, deadline: Deadline) -> None:
+        """``Conflict`` when somebody else changed it since ``version``."""
+
+    async def list(self, tenant: str, owner: str, deadline: Deadline) -> Sequence[StoredKey]: ...
+
+    async def check(self, deadline: Deadline) -> None: ...
+
+
+class Policy(Protocol):
+    """May they? Raises ``PolicyUnavailable`` when there is no answer; that is never an allow."""
+
+    @property
+    def revision(self) -> str: ...
+
+    async def decide(self, question: Question) -> Decision: ...
+
+    async def check(self) -> None:
+        """Raises ``PolicyUnavailable`` (down) or ``PolicyBroken`` (loaded and wrong)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PresignedUpload:
+    """A signed permission to send bytes: ``fields`` for a POST form, ``headers`` for a PUT."""
+
+    url: str
+    fields: Mapping[str, str]
+    headers: Mapping[str, str]
+
+
+class ObjectStore(Protocol):
+    """Where documents' bytes are. Presigning is pure CPU; the rest raises ``StorageUnavailable``.
+
+    A ``sha256`` is lower-case hex, ``expires_in_s`` seconds, ``size`` bytes.
+    """
+
+    def presign_post(
+        self, key: str, *, content_type: str, size: int, sha256: str | None, expires_in_s: int
+    ) -> PresignedUpload: ...
+
+    def presign_put(
+        self, key: str, *, content_type: str, size: int, sha256: str | None, expires_in_s: int
+    ) -> PresignedUpload: ...
+
+    def presign_part(
+        self, key: str, *, upload_id: str, n: int, size: int, expires_in_s: int
+    ) -> PresignedUpload: ...
+
+    async def create_multipart(self, key: str, *, content_type: str, deadline: Deadline) -> str: ...
+
+    async def complete_multipart(
+        self, key: str, *, upload_id: str, parts: Sequence[tuple[int, str]], deadline: Deadline
+    ) -> None:
+        """``parts`` are (n, etag). ``Conflict`` when S3 refuses the list."""
+
+    async def abort_multipart(self, key: str, *, upload_id: str, deadline: Deadline) -> None: ...
+
+    async def head(self, key: str, deadline: Deadline) -> ObjectHead | None: ...
+
+    async def delete(self, key: str, deadline: Deadline) -> None:
+        """Removes the object with all its versions; nothing there is success."""
+
+    async def check(self, deadline: Deadline) -> None: ...
+
+
+class Workflows(Protocol):
+    """``UploadWorkflow`` seen from here. Raises ``TemporalUnavailable`` or ``TemporalTimeout``."""
+
+    async def start(self, ref: DocumentRef, announced: Announced, deadline: Deadline) -> None: ...
+
+    async def describe(self, ref: DocumentRef, deadline: Deadline) -> UploadStatus | None:
+        """From the memo, with no worker alive; ``None`` when no such workflow is known."""
+
+    async def progress(self, ref: DocumentRef, deadline: Deadline) -> UploadStatus | None:
+        """Asks the running workflow; ``None`` when no worker answers in time."""
+
+    async def signal_completed(
+        self, ref: DocumentRef, head: ObjectHead, deadline: Deadline
+    ) -> None: ...
+
+    async def cancel(self, ref: DocumentRef, deadline: Deadline) -> None:
+        """Gone or closed already is success."""
+
+    async def list_open(
+        self, tenant: str, owner: str, deadline: Deadline
+    ) -> Sequence[UploadStatus]: ...
+
+    async def check(self, deadline: Deadline) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class OnBehalfOf:
+    """Whom a call to the core is made for; becomes the ``X-KB-*`` headers.
+
+    ``subject`` is the owner of what is asked for; ``actor`` an admin who looks after somebody else.
+    """
+
+    subject: str
+    tenant: str
+    roles: frozenset[str]
+    request_id: str
+    actor: str | None = None
+    traceparent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CorePage:
+    """Documents newest first (descending id); the last id is the next page's cursor."""
+
+    documents: Sequence[CoreDocument]
+    more: bool
+
+
+class CoreStream(Protocol):
+    """An answer under way, its head already checked. ``aclose`` is safe to call twice."""
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The core's bytes as they come. A broken transfer raises ``CoreTruncated``."""
+
+    async def aclose(self) -> None: ...
+
+
+class Core(Protocol):
+    """The LlamaIndex core (contract, section 5)."""
+
+    async def open_query(self, who: OnBehalfOf, body: Mapping[str, Any]) -> CoreStream:
+        """Raises ``CoreUnavailable``, ``CoreProtocolError`` or ``CoreTimeout``."""
+
+    async def list_documents(
+        self, who: OnBehalfOf, *, limit: int, cursor: str | None
+    ) -> CorePage: ...
+
+    async def get_document(self, who: OnBehalfOf, document_id: str) -> CoreDocument | None: ...
+
+    async def delete_document(self, who: OnBehalfOf, document_id: str) -> None: ...
+
+    async def check(self) -> None: ...
