@@ -1,0 +1,111 @@
+"""Rules over more than one setting. Each looks only at values that were read without a fault."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from gateway.settings.faults import Fault
+
+Values = Mapping[str, Any]
+MULTIPART_MAX_PARTS = 10_000
+
+
+def cross_check(values: Values) -> Iterator[Fault]:
+    for rule in _RULES:
+        yield from rule(values)
+
+
+def _buckets_differ(values: Values) -> Iterator[Fault]:
+    bucket = values.get("s3_bucket")
+    if bucket is not None and bucket == values.get("s3_keys_bucket"):
+        expected = "another bucket than GATEWAY_S3_BUCKET: the core must not reach the keys"
+        yield Fault("GATEWAY_S3_KEYS_BUCKET", bucket, expected)
+
+
+def _keys_credentials_come_in_pairs(values: Values) -> Iterator[Fault]:
+    pair = [values.get("s3_keys_access_key"), values.get("s3_keys_secret_key")]
+    documents = [values.get("s3_access_key"), values.get("s3_secret_key")]
+    if None in pair + documents:
+        return
+    if (pair[0] == documents[0]) != (pair[1] == documents[1]):
+        name = "GATEWAY_S3_KEYS_ACCESS_KEY"
+        yield Fault(name, None, "to be set together with GATEWAY_S3_KEYS_SECRET_KEY, or neither")
+
+
+def _somebody_can_log_in(values: Values) -> Iterator[Fault]:
+    if {"users_file", "admin_username"} <= values.keys() and not (
+        values["users_file"] or values["admin_username"]
+    ):
+        expected = "to be set, or GATEWAY_ADMIN_USERNAME: nobody could log in"
+        yield Fault("GATEWAY_USERS_FILE", None, expected)
+
+
+def _admin_has_one_password(values: Values) -> Iterator[Fault]:
+    if not {"admin_username", "admin_password", "admin_password_hash"} <= values.keys():
+        return
+    given = [name for name in ("admin_password", "admin_password_hash") if values[name]]
+    if values["admin_username"] and not given:
+        expected = "to be set, or GATEWAY_ADMIN_PASSWORD_HASH, for the admin's login"
+        yield Fault("GATEWAY_ADMIN_PASSWORD", None, expected)
+    if len(given) == 2:
+        expected = "either it or GATEWAY_ADMIN_PASSWORD_HASH, not both"
+        yield Fault("GATEWAY_ADMIN_PASSWORD", None, expected)
+    if given and not values["admin_username"]:
+        expected = "to be set, as the admin's password is"
+        yield Fault("GATEWAY_ADMIN_USERNAME", None, expected)
+
+
+def _jwt_secrets_differ(values: Values) -> Iterator[Fault]:
+    previous = values.get("jwt_secret_previous")
+    if previous is not None and previous == values.get("jwt_secret"):
+        expected = "another secret than GATEWAY_JWT_SECRET"
+        yield Fault("GATEWAY_JWT_SECRET_PREVIOUS", None, expected)
+
+
+def _no_credentials_for_everybody(values: Values) -> Iterator[Fault]:
+    origins = values.get("cors_origins") or ()
+    if "*" in origins and values.get("cors_credentials"):
+        expected = "false while GATEWAY_CORS_ORIGINS is *"
+        yield Fault("GATEWAY_CORS_CREDENTIALS", "true", expected)
+    if "*" in origins and len(origins) > 1:
+        yield Fault("GATEWAY_CORS_ORIGINS", ",".join(origins), "* alone, or origins without it")
+
+
+def _listeners_differ(values: Values) -> Iterator[Fault]:
+    port = values.get("admin_port")
+    hosts = {values.get("server_host"), values.get("admin_host")}
+    shared = len(hosts) == 1 or not hosts.isdisjoint({"0.0.0.0", "::", "[::]"})
+    if port and shared and port == values.get("server_port"):
+        expected = "another port than GATEWAY_SERVER_PORT"
+        yield Fault("GATEWAY_ADMIN_LISTEN_PORT", str(port), expected)
+
+
+def _parts_are_enough(values: Values) -> Iterator[Fault]:
+    """S3 takes at most 10,000 parts."""
+    part, largest = values.get("upload_part_size"), values.get("upload_max_size")
+    if part and largest and part * MULTIPART_MAX_PARTS < largest:
+        expected = "at least a 10,000th of GATEWAY_UPLOAD_MAX_SIZE"
+        yield Fault("GATEWAY_UPLOAD_PART_SIZE", str(part), expected)
+
+
+def _clocks_fit_into_the_total(values: Values) -> Iterator[Fault]:
+    total = values.get("stream_total")
+    for name in ("stream_first_event", "stream_idle"):
+        limit = values.get(name)
+        if total is not None and limit is not None and limit > total:
+            expected = "at most GATEWAY_STREAM_TOTAL"
+            yield Fault(f"GATEWAY_{name.upper()}", f"{limit:g}s", expected)
+
+
+_RULES: tuple[Callable[[Values], Iterator[Fault]], ...] = (
+    _buckets_differ,
+    _keys_credentials_come_in_pairs,
+    _somebody_can_log_in,
+    _admin_has_one_password,
+    _jwt_secrets_differ,
+    _no_credentials_for_everybody,
+    _listeners_differ,
+    _parts_are_enough,
+    _clocks_fit_into_the_total,
+)

@@ -1,0 +1,38 @@
+"""What can be wrong with the settings, said all at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_USER_INFO = re.compile(r"//[^/@\s]*@")
+_SHOWN_CHARS = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing to mend. ``found`` is ``None`` where nothing was, or where it may be a secret."""
+
+    name: str
+    found: str | None
+    expected: str
+
+    def __str__(self) -> str:
+        if self.found is None:
+            return f"{self.name}: expected {self.expected}"
+        return f"{self.name}: found {self.found!r}, expected {self.expected}"
+
+
+class SettingsError(Exception):
+    """The settings cannot be used; ``faults`` has all there is to mend."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        self.faults: list[Fault] = list(faults)
+        super().__init__("\n".join(str(fault) for fault in self.faults))
+
+
+def shown(text: str) -> str:
+    """A value fit for a fault: without a password somebody put into an address, and not endless."""
+    text = _USER_INFO.sub("//***@", text)
+    return text if len(text) <= _SHOWN_CHARS else text[:_SHOWN_CHARS] + "…"

@@ -1,0 +1,345 @@
+"""Every setting of the gateway, once: name, kind, default, meaning.
+
+The loading, ``.env.example``, the settings page and what ``gateway check`` prints are all made
+from this one list. Once loaded, durations are seconds (``float``) and sizes are bytes (``int``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.settings import parsers as p
+from gateway.settings.faults import SettingsError
+from gateway.settings.loading import read
+from gateway.settings.spec import Spec, group, specs_of
+
+_server = group("Server")
+_identity = group("Tokens and users")
+_core = group("The core")
+_temporal = group("Temporal")
+_policy = group("Policy")
+_storage = group("Object storage")
+_uploads = group("Uploads")
+_browsers = group("Browsers and answers")
+_limits = group("Request limits")
+_streams = group("Streams")
+_stop = group("Stopping")
+_reports = group("Logs and error reports")
+
+UPLOAD_TYPES = ",".join(
+    (
+        "application/pdf",
+        "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+        "text/html",
+        "text/markdown",
+        "text/plain",
+    )
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Settings:
+    """The gateway's settings, loaded once per process and never changed.
+
+    Durations are seconds, sizes bytes. ``repr`` shows secrets as ``***``.
+    """
+
+    server_host: str = _server(p.HOST, "127.0.0.1", "Address the public API listens on.")
+    server_port: int = _server(p.integer(1, 65535), "8080", "Port the public API listens on.")
+    server_workers: int = _server(p.integer(1, 64), "1", "Worker processes that serve the API.")
+    public_url: str | None = _server(
+        p.URL,
+        None,
+        "The address clients know the gateway by; `complete_url` starts with it. Unset: the path"
+        " alone is given.",
+        example="https://kb.example.com",
+    )
+    admin_host: str = _server(
+        p.HOST,
+        "127.0.0.1",
+        "Address of the admin listener (`/metrics`, `/readyz` with reasons). Keep it away from the"
+        " public network.",
+        env="GATEWAY_ADMIN_LISTEN_HOST",
+    )
+    admin_port: int = _server(
+        p.integer(0, 65535),
+        "9090",
+        "Port of the admin listener; 0 turns it off.",
+        env="GATEWAY_ADMIN_LISTEN_PORT",
+    )
+    trusted_proxies: tuple[p.Network, ...] = _server(
+        p.list_of(p.NETWORK, "networks such as 10.0.0.0/8"),
+        "",
+        "Networks whose `X-Forwarded-For` is believed when the client's address is worked out."
+        " Empty: nobody's.",
+        example="10.0.0.0/8",
+    )
+
+    jwt_secret: bytes = _identity(
+        p.JWT_SECRET,
+        None,
+        "Key that signs and verifies tokens (HS256), the same on every replica.",
+        secret=True,
+        required=True,
+    )
+    jwt_secret_previous: bytes | None = _identity(
+        p.JWT_SECRET,
+        None,
+        "The key before the present one: still verifies, never signs. For rotation; remove it once"
+        " the last token it signed has expired.",
+        secret=True,
+    )
+    jwt_expiration: float = _identity(
+        p.duration("1s", "30d"), "24h", "How long a token from a login is good for."
+    )
+    jwt_skew: float = _identity(
+        p.duration("0s", "120s"), "30s", "How far other clocks may differ when times are checked."
+    )
+    jwt_issuer: str = _identity(p.TEXT, "knowledge-base-gateway", "The tokens' `iss` claim.")
+    jwt_audience: str = _identity(p.TEXT, "knowledge-base", "The tokens' `aud` claim.")
+    users_file: Path | None = _identity(
+        p.PATH,
+        None,
+        "The accounts, as `gateway user` writes them; read again when it changes.",
+        example="/etc/gateway/users.json",
+    )
+    admin_username: str | None = _identity(
+        p.NAME,
+        None,
+        "One admin from the environment, for a single-user set-up; needs a password or its hash.",
+        example="admin",
+    )
+    admin_password: str | None = _identity(
+        p.PASSWORD, None, "That admin's password (or give its hash).", secret=True
+    )
+    admin_password_hash: str | None = _identity(
+        p.PASSWORD_HASH, None, "That admin's argon2id hash (or give the password).", secret=True
+    )
+    admin_tenant: str = _identity(p.NAME, "main", "That admin's tenant.")
+    login_waiting: int = _identity(
+        p.integer(0, 1000),
+        "16",
+        "Logins that may wait for their password to be hashed, one at a time a worker; the next"
+        " one is answered 503.",
+    )
+
+    services_core: tuple[str, ...] = _core(
+        p.list_of(p.URL, "http:// or https:// addresses", at_least=1),
+        None,
+        "Base URLs of the LlamaIndex core.",
+        required=True,
+        example="http://127.0.0.1:8100",
+    )
+    core_token: str = _core(
+        p.TOKEN, None, "Bearer token the gateway shows to the core.", secret=True, required=True
+    )
+    core_timeout: float = _core(
+        p.duration("50ms", "60s"), "1.5s", "Time limit of a call to the core about documents."
+    )
+    core_connect_timeout: float = _core(
+        p.duration("50ms", "60s"), "2s", "Time limit of connecting to the core."
+    )
+    core_connections: int = _core(
+        p.integer(1, 100_000), "1000", "Connections to the core a worker may have open."
+    )
+
+    services_temporal: str = _temporal(
+        p.ADDRESS,
+        None,
+        "Address of the Temporal frontend.",
+        required=True,
+        example="127.0.0.1:7233",
+    )
+    temporal_namespace: str = _temporal(p.TEXT, "default", "Temporal namespace.")
+    temporal_task_queue: str = _temporal(
+        p.TEXT, "documents", "Task queue the core's worker listens on."
+    )
+
+    services_opa: str | None = _policy(
+        p.URL,
+        None,
+        "Base URL of an OPA server. Unset: the embedded engine evaluates the policy.",
+        example="http://127.0.0.1:8181",
+    )
+    policy_dir: Path | None = _policy(
+        p.DIRECTORY,
+        None,
+        "Directory of Rego and data files for the embedded engine. Unset: the bundled policy.",
+        example="/etc/gateway/policy",
+    )
+    policy_ttl: float = _policy(
+        p.duration("0s", "60s"), "5s", "How long a decision is remembered; 0 asks every time."
+    )
+    policy_budget: float = _policy(
+        p.duration("10ms", "10s"), "250ms", "Time limit of a decision, then `POLICY_UNAVAILABLE`."
+    )
+    policy_cache_entries: int = _policy(
+        p.integer(0, 1_000_000), "10000", "Decisions a worker remembers."
+    )
+
+    s3_endpoint: str | None = _storage(
+        p.BARE_URL,
+        None,
+        "Where the gateway reaches the object storage. Unset: AWS.",
+        example="http://127.0.0.1:7070",
+    )
+    s3_public_endpoint: str | None = _storage(
+        p.BARE_URL,
+        None,
+        "Where clients reach the object storage: the host in presigned URLs, and so signed.",
+        same_as="s3_endpoint",
+        example="https://s3.example.com",
+    )
+    s3_region: str = _storage(p.TEXT, "us-east-1", "Region requests are signed for.")
+    s3_bucket: str = _storage(
+        p.BUCKET, None, "Bucket of the documents.", required=True, example="documents"
+    )
+    s3_keys_bucket: str = _storage(
+        p.BUCKET,
+        None,
+        "Bucket of the API keys' hashes; another one than the documents', out of reach of the"
+        " core's credentials.",
+        required=True,
+        example="gateway-keys",
+    )
+    s3_access_key: str = _storage(
+        p.TOKEN, None, "Access key of the documents' bucket.", secret=True, required=True
+    )
+    s3_secret_key: str = _storage(
+        p.TOKEN, None, "Secret key of the documents' bucket.", secret=True, required=True
+    )
+    s3_keys_access_key: str = _storage(
+        p.TOKEN, None, "Access key of the keys' bucket.", secret=True, same_as="s3_access_key"
+    )
+    s3_keys_secret_key: str = _storage(
+        p.TOKEN, None, "Secret key of the keys' bucket.", secret=True, same_as="s3_secret_key"
+    )
+    io_deadline: float = _storage(
+        p.duration("50ms", "60s"),
+        "1.5s",
+        "One time limit for all object storage and Temporal work of a request.",
+    )
+    keys_cache_ttl: float = _storage(
+        p.duration("0s", "5s"),
+        "5s",
+        "How long a worker remembers an API key: how long a revoked one can still work.",
+    )
+    keys_cache_entries: int = _storage(
+        p.integer(0, 1_000_000), "10000", "API keys a worker remembers, misses too."
+    )
+    token_cache_entries: int = _storage(
+        p.integer(0, 1_000_000), "10000", "Verified tokens a worker remembers, until they expire."
+    )
+
+    upload_max_size: int = _uploads(p.size("1B", "5120GiB"), "1GiB", "The largest document.")
+    upload_multipart_threshold: int = _uploads(
+        p.size("5MiB", "5GiB"), "100MiB", "Documents larger than this are uploaded in parts."
+    )
+    upload_part_size: int = _uploads(p.size("5MiB", "5GiB"), "16MiB", "Size of such a part.")
+    upload_form_lifetime: float = _uploads(
+        p.duration("1s", "7d"), "15m", "How long a presigned upload can be used."
+    )
+    upload_types: tuple[str, ...] = _uploads(
+        p.list_of(p.MEDIA_TYPE, "media types in lower case", at_least=1),
+        UPLOAD_TYPES,
+        "Content types of documents that may be uploaded.",
+    )
+
+    cors_origins: tuple[str, ...] = _browsers(
+        p.list_of(p.ORIGIN, "origins such as https://app.example.com, or *"),
+        "",
+        "Origins whose pages may call the API and upload to the bucket. Empty: CORS is off.",
+        example="https://app.example.com",
+    )
+    cors_credentials: bool = _browsers(
+        p.BOOLEAN, "false", "Whether those pages may send cookies; never together with `*`."
+    )
+    compress_min_size: int = _browsers(
+        p.size("0B", "1GiB"), "1KiB", "JSON answers smaller than this are not compressed."
+    )
+
+    body_limit: int = _limits(p.size("1KiB", "100MiB"), "1MiB", "The largest JSON request body.")
+    form_limit: int = _limits(p.size("1KiB", "1MiB"), "64KiB", "The largest multipart form.")
+    form_parts: int = _limits(p.integer(4, 1000), "16", "Parts a multipart form may have.")
+    answer_limit: int = _limits(
+        p.size("1KiB", "1GiB"), "8MiB", "The largest answer of the core that is held in memory."
+    )
+
+    stream_early_head: float = _streams(
+        p.duration("0s", "60s"),
+        "1s",
+        "When the answer's head goes out although the core's has not come; until then a failure"
+        " is a plain HTTP status.",
+    )
+    stream_first_event: float = _streams(
+        p.duration("100ms", "1h"), "30s", "How long the core may take to send its first event."
+    )
+    stream_idle: float = _streams(
+        p.duration("100ms", "1h"), "60s", "How long the core may be silent between events."
+    )
+    stream_total: float = _streams(p.duration("1s", "24h"), "15m", "How long a stream may last.")
+    stream_ping: float = _streams(
+        p.duration("50ms", "1h"), "15s", "How often a silent stream gets a comment to stay open."
+    )
+    stream_event_limit: int = _streams(
+        p.size("1KiB", "64MiB"), "1MiB", "The largest event; a longer one ends the stream."
+    )
+
+    drain_limit: float = _stop(
+        p.duration("0s", "1h"),
+        "25s",
+        "How long requests and streams under way may go on after the signal to stop.",
+    )
+    shutdown_grace: float = _stop(
+        p.duration("100ms", "5m"), "5s", "How long a worker may take to exit once it has drained."
+    )
+
+    sentry_dsn: str | None = _reports(
+        p.DSN, None, "Where errors that are the gateway's own are reported.", secret=True
+    )
+    sentry_environment: str = _reports(
+        p.TEXT, "production", "The environment's name in those reports."
+    )
+    log_level: str = _reports(
+        p.choice("debug", "info", "warning", "error"), "info", "The least severe log line written."
+    )
+    log_format: str = _reports(
+        p.choice("auto", "json", "console"),
+        "auto",
+        "JSON lines or readable text; `auto` is text when stderr is a terminal.",
+    )
+
+    @property
+    def jwt_secrets(self) -> tuple[bytes, ...]:
+        """The keys tokens are verified with; the first one signs."""
+        both = (self.jwt_secret, self.jwt_secret_previous)
+        return tuple(secret for secret in both if secret is not None)
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str], config_file: Path | None = None) -> Settings:
+        """Settings from the environment, then a TOML file, then the defaults.
+
+        Args:
+            environ: all of it; names that do not start with ``GATEWAY_`` are left alone.
+            config_file: the TOML file; ``GATEWAY_CONFIG_FILE`` names it when this is ``None``.
+
+        Raises:
+            SettingsError: with every fault there is.
+        """
+        reading = read(SPECS, environ, config_file)
+        if reading.faults:
+            raise SettingsError(reading.faults)
+        return cls(**reading.values)
+
+    def __repr__(self) -> str:
+        shown = ", ".join(
+            f"{name}={'***' if spec.secret and value is not None else repr(value)}"
+            for name, spec in SPECS.items()
+            for value in [getattr(self, name)]
+        )
+        return f"Settings({shown})"
+
+
+SPECS: Mapping[str, Spec] = specs_of(Settings)

@@ -1,0 +1,261 @@
+"""How the text of one setting becomes a value: one parser for each kind, each saying what it takes.
+
+A parser is given text without blanks at its ends, never empty, and raises ``ValueError`` for
+anything else than ``expected`` says. Nothing here knows a setting's name or where it came from.
+"""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+from gateway.domain.identity import is_name
+
+KIB = 1024
+MIB = 1024 * KIB
+GIB = 1024 * MIB
+
+DURATION_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+SIZE_UNITS_BYTES = {"B": 1, "KiB": KIB, "MiB": MIB, "GiB": GIB}
+JWT_SECRET_MIN_BYTES = 32
+PASSWORD_MIN_CHARS = 8
+
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)?\Z")
+_SIZE = re.compile(r"([0-9]+)(B|KiB|MiB|GiB)?\Z")
+_INTEGER = re.compile(r"[0-9]{1,12}\Z")
+_HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])\Z")
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]\Z")
+_MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+\Z")
+_BASE64URL = re.compile(r"[A-Za-z0-9_-]+={0,2}\Z")
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class Parser:
+    """``expected`` finishes the sentence "expected …" in a fault and in the settings page."""
+
+    expected: str
+    parse: Callable[[str], Any]
+
+
+def _refuse_unless(condition: bool, text: str) -> None:
+    if not condition:
+        raise ValueError(text)
+
+
+def _matching(pattern: re.Pattern[str]) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        _refuse_unless(pattern.match(text) is not None, text)
+        return text
+
+    return parse
+
+
+def integer(low: int, high: int) -> Parser:
+    def parse(text: str) -> int:
+        _refuse_unless(_INTEGER.match(text) is not None, text)
+        _refuse_unless(low <= int(text) <= high, text)
+        return int(text)
+
+    return Parser(f"a whole number from {low} to {high}", parse)
+
+
+def seconds_of(text: str) -> float:
+    """``24h``, ``15m``, ``30s``, ``500ms``, ``2d`` or plain seconds, as seconds."""
+    match = _DURATION.match(text)
+    if match is None:
+        raise ValueError(text)
+    return float(match[1]) * DURATION_UNITS_S[match[2] or "s"]
+
+
+def duration(low: str, high: str) -> Parser:
+    """A time span in seconds; the borders are written the way a user writes them."""
+
+    def parse(text: str) -> float:
+        value = seconds_of(text)
+        _refuse_unless(seconds_of(low) <= value <= seconds_of(high), text)
+        return value
+
+    return Parser(f"a duration from {low} to {high}, such as 500ms, 30s, 15m, 24h", parse)
+
+
+def bytes_of(text: str) -> int:
+    """``100MiB``, ``64KiB``, ``1GiB`` or plain bytes, as bytes."""
+    match = _SIZE.match(text)
+    if match is None:
+        raise ValueError(text)
+    return int(match[1]) * SIZE_UNITS_BYTES[match[2] or "B"]
+
+
+def size(low: str, high: str) -> Parser:
+    def parse(text: str) -> int:
+        value = bytes_of(text)
+        _refuse_unless(bytes_of(low) <= value <= bytes_of(high), text)
+        return value
+
+    return Parser(f"a size from {low} to {high}, such as 4096, 64KiB, 16MiB, 1GiB", parse)
+
+
+def choice(*words: str) -> Parser:
+    def parse(text: str) -> str:
+        _refuse_unless(text in words, text)
+        return text
+
+    return Parser("one of " + ", ".join(words), parse)
+
+
+def list_of(item: Parser, what: str, *, at_least: int = 0) -> Parser:
+    """Comma-separated items as a tuple; an empty item or the same one twice is refused."""
+
+    def parse(text: str) -> tuple[Any, ...]:
+        parts = [part.strip() for part in text.split(",")]
+        _refuse_unless(all(parts) and len(parts) >= at_least, text)
+        items = tuple(item.parse(part) for part in parts)
+        _refuse_unless(len(set(items)) == len(items), text)
+        return items
+
+    return Parser(f"a comma-separated list of {what}, each once", parse)
+
+
+def _parse_boolean(text: str) -> bool:
+    _refuse_unless(text in ("true", "false"), text)
+    return text == "true"
+
+
+def _split_url(text: str) -> SplitResult:
+    """An http(s) URL that has a host, and nothing that does not belong into a base URL."""
+    parts = urlsplit(text)
+    _refuse_unless(parts.scheme in ("http", "https") and "@" not in parts.netloc, text)
+    _refuse_unless(not parts.query and not parts.fragment and "?" not in text, text)
+    _refuse_unless(not re.search(r"[\s\x00-\x1f\x7f\\#]", text), text)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
+    _refuse_unless(_HOST.match(host) is not None, text)
+    _refuse_unless(parts.port is None or parts.port > 0, text)
+    return parts
+
+
+def _parse_url(text: str) -> str:
+    _split_url(text)
+    return text.rstrip("/")
+
+
+def _parse_bare_url(text: str) -> str:
+    _refuse_unless(_split_url(text).path in ("", "/"), text)
+    return text.rstrip("/")
+
+
+def _parse_origin(text: str) -> str:
+    if text == "*":
+        return text
+    parts = _split_url(text)
+    _refuse_unless(not parts.path and text == text.lower(), text)
+    return text
+
+
+def _parse_dsn(text: str) -> str:
+    parts = urlsplit(text)
+    _refuse_unless(parts.scheme in ("http", "https") and bool(parts.hostname), text)
+    _refuse_unless(bool(parts.username) and bool(parts.path.strip("/")), text)
+    return text
+
+
+def _parse_address(text: str) -> str:
+    """``host:port``; an IPv6 host stands in brackets."""
+    host, separator, port = text.rpartition(":")
+    _refuse_unless(bool(separator) and _HOST.match(host) is not None, text)
+    integer(1, 65535).parse(port)
+    return text
+
+
+def _parse_host(text: str) -> str:
+    if _HOST.match(text) is None:
+        ipaddress.ip_address(text)
+    return text
+
+
+def _parse_network(text: str) -> Network:
+    return ipaddress.ip_network(text, strict=True)
+
+
+def _parse_jwt_secret(text: str) -> bytes:
+    encoded = text.removeprefix("base64url:")
+    if encoded == text:
+        secret = text.encode()
+    else:
+        _refuse_unless(_BASE64URL.match(encoded) is not None, "")
+        stripped = encoded.rstrip("=")
+        secret = base64.urlsafe_b64decode(stripped + "=" * (-len(stripped) % 4))
+    _refuse_unless(len(secret) >= JWT_SECRET_MIN_BYTES, "")
+    return secret
+
+
+def _parse_header_secret(text: str) -> str:
+    """A secret that travels in a header: visible ASCII only, so that it cannot end the header."""
+    _refuse_unless(text.isascii() and text.isprintable() and " " not in text, "")
+    return text
+
+
+def _parse_password(text: str) -> str:
+    _refuse_unless(PASSWORD_MIN_CHARS <= len(text) <= 1024, "")
+    return text
+
+
+def _parse_password_hash(text: str) -> str:
+    _refuse_unless(text.startswith("$argon2id$") and text.count("$") == 5, "")
+    return text
+
+
+def _parse_name(text: str) -> str:
+    _refuse_unless(is_name(text), text)
+    return text
+
+
+def _parse_directory(text: str) -> Path:
+    _refuse_unless(Path(text).is_dir(), text)
+    return Path(text)
+
+
+def _parse_text(text: str) -> str:
+    _refuse_unless(text.isprintable(), text)
+    return text
+
+
+TEXT = Parser("text on one line", _parse_text)
+BOOLEAN = Parser("true or false", _parse_boolean)
+HOST = Parser("a host name or an IP address", _parse_host)
+ADDRESS = Parser("host:port", _parse_address)
+URL = Parser(
+    "an http:// or https:// address without user, query or fragment, such as http://core:8100",
+    _parse_url,
+)
+BARE_URL = Parser(
+    "an http:// or https:// address with no path, such as https://s3.example.com", _parse_bare_url
+)
+ORIGIN = Parser("an origin such as https://app.example.com, or *", _parse_origin)
+DSN = Parser("a Sentry DSN, such as https://<key>@sentry.example.com/<project>", _parse_dsn)
+NETWORK = Parser("a network such as 10.0.0.0/8", _parse_network)
+PATH = Parser("the path of a file", Path)
+DIRECTORY = Parser("the path of a directory that exists", _parse_directory)
+BUCKET = Parser(
+    "a bucket name: 3 to 63 of lower-case letters, digits, dots and hyphens", _matching(_BUCKET)
+)
+MEDIA_TYPE = Parser("a media type in lower case, such as text/plain", _matching(_MEDIA_TYPE))
+NAME = Parser(
+    "a name: a lower-case letter or digit, then up to 63 of a-z, 0-9, '_' and '-'", _parse_name
+)
+JWT_SECRET = Parser(
+    f"at least {JWT_SECRET_MIN_BYTES} bytes, raw or base64url after the prefix 'base64url:'",
+    _parse_jwt_secret,
+)
+TOKEN = Parser("visible ASCII characters with no blank", _parse_header_secret)
+PASSWORD = Parser(f"{PASSWORD_MIN_CHARS} to 1024 characters", _parse_password)
+PASSWORD_HASH = Parser(
+    "an argon2id hash ($argon2id$v=19$…), as the users file has it", _parse_password_hash
+)

@@ -1,0 +1,63 @@
+"""What is known of one setting besides its value, kept in its dataclass field's metadata."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.settings.parsers import Parser
+
+PREFIX = "GATEWAY_"
+FILE_SUFFIX = "_FILE"
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """One setting's definition.
+
+    ``default`` is written as a user would write it: ``None`` means unset, ``""`` an empty list.
+    ``same_as`` names the attribute whose value is taken when the setting is absent.
+    ``example`` is what ``.env.example`` shows where there is no default.
+    """
+
+    group: str
+    parser: Parser
+    default: str | None
+    doc: str
+    env: str | None = None
+    secret: bool = False
+    required: bool = False
+    same_as: str | None = None
+    example: str = ""
+
+
+def group(title: str) -> Callable[..., Any]:
+    """A maker of dataclass fields whose settings stand under ``title`` in everything generated."""
+
+    def setting(parser: Parser, default: str | None, doc: str, **rest: Any) -> Any:
+        spec = Spec(title, parser, default, doc, **rest)
+        metadata = {"spec": spec}
+        if spec.required:
+            return dataclasses.field(metadata=metadata)
+        return dataclasses.field(default=_value_of(spec), metadata=metadata)
+
+    return setting
+
+
+def _value_of(spec: Spec) -> Any:
+    if spec.default == "":
+        return ()
+    return None if spec.default is None else spec.parser.parse(spec.default)
+
+
+def specs_of(cls: type[Any]) -> dict[str, Spec]:
+    """Attribute → definition, in the order of declaration, with ``env`` filled in."""
+    return {
+        field.name: dataclasses.replace(
+            field.metadata["spec"],
+            env=field.metadata["spec"].env or PREFIX + field.name.upper(),
+        )
+        for field in dataclasses.fields(cls)
+    }
