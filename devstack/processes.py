@@ -1,0 +1,268 @@
+"""Programs we start: watched by a guard, heard line by line, stopped within bounds.
+
+``Child`` is one program behind its guard (``guard.py``), so it ends when we do, however that is.
+``Scratch`` is a temporary folder that goes when we and every child are gone. POSIX only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from devstack import guard
+
+_GUARD = [sys.executable, "-I", "-S", guard.__file__]
+_KEPT_LINES = 400
+_LONGEST_LINE_BYTES = 64 * 1024
+_READY_POLL_S = 0.05
+
+
+class StartFailed(Exception):
+    """A program did not become what it was started for; the message ends with its last words."""
+
+
+class ChildDied(StartFailed):
+    """It ended by itself before it was ready."""
+
+
+class Scratch:
+    """A temporary folder whose end is certain: a sweeper of its own waits for ours.
+
+    ``alive`` is the descriptor every child's guard holds as well; the sweeper removes the folder
+    when the last of them, and we, have let go of it.
+    """
+
+    def __init__(self, prefix: str = "knowledge-base-gateway-") -> None:
+        self.path = Path(tempfile.mkdtemp(prefix=prefix))
+        self._reader, self.alive = os.pipe()
+        self._sweeper = subprocess.Popen(
+            [*_GUARD, "sweep", str(self.path)], stdin=self._reader, start_new_session=True
+        )
+        os.close(self._reader)
+
+    def close(self, timeout_s: float = 10.0) -> None:
+        """Lets go and waits for the sweeper; it removes the folder even if we don't."""
+        os.close(self.alive)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._sweeper.wait(timeout_s)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Child:
+    """One program, from ``start`` to ``stop``; can be started again with the same command.
+
+    ``output`` keeps the last lines of both streams. ``on_line`` hears each line of standard output.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        cwd: Path | None = None,
+        alive: int | None = None,
+        grace_s: float = 5.0,
+        on_line: Callable[[str], None] | None = None,
+    ) -> None:
+        self.name = name
+        self.command = list(command)
+        self.env = dict(env)
+        self.output: deque[str] = deque(maxlen=_KEPT_LINES)
+        self.pid: int | None = None
+        self.exit_code: int | None = None
+        self._cwd = cwd
+        self._alive = alive
+        self._grace_s = grace_s
+        self._on_line = on_line
+        self._guard: asyncio.subprocess.Process | None = None
+        self._control: asyncio.StreamWriter | None = None
+        self._ended = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def running(self) -> bool:
+        return self.pid is not None and not self._ended.is_set()
+
+    async def start(self, timeout_s: float = 10.0) -> None:
+        """Starts the program behind its guard.
+
+        Raises:
+            StartFailed: there is no such program, or it may not be run.
+        """
+        if self.running:
+            raise RuntimeError(f"{self.name} runs already")
+        self.pid, self.exit_code = None, None
+        self._ended = asyncio.Event()
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._guard = await asyncio.create_subprocess_exec(
+                *_GUARD,
+                *("watch", str(self._grace_s), "--", *self.command),
+                stdin=theirs.fileno(),
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                env=self.env,
+                cwd=self._cwd,
+                pass_fds=() if self._alive is None else (self._alive,),
+                start_new_session=True,  # The terminal's Ctrl-C is for us; we stop it in order.
+            )
+        reports, self._control = await asyncio.open_connection(sock=ours)
+        assert self._guard.stdout is not None
+        assert self._guard.stderr is not None
+        readers = [
+            asyncio.create_task(self._listen(self._guard.stdout, self._on_line), name=self.name),
+            asyncio.create_task(self._listen(self._guard.stderr, None), name=self.name),
+        ]
+        try:
+            async with asyncio.timeout(timeout_s):
+                first = json.loads(await reports.readline() or b"{}")
+        except TimeoutError as exc:
+            raise StartFailed(f"{self.name}: its guard did not start in {timeout_s:g} s") from exc
+        finally:
+            self._tasks = [
+                *readers,
+                asyncio.create_task(self._await_end(reports, readers), name=f"{self.name} end"),
+            ]
+        if "pid" not in first:
+            await self.stop()
+            raise StartFailed(f"{self.name}: {first.get('failed', 'could not be started')}")
+        self.pid = int(first["pid"])
+
+    async def _await_end(
+        self, reports: asyncio.StreamReader, readers: Sequence[asyncio.Task[None]]
+    ) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            while line := await reports.readline():
+                self.exit_code = json.loads(line).get("exit", self.exit_code)
+        # Its last words come before the news of its end. Something that kept the streams open (a
+        # grandchild in a session of its own) must not hold us.
+        await asyncio.wait(readers, timeout=1.0)
+        self._ended.set()
+
+    async def _listen(
+        self, stream: asyncio.StreamReader, on_line: Callable[[str], None] | None
+    ) -> None:
+        rest = b""
+        while chunk := await stream.read(_LONGEST_LINE_BYTES):
+            *lines, rest = (rest + chunk).split(b"\n")
+            if len(rest) > _LONGEST_LINE_BYTES:
+                lines.append(rest)
+                rest = b""
+            for line in lines:
+                self._heard(line, on_line)
+        if rest:
+            self._heard(rest, on_line)
+
+    def _heard(self, line: bytes, on_line: Callable[[str], None] | None) -> None:
+        text = line.decode("utf-8", "replace").rstrip()
+        self.output.append(text)
+        if on_line is not None:
+            on_line(text)
+
+    async def wait(self) -> int | None:
+        """Waits for the end; gives the exit code (negative: the signal), ``None`` if unknown."""
+        await self._ended.wait()
+        return self.exit_code
+
+    async def stop(self) -> None:
+        """Ends the program and its group, within the grace and a little more; twice is fine."""
+        if self._guard is None:
+            return
+        if self._control is not None and self._control.can_write_eof():
+            with contextlib.suppress(OSError):
+                self._control.write_eof()  # The guard hears an end, and can still report.
+        try:
+            async with asyncio.timeout(self._grace_s + 5):
+                await self._guard.wait()
+                await self._ended.wait()
+        except TimeoutError:  # The guard itself is stuck (somebody stopped it).
+            for group in (self.pid, self._guard.pid):
+                if group is not None:
+                    with contextlib.suppress(ProcessLookupError, PermissionError):
+                        os.killpg(group, signal.SIGKILL)
+            await self._guard.wait()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._control is not None:
+            self._control.close()
+        self._guard = None
+        self._ended.set()
+
+    def freeze(self) -> None:
+        """SIGSTOP to the program and its group: alive for the kernel, silent for everybody."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """SIGKILL to the program and its group."""
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: int) -> None:
+        if not self.running or self.pid is None:
+            raise RuntimeError(f"{self.name} is not running")
+        os.killpg(self.pid, number)
+
+    def last_words(self, lines: int = 15) -> str:
+        """The last lines it printed, indented, for an error message."""
+        kept = list(self.output)[-lines:]
+        return "\n".join(f"    {line}" for line in kept) or "    (it printed nothing)"
+
+
+async def start_and_wait(
+    child: Child, ready: Callable[[], Awaitable[bool]], timeout_s: float
+) -> None:
+    """Starts ``child`` and asks ``ready`` until it says yes; ends a child that never gets there.
+
+    Raises:
+        ChildDied: it ended first.
+        StartFailed: ``timeout_s`` went by. Both end with its last lines.
+    """
+    try:
+        async with asyncio.timeout(timeout_s):
+            await child.start()
+            await wait_ready(child, ready)
+    except TimeoutError as exc:
+        await child.stop()
+        raise StartFailed(
+            f"{child.name} was not ready in {timeout_s:g} s; its last lines:\n{child.last_words()}"
+        ) from exc
+    except BaseException:
+        await child.stop()
+        raise
+
+
+async def wait_ready(child: Child, ready: Callable[[], Awaitable[bool]]) -> None:
+    """Asks ``ready`` until it says yes. Raises ``ChildDied`` when ``child`` ends before."""
+    while not await ready() or not child.running:
+        if not child.running:
+            raise ChildDied(
+                f"{child.name} ended with {child.exit_code} before it was ready; "
+                f"its last lines:\n{child.last_words()}"
+            )
+        await asyncio.sleep(_READY_POLL_S)
