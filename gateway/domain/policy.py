@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
+
+# The gateway's own reasons to deny; all others are the policy's (docs/policy.md lists them).
+POLICY_BROKEN: Final = "policy_broken"
+MALFORMED_INPUT: Final = "malformed_input"
+
+# The probe asks about nothing at all: any policy worth its name denies it, in so many words.
+PROBE: Final[Mapping[str, Any]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,3 +70,43 @@ class Decision:
     decision_id: str
     obligations: Mapping[str, Any] = field(default_factory=dict)
     cached: bool = False
+
+
+def canonical(document: object) -> bytes | None:
+    """One spelling of ``document`` in JSON: what both engines read and what a cache key digests.
+
+    Keys are sorted and text is plain UTF-8, unescaped where JSON lets it be: regopy compares
+    strings as they are spelled, so that ``"\\u00e9"`` and ``"é"`` would differ there. ``None`` when
+    JSON cannot say it (a lone surrogate, NaN): such an input is denied and never sent.
+    """
+    try:
+        text = json.dumps(
+            document, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")
+        )
+        return text.encode()
+    except (ValueError, TypeError, RecursionError):
+        return None
+
+
+def believe(answer: object, decision_id: str) -> Decision:
+    """What may be believed of an engine's answer, the whole ``gateway.authz`` document.
+
+    Only the boolean true allows. An answer without the three fields, or with one of another type,
+    means that the policy is broken (a rule undefined, a conflict): that denies. Further fields,
+    such as an operator's own rules, say nothing.
+    """
+    if isinstance(answer, Mapping):
+        allow, reason, obligations = (answer.get(k) for k in ("allow", "reason", "obligations"))
+        if isinstance(allow, bool) and isinstance(reason, str) and isinstance(obligations, Mapping):
+            return Decision(allow is True, reason, decision_id, obligations)
+    return deny(POLICY_BROKEN, decision_id)
+
+
+def deny(reason: str, decision_id: str) -> Decision:
+    """A denial of the gateway's own, with nothing for the edge to do."""
+    return Decision(allow=False, reason=reason, decision_id=decision_id)
+
+
+def is_sound(probe: Decision) -> bool:
+    """Whether the answer to ``PROBE`` is that of a working policy: a denial with a reason."""
+    return not probe.allow and probe.reason != POLICY_BROKEN
