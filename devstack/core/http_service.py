@@ -1,0 +1,265 @@
+"""The core over HTTP: ``/v1/query``, ``/v1/documents`` and ``/healthz``.
+
+Every ``/v1`` call carries the core's token and the identity the gateway vouches for; what it may
+see is what belongs to that (tenant, subject). The paths and events are the contract's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from typing import Any, NoReturn
+
+from aiohttp import web
+
+from devstack.core import VERSION
+from devstack.core.documents import Owner, is_document_id, is_name
+from devstack.core.errors import (
+    CoreError,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    PayloadTooLarge,
+    Unauthenticated,
+)
+from devstack.core.index import IndexBuilder, IndexReader
+from devstack.core.query import Event, Questions, Writer, parse_question
+from devstack.core.registry import Registry
+
+logger = logging.getLogger(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+BODY_LIMIT_BYTES = 256 * 1024
+THREADS = 4
+DEFAULT_PAGE = 50
+LARGEST_PAGE = 200
+
+_OWNER = web.RequestKey("owner", Owner)
+
+
+class HttpService:
+    """The handlers and what they share."""
+
+    def __init__(
+        self,
+        token: str,
+        registry: Registry,
+        reader: IndexReader,
+        builder: IndexBuilder,
+        writer: Writer,
+    ) -> None:
+        self._token = token.encode()
+        self._registry = registry
+        self._builder = builder
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="query")
+        self._questions = Questions(registry, reader, writer, self._threads)
+        self._rebuilds: set[asyncio.Task[None]] = set()
+
+    def app(self) -> web.Application:
+        """The application, ready to be served."""
+        app = web.Application(
+            middlewares=[_errors, self._identity], client_max_size=BODY_LIMIT_BYTES
+        )
+        app.router.add_get("/healthz", self.healthz)
+        app.router.add_post("/v1/query", self.query)
+        app.router.add_get("/v1/documents", self.list_documents)
+        app.router.add_get("/v1/documents/{document_id}", self.read_document)
+        app.router.add_delete("/v1/documents/{document_id}", self.delete_document)
+        app.on_cleanup.append(self._close)
+        return app
+
+    async def healthz(self, request: web.Request) -> web.Response:
+        return _json({"status": "ok", "version": VERSION})
+
+    async def query(self, request: web.Request) -> web.StreamResponse:
+        question = parse_question(await _body(request))
+        async with contextlib.aclosing(self._questions.answer(request[_OWNER], question)) as events:
+            first = await anext(events)  # what fails before it still has its own status
+            response = web.StreamResponse(
+                headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
+            )
+            await response.prepare(request)
+            try:
+                await response.write(_encode(first))
+                async for event in events:
+                    await response.write(_encode(event))
+            except ConnectionResetError:
+                return response  # the caller left
+            except Exception as fault:
+                known = fault if isinstance(fault, CoreError) else CoreError()
+                logger.warning("answer broken off", exc_info=fault)
+                body = known.body(request.headers.get("X-Request-ID"))
+                await response.write(_encode(Event("error", body)))
+            await response.write_eof()
+        return response
+
+    async def list_documents(self, request: web.Request) -> web.Response:
+        limit, cursor = _paging(request)
+        records = await self._in_thread(self._registry.page, request[_OWNER], limit + 1, cursor)
+        page = records[:limit]
+        more = len(records) > limit
+        return _json(
+            {
+                "documents": [asdict(record) for record in page],
+                "next_cursor": page[-1].document_id if more else None,
+            }
+        )
+
+    async def read_document(self, request: web.Request) -> web.Response:
+        record = await self._in_thread(self._registry.get, request[_OWNER], _document_id(request))
+        if record is None:
+            raise NotFound
+        return _json(asdict(record))
+
+    async def delete_document(self, request: web.Request) -> web.Response:
+        owner = request[_OWNER]
+        await self._in_thread(self._registry.bury, owner, _document_id(request))
+        # No question finds it from here on. Its nodes leave the disk with the next generation,
+        # which is started now and not waited for: a large index takes longer than a caller waits.
+        task = asyncio.create_task(asyncio.to_thread(self._rebuild, owner), name="rebuild")
+        self._rebuilds.add(task)
+        task.add_done_callback(self._rebuilds.discard)
+        return web.Response(status=204)
+
+    def _rebuild(self, owner: Owner) -> None:
+        try:
+            self._builder.refresh(owner)
+        except Exception:
+            logger.exception("index not rebuilt; the worker's sweep will")
+
+    async def _in_thread(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
+
+    async def _close(self, _: web.Application) -> None:
+        await asyncio.gather(*self._rebuilds)
+        self._threads.shutdown(wait=True)
+
+    @property
+    def _identity(self) -> Any:
+        @web.middleware
+        async def identity(request: web.Request, handler: Handler) -> web.StreamResponse:
+            if request.path != "/healthz":
+                self._check_token(request)
+                request[_OWNER] = _owner(request)
+            return await handler(request)
+
+        return identity
+
+    def _check_token(self, request: web.Request) -> None:
+        scheme, _, given = _header(request, "Authorization").partition(" ")
+        # Compared as bytes: compare_digest refuses other than ASCII in texts.
+        if scheme.lower() != "bearer" or not hmac.compare_digest(
+            given.encode("utf-8", "surrogateescape"), self._token
+        ):
+            raise Unauthenticated
+
+
+def _header(request: web.Request, name: str) -> str:
+    """A header's value; empty when it is missing or given more than once."""
+    values = request.headers.getall(name, [])
+    return values[0] if len(values) == 1 else ""
+
+
+def _owner(request: web.Request) -> Owner:
+    owner = Owner(_header(request, "X-KB-Tenant"), _header(request, "X-KB-Subject"))
+    faults = {
+        header: "expected a name of a-z 0-9 _ - starting with a letter or digit"
+        for header, value in (("X-KB-Tenant", owner.tenant), ("X-KB-Subject", owner.subject))
+        if not is_name(value)
+    }
+    if faults:
+        raise InvalidRequest(fields=faults)
+    return owner
+
+
+def _document_id(request: web.Request) -> str:
+    document_id = request.match_info["document_id"]
+    if not is_document_id(document_id):
+        raise NotFound
+    return document_id
+
+
+def _paging(request: web.Request) -> tuple[int, str | None]:
+    faults = dict.fromkeys(request.query.keys() - {"limit", "cursor"}, "unknown parameter")
+    limit = request.query.get("limit", str(DEFAULT_PAGE))
+    cursor = request.query.get("cursor")
+    if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:9]) <= LARGEST_PAGE):
+        faults["limit"] = f"expected a whole number from 1 to {LARGEST_PAGE}"
+    if cursor is not None and not is_document_id(cursor):
+        faults["cursor"] = "expected a document id"
+    if faults:
+        raise InvalidRequest(fields=faults)
+    return int(limit), cursor
+
+
+async def _body(request: web.Request) -> Any:
+    try:
+        raw = await request.read()
+    except web.HTTPRequestEntityTooLarge as fault:
+        raise PayloadTooLarge from fault
+    try:
+        return json.loads(raw.decode("utf-8"), parse_constant=_no_constant)
+    except (ValueError, RecursionError) as fault:
+        raise InvalidRequest("The body is not JSON.") from fault
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+@web.middleware
+async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Give every failure the one error shape."""
+    try:
+        return await handler(request)
+    except CoreError as fault:
+        return _error(request, fault)
+    except web.HTTPMethodNotAllowed as refused:
+        response = _error(request, MethodNotAllowed())
+        response.headers["Allow"] = refused.headers["Allow"]
+        return response
+    except web.HTTPException as refused:
+        return _error(request, NotFound() if refused.status == 404 else _Other(refused))
+    except Exception:
+        logger.exception("%s %s failed", request.method, request.match_info.route.resource)
+        return _error(request, CoreError())
+
+
+class _Other(CoreError):
+    """A refusal of aiohttp's own that has no class here."""
+
+    code = "MALFORMED_REQUEST"
+    message = "The request is malformed."
+
+    def __init__(self, refused: web.HTTPException) -> None:
+        super().__init__()
+        self.status = refused.status  # type: ignore[misc]
+
+
+def _error(request: web.Request, fault: CoreError) -> web.Response:
+    response = _json(fault.body(request.headers.get("X-Request-ID")), fault.status)
+    if isinstance(fault, Unauthenticated):
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def _json(value: Any, status: int = 200) -> web.Response:
+    return web.Response(
+        body=json.dumps(value, ensure_ascii=False).encode(),
+        status=status,
+        content_type="application/json",
+        headers={"Cache-Control": "no-store"},
+    )
+
+
+def _encode(event: Event) -> bytes:
+    """One whole event. JSON has no raw line break, so its data is a single line."""
+    data = json.dumps(event.data, ensure_ascii=False, separators=(",", ":"))
+    return f"event: {event.name}\ndata: {data}\n\n".encode()

@@ -1,0 +1,242 @@
+"""The BM25 index: one for each owner, in generations on disk, found through the registry.
+
+A generation is a directory that is complete before the registry points to it, and never changed
+afterwards. Whoever changes an owner's chunks calls :meth:`IndexBuilder.refresh`; a file lock lets
+one builder at a time work on an owner, in whichever process. Readers keep the generation they have
+open in memory and look at the pointer for every question.
+
+What a question may see is decided by the registry at that moment, not by the generation: a
+document that was just deleted is masked out before its nodes are gone from the disk.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import secrets
+import shutil
+import threading
+from collections import OrderedDict
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import bm25s  # type: ignore[import-untyped]
+from llama_index.core.schema import TextNode
+from llama_index.retrievers.bm25 import BM25Retriever  # type: ignore[import-untyped]
+
+from devstack.core.documents import Owner
+from devstack.core.registry import Chunk, Registry
+from devstack.core.text import WORD_PATTERN, words
+
+logger = logging.getLogger(__name__)
+
+OPEN_INDEXES = 64
+OPEN_ATTEMPTS = 5
+
+# The language and pattern of the words are not saved with an index: these must be the same when
+# it is built and when it is reopened.
+_WORDS: dict[str, Any] = {"language": "en", "token_pattern": WORD_PATTERN}
+_STOP_WORDS = frozenset(bm25s.stopwords.STOPWORDS_EN)
+
+# ``document_id`` and its like are overwritten by LlamaIndex, so ours has a name of its own.
+_DOCUMENT = "kb_document"
+_PAGE = "kb_page"
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A passage found for a question; ``score`` is above zero, ``page`` from 1, for PDF."""
+
+    document_id: str
+    filename: str
+    chunk_id: str
+    page: int | None
+    text: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class _OpenIndex:
+    generation: str
+    bm25: bm25s.BM25
+    documents: tuple[str, ...]  # of each node, in the index's order
+
+
+def _owner_dir(root: Path, owner: Owner) -> Path:
+    return root / owner.tenant / owner.subject
+
+
+def _is_searchable(text: str) -> bool:
+    """Whether any word of it gets into the index; a corpus of stop words alone cannot be built."""
+    return any(word not in _STOP_WORDS for word in words(text))
+
+
+def _node(chunk: Chunk) -> TextNode:
+    return TextNode(
+        id_=chunk.chunk_id,
+        text=chunk.text,
+        metadata={_DOCUMENT: chunk.document_id, _PAGE: chunk.page},
+        # Metadata would be indexed as part of the text otherwise.
+        excluded_embed_metadata_keys=[_DOCUMENT, _PAGE],
+        excluded_llm_metadata_keys=[_DOCUMENT, _PAGE],
+    )
+
+
+class IndexBuilder:
+    """Brings indexes on disk up to date with the registry's chunks."""
+
+    def __init__(self, registry: Registry, root: Path) -> None:
+        self._registry = registry
+        self._root = root
+
+    def refresh(self, owner: Owner, stop: threading.Event | None = None) -> None:
+        """Build and switch until the owner's index has exactly the chunks the registry has.
+
+        Blocking, for a thread. Setting ``stop`` ends it between two builds; the index then lags
+        behind until the next call, whoever makes it.
+        """
+        with self._building(owner) as directory:
+            while not (stop is not None and stop.is_set()):
+                snapshot = self._registry.snapshot(owner)
+                if snapshot is None:
+                    return
+                generation = self._build(directory, snapshot.revision, snapshot.chunks)
+                if self._registry.switch(owner, snapshot.revision, generation):
+                    self._remove_others(directory, generation)
+                elif generation is not None:
+                    shutil.rmtree(directory / generation)
+
+    @contextmanager
+    def _building(self, owner: Owner) -> Iterator[Path]:
+        directory = _owner_dir(self._root, owner)
+        directory.mkdir(parents=True, exist_ok=True)
+        with (directory / "lock").open("wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield directory
+
+    def _build(self, directory: Path, revision: int, chunks: tuple[Chunk, ...]) -> str | None:
+        """The name of a new generation on disk, or None when there is nothing to find in it."""
+        nodes = [_node(chunk) for chunk in chunks if _is_searchable(chunk.text)]
+        if not nodes:
+            return None
+        name = f"{revision:010d}-{secrets.token_hex(4)}"
+        retriever = BM25Retriever(nodes=nodes, similarity_top_k=1, **_WORDS)
+        retriever.persist(str(directory / name))
+        _sync(directory / name)
+        return name
+
+    def _remove_others(self, directory: Path, current: str | None) -> None:
+        """Remove what is not current: older generations, and those of a builder that crashed.
+
+        A reader may have one of them half read. It is renamed first, so that the reader finds
+        nothing rather than a part, and looks at the pointer again.
+        """
+        for entry in directory.iterdir():
+            if entry.name in ("lock", current):
+                continue
+            removed = entry
+            if not entry.name.startswith("removed-"):
+                removed = entry.rename(directory / f"removed-{entry.name}")
+            shutil.rmtree(removed, ignore_errors=True)
+
+
+def _sync(directory: Path) -> None:
+    """Have a generation on disk before anything points to it."""
+    for path in (*directory.iterdir(), directory, directory.parent):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+class IndexReader:
+    """Answers questions from the newest generation; keeps a bounded number of them open."""
+
+    def __init__(self, registry: Registry, root: Path, limit: int = OPEN_INDEXES) -> None:
+        self._registry = registry
+        self._root = root
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._open: OrderedDict[Owner, _OpenIndex] = OrderedDict()
+
+    def search(
+        self, owner: Owner, terms: str, top_k: int, document_ids: Collection[str] | None
+    ) -> list[Hit]:
+        """The passages with the best score, best first; none that shares no word with the terms.
+
+        ``document_ids`` narrows to these documents of the owner; an id that is not his names
+        nothing. Blocking, for a thread.
+        """
+        filenames, index = self._current(owner)
+        wanted = filenames if document_ids is None else filenames.keys() & set(document_ids)
+        if index is None:
+            return []
+        mask = [1 if document in wanted else 0 for document in index.documents]
+        if not any(mask):
+            return []
+        retriever = BM25Retriever(
+            existing_bm25=index.bm25,
+            similarity_top_k=min(top_k, len(mask)),
+            corpus_weight_mask=mask,
+            **_WORDS,
+        )
+        hits = []
+        for found in retriever.retrieve(terms):
+            # The retriever fills up to top_k with masked and unrelated nodes at score 0.
+            document = str(found.node.metadata[_DOCUMENT])
+            if found.score is not None and found.score > 0 and document in wanted:
+                hits.append(
+                    Hit(
+                        document_id=document,
+                        filename=filenames[document],
+                        chunk_id=found.node.node_id,
+                        page=found.node.metadata[_PAGE],
+                        text=found.node.get_content(),
+                        score=round(found.score, 4),
+                    )
+                )
+        return hits
+
+    def _current(self, owner: Owner) -> tuple[dict[str, str], _OpenIndex | None]:
+        """The documents the owner may see now, and the generation the pointer names."""
+        for _ in range(OPEN_ATTEMPTS):
+            searchable = self._registry.searchable(owner)
+            if searchable.generation is None:
+                return searchable.filenames, None
+            index = self._cached(owner, searchable.generation)
+            if index is None:
+                index = self._load(owner, searchable.generation)
+            if index is not None:
+                return searchable.filenames, index
+        raise OSError(f"the index of {owner} could not be opened")
+
+    def _cached(self, owner: Owner, generation: str) -> _OpenIndex | None:
+        with self._lock:
+            index = self._open.get(owner)
+            if index is None or index.generation != generation:
+                return None
+            self._open.move_to_end(owner)
+            return index
+
+    def _load(self, owner: Owner, generation: str) -> _OpenIndex | None:
+        """Open a generation, or None when it was replaced and removed meanwhile."""
+        directory = _owner_dir(self._root, owner) / generation
+        try:
+            bm25 = bm25s.BM25.load(str(directory), load_corpus=True)
+        except FileNotFoundError:
+            return None
+        corpus = bm25.corpus
+        if corpus is None or len(corpus) != int(bm25.scores["num_docs"]):
+            return None  # a missing corpus is no error to bm25s
+        index = _OpenIndex(generation, bm25, tuple(str(entry[_DOCUMENT]) for entry in corpus))
+        with self._lock:
+            self._open[owner] = index
+            self._open.move_to_end(owner)
+            while len(self._open) > self._limit:
+                self._open.popitem(last=False)
+        return index

@@ -1,0 +1,219 @@
+"""From a question to the events of its answer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import uuid
+from collections.abc import AsyncGenerator, Callable, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from devstack.core.answer import NOTHING_FOUND, Citation, Token, extract
+from devstack.core.documents import Owner
+from devstack.core.errors import InvalidRequest
+from devstack.core.index import Hit, IndexReader
+from devstack.core.registry import Registry
+from devstack.core.text import content_words, pieces, question_terms, words
+
+T = TypeVar("T")
+
+LONGEST_QUERY = 8_192
+MOST_SOURCES = 50
+DEFAULT_SOURCES = 6
+MOST_DOCUMENT_IDS = 100
+EXTRACTIVE = "extractive"
+
+_CONVERSATION_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_FIELDS = {"query", "top_k", "document_ids", "conversation_id"}
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A checked question; ``document_ids`` None means all of the owner's."""
+
+    query: str
+    top_k: int
+    document_ids: tuple[str, ...] | None
+    conversation_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A server-sent event: its name, and data that becomes one line of JSON."""
+
+    name: str
+    data: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens as the answer's writer counts them."""
+
+    prompt_tokens: int
+    completion_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The writer's last word: why it stopped."""
+
+    reason: str
+
+
+Part = Token | Citation | Usage | Finished
+
+
+class Writer(Protocol):
+    """Writes an answer from sources: tokens and citations, then a usage, then why it stopped."""
+
+    model: str
+
+    def write(self, question: str, terms: str, hits: list[Hit]) -> AsyncGenerator[Part, None]: ...
+
+
+def parse_question(body: Any) -> Question:
+    """A question out of a request's JSON.
+
+    Raises:
+        InvalidRequest: with ``fields`` naming what is wrong with each field.
+    """
+    if not isinstance(body, Mapping):
+        raise InvalidRequest("The body is not a JSON object.")
+    faults = {str(name): "unknown field" for name in body.keys() - _FIELDS}
+    checks: dict[str, tuple[Callable[[Any], bool], str]] = {
+        "query": (_is_query, f"a text of 1 to {LONGEST_QUERY} characters"),
+        "top_k": (_is_top_k, f"a whole number from 1 to {MOST_SOURCES}"),
+        "document_ids": (_is_ids, f"a list of at most {MOST_DOCUMENT_IDS} texts"),
+        "conversation_id": (_is_conversation_id, "1 to 128 of A-Z a-z 0-9 . _ : -"),
+    }
+    for name, (check, expected) in checks.items():
+        missing = body.get(name) is None
+        if (missing and name == "query") or not (missing or check(body[name])):
+            faults[name] = f"expected {expected}"
+    if faults:
+        raise InvalidRequest(fields=faults)
+    ids = body.get("document_ids")
+    return Question(
+        query=body["query"],
+        top_k=body.get("top_k") or DEFAULT_SOURCES,
+        document_ids=None if ids is None else tuple(ids),
+        conversation_id=body.get("conversation_id"),
+    )
+
+
+def _is_query(value: Any) -> bool:
+    if not isinstance(value, str) or len(value) > LONGEST_QUERY or not value.strip():
+        return False
+    # JSON can spell half a surrogate pair, which no UTF-8 can.
+    return not any("\ud800" <= letter <= "\udfff" for letter in value)
+
+
+def _is_top_k(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST_SOURCES
+
+
+def _is_ids(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) <= MOST_DOCUMENT_IDS
+        and all(isinstance(entry, str) for entry in value)
+    )
+
+
+def _is_conversation_id(value: Any) -> bool:
+    return isinstance(value, str) and _CONVERSATION_ID.fullmatch(value) is not None
+
+
+class Questions:
+    """Answers questions: finds passages on threads of its own, has a writer write."""
+
+    def __init__(
+        self, registry: Registry, reader: IndexReader, writer: Writer, threads: Executor
+    ) -> None:
+        self._registry = registry
+        self._reader = reader
+        self._writer = writer
+        self._threads = threads
+
+    async def answer(self, owner: Owner, question: Question) -> AsyncGenerator[Event, None]:
+        """The events of an answer, from ``meta`` to ``done``.
+
+        The passages are found before the first event, so that a fault there is still a plain
+        error. A fault of the writer surfaces as a CoreError in the middle.
+        """
+        terms = await self._in_thread(self._terms, owner, question)
+        hits = await self._in_thread(
+            self._reader.search, owner, terms, question.top_k, question.document_ids
+        )
+        yield Event("meta", {"query_id": str(uuid.uuid4()), "model": self._writer.model})
+        yield Event("sources", [_source(hit) for hit in hits])
+        writer = self._writer if hits else NothingFound()
+        async with contextlib.aclosing(writer.write(question.query, terms, hits)) as parts:
+            async for part in parts:
+                yield _event(part)
+
+    def _terms(self, owner: Owner, question: Question) -> str:
+        conversation = question.conversation_id
+        if conversation is None:
+            return question_terms(question.query, None)
+        terms = question_terms(question.query, self._registry.last_terms(owner, conversation))
+        if content_words(terms):
+            self._registry.remember(owner, conversation, terms)
+        return terms
+
+    async def _in_thread(self, work: Callable[..., T], *arguments: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
+
+
+def _source(hit: Hit) -> dict[str, Any]:
+    source = {
+        "document_id": hit.document_id,
+        "filename": hit.filename,
+        "chunk_id": hit.chunk_id,
+        "score": hit.score,
+        "text": hit.text,
+    }
+    return source if hit.page is None else {**source, "page": hit.page}
+
+
+def _event(part: Part) -> Event:
+    match part:
+        case Token(text):
+            return Event("token", {"text": text})
+        case Citation(source, start, end):
+            return Event("citation", {"source": source, "start": start, "end": end})
+        case Usage(prompt, completion):
+            return Event("usage", {"prompt_tokens": prompt, "completion_tokens": completion})
+        case Finished(reason):
+            return Event("done", {"finish_reason": reason})
+
+
+class ExtractiveWriter:
+    """Quotes the passages; its tokens are words."""
+
+    model = EXTRACTIVE
+
+    async def write(self, question: str, terms: str, hits: list[Hit]) -> AsyncGenerator[Part, None]:
+        prompt = len(words(question)) + sum(len(words(hit.text)) for hit in hits)
+        written = 0
+        for part in await asyncio.to_thread(lambda: list(extract(terms, hits))):
+            written += isinstance(part, Token)
+            yield part
+        yield Usage(prompt, written)
+        yield Finished("stop")
+
+
+class NothingFound:
+    """Says that nothing was found; no model is asked, for it would make something up."""
+
+    model = EXTRACTIVE
+
+    async def write(self, question: str, terms: str, hits: list[Hit]) -> AsyncGenerator[Part, None]:
+        answer = pieces(NOTHING_FOUND)
+        for piece in answer:
+            yield Token(piece)
+        yield Usage(len(words(question)), len(answer))
+        yield Finished("no_sources")

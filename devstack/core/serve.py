@@ -1,0 +1,66 @@
+"""The HTTP process: composes the service and serves it until told to stop."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+
+import httpx
+from aiohttp import web
+
+from devstack.core.chat_model import ChatWriter
+from devstack.core.http_service import HttpService
+from devstack.core.index import IndexBuilder, IndexReader
+from devstack.core.process import announce_ready, stop_event
+from devstack.core.query import ExtractiveWriter, Writer
+from devstack.core.registry import Registry
+from devstack.core.settings import Settings
+
+SHUTDOWN_S = 2.0
+BACKLOG = 1024
+
+
+async def run_service(settings: Settings) -> None:
+    """Serve until told to stop."""
+    stop = stop_event(exit_with_stdin=settings.exit_with_stdin)
+    async with serving(settings) as port:
+        announce_ready("core", port)
+        await stop.wait()
+
+
+@contextlib.asynccontextmanager
+async def serving(settings: Settings) -> AsyncIterator[int]:
+    """The service listening, until the block is left; gives the port it listens on."""
+    registry = Registry(settings.data_dir)
+    index = settings.data_dir / "index"
+    async with _writer(settings) as writer:
+        service = HttpService(
+            settings.token,
+            registry,
+            IndexReader(registry, index),
+            IndexBuilder(registry, index),
+            writer,
+        )
+        runner = web.AppRunner(
+            service.app(),
+            access_log=None,
+            shutdown_timeout=SHUTDOWN_S,
+            handler_cancellation=True,  # a caller that leaves ends the answer, a model's too
+        )
+        await runner.setup()
+        try:
+            site = web.TCPSite(runner, settings.host, settings.port, backlog=BACKLOG)
+            await site.start()
+            yield runner.addresses[0][1]
+        finally:
+            await runner.cleanup()
+            registry.close()
+
+
+@contextlib.asynccontextmanager
+async def _writer(settings: Settings) -> AsyncIterator[Writer]:
+    if settings.chat is None:
+        yield ExtractiveWriter()
+        return
+    async with httpx.AsyncClient(trust_env=False, follow_redirects=False) as client:
+        yield ChatWriter(settings.chat, client)

@@ -1,0 +1,80 @@
+"""The sweep: what a deletion or an expiry could not remove because it came later or was missed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from devstack.core.documents import OBJECT_PREFIX, owner_of_key
+from devstack.core.index import IndexBuilder
+from devstack.core.registry import Registry
+from devstack.core.storage import Storage
+
+logger = logging.getLogger(__name__)
+
+# No presigned part lives as long, so nobody can still be sending.
+MULTIPART_LIFETIME = timedelta(days=7)
+
+
+class Sweep:
+    """One pass over storage, staging and indexes; each can be run at any time, by anybody."""
+
+    def __init__(
+        self, registry: Registry, builder: IndexBuilder, storage: Storage, staging: Path
+    ) -> None:
+        self._registry = registry
+        self._builder = builder
+        self._storage = storage
+        self._staging = staging
+
+    async def run_every(self, interval_s: float) -> None:
+        """Sweep for ever; a pass that fails is logged, and the next one finds the rest."""
+        while True:
+            for part in (self.remove_objects, self.abort_uploads, self.clear_staging,
+                         self.refresh_indexes):  # fmt: skip
+                try:
+                    await asyncio.to_thread(part)
+                except Exception:
+                    logger.exception("sweep: %s failed", part.__name__)
+            await asyncio.sleep(interval_s)
+
+    def remove_objects(self) -> int:
+        """Remove every version of objects whose document was deleted or expired; how many."""
+        removed = 0
+        for version in self._storage.versions(OBJECT_PREFIX):
+            if self._is_over(version.key):
+                self._storage.remove_version(version)
+                removed += 1
+        if removed:
+            logger.info("sweep: removed %d object versions", removed)
+        return removed
+
+    def abort_uploads(self) -> int:
+        """Abort multipart uploads of such documents, and those nobody finished in a week."""
+        aborted = 0
+        oldest = datetime.now(UTC) - MULTIPART_LIFETIME
+        for upload in self._storage.open_uploads(OBJECT_PREFIX):
+            if self._is_over(upload.key) or upload.initiated < oldest:
+                self._storage.abort(upload.key, upload.upload_id)
+                aborted += 1
+        return aborted
+
+    def clear_staging(self) -> None:
+        """Remove working copies of documents that are not being processed."""
+        for directory in self._staging.glob("*/*/*"):
+            named = owner_of_key(f"{OBJECT_PREFIX}{directory.relative_to(self._staging)}")
+            record = None if named is None else self._registry.get(*named)
+            if record is None or record.status != "processing":
+                shutil.rmtree(directory, ignore_errors=True)
+
+    def refresh_indexes(self) -> None:
+        """Build indexes that lag behind, because whoever should have built them ended before."""
+        for owner in self._registry.stale_owners():
+            self._builder.refresh(owner)
+
+    def _is_over(self, key: str) -> bool:
+        named = owner_of_key(key)
+        return named is not None and self._registry.is_over(*named)

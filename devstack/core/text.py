@@ -1,0 +1,89 @@
+"""Words and sentences: what a question asks for, and the pieces an answer is made of."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import Stemmer  # type: ignore[import-not-found]
+
+# Chinese, Japanese and Korean are written without spaces: each of their letters is a word to the
+# index. Everywhere else a word has at least two letters or digits.
+_CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
+WORD_PATTERN = rf"(?u)[{_CJK}]|[^\W{_CJK}]{{2,}}"
+_WORD = re.compile(WORD_PATTERN)
+
+# A sentence ends at its mark and a space, at a full-width mark, or at an empty line; a line break
+# within a paragraph is only layout.
+_SENTENCE_END = re.compile(r"(?<=[.!?])[\"')\]»”’]*\s+|(?<=[。！？])|\n\s*\n")
+LONGEST_SENTENCE = 400
+
+# Words that hold a question together but say nothing about what it is after. The index has its own
+# (shorter) list; this one decides whether a question names anything at all.
+FUNCTION_WORDS = frozenset(
+    """a about above again all also am an and another any anything are as at be because been before
+    being below between both but by can could did do does doing down during each else ever explain
+    few for from further give go had has have having he her here hers him his how i if in into is
+    it its just know let like list many may me might more most much must my no nor not of off ok
+    okay on once only or other our ours out over please same say says shall she should show so some
+    something such tell than thank thanks that the their theirs them then there these they thing
+    things this those through to too under until up us very was we well were what when where which
+    while who whom whose why will with would yes you your yours""".split()  # noqa: SIM905
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A sentence of a passage, its white space made single, and the stems of its words."""
+
+    text: str
+    stems: frozenset[str]
+
+
+def words(text: str) -> list[str]:
+    """The words of a text in lower case, as the index sees them."""
+    return _WORD.findall(text.lower())
+
+
+def content_words(question: str) -> list[str]:
+    """The words of a question that say what it is after, in order."""
+    return [word for word in words(question) if word not in FUNCTION_WORDS]
+
+
+def stems(text: str) -> frozenset[str]:
+    """The stems of a text's words."""
+    # A stemmer keeps state and is not safe to share between threads; making one is cheap.
+    return frozenset(Stemmer.Stemmer("english").stemWords(words(text)))
+
+
+def question_terms(question: str, remembered: str | None) -> str:
+    """What to look for.
+
+    The question's content words; when it has none ("why?") those of the earlier question in the
+    same conversation; without one, all its words, for a document may well be called "The Who".
+    """
+    own = " ".join(content_words(question))
+    return own or remembered or " ".join(words(question))
+
+
+def sentences(passage: str) -> Iterator[Sentence]:
+    """The sentences of a passage. One without an end, as in a table, is cut at a space."""
+    for piece in _SENTENCE_END.split(passage):
+        text = " ".join(piece.split())
+        while text:
+            head, text = _cut(text)
+            yield Sentence(head, stems(head))
+
+
+def _cut(text: str) -> tuple[str, str]:
+    if len(text) <= LONGEST_SENTENCE:
+        return text, ""
+    space = text.rfind(" ", 0, LONGEST_SENTENCE)
+    end = space if space > 0 else LONGEST_SENTENCE
+    return text[:end], text[end:].lstrip()
+
+
+def pieces(sentence: str) -> list[str]:
+    """A sentence in the pieces it is streamed in; joined they are the sentence again."""
+    return re.findall(r"\s*\S{1,24}|\s+", sentence)
