@@ -8,7 +8,7 @@ waits under ``asyncio.timeout_at(deadline)``.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -176,8 +176,16 @@ class CoreStream(Protocol):
 class Core(Protocol):
     """The LlamaIndex core (contract, section 5)."""
 
-    async def open_query(self, who: OnBehalfOf, body: Mapping[str, Any]) -> CoreStream:
-        """Raises ``CoreUnavailable``, ``CoreProtocolError`` or ``CoreTimeout``."""
+    async def open_query(
+        self,
+        who: OnBehalfOf,
+        body: Mapping[str, Any],
+        on_sent: Callable[[], None] | None = None,
+    ) -> CoreStream:
+        """Raises ``CoreUnavailable``, ``CoreProtocolError`` or ``CoreTimeout``.
+
+        ``on_sent`` is called once the connection to the core stands and the request went out.
+        """
 
     async def list_documents(
         self, who: OnBehalfOf, *, limit: int, cursor: str | None

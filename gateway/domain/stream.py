@@ -1,0 +1,158 @@
+"""How a stream ends, as data: what happened → what each side sees and what the log says.
+
+No socket and no await here. ``flows/query.py`` finds out *what happened*; everything that follows
+from it is looked up in ``ENDINGS``. A stream that a client can still hear ends with exactly one of
+the core's ``done`` and the gateway's ``error`` event.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+
+from gateway.errors import (
+    CoreProtocolError,
+    CoreTruncated,
+    Draining,
+    EventTooLarge,
+    FirstEventTimeout,
+    GatewayError,
+    InternalError,
+    StreamIdleTimeout,
+    StreamMaxDuration,
+    TokenExpired,
+    by_code,
+)
+
+
+class CoreReset(CoreTruncated):
+    """The core's connection broke: the client is told the same, the log knows the difference."""
+
+
+class Happened(enum.Enum):
+    """What ended a stream."""
+
+    DONE = "done"
+    EXCESS_AFTER_DONE = "excess_after_done"
+    CORE_ERROR = "core_error"
+    CORE_EOF = "core_eof"
+    CORE_TRUNCATED = "core_truncated"
+    CORE_RESET = "core_reset"
+    CORE_FAILED = "core_failed"
+    NO_FIRST_EVENT = "first_event_timeout"
+    SILENT = "idle_timeout"
+    TOO_LONG = "max_duration"
+    OVERSIZE = "event_too_large"
+    TOKEN_EXPIRED = "token_expired"
+    DRAINING = "draining"
+    STOPPED = "stopped"
+    CLIENT_LEFT = "client_left"
+    INTERNAL = "internal"
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What follows from what happened.
+
+    Attributes:
+        error: the class of the terminal ``error`` event; ``None``: none is sent.
+        core: whether the core's connection may serve another request once its body has ended
+            as it should, or is closed at once, which is how a core learns that nobody listens.
+        by: whose doing it was, for the log and the metric.
+        given: the failure itself decides the error (a core's known code, a refused call);
+            ``error`` is what stands in when there is none.
+    """
+
+    error: type[GatewayError] | None
+    core: Literal["reuse", "close"]
+    by: Literal["nobody", "core", "client", "gateway"]
+    given: bool = False
+
+
+ENDINGS: Mapping[Happened, Ending] = {
+    Happened.DONE: Ending(None, "reuse", "nobody"),
+    Happened.EXCESS_AFTER_DONE: Ending(None, "close", "core"),
+    Happened.CORE_ERROR: Ending(CoreProtocolError, "close", "core", given=True),
+    Happened.CORE_EOF: Ending(CoreTruncated, "close", "core"),
+    Happened.CORE_TRUNCATED: Ending(CoreTruncated, "close", "core"),
+    Happened.CORE_RESET: Ending(CoreTruncated, "close", "core"),
+    Happened.CORE_FAILED: Ending(CoreProtocolError, "close", "core", given=True),
+    Happened.NO_FIRST_EVENT: Ending(FirstEventTimeout, "close", "core"),
+    Happened.SILENT: Ending(StreamIdleTimeout, "close", "core"),
+    Happened.TOO_LONG: Ending(StreamMaxDuration, "close", "gateway"),
+    Happened.OVERSIZE: Ending(EventTooLarge, "close", "core"),
+    Happened.TOKEN_EXPIRED: Ending(TokenExpired, "close", "client"),
+    Happened.DRAINING: Ending(Draining, "close", "gateway"),
+    Happened.STOPPED: Ending(InternalError, "close", "gateway", given=True),
+    Happened.CLIENT_LEFT: Ending(None, "close", "client"),
+    Happened.INTERNAL: Ending(InternalError, "close", "gateway"),
+}
+
+
+def terminal_error(happened: Happened, given: GatewayError | None = None) -> GatewayError | None:
+    """The error the client is told of, or ``None`` where it is told nothing (more)."""
+    ending = ENDINGS[happened]
+    if ending.error is None:
+        return None
+    return given if ending.given and given is not None else ending.error()
+
+
+def stopped_by(error: GatewayError) -> Happened:
+    """Which row a stop from outside belongs to: a drain, an expiry, or another reason."""
+    if isinstance(error, Draining):
+        return Happened.DRAINING
+    return Happened.TOKEN_EXPIRED if isinstance(error, TokenExpired) else Happened.STOPPED
+
+
+def broken_by(error: GatewayError) -> Happened:
+    """Which row a failure of the core's call or transfer belongs to."""
+    if isinstance(error, CoreReset):
+        return Happened.CORE_RESET
+    return Happened.CORE_TRUNCATED if isinstance(error, CoreTruncated) else Happened.CORE_FAILED
+
+
+class _CoreErrorBody(msgspec.Struct):
+    code: str
+
+
+class _CoreError(msgspec.Struct):
+    error: _CoreErrorBody
+
+
+_CORE_ERROR = msgspec.json.Decoder(_CoreError)
+_BY_CODE = by_code()
+
+
+def core_error_code(data: str | bytes) -> str | None:
+    """The code in a core's error shape, or ``None`` when it is not in that shape."""
+    try:
+        return _CORE_ERROR.decode(data).error.code
+    except (msgspec.MsgspecError, UnicodeError):
+        return None
+
+
+def replace_core_error(data: str | bytes) -> GatewayError:
+    """The gateway's error for a core's ``error`` event: its code if it is ours, our message."""
+    code = core_error_code(data)
+    return _BY_CODE.get(code or "", CoreProtocolError)()
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEnd:
+    """How a stream went, for the log and the metrics.
+
+    ``word`` is the log's ``stream_end``, ``code`` the terminal event's or ``None``, ``by`` whose
+    doing; ``events`` counts the core's events passed on, ``sent_bytes`` all that was handed to the
+    client, ``first_event_s`` the seconds from the call to the core's first event, if one came.
+    """
+
+    word: str
+    code: str | None
+    by: str
+    events: int
+    sent_bytes: int
+    first_event_s: float | None
