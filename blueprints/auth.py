@@ -1,0 +1,100 @@
+"""Logging in, and asking who the gateway takes you for."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+from sanic import Blueprint, Request
+from sanic.response import HTTPResponse
+
+from blueprints.times import rfc3339
+from gateway.edge.endpoint import Success, route
+from gateway.edge.render import json_response
+from gateway.edge.scope import scope_of
+from gateway.errors import InvalidCredentials
+from gateway.flows.login import Login
+
+blueprint = Blueprint("auth", url_prefix="/auth")
+# The same login at the root, where the seed's clients look for it.
+root_blueprint = Blueprint("login", url_prefix="/auth")
+
+
+class Credentials(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A user's name and password."""
+
+    username: Annotated[str, Meta(min_length=1, max_length=64)]
+    password: Annotated[str, Meta(min_length=1, max_length=1024)]
+
+    def __repr__(self) -> str:
+        return f"Credentials(username={self.username!r}, password='***')"
+
+
+class Token(msgspec.Struct, frozen=True):
+    """A fresh token: ``expires_in`` seconds from now, at ``expires_at`` (RFC 3339)."""
+
+    access_token: str
+    token_type: str
+    expires_in: int
+    expires_at: str
+
+
+class Me(msgspec.Struct, frozen=True):
+    """Who the gateway takes you for. ``scopes`` is null for a token: no narrowing."""
+
+    subject: str
+    tenant: str
+    roles: list[str]
+    scopes: list[str] | None
+    auth_method: str
+    expires_at: str | None
+
+
+async def log_in(_request: Request, login: Login, body: Credentials) -> HTTPResponse:
+    issued = await login.login(body.username, body.password)
+    return json_response(
+        {
+            "access_token": issued.access_token,
+            "token_type": "Bearer",
+            "expires_in": issued.expires_in,
+            "expires_at": rfc3339(issued.expires_at),
+        }
+    )
+
+
+for place in (blueprint, root_blueprint):
+    route(
+        place,
+        "POST",
+        "/login",
+        action=None,
+        name="login",
+        summary="Log in with username and password",
+        body=Credentials,
+        successes=(Success(200, "A token to send as `Authorization: Bearer`.", Token),),
+        errors=(InvalidCredentials,),
+    )(log_in)
+
+
+@route(
+    blueprint,
+    "GET",
+    "/me",
+    action="auth:me",
+    name="me",
+    summary="Who the gateway takes you for",
+    successes=(Success(200, "The caller's identity.", Me),),
+)
+async def me(request: Request) -> HTTPResponse:
+    caller = scope_of(request).caller
+    return json_response(
+        {
+            "subject": caller.subject,
+            "tenant": caller.tenant,
+            "roles": sorted(caller.roles),
+            "scopes": None if caller.scopes is None else sorted(caller.scopes),
+            "auth_method": caller.auth,
+            "expires_at": None if caller.expires_at is None else rfc3339(caller.expires_at),
+        }
+    )

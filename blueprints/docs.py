@@ -1,0 +1,55 @@
+"""The OpenAPI document and a page to read it, which loads nothing from elsewhere."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+from sanic import Blueprint, Request
+from sanic.response import HTTPResponse
+
+from gateway.edge import openapi
+from gateway.edge.endpoint import Success, route
+from gateway.edge.render import dump_json
+
+blueprint = Blueprint("docs")
+
+# The page's one script and one style are its own; nothing else may load or frame it.
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'unsafe-inline'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_PAGE = (files("blueprints") / "docs.html").read_text("utf-8")
+
+
+@route(
+    blueprint,
+    "GET",
+    "/openapi.json",
+    action=None,
+    name="openapi",
+    summary="This document",
+    successes=(Success(200, "The OpenAPI 3.1 document of exactly these routes.", dict),),
+)
+async def openapi_json(request: Request) -> HTTPResponse:
+    ctx = request.app.ctx
+    if not hasattr(ctx, "openapi"):
+        # The routes don't change after start-up: one rendering serves all requests.
+        ctx.openapi = dump_json(openapi.build(request.app))
+    return HTTPResponse(ctx.openapi, content_type="application/json")
+
+
+@route(
+    blueprint,
+    "GET",
+    "/docs",
+    action=None,
+    name="docs",
+    summary="These routes, to read",
+    successes=(Success(200, "An HTML page.", "HTML", content_type="text/html"),),
+)
+async def docs(_request: Request) -> HTTPResponse:
+    return HTTPResponse(
+        _PAGE,
+        content_type="text/html; charset=utf-8",
+        headers={"Content-Security-Policy": CONTENT_SECURITY_POLICY},
+    )

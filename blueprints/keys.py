@@ -1,0 +1,142 @@
+"""API keys: made, listed, rotated and revoked by their owner."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+from sanic import Blueprint, Request
+from sanic.response import HTTPResponse, empty
+
+from blueprints.times import rfc3339
+from gateway.domain.api_keys import KeyRecord
+from gateway.edge.endpoint import Success, route
+from gateway.edge.render import json_response
+from gateway.edge.scope import scope_of
+from gateway.errors import Conflict, NotFound
+from gateway.flows.keys import Keys
+
+blueprint = Blueprint("keys", url_prefix="/keys")
+
+DAY_S = 24 * 3600
+
+
+class NewKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``scopes`` are the actions the key may do; ``expires_in`` is in seconds, for ever if absent."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=100)]
+    scopes: Annotated[list[str], Meta(min_length=1, max_length=32)]
+    expires_in: Annotated[int, Meta(ge=1, le=10 * 365 * DAY_S)] | None = None
+
+
+class Rotation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``overlap`` is how long the old secret still works, in seconds."""
+
+    overlap: Annotated[int, Meta(ge=0, le=7 * DAY_S)] = DAY_S
+
+
+class Key(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A key, without its secret. ``secret`` is there once: when it was made or rotated."""
+
+    key_id: str
+    name: str
+    owner: str
+    scopes: list[str]
+    created_at: str
+    expires_at: str | None
+    revoked_at: str | None
+    secret: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class KeyList(msgspec.Struct, frozen=True):
+    keys: list[Key]
+
+
+def told(record: KeyRecord, secret: str | None = None) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "key_id": record.key_id,
+        "name": record.name,
+        "owner": record.owner,
+        "scopes": sorted(record.scopes),
+        "created_at": rfc3339(record.created_at),
+        "expires_at": None if record.expires_at is None else rfc3339(record.expires_at),
+        "revoked_at": None if record.revoked_at is None else rfc3339(record.revoked_at),
+    }
+    return body if secret is None else {**body, "secret": secret}
+
+
+@route(
+    blueprint,
+    "POST",
+    "",
+    action="keys:create",
+    name="create",
+    summary="Make an API key; its secret is shown this once",
+    body=NewKey,
+    successes=(Success(201, "The key with its secret.", Key),),
+    errors=(Conflict,),
+)
+async def create(request: Request, keys: Keys, body: NewKey) -> HTTPResponse:
+    scope = scope_of(request)
+    record, secret = await keys.create(
+        scope.caller, body.name, body.scopes, body.expires_in, scope.deadline
+    )
+    return json_response(told(record, secret), 201)
+
+
+@route(
+    blueprint,
+    "GET",
+    "",
+    action="keys:list",
+    name="list",
+    summary="List your keys",
+    any_owner=True,
+    successes=(Success(200, "The keys, newest first.", KeyList),),
+)
+async def list_keys(request: Request, keys: Keys) -> HTTPResponse:
+    scope = scope_of(request)
+    records = await keys.list(
+        scope.caller.tenant, scope.owner or scope.caller.subject, scope.deadline
+    )
+    return json_response({"keys": [told(record) for record in records]})
+
+
+@route(
+    blueprint,
+    "DELETE",
+    "/<key_id:str>",
+    action="keys:revoke",
+    name="revoke_id",
+    summary="Revoke a key; it stops working within 5 s",
+    any_owner=True,
+    successes=(Success(204, "Revoked."),),
+    errors=(NotFound, Conflict),
+)
+async def revoke(request: Request, key_id: str, keys: Keys) -> HTTPResponse:
+    scope = scope_of(request)
+    owner = scope.owner or scope.caller.subject
+    await keys.revoke(scope.caller.tenant, owner, key_id, scope.deadline)
+    return empty(204)
+
+
+@route(
+    blueprint,
+    "POST",
+    "/<key_id:str>/rotate",
+    action="keys:rotate",
+    name="rotate_id",
+    summary="Give a key a new secret; the old one works on for a while",
+    body=Rotation,
+    body_required=False,
+    successes=(Success(201, "The key with its new secret.", Key),),
+    errors=(NotFound, Conflict),
+)
+async def rotate(
+    request: Request, key_id: str, keys: Keys, body: Rotation | None
+) -> HTTPResponse:
+    scope = scope_of(request)
+    overlap_s = (body or Rotation()).overlap
+    record, secret = await keys.rotate(scope.caller, key_id, overlap_s, scope.deadline)
+    return json_response(told(record, secret), 201)

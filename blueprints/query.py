@@ -1,0 +1,102 @@
+"""Asking the knowledge base: the answer as a stream of events, or as one JSON document."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+from sanic import Blueprint, Request
+from sanic.response import HTTPResponse
+
+from gateway.edge.endpoint import Success, route
+from gateway.edge.render import json_response
+from gateway.edge.scope import scope_of
+from gateway.edge.sse import OpenStreams
+from gateway.errors import (
+    CoreProtocolError,
+    CoreTimeout,
+    CoreTruncated,
+    CoreUnavailable,
+    Draining,
+    EventTooLarge,
+    FirstEventTimeout,
+    StreamIdleTimeout,
+    StreamMaxDuration,
+)
+from gateway.flows.answer import QueryAnswer, collect
+from gateway.flows.query import Query
+
+blueprint = Blueprint("query", url_prefix="/query")
+
+Uuid7 = Annotated[
+    str, Meta(pattern="^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$")
+]
+
+
+class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What is asked. ``document_ids`` narrows the search to some of your documents."""
+
+    query: Annotated[str, Meta(min_length=1, max_length=8192)]
+    top_k: Annotated[int, Meta(ge=1, le=50)] | msgspec.UnsetType = msgspec.UNSET
+    document_ids: Annotated[list[Uuid7], Meta(max_length=100)] | msgspec.UnsetType = msgspec.UNSET
+    conversation_id: Uuid7 | msgspec.UnsetType = msgspec.UNSET
+    stream: bool = True
+
+    def for_core(self) -> dict[str, Any]:
+        """The core's body: what was asked, without how the answer is to travel."""
+        body: dict[str, Any] = msgspec.to_builtins(self)
+        body.pop("stream", None)
+        return body
+
+
+EVENTS = (
+    "Server-sent events: `meta`, `sources`, `token`, `citation`, `usage`, and exactly one of "
+    "`done` or `error` at the end. Comments keep the connection alive."
+)
+
+
+@route(
+    blueprint,
+    "POST",
+    "",
+    action="query:run",
+    name="query",
+    kind="stream",
+    summary="Ask, and read the answer as it streams",
+    body=Question,
+    successes=(
+        Success(200, "The answer.", EVENTS, content_type="text/event-stream"),
+        Success(200, "The answer.", QueryAnswer),
+    ),
+    errors=(
+        CoreUnavailable,
+        CoreProtocolError,
+        CoreTimeout,
+        CoreTruncated,
+        FirstEventTimeout,
+        StreamIdleTimeout,
+        StreamMaxDuration,
+        EventTooLarge,
+        Draining,
+    ),
+)
+async def ask(
+    request: Request, query: Query, streams: OpenStreams, body: Question
+) -> HTTPResponse | None:
+    scope = scope_of(request)
+    scope.upstream = "core"
+    expires_at = scope.caller.expires_at
+    async with query.open(
+        scope.on_behalf_of(), body.for_core(), token_expires_at=expires_at
+    ) as answer:
+        if body.stream and not prefers_json(request):
+            await streams.relay(request, answer)
+            return None
+        return json_response(msgspec.to_builtins(await collect(answer)))
+
+
+def prefers_json(request: Request) -> bool:
+    """``Accept: application/json`` asks for one document, unless event streams are named too."""
+    accept = ",".join(request.headers.getall("accept", [])).lower()
+    return "application/json" in accept and "text/event-stream" not in accept

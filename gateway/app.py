@@ -1,0 +1,164 @@
+"""The public application: blueprints, middleware, error renderer and lifecycle, put together.
+
+The composition root. It is the one module of ``gateway`` that imports ``blueprints``; what a worker
+runs on is built by ``services.py`` once the worker has an event loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sanic import Blueprint, Sanic
+from sanic.config import Config
+from sanic_ext import Extend
+from sanic_ext.extensions.injection.extension import InjectionExtension
+
+from blueprints import auth, docs, documents, keys, ops, query
+from gateway.edge.cors import Cors
+from gateway.edge.lifecycle import Lifecycle
+from gateway.edge.pipeline import Pipeline
+from gateway.edge.render import ErrorRenderer
+from gateway.edge.sse import OpenStreams
+from gateway.edge.tasks import Tasks
+from gateway.flows.documents import Documents
+from gateway.flows.health import Health
+from gateway.flows.keys import Keys
+from gateway.flows.login import Login
+from gateway.flows.query import Query
+from gateway.services import Services, build_services
+from gateway.settings import Settings
+
+API_PREFIX = "/api/v1"
+# How long a client may be without taking a byte of a stream before it is cut off, in seconds.
+CLIENT_STALL_S = 30.0
+# Absolute end of a request's head and body, in seconds (Sanic restarts its clock at every byte).
+REQUEST_TIMEOUT_S = 30
+KEEP_ALIVE_TIMEOUT_S = 75
+
+BuildServices = Callable[[Settings, Tasks], Services]
+
+
+def create_app(
+    settings: Settings, *, build: BuildServices = build_services, name: str = "gateway"
+) -> Sanic[Any, Any]:
+    """The application for one worker process. Nothing in it is bound to an event loop yet.
+
+    Args:
+        build: makes the services in the worker; tests pass fakes through it.
+        name: Sanic keeps a registry of applications by name; tests need several.
+    """
+    app: Sanic[Any, Any] = Sanic(
+        name,
+        config=_sanic_config(settings),
+        error_handler=ErrorRenderer(),
+        strict_slashes=True,
+        configure_logging=False,
+        dumps=None,
+    )
+    streams = OpenStreams(client_stall_s=CLIENT_STALL_S)
+    wiring = _Wiring(app, settings, streams, build)
+    _inject(app, wiring)
+    _mount(app)
+    return app
+
+
+def _sanic_config(settings: Settings) -> Config:
+    config = Config(load_env=False)
+    config.update(
+        {
+            "ACCESS_LOG": False,
+            "AUTO_EXTEND": False,
+            "MOTD": False,
+            "REQUEST_MAX_SIZE": settings.body_limit,
+            "REQUEST_TIMEOUT": REQUEST_TIMEOUT_S,
+            # Streams have clocks of their own; this one only backs them up.
+            "RESPONSE_TIMEOUT": int(settings.stream_total) + 60,
+            "KEEP_ALIVE_TIMEOUT": KEEP_ALIVE_TIMEOUT_S,
+            "GRACEFUL_SHUTDOWN_TIMEOUT": settings.shutdown_grace,
+            "FALLBACK_ERROR_FORMAT": "json",
+        }
+    )
+    return config
+
+
+def _mount(app: Sanic[Any, Any]) -> None:
+    api = Blueprint.group(
+        auth.blueprint, keys.blueprint, documents.blueprint, query.blueprint, url_prefix=API_PREFIX
+    )
+    for blueprint in (api, auth.root_blueprint, ops.blueprint, docs.blueprint):
+        app.blueprint(blueprint)
+
+
+class _Wiring:
+    """Connects what is made before the loop (routes, middleware) to what is made inside it."""
+
+    def __init__(
+        self,
+        app: Sanic[Any, Any],
+        settings: Settings,
+        streams: OpenStreams,
+        build: BuildServices,
+    ) -> None:
+        self._app = app
+        self._settings = settings
+        self.streams = streams
+        self._services: Services | None = None
+        admin_port = settings.admin_port
+        self._lifecycle = Lifecycle(
+            app,
+            build=lambda tasks: build(settings, tasks),
+            attach=self._attach,
+            streams=streams,
+            admin_address=(settings.admin_host, admin_port) if admin_port else None,
+            drain_limit_s=settings.drain_limit,
+        )
+        self._pipeline: Pipeline | None = None
+        app.register_middleware(self._on_request, "request")
+        app.register_middleware(self._on_response, "response")
+
+    @property
+    def services(self) -> Services:
+        assert self._services is not None, "the server has not started"
+        return self._services
+
+    def _attach(self, services: Any) -> None:
+        self._services = services
+        settings = self._settings
+        self._pipeline = Pipeline(
+            authenticator=services.authenticator,
+            policy=services.policy,
+            clock=services.clock,
+            cors=Cors(frozenset(settings.cors_origins), settings.cors_credentials),
+            drain=self._lifecycle,
+            io_deadline_s=settings.io_deadline,
+            compress_min_bytes=settings.compress_min_size,
+            trusted_proxies=settings.trusted_proxies,
+        )
+
+    async def _on_request(self, request: Any) -> Any:
+        assert self._pipeline is not None
+        return await self._pipeline.on_request(request)
+
+    async def _on_response(self, request: Any, response: Any) -> None:
+        assert self._pipeline is not None
+        await self._pipeline.on_response(request, response)
+
+
+def _inject(app: Sanic[Any, Any], wiring: _Wiring) -> None:
+    """Handlers ask for a flow by its type; sanic-ext's injection, and nothing else of it, gives it.
+
+    The rest of sanic-ext is left out because merely extending an app with all of it costs a third
+    of the request rate, and because its HEAD and OPTIONS routes would go round the guard.
+    """
+    Extend(app, extensions=[InjectionExtension], built_in_extensions=False)
+    provided: dict[type, Callable[[], Any]] = {
+        Login: lambda: wiring.services.login,
+        Keys: lambda: wiring.services.keys,
+        Documents: lambda: wiring.services.documents,
+        Query: lambda: wiring.services.query,
+        Health: lambda: wiring.services.health,
+        OpenStreams: lambda: wiring.streams,
+    }
+    for kind, give in provided.items():
+        app.ext.add_dependency(kind, give)

@@ -1,0 +1,67 @@
+"""Cross-origin requests (the Fetch standard's CORS protocol): off unless origins are listed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sanic import Request
+from sanic.response import BaseHTTPResponse, HTTPResponse, empty
+
+ALLOWED_METHODS = "GET, POST, DELETE"
+ALLOWED_HEADERS = "Authorization, Content-Type, X-API-Key, X-Request-ID, Traceparent"
+EXPOSED_HEADERS = "X-Request-ID, Retry-After, WWW-Authenticate"
+MAX_AGE_S = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Cors:
+    """``origins`` is the allow-list; ``*`` stands for all and excludes ``credentials``."""
+
+    origins: frozenset[str] = frozenset()
+    credentials: bool = False
+
+    def preflight(self, request: Request) -> HTTPResponse | None:
+        """The answer to a true preflight; ``None`` for anything else, which goes its usual way."""
+        if not (
+            self.origins
+            and request.method == "OPTIONS"
+            and "origin" in request.headers
+            and "access-control-request-method" in request.headers
+        ):
+            return None
+        response = empty(204)
+        if self._allowed(request) is not None:
+            response.headers["Access-Control-Allow-Methods"] = ALLOWED_METHODS
+            response.headers["Access-Control-Allow-Headers"] = ALLOWED_HEADERS
+            response.headers["Access-Control-Max-Age"] = str(MAX_AGE_S)
+        response.headers["Vary"] = "Access-Control-Request-Method, Access-Control-Request-Headers"
+        return response
+
+    def decorate(self, request: Request, response: BaseHTTPResponse) -> None:
+        """Tells the browser whether the page may read this answer; caches vary by origin."""
+        if not self.origins:
+            return
+        if "*" not in self.origins:
+            add_vary(response, "Origin")
+        allowed = self._allowed(request)
+        if allowed is None:
+            return
+        response.headers["Access-Control-Allow-Origin"] = allowed
+        response.headers["Access-Control-Expose-Headers"] = EXPOSED_HEADERS
+        if self.credentials:
+            response.headers["Access-Control-Allow-Credentials"] = "true"
+
+    def _allowed(self, request: Request) -> str | None:
+        origins = request.headers.getall("origin", [])
+        if len(origins) != 1:
+            return None
+        if "*" in self.origins:
+            return "*"
+        return origins[0] if origins[0] in self.origins else None
+
+
+def add_vary(response: BaseHTTPResponse, name: str) -> None:
+    """Adds to ``Vary`` without losing what is there."""
+    present = response.headers.get("Vary", "")
+    if name.lower() not in {item.strip().lower() for item in present.split(",")}:
+        response.headers["Vary"] = f"{present}, {name}" if present else name

@@ -1,0 +1,74 @@
+"""What is known of one request while it is under way, kept at ``request.ctx.scope``."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from typing import cast
+
+from sanic import Request
+
+from gateway.domain.identity import Principal
+from gateway.domain.policy import Decision
+from gateway.edge.endpoint import Endpoint
+from gateway.errors import GatewayError
+from gateway.ports import Deadline, OnBehalfOf
+
+
+@dataclass(slots=True)
+class Scope:
+    """Filled from front to back by the pipeline; the access log reads it at the end.
+
+    ``started_s`` is monotonic; ``deadline`` bounds all S3 and Temporal work of the request.
+    """
+
+    request_id: str
+    client_ip: str
+    traceparent: str | None
+    started_s: float
+    deadline: Deadline
+    endpoint: Endpoint | None = None
+    principal: Principal | None = None
+    owner: str | None = None
+    action: str | None = None
+    decision: Decision | None = None
+    error: GatewayError | None = None
+    upstream: str | None = None
+    stream_end: str | None = None
+    first_byte_s: float | None = None
+    sent_bytes: int = 0
+    streamed: bool = False
+    auth_reason: str | None = field(default=None)
+
+    @property
+    def caller(self) -> Principal:
+        """The principal; only public routes have none, and they don't ask."""
+        if self.principal is None:
+            raise RuntimeError("a public route asked who its caller is")
+        return self.principal
+
+    def on_behalf_of(self) -> OnBehalfOf:
+        """Whom the core is called for: the owner asked for, with the caller as the actor."""
+        caller = self.caller
+        owner = self.owner or caller.subject
+        return OnBehalfOf(
+            subject=owner,
+            tenant=caller.tenant,
+            roles=caller.roles,
+            request_id=self.request_id,
+            actor=None if self.owner is None else caller.subject,
+            traceparent=self.traceparent,
+        )
+
+
+def scope_of(request: Request) -> Scope:
+    return cast(Scope, request.ctx.scope)
+
+
+def deadline_in(seconds: float) -> Deadline:
+    return asyncio.get_running_loop().time() + seconds
+
+
+def now_s() -> float:
+    return time.monotonic()

@@ -1,0 +1,75 @@
+"""Sends an answer's pieces to the client as an event stream, and keeps count of open streams."""
+
+from __future__ import annotations
+
+import asyncio
+
+from sanic import Request
+
+from gateway.edge import access_log
+from gateway.edge.scope import now_s, scope_of
+from gateway.errors import GatewayError
+from gateway.flows.query import Answer
+
+# Proxies in between must neither hold back, nor change, nor keep a stream of events.
+HEADERS = {"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no"}
+CONTENT_TYPE = "text/event-stream"
+
+
+class OpenStreams:
+    """The answers this worker is relaying: a drain ends them all with one last event."""
+
+    def __init__(self, *, client_stall_s: float) -> None:
+        self._client_stall_s = client_stall_s
+        self._answers: set[Answer] = set()
+        self._none_left = asyncio.Event()
+        self._none_left.set()
+
+    def __len__(self) -> int:
+        return len(self._answers)
+
+    def stop_all(self, error: GatewayError) -> None:
+        for answer in tuple(self._answers):
+            answer.stop(error)
+
+    async def wait_until_none(self, timeout_s: float) -> bool:
+        """Whether all streams ended within ``timeout_s`` seconds."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._none_left.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def relay(self, request: Request, answer: Answer) -> None:
+        """Streams ``answer`` to the end: its own, or the client's leaving.
+
+        Cancellation is the usual sign that the client left; the caller's context closes the core's
+        connection on the way out. A client that takes no byte for ``client_stall_s`` is cut off:
+        there is no telling it anything.
+        """
+        scope = scope_of(request)
+        scope.streamed = True
+        self._answers.add(answer)
+        self._none_left.clear()
+        try:
+            response = await request.respond(headers=HEADERS, content_type=CONTENT_TYPE)
+            async for piece in answer.pieces():
+                if scope.first_byte_s is None:
+                    scope.first_byte_s = now_s()
+                async with asyncio.timeout(self._client_stall_s):
+                    await response.send(piece)
+                scope.sent_bytes += len(piece)
+            await response.eof()
+        except TimeoutError:
+            scope.stream_end = "client_stalled"
+            if request.transport is not None:
+                request.transport.abort()
+        finally:
+            self._answers.discard(answer)
+            if not self._answers:
+                self._none_left.set()
+            scope.stream_end = scope.stream_end or (
+                answer.end.word if answer.end else "client_left"
+            )
+            access_log.write(request, scope, 200, scope.sent_bytes)

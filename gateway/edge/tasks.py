@@ -1,0 +1,41 @@
+"""Background work with a name, a keeper and a voice: the one place that makes tasks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import structlog
+
+from gateway.edge.report import report
+
+log = structlog.get_logger("gateway.tasks")
+
+
+class Tasks:
+    """Keeps each task until it ends (the loop alone holds only a weak reference)."""
+
+    def __init__(self) -> None:
+        self._running: set[asyncio.Task[Any]] = set()
+
+    def spawn(self, name: str, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Runs ``work`` on its own; an exception is logged and reported under ``name``."""
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    async def stop(self) -> None:
+        """Cancels what is still running and waits until all of it has ended."""
+        running = list(self._running)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        if task.cancelled() or task.exception() is None:
+            return
+        log.error("background task failed", task=task.get_name(), exc_info=task.exception())
+        report(task.exception() or RuntimeError(), request_id="")

@@ -1,0 +1,288 @@
+"""Everything one worker runs on, built from the settings: the one place that chooses adapters.
+
+``build_services`` needs a running event loop, because the clients it makes belong to one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import httpx
+import structlog
+
+from gateway.adapters.argon2_passwords import Argon2Passwords
+from gateway.adapters.clock import SystemClock
+from gateway.adapters.core_http import CoreHttp, CoreTimeouts
+from gateway.adapters.opa import OpaPolicy
+from gateway.adapters.policy_cache import CachedPolicy
+from gateway.adapters.rego import RegoPolicy, default_policy_dir
+from gateway.adapters.s3 import S3ObjectStore
+from gateway.adapters.s3_client import S3Access, S3Client
+from gateway.adapters.s3_keys import S3KeyStore
+from gateway.adapters.temporal import TemporalWorkflows
+from gateway.adapters.users_file import UsersFile, UsersFileError, admin_user
+from gateway.domain.actions import ACTIONS
+from gateway.domain.documents import UploadRules
+from gateway.domain.tokens import TokenSettings
+from gateway.flows.authenticate import Authenticator
+from gateway.flows.documents import Documents
+from gateway.flows.health import Check, Health
+from gateway.flows.keys import Keys
+from gateway.flows.login import Login
+from gateway.flows.query import Query, StreamLimits
+from gateway.ports import (
+    Clock,
+    Core,
+    KeyStore,
+    ObjectStore,
+    PasswordVerifier,
+    Policy,
+    Workflows,
+)
+from gateway.relay.client import make_client
+from gateway.relay.transport import CoreTransport
+from gateway.settings import Settings
+
+log = structlog.get_logger("gateway.services")
+
+# OPA answers in half a millisecond: a few dozen connections carry tens of thousands of questions.
+OPA_CONNECTIONS = 64
+# Health checks share one deadline; it is a little less than the health round's own limit.
+CHECK_DEADLINE_S = 0.75
+
+
+class Spawn(Protocol):
+    """Runs background work under a name; ``edge.tasks.Tasks`` is the real one."""
+
+    def spawn(self, name: str, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]: ...
+
+
+@dataclass(slots=True)
+class Services:
+    """What handlers and the pipeline are given. ``close`` runs in reverse order."""
+
+    clock: Clock
+    policy: Policy
+    authenticator: Authenticator
+    login: Login
+    keys: Keys
+    documents: Documents
+    query: Query
+    health: Health
+    users: UsersFile
+    closers: list[Callable[[], Any]] = field(default_factory=list)
+
+    def reload_if_changed(self) -> None:
+        """Takes over a changed users file; a bad one is logged and changes nothing."""
+        try:
+            if self.users.reload_if_changed():
+                log.info("users reloaded", users=len(self.users))
+        except UsersFileError as exc:
+            log.error("users file not taken over", reason=str(exc))
+
+    def checks(self) -> Mapping[str, Check]:
+        """What readiness watches and ``gateway check --connect`` probes."""
+        return self.health.checks
+
+    async def aclose(self) -> None:
+        """Lets go of every connection and thread, the last made first."""
+        for close in reversed(self.closers):
+            result = close()
+            if asyncio.iscoroutine(result):
+                await result
+
+
+@dataclass(slots=True)
+class Adapters:
+    """The outside world of one worker: what implements the ports, and how to let go of it."""
+
+    clock: Clock
+    users: UsersFile
+    passwords: PasswordVerifier
+    policy: Policy
+    core: Core
+    store: ObjectStore
+    workflows: Workflows
+    key_store: KeyStore
+    closers: list[Callable[[], Any]] = field(default_factory=list)
+
+
+def build_services(settings: Settings, tasks: Spawn) -> Services:
+    """The real thing, on real components.
+
+    Raises:
+        UsersFileError: the users file is missing or wrong at start-up.
+    """
+    return assemble(settings, build_adapters(settings), tasks)
+
+
+def build_adapters(settings: Settings) -> Adapters:
+    closers: list[Callable[[], Any]] = []
+    documents_s3 = _s3(settings, settings.s3_access_key, settings.s3_secret_key, closers)
+    keys_s3 = _s3(settings, settings.s3_keys_access_key, settings.s3_keys_secret_key, closers)
+    workflows = TemporalWorkflows(
+        settings.services_temporal, settings.temporal_namespace, settings.temporal_task_queue
+    )
+    return Adapters(
+        clock=SystemClock(),
+        users=build_users(settings),
+        passwords=Argon2Passwords(settings.login_waiting),
+        policy=_policy(settings, closers),
+        core=_core(settings, closers),
+        store=S3ObjectStore(documents_s3, _public_access(settings), settings.s3_bucket),
+        workflows=workflows,
+        key_store=S3KeyStore(keys_s3, settings.s3_keys_bucket),
+        closers=closers,
+    )
+
+
+def assemble(settings: Settings, adapters: Adapters, tasks: Spawn) -> Services:
+    """The use cases over whatever adapters there are; tests bring some of their own."""
+    clock = adapters.clock
+    tokens = _tokens(settings)
+    return Services(
+        clock=clock,
+        policy=CachedPolicy(
+            adapters.policy,
+            clock,
+            ttl_s=settings.policy_ttl,
+            max_entries=settings.policy_cache_entries,
+        ),
+        authenticator=Authenticator(
+            adapters.users,
+            tokens,
+            adapters.key_store,
+            clock,
+            key_ttl_s=settings.keys_cache_ttl,
+            max_keys=settings.keys_cache_entries,
+            max_tokens=settings.token_cache_entries,
+        ),
+        login=Login(adapters.users, adapters.passwords, tokens, clock),
+        keys=Keys(adapters.key_store, adapters.users, clock, actions=ACTIONS),
+        documents=Documents(
+            adapters.store,
+            adapters.workflows,
+            adapters.core,
+            clock,
+            upload_rules(settings),
+            spawn=tasks.spawn,
+        ),
+        query=Query(adapters.core, clock, stream_limits(settings)),
+        health=Health(
+            {
+                "core": adapters.core.check,
+                "policy": adapters.policy.check,
+                "storage": _within(adapters.store.check),
+                "keys": _within(adapters.key_store.check),
+                "temporal": _within(adapters.workflows.check),
+            },
+            clock,
+        ),
+        users=adapters.users,
+        closers=adapters.closers,
+    )
+
+
+def build_users(settings: Settings) -> UsersFile:
+    admin = None
+    if settings.admin_username is not None:
+        admin = admin_user(
+            settings.admin_username,
+            settings.admin_tenant,
+            password=settings.admin_password,
+            password_hash=settings.admin_password_hash,
+        )
+    return UsersFile(str(settings.users_file) if settings.users_file else None, admin)
+
+
+def upload_rules(settings: Settings) -> UploadRules:
+    return UploadRules(
+        content_types=frozenset(settings.upload_types),
+        max_size=settings.upload_max_size,
+        multipart_threshold=settings.upload_multipart_threshold,
+        part_size=settings.upload_part_size,
+        form_lifetime_s=int(settings.upload_form_lifetime),
+    )
+
+
+def stream_limits(settings: Settings) -> StreamLimits:
+    return StreamLimits(
+        first_event_s=settings.stream_first_event,
+        idle_s=settings.stream_idle,
+        total_s=settings.stream_total,
+        early_head_s=settings.stream_early_head,
+        ping_s=settings.stream_ping,
+        event_limit_bytes=settings.stream_event_limit,
+    )
+
+
+def _tokens(settings: Settings) -> TokenSettings:
+    return TokenSettings(
+        secrets=settings.jwt_secrets,
+        issuer=settings.jwt_issuer,
+        audience=settings.jwt_audience,
+        lifetime_s=int(settings.jwt_expiration),
+        skew_s=int(settings.jwt_skew),
+    )
+
+
+def _client(limit: int, closers: list[Callable[[], Any]]) -> httpx.AsyncClient:
+    client = make_client(CoreTransport(limit=limit))
+    closers.append(client.aclose)
+    return client
+
+
+def _policy(settings: Settings, closers: list[Callable[[], Any]]) -> Policy:
+    """An OPA server where one is named, else the same Rego in this process."""
+    if settings.services_opa is not None:
+        client = _client(OPA_CONNECTIONS, closers)
+        return OpaPolicy(client, settings.services_opa, budget_s=settings.policy_budget)
+    return RegoPolicy(settings.policy_dir or default_policy_dir())
+
+
+def _core(settings: Settings, closers: list[Callable[[], Any]]) -> CoreHttp:
+    return CoreHttp(
+        _client(settings.core_connections, closers),
+        settings.services_core,
+        settings.core_token,
+        timeouts=CoreTimeouts(
+            connect_s=settings.core_connect_timeout, call_s=settings.core_timeout
+        ),
+    )
+
+
+def _s3(
+    settings: Settings, access_key: str, secret_key: str, closers: list[Callable[[], Any]]
+) -> S3Client:
+    client = S3Client(
+        S3Access(
+            settings.s3_endpoint,
+            settings.s3_region,
+            access_key,
+            secret_key,
+            timeout_s=settings.io_deadline,
+        )
+    )
+    closers.append(client.close)
+    return client
+
+
+def _public_access(settings: Settings) -> S3Access:
+    return S3Access(
+        settings.s3_public_endpoint,
+        settings.s3_region,
+        settings.s3_access_key,
+        settings.s3_secret_key,
+    )
+
+
+def _within(check: Callable[[float], Coroutine[Any, Any, None]]) -> Check:
+    """A port's ``check(deadline)`` as a check of its own, with a deadline from now."""
+
+    async def ask() -> None:
+        await check(asyncio.get_running_loop().time() + CHECK_DEADLINE_S)
+
+    return ask
