@@ -1,0 +1,125 @@
+"""Decisions, kept for a few seconds so that a busy caller does not cost a question each time.
+
+A question travels: kept → under way (join it) → ask the inner policy, in a task of its own. The
+task belongs to the question and not to the caller who came first: whoever leaves, it ends, and the
+others get its answer. Only decisions are kept. An error is not one, nor is the denial of a broken
+policy: both are asked again, so that a mended policy counts at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from typing import Final
+
+from gateway.domain.policy import POLICY_BROKEN, Decision, Question, canonical
+from gateway.ports import Clock, Policy
+
+_DIGEST_BYTES: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A decision and the end of its life, in seconds of ``Clock.monotonic``."""
+
+    decision: Decision
+    until: float
+
+
+class CachedPolicy:
+    """``Policy`` over another one.
+
+    Args:
+        inner: the policy that is asked; a new ``revision`` of it leaves all kept decisions behind.
+        clock: its ``monotonic`` ends the decisions' lives.
+        ttl_s: seconds a decision is good for, from when the question was sent. An obligation
+            ``ttl_s`` shortens it, and an obligation ``"cache": false`` forbids to keep it.
+        max_entries: decisions kept; the one used longest ago makes room.
+    """
+
+    def __init__(
+        self, inner: Policy, clock: Clock, ttl_s: float = 5.0, max_entries: int = 10_000
+    ) -> None:
+        self._inner = inner
+        self._clock = clock
+        self._ttl_s = ttl_s
+        self._max_entries = max_entries
+        self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
+        self._under_way: dict[bytes, asyncio.Task[Decision]] = {}
+        # The loop itself holds tasks weakly; after ``clear`` only this set holds the old ones.
+        self._tasks: set[asyncio.Task[Decision]] = set()
+
+    @property
+    def revision(self) -> str:
+        return self._inner.revision
+
+    async def decide(self, question: Question) -> Decision:
+        """A kept decision has ``cached`` set and the ``decision_id`` it was made with."""
+        key = self._key(question)
+        if key is None:
+            return await self._inner.decide(question)
+        if (kept := self._lookup(key)) is not None:
+            return replace(kept, cached=True)
+        task = self._under_way.get(key) or self._ask(key, question)
+        # ``wait`` and not ``shield``: a caller cancelled here leaves nothing behind at all, while
+        # a shield whose caller left may report the question's error to the loop as nobody's.
+        await asyncio.wait({task})
+        return task.result()
+
+    async def check(self) -> None:
+        await self._inner.check()
+
+    def clear(self) -> None:
+        """Forgets everything; a question under way is answered, its decision no longer kept."""
+        self._kept.clear()
+        self._under_way.clear()
+
+    def _key(self, question: Question) -> bytes | None:
+        text = canonical({"input": question.as_input(), "revision": self._inner.revision})
+        return None if text is None else hashlib.blake2b(text, digest_size=_DIGEST_BYTES).digest()
+
+    def _lookup(self, key: bytes) -> Decision | None:
+        kept = self._kept.get(key)
+        if kept is None:
+            return None
+        if self._clock.monotonic() >= kept.until:
+            del self._kept[key]
+            return None
+        self._kept.move_to_end(key)
+        return kept.decision
+
+    def _ask(self, key: bytes, question: Question) -> asyncio.Task[Decision]:
+        asked_at = self._clock.monotonic()
+        task = asyncio.create_task(self._inner.decide(question), name="policy question")
+        self._under_way[key] = task
+        self._tasks.add(task)
+        task.add_done_callback(lambda done: self._answered(key, asked_at, done))
+        return task
+
+    def _answered(self, key: bytes, asked_at: float, task: asyncio.Task[Decision]) -> None:
+        self._tasks.discard(task)
+        # Cleared meanwhile: the decision may be one of the policy that was to be forgotten.
+        current = self._under_way.get(key) is task
+        if current:
+            del self._under_way[key]
+        # Asking for the exception marks it as seen: every caller may have left by now.
+        if not task.cancelled() and task.exception() is None and current:
+            self._keep(key, asked_at, task.result())
+
+    def _keep(self, key: bytes, asked_at: float, decision: Decision) -> None:
+        until = asked_at + min(self._ttl_s, _ttl_s(decision))
+        if until <= self._clock.monotonic():
+            return
+        self._kept[key] = _Kept(decision, until)
+        while len(self._kept) > self._max_entries:
+            self._kept.popitem(last=False)
+
+
+def _ttl_s(decision: Decision) -> float:
+    """How long the policy lets this decision be kept, in seconds; what cannot be read says 0."""
+    if decision.reason == POLICY_BROKEN or decision.obligations.get("cache", True) is not True:
+        return 0.0
+    ttl_s = decision.obligations.get("ttl_s", float("inf"))
+    return float(ttl_s) if type(ttl_s) in (int, float) else 0.0
