@@ -1,0 +1,118 @@
+"""Passwords as argon2id hashes (m=19 MiB, t=2, p=1), checked off the event loop.
+
+One hash takes some 20 ms of a core and 19 MiB. They run one at a time in a thread of their own, so
+that a burst of logins costs a worker neither its memory nor its streams' rhythm; a few wait, and
+the next one is told to come back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+import unicodedata
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+import argon2
+from argon2.low_level import Type, hash_secret
+
+from gateway.errors import Overloaded
+
+_MEMORY_KIB: Final = 19 * 1024
+_TIME_COST: Final = 2
+_PARALLELISM: Final = 1
+_HASHER = argon2.PasswordHasher(_TIME_COST, _MEMORY_KIB, _PARALLELISM)
+# Of a password nobody has: what an unknown user is checked against, for the same cost.
+_NOBODY = _HASHER.hash(secrets.token_bytes(32))
+
+
+def _bytes(password: str) -> bytes:
+    """One password, however a keyboard composed its accents (RFC 8265, section 4.2.2)."""
+    return unicodedata.normalize("NFC", password).encode("utf-8")
+
+
+def hash_password(password: str) -> str:
+    """A fresh argon2id hash in PHC format, for the users file."""
+    return _HASHER.hash(_bytes(password))
+
+
+def hash_with_salt_of(password: str, salt_text: str) -> str:
+    """A hash that every worker and replica computes alike; the salt is a digest of ``salt_text``.
+
+    For a password given in the environment: nothing stores its hash, so nothing stores a salt.
+    """
+    salt = hashlib.sha256(salt_text.encode("utf-8")).digest()[:16]
+    return hash_secret(
+        _bytes(password), salt, _TIME_COST, _MEMORY_KIB, _PARALLELISM, hash_len=32, type=Type.ID
+    ).decode("ascii")
+
+
+def hash_fault(password_hash: str) -> str | None:
+    """What is wrong with a hash somebody wrote into a file, or ``None``.
+
+    Other parameters are refused: a user whose check takes longer or shorter than that of an
+    unknown user can be found by the clock.
+    """
+    try:
+        found = argon2.extract_parameters(password_hash)
+    except (argon2.exceptions.InvalidHashError, ValueError):
+        return "is not an argon2 hash in PHC format ($argon2id$v=19$m=19456,t=2,p=1$…)"
+    expected = argon2.extract_parameters(_NOBODY)
+    wanted = (expected.type, expected.memory_cost, expected.time_cost, expected.parallelism)
+    if (found.type, found.memory_cost, found.time_cost, found.parallelism) != wanted:
+        return "is not an argon2id hash with m=19456, t=2, p=1"
+    return None
+
+
+def _matches(password_hash: str, password: str) -> bool:
+    try:
+        return _HASHER.verify(password_hash, _bytes(password))
+    except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
+        return False
+
+
+class Argon2Passwords:
+    """Implements ``ports.PasswordVerifier`` for one worker and its event loop."""
+
+    def __init__(self, max_waiting: int = 16) -> None:
+        self._max_waiting = max_waiting
+        self._inside = 0
+        self._turn = asyncio.Lock()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="argon2")
+
+    @property
+    def waiting(self) -> int:
+        """How many callers wait for their turn; one more may be having it."""
+        return max(0, self._inside - 1)
+
+    async def verify(self, password_hash: str | None, password: str) -> bool:
+        """Whether they belong together. ``None`` (no such user) costs the same and is ``False``.
+
+        Raises:
+            Overloaded: one is being checked and ``max_waiting`` wait already.
+        """
+        if self._inside > self._max_waiting:
+            raise Overloaded
+        self._inside += 1
+        try:
+            await self._turn.acquire()
+        except BaseException:
+            self._inside -= 1  # The caller left while waiting; his place is free again.
+            raise
+        matches = await self._check(password_hash or _NOBODY, password)
+        return matches and password_hash is not None
+
+    async def _check(self, password_hash: str, password: str) -> bool:
+        """Has the turn, and keeps it until the hash is done: one under way cannot be stopped."""
+        loop = asyncio.get_running_loop()
+        check = loop.run_in_executor(self._thread, _matches, password_hash, password)
+        check.add_done_callback(self._done)
+        return await asyncio.shield(check)
+
+    def _done(self, _: asyncio.Future[bool]) -> None:
+        self._inside -= 1
+        self._turn.release()
+
+    def close(self) -> None:
+        self._thread.shutdown(wait=False, cancel_futures=True)
