@@ -17,6 +17,7 @@ from devstack.core.text import Sentence, pieces, sentences, stems
 MOST_SENTENCES = 3
 # A further sentence must carry at least this share of the best one's weight to be worth reading.
 WORTH_SAYING = 0.5
+UNFINISHED = 0.5
 NOTHING_FOUND = "I found nothing about this in your documents."
 
 
@@ -92,6 +93,7 @@ def _weights(terms: frozenset[str], candidates: Sequence[_Candidate]) -> dict[st
 
 def _score(candidate: _Candidate, weights: dict[str, float]) -> float:
     shared = sum(weights[stem] for stem in candidate.sentence.stems if stem in weights)
-    # A heading repeats the question's words and answers nothing; long lists hold every word.
+    # A long list holds every word; a heading repeats the question's and answers nothing.
     length = len(candidate.sentence.stems)
-    return shared / (1 + abs(length - 14) / 28)
+    fitting = 1 / (1 + abs(length - 14) / 28)
+    return shared * fitting * (1.0 if candidate.sentence.finished else UNFINISHED)

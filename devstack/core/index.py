@@ -22,7 +22,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import bm25s  # type: ignore[import-untyped]
 from llama_index.core.schema import TextNode
@@ -36,6 +36,7 @@ logger = logging.getLogger(__name__)
 
 OPEN_INDEXES = 64
 OPEN_ATTEMPTS = 5
+LOCK_POLL_S = 0.05
 
 # The language and pattern of the words are not saved with an index: these must be the same when
 # it is built and when it is reopened.
@@ -96,11 +97,12 @@ class IndexBuilder:
     def refresh(self, owner: Owner, stop: threading.Event | None = None) -> None:
         """Build and switch until the owner's index has exactly the chunks the registry has.
 
-        Blocking, for a thread. Setting ``stop`` ends it between two builds; the index then lags
-        behind until the next call, whoever makes it.
+        Blocking, for a thread. Setting ``stop`` ends it between two builds, or while it waits for
+        another builder; the index then lags behind until the next call, whoever makes it.
         """
-        with self._building(owner) as directory:
-            while not (stop is not None and stop.is_set()):
+        stop = stop or threading.Event()
+        with self._building(owner, stop) as directory:
+            while not stop.is_set():
                 snapshot = self._registry.snapshot(owner)
                 if snapshot is None:
                     return
@@ -111,11 +113,12 @@ class IndexBuilder:
                     shutil.rmtree(directory / generation)
 
     @contextmanager
-    def _building(self, owner: Owner) -> Iterator[Path]:
+    def _building(self, owner: Owner, stop: threading.Event) -> Iterator[Path]:
         directory = _owner_dir(self._root, owner)
         directory.mkdir(parents=True, exist_ok=True)
         with (directory / "lock").open("wb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            while not _locked(lock) and not stop.wait(LOCK_POLL_S):
+                pass
             yield directory
 
     def _build(self, directory: Path, revision: int, chunks: tuple[Chunk, ...]) -> str | None:
@@ -142,6 +145,14 @@ class IndexBuilder:
             if not entry.name.startswith("removed-"):
                 removed = entry.rename(directory / f"removed-{entry.name}")
             shutil.rmtree(removed, ignore_errors=True)
+
+
+def _locked(lock: IO[bytes]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _sync(directory: Path) -> None:

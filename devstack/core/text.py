@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import Stemmer  # type: ignore[import-not-found]
+from llama_index.core.node_parser.text.utils import split_by_sentence_tokenizer
 
 # Chinese, Japanese and Korean are written without spaces: each of their letters is a word to the
 # index. Everywhere else a word has at least two letters or digits.
@@ -14,9 +16,10 @@ _CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
 WORD_PATTERN = rf"(?u)[{_CJK}]|[^\W{_CJK}]{{2,}}"
 _WORD = re.compile(WORD_PATTERN)
 
-# A sentence ends at its mark and a space, at a full-width mark, or at an empty line; a line break
-# within a paragraph is only layout.
-_SENTENCE_END = re.compile(r"(?<=[.!?])[\"')\]»”’]*\s+|(?<=[。！？])|\n\s*\n")
+# An empty line ends a sentence whatever it looks like (a heading); a single line break is layout.
+# Full-width marks end one without a space behind them, which the sentence tokenizer does not know.
+_BREAK = re.compile(r"\n\s*\n|(?<=[。！？])")
+_FINISHED = re.compile(r"[.!?。！？:;][\"')\]»”’]*$")
 LONGEST_SENTENCE = 400
 
 # Words that hold a question together but say nothing about what it is after. The index has its own
@@ -24,8 +27,8 @@ LONGEST_SENTENCE = 400
 FUNCTION_WORDS = frozenset(
     """a about above again all also am an and another any anything are as at be because been before
     being below between both but by can could did do does doing down during each else ever explain
-    few for from further give go had has have having he her here hers him his how i if in into is
-    it its just know let like list many may me might more most much must my no nor not of off ok
+    few for from further give had has have having he her here hers him his how i if in into is
+    it its just know let like many may me might more most much must my no nor not of off ok
     okay on once only or other our ours out over please same say says shall she should show so some
     something such tell than thank thanks that the their theirs them then there these they thing
     things this those through to too under until up us very was we well were what when where which
@@ -35,10 +38,14 @@ FUNCTION_WORDS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A sentence of a passage, its white space made single, and the stems of its words."""
+    """A sentence of a passage with its white space made single, and the stems of its words.
+
+    ``finished`` tells whether it ends with a mark, as headings and table rows do not.
+    """
 
     text: str
     stems: frozenset[str]
+    finished: bool
 
 
 def words(text: str) -> list[str]:
@@ -69,11 +76,18 @@ def question_terms(question: str, remembered: str | None) -> str:
 
 def sentences(passage: str) -> Iterator[Sentence]:
     """The sentences of a passage. One without an end, as in a table, is cut at a space."""
-    for piece in _SENTENCE_END.split(passage):
-        text = " ".join(piece.split())
-        while text:
-            head, text = _cut(text)
-            yield Sentence(head, stems(head))
+    for paragraph in _BREAK.split(passage):
+        for piece in _tokenizer()(paragraph):
+            text = " ".join(piece.split())
+            while text:
+                head, text = _cut(text)
+                yield Sentence(head, stems(head), _FINISHED.search(head) is not None)
+
+
+@functools.cache
+def _tokenizer() -> Callable[[str], list[str]]:
+    # LlamaIndex brings the tokenizer's data with it; nothing is downloaded.
+    return split_by_sentence_tokenizer()
 
 
 def _cut(text: str) -> tuple[str, str]:

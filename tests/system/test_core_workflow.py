@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +92,7 @@ async def outcome(handle: WorkflowHandle[Any, Any]) -> dict[str, Any]:
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
     """Wait for a condition; it is the subject's word that ends the wait, not the clock."""
     async with asyncio.timeout(LIMIT_S):
-        while not await condition():
+        while not await condition():  # noqa: ASYNC110  (it is in another process)
             await asyncio.sleep(0.02)
 
 
@@ -137,9 +136,7 @@ async def test_uploaded_text_is_indexed_and_answers_with_a_citation(stack: Stack
     assert record is not None
     assert record["status"] == "indexed"
     assert record["chunks"] >= 1
-    events = await stack.api.ask(
-        "Who built the lighthouse?", document_ids=[document_id(handle)]
-    )
+    events = await stack.api.ask("Who built the lighthouse?", document_ids=[document_id(handle)])
     names = [name for name, _ in events]
     assert names[:2] == ["meta", "sources"]
     assert names[-2:] == ["usage", "done"]

@@ -10,6 +10,7 @@ import io
 import re
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
+from html.parser import HTMLParser
 from pathlib import Path
 
 from devstack.core.reading.pages import Page
@@ -82,7 +83,7 @@ def _within_limit(pages: Iterable[Page]) -> Iterator[Page]:
 
 def _pdf(path: Path) -> Iterator[Page]:
     from pypdf import PdfReader
-    from pypdf.errors import PyPdfError
+    from pypdf.errors import DependencyError, PyPdfError
 
     with path.open("rb") as file:
         if b"%PDF-" not in file.read(1024):
@@ -95,6 +96,8 @@ def _pdf(path: Path) -> Iterator[Page]:
                 yield Page(number, page.extract_text())
         except (Unreadable, GeneratorExit, MemoryError):
             raise
+        except DependencyError as fault:
+            raise Unreadable("The PDF is encrypted in a way that cannot be read here.") from fault
         except PyPdfError as fault:
             raise Unreadable("The PDF is damaged and cannot be read.") from fault
         except Exception as fault:
@@ -199,29 +202,52 @@ def _bomb() -> Unreadable:
 
 
 def _html(path: Path) -> Iterator[Page]:
-    from bs4 import BeautifulSoup, Comment, Doctype
-
     raw = _bounded_bytes(path)
     charset = _META_CHARSET.search(raw[:2048])
-    text = _decode(raw, charset.group(1).decode("ascii") if charset else "utf-8")
-    soup = BeautifulSoup(text, "html.parser")
-    for element in soup(["script", "style", "template", "noscript", "head"]):
-        element.decompose()
-    for element in soup(["br", *_HTML_BLOCKS]):
-        element.insert_after("\n" if element.name in ("br", "td", "th") else "\n\n")
-    strings = soup.find_all(string=lambda s: not isinstance(s, (Comment, Doctype)))
-    yield Page(None, _tidy("".join(str(string) for string in strings)))
+    parser = _VisibleText()
+    parser.feed(_decode(raw, charset.group(1).decode("ascii") if charset else "utf-8"))
+    parser.close()
+    yield Page(None, parser.text())
 
 
-_HTML_BLOCKS = tuple(
-    """p div section article header footer main aside nav h1 h2 h3 h4 h5 h6 li dt dd tr td th
-    table blockquote pre figcaption title""".split()  # noqa: SIM905
-)
+class _VisibleText(HTMLParser):
+    """Collects what a page shows: a block is a paragraph, white space in it is one space."""
 
+    _HIDDEN = frozenset(("script", "style", "template", "noscript", "head"))
+    _INLINE = frozenset(
+        """a abbr b bdi bdo big cite code data del dfn em font i ins kbd label mark q ruby s samp
+        small span strike strong sub sup time tt u var wbr img""".split()  # noqa: SIM905
+    )
 
-def _tidy(text: str) -> str:
-    lines = (" ".join(line.split()) for line in text.splitlines())
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self._hidden: list[str] = []
+        self._parts: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "body":
+            self._hidden.clear()  # a head need not be closed
+        elif tag in self._HIDDEN:
+            self._hidden.append(tag)
+        self._end_block(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in self._hidden:
+            del self._hidden[self._hidden.index(tag) :]
+        self._end_block(tag)
+
+    def handle_data(self, data: str) -> None:
+        if not self._hidden:
+            self._parts.append(data.replace("\x00", " "))
+
+    def _end_block(self, tag: str) -> None:
+        if tag not in self._INLINE:
+            self._parts.append("\x00")
+
+    def text(self) -> str:
+        """The paragraphs, an empty line between them."""
+        blocks = (" ".join(block.split()) for block in "".join(self._parts).split("\x00"))
+        return "\n\n".join(block for block in blocks if block)
 
 
 def _markdown(path: Path) -> Iterator[Page]:

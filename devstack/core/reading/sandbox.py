@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 READ_TIMEOUT_S = 120.0
 # What an interpreter needs to start as this one did; everything else (secrets first) stays here.
 _PASSED_ON = ("PATH", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "LANG", "LC_ALL", "TMPDIR")
+_COMMAND = (sys.executable, "-m", "devstack.core.reading.child")
 # Signals a file can provoke: too much CPU or output, or a crash in a parser's native code.
 _PROVOKED = {signal.SIGXCPU, signal.SIGXFSZ, signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS}
 
@@ -54,9 +55,8 @@ async def read_file(
 async def _child(
     source: Path, target: Path, content_type: str
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    command = (sys.executable, "-m", "devstack.core.reading.child")
     child = await asyncio.create_subprocess_exec(
-        *command,
+        *_COMMAND,
         *(str(source), str(target), content_type),
         stdin=asyncio.subprocess.PIPE,  # never written to: its end tells the child that we ended
         stdout=asyncio.subprocess.DEVNULL,
