@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import importlib.metadata
 import importlib.util
+import json
 import mmap
 import os
 import re
@@ -19,8 +20,9 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -62,27 +64,28 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """One attempt to start a component, its ports chosen. ``address`` is what clients are given."""
+    """One attempt to start a program, its ports chosen.
+
+    ``address`` is what its clients are given; ``ready`` tells whether it takes work.
+    """
 
     command: Sequence[str]
     address: str
-    port: int
-    ready_port: int
-    ready_path: str
+    ready: Callable[[Child], Awaitable[bool]]
     env: Mapping[str, str] = field(default_factory=dict)
 
-    async def ready(self) -> bool:
-        return await answers(self.ready_port, self.ready_path)
 
-
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Running:
-    """A started component: what it is, where it is, and its process if it has one."""
+    """A started program, and how it was started."""
 
-    found: Found
-    address: str | None
-    launch: Launch | None = None
-    child: Child | None = None
+    child: Child
+    launch: Launch
+    timeout_s: float
+
+    async def start_again(self) -> None:
+        """After a stop: the same command, so the same ports."""
+        await start_and_wait(self.child, partial(self.launch.ready, self.child), self.timeout_s)
 
 
 # --- Finding -------------------------------------------------------------------------------------
@@ -208,7 +211,7 @@ def launch_opa(found: Found, policy_dir: Path) -> Launch:
         *("--log-level", "error", "--skip-version-check"),
         *("--ignore", "golden", "--ignore", "*_test.rego", str(policy_dir)),
     ]
-    return Launch(command, f"http://127.0.0.1:{port}", port, port, "/health")
+    return Launch(command, f"http://127.0.0.1:{port}", answering(port, "/health"))
 
 
 def launch_s3(found: Found, account: S3Account, folder: Path) -> Launch:
@@ -217,17 +220,17 @@ def launch_s3(found: Found, account: S3Account, folder: Path) -> Launch:
     address = f"http://127.0.0.1:{port}"
     if not found.real:
         command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-        return Launch(command, address, port, port, "/moto-api/")
-    objects, versions = folder / "objects", folder / "versions"
-    for place in (objects, versions):
+        return Launch(command, address, answering(port, "/moto-api/"))
+    objects, versions, accounts = folder / "objects", folder / "versions", folder / "accounts"
+    for place in (objects, versions, accounts):
         place.mkdir(parents=True, exist_ok=True)
     command = [
         *(str(found.path), "--quiet", "--keep-alive", "--port", f"127.0.0.1:{port}"),
-        *("--region", account.region, "--health", "/healthz"),
+        *("--region", account.region, "--health", "/healthz", "--iam-dir", str(accounts)),
         *("posix", "--versioning-dir", str(versions), str(objects)),
     ]
     env = {"ROOT_ACCESS_KEY": account.access_key, "ROOT_SECRET_KEY": account.secret_key}
-    return Launch(command, address, port, port, "/healthz", env)
+    return Launch(command, address, answering(port, "/healthz"), env)
 
 
 def launch_temporal(found: Found, folder: Path) -> Launch:
@@ -240,19 +243,20 @@ def launch_temporal(found: Found, folder: Path) -> Launch:
         *("--db-filename", str(folder / "temporal.db"), "--log-level", "error"),
     ]
     # The namespace's answer needs the front end, the history shards' store and the namespace.
-    ready = "/api/v1/namespaces/default"
-    return Launch(command, f"127.0.0.1:{port}", port, http_port, ready)
+    ready = answering(http_port, "/api/v1/namespaces/default")
+    return Launch(command, f"127.0.0.1:{port}", ready)
 
 
 async def start(
-    found: Found,
+    name: str,
     plan: Callable[[], Launch],
     *,
     env: Mapping[str, str],
+    cwd: Path | None = None,
     alive: int | None = None,
     timeout_s: float = 30.0,
 ) -> Running:
-    """Starts what ``plan`` lays out and waits for its first real answer.
+    """Starts what ``plan`` lays out and waits until it is ready.
 
     A port that was free when it was chosen may be taken a moment later, so a program that dies
     before it is ready is tried again on others, three times in all.
@@ -260,22 +264,42 @@ async def start(
     Raises:
         StartFailed: with the program's last lines, after three deaths or ``timeout_s`` in silence.
     """
-    for tries_left in reversed(range(_TRIES)):
+    tries_left = _TRIES
+    while True:
         launch = plan()
-        child = Child(found.name, launch.command, env={**env, **launch.env}, alive=alive)
+        child = Child(name, launch.command, env={**env, **launch.env}, cwd=cwd, alive=alive)
         try:
-            await start_and_wait(child, launch.ready, timeout_s)
+            await start_and_wait(child, partial(launch.ready, child), timeout_s)
         except ChildDied:
+            tries_left -= 1
             if not tries_left:
                 raise
         else:
-            return Running(found, launch.address, launch, child)
-    raise AssertionError("unreachable")
+            return Running(child, launch, timeout_s)
 
 
-async def answers(port: int, path: str, timeout_s: float = 1.0) -> bool:
-    """Whether 127.0.0.1:``port`` answers GET ``path`` with 200."""
-    return await http_status(port, path, timeout_s) == 200
+def answering(port: int, path: str) -> Callable[[Child], Awaitable[bool]]:
+    """Ready when 127.0.0.1:``port`` answers GET ``path`` with 200."""
+
+    async def ready(child: Child) -> bool:
+        return await http_status(port, path) == 200
+
+    return ready
+
+
+async def said_ready(child: Child) -> bool:
+    """Ready when it has printed a line of JSON with ``"ready": true``."""
+    return any(_says_ready(line) for line in child.output)
+
+
+def _says_ready(line: str) -> bool:
+    if not line.startswith("{"):
+        return False
+    try:
+        said = json.loads(line)
+    except ValueError:
+        return False
+    return said.get("ready") is True
 
 
 async def http_status(port: int, path: str, timeout_s: float = 1.0) -> int | None:

@@ -73,7 +73,7 @@ class Scratch:
 class Child:
     """One program, from ``start`` to ``stop``; can be started again with the same command.
 
-    ``output`` keeps the last lines of both streams. ``on_line`` hears each line of standard output.
+    ``output`` keeps the last lines of both streams since the last start.
     """
 
     def __init__(
@@ -85,7 +85,6 @@ class Child:
         cwd: Path | None = None,
         alive: int | None = None,
         grace_s: float = 5.0,
-        on_line: Callable[[str], None] | None = None,
     ) -> None:
         self.name = name
         self.command = list(command)
@@ -96,7 +95,6 @@ class Child:
         self._cwd = cwd
         self._alive = alive
         self._grace_s = grace_s
-        self._on_line = on_line
         self._guard: asyncio.subprocess.Process | None = None
         self._control: asyncio.StreamWriter | None = None
         self._ended = asyncio.Event()
@@ -115,6 +113,7 @@ class Child:
         if self.running:
             raise RuntimeError(f"{self.name} runs already")
         self.pid, self.exit_code = None, None
+        self.output.clear()
         self._ended = asyncio.Event()
         ours, theirs = socket.socketpair()
         with theirs:
@@ -130,11 +129,10 @@ class Child:
                 start_new_session=True,  # The terminal's Ctrl-C is for us; we stop it in order.
             )
         reports, self._control = await asyncio.open_connection(sock=ours)
-        assert self._guard.stdout is not None
-        assert self._guard.stderr is not None
         readers = [
-            asyncio.create_task(self._listen(self._guard.stdout, self._on_line), name=self.name),
-            asyncio.create_task(self._listen(self._guard.stderr, None), name=self.name),
+            asyncio.create_task(self._listen(stream), name=f"{self.name} output")
+            for stream in (self._guard.stdout, self._guard.stderr)
+            if stream is not None
         ]
         try:
             async with asyncio.timeout(timeout_s):
@@ -162,9 +160,7 @@ class Child:
         await asyncio.wait(readers, timeout=1.0)
         self._ended.set()
 
-    async def _listen(
-        self, stream: asyncio.StreamReader, on_line: Callable[[str], None] | None
-    ) -> None:
+    async def _listen(self, stream: asyncio.StreamReader) -> None:
         rest = b""
         while chunk := await stream.read(_LONGEST_LINE_BYTES):
             *lines, rest = (rest + chunk).split(b"\n")
@@ -172,15 +168,12 @@ class Child:
                 lines.append(rest)
                 rest = b""
             for line in lines:
-                self._heard(line, on_line)
+                self._heard(line)
         if rest:
-            self._heard(rest, on_line)
+            self._heard(rest)
 
-    def _heard(self, line: bytes, on_line: Callable[[str], None] | None) -> None:
-        text = line.decode("utf-8", "replace").rstrip()
-        self.output.append(text)
-        if on_line is not None:
-            on_line(text)
+    def _heard(self, line: bytes) -> None:
+        self.output.append(line.decode("utf-8", "replace").rstrip())
 
     async def wait(self) -> int | None:
         """Waits for the end; gives the exit code (negative: the signal), ``None`` if unknown."""

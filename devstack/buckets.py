@@ -1,0 +1,98 @@
+"""The store's two buckets and the core's account, made once it is up.
+
+With versitygw the core's account may read, list and remove documents and nothing else: the bucket
+of API keys is out of its reach, as in production. moto checks no account at all.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from devstack.components import Found, S3Account
+from devstack.environment import DOCUMENTS_BUCKET, KEYS_BUCKET, Secrets
+from devstack.processes import StartFailed
+
+_CORE_MAY = (
+    "s3:ListBucket",
+    "s3:ListBucketVersions",
+    "s3:ListBucketMultipartUploads",
+    "s3:GetObject",
+    "s3:GetObjectVersion",
+    "s3:DeleteObject",
+    "s3:DeleteObjectVersion",
+    "s3:AbortMultipartUpload",
+)
+
+
+def client(endpoint: str, account: S3Account) -> Any:
+    """A boto3 client that takes nothing from the user's own AWS configuration."""
+    session = boto3.session.Session(
+        aws_access_key_id=account.access_key,
+        aws_secret_access_key=account.secret_key,
+        region_name=account.region,
+    )
+    config = Config(
+        signature_version="s3v4", s3={"addressing_style": "path"}, read_timeout=10, proxies={}
+    )
+    return session.client("s3", endpoint_url=endpoint, config=config)
+
+
+def prepare(found: Found, endpoint: str, secrets: Secrets) -> None:
+    """Makes what the stack needs of the store; blocks, so call it from a thread.
+
+    Raises:
+        StartFailed: the store would not make the core's account.
+    """
+    s3 = client(endpoint, secrets.gateway_store)
+    try:
+        existing = {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}
+        for bucket in {DOCUMENTS_BUCKET, KEYS_BUCKET} - existing:
+            s3.create_bucket(Bucket=bucket)
+        s3.put_bucket_versioning(
+            Bucket=DOCUMENTS_BUCKET, VersioningConfiguration={"Status": "Enabled"}
+        )
+        if found.path is not None:
+            _make_account(found.path, endpoint, secrets)
+            s3.put_bucket_policy(
+                Bucket=DOCUMENTS_BUCKET, Policy=core_policy(secrets.core_store.access_key)
+            )
+    finally:
+        s3.close()
+
+
+def core_policy(access_key: str) -> str:
+    """The bucket policy that lets the core at the documents."""
+    arn = f"arn:aws:s3:::{DOCUMENTS_BUCKET}"
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"AWS": [access_key]},
+        "Action": list(_CORE_MAY),
+        "Resource": [arn, f"{arn}/*"],
+    }
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+def _make_account(versitygw: Path, endpoint: str, secrets: Secrets) -> None:
+    root, core = secrets.gateway_store, secrets.core_store
+    done = subprocess.run(
+        [
+            *(versitygw, "admin", "--allow-insecure", "--endpoint-url", endpoint),
+            *("create-user", "--role", "user"),
+            *("--access", core.access_key, "--secret", core.secret_key),
+        ],
+        # Secrets of root go by the environment: a command line is everybody's to read. The new
+        # account's cannot, and is good for this run only.
+        env={"ADMIN_ACCESS_KEY": root.access_key, "ADMIN_SECRET_KEY": root.secret_key},
+        capture_output=True,
+        text=True,
+        timeout=15,
+        stdin=subprocess.DEVNULL,
+    )
+    if done.returncode:
+        raise StartFailed(f"s3: the core's account could not be made: {done.stderr.strip()}")
