@@ -64,7 +64,7 @@ def create_app(
 
 
 def _sanic_config(settings: Settings) -> Config:
-    config = Config(load_env=False)
+    config = Config(env_prefix=None)
     config.update(
         {
             "ACCESS_LOG": False,

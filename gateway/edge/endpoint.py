@@ -8,8 +8,8 @@ has streamed its answer itself.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from functools import wraps
 from typing import Any, Literal
 
@@ -46,7 +46,6 @@ class Success:
     description: str
     body: Any = None
     content_type: str = "application/json"
-    examples: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,135 @@
+"""The whole gateway on a real socket, with a stub core and the outside world in memory.
+
+Real here: Sanic and everything in ``edge``, the pipeline, the embedded policy, tokens, the core's
+client. In memory: users, key store, object store and workflows, which have suites of their own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway.adapters.core_http import CoreHttp
+from gateway.adapters.rego import RegoPolicy, default_policy_dir
+from gateway.app import create_app
+from gateway.edge.tasks import Tasks
+from gateway.relay.client import make_client
+from gateway.relay.transport import CoreTransport
+from gateway.services import Adapters, Services, assemble
+from gateway.settings import Settings
+
+from .fakes import (
+    PASSWORD,
+    DictUsers,
+    MemoryKeys,
+    MemoryStore,
+    MemoryWorkflows,
+    MovableClock,
+    PlainPasswords,
+    some_users,
+)
+from .stub_core import StubCore, stub_core
+
+_numbers = itertools.count()
+
+ENVIRONMENT = {
+    "GATEWAY_JWT_SECRET": "an edge test's secret of forty bytes....",
+    "GATEWAY_ADMIN_USERNAME": "root",
+    "GATEWAY_ADMIN_PASSWORD": PASSWORD,
+    "GATEWAY_CORE_TOKEN": "core-token",
+    "GATEWAY_SERVICES_TEMPORAL": "127.0.0.1:1",
+    "GATEWAY_S3_BUCKET": "documents",
+    "GATEWAY_S3_KEYS_BUCKET": "gateway-keys",
+    "GATEWAY_S3_ACCESS_KEY": "access",
+    "GATEWAY_S3_SECRET_KEY": "secret",
+    "GATEWAY_ADMIN_LISTEN_PORT": "0",
+    "GATEWAY_DRAIN_LIMIT": "0s",
+}
+
+
+@dataclass
+class Gateway:
+    """A running gateway and the world around it."""
+
+    client: httpx.AsyncClient
+    address: tuple[str, int]
+    core: StubCore
+    users: DictUsers
+    clock: MovableClock
+    keys: MemoryKeys
+    store: MemoryStore
+    workflows: MemoryWorkflows
+    app: Any
+
+    async def token(self, username: str = "alice") -> str:
+        response = await self.client.post(
+            "/auth/login", json={"username": username, "password": PASSWORD}
+        )
+        assert response.status_code == 200, response.text
+        return str(response.json()["access_token"])
+
+    async def bearer(self, username: str = "alice") -> dict[str, str]:
+        return {"Authorization": f"Bearer {await self.token(username)}"}
+
+
+@contextlib.asynccontextmanager
+async def running_gateway(core: StubCore, **settings: str) -> AsyncIterator[Gateway]:
+    """``settings`` are environment names without their prefix: ``CORS_ORIGINS="…"``."""
+    environ = {**ENVIRONMENT, "GATEWAY_SERVICES_CORE": core.url}
+    environ.update({f"GATEWAY_{name}": text for name, text in settings.items()})
+    world = (some_users(), MovableClock(), MemoryKeys(), MemoryStore(), MemoryWorkflows())
+    users, clock, keys, store, workflows = world
+
+    def build(loaded: Settings, tasks: Tasks) -> Services:
+        client = make_client(CoreTransport(limit=100))
+        adapters = Adapters(
+            clock=clock,
+            users=users,  # type: ignore[arg-type]
+            passwords=PlainPasswords(),
+            policy=RegoPolicy(default_policy_dir()),
+            core=CoreHttp(client, [core.url], loaded.core_token),
+            store=store,  # type: ignore[arg-type]
+            workflows=workflows,
+            key_store=keys,
+            closers=[client.aclose],
+        )
+        return assemble(loaded, adapters, tasks)
+
+    app = create_app(Settings.load(environ), build=build, name=f"edge_{next(_numbers)}")
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = await app.create_server(sock=listener, return_asyncio_server=True)
+    await server.startup()
+    await server.before_start()
+    await server.after_start()
+    await server.start_serving()
+    address = listener.getsockname()
+    try:
+        async with httpx.AsyncClient(
+            base_url=f"http://{address[0]}:{address[1]}", timeout=30
+        ) as client:
+            yield Gateway(client, address, core, users, clock, keys, store, workflows, app)
+    finally:
+        await server.before_stop()
+        await server.close()
+        for connection in tuple(server.connections):
+            connection.abort()
+        await server.after_stop()
+
+
+@pytest.fixture
+async def core() -> AsyncIterator[StubCore]:
+    async with stub_core() as running:
+        yield running
+
+
+@pytest.fixture
+async def gateway(core: StubCore) -> AsyncIterator[Gateway]:
+    async with running_gateway(core) as running:
+        yield running
