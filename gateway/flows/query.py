@@ -94,12 +94,14 @@ class Answer:
 
     Attributes:
         end: how it went; ``None`` until it has ended.
+        error: what the terminal ``error`` event told, if the stream ended with one.
     """
 
     def __init__(
         self, query: Query, who: OnBehalfOf, body: Mapping[str, Any], lifetime_s: float
     ) -> None:
         self.end: StreamEnd | None = None
+        self.error: GatewayError | None = None
         self._query = query
         self._core = query._core
         self._limits = query._limits
@@ -253,6 +255,7 @@ class Answer:
     def _ended(self, happened: Happened, error: GatewayError | None) -> None:
         """Writes down how it went; the first word stands."""
         if self.end is None:
+            self.error = error
             self.end = StreamEnd(
                 word=happened.value,
                 code=error.code if error is not None else None,

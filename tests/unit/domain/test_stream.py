@@ -1,0 +1,110 @@
+"""The table of endings, and how a core's error becomes ours."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.domain.stream import (
+    ENDINGS,
+    CoreReset,
+    Happened,
+    broken_by,
+    replace_core_error,
+    stopped_by,
+    terminal_error,
+)
+from gateway.errors import (
+    CoreProtocolError,
+    CoreTruncated,
+    CoreUnavailable,
+    Draining,
+    Forbidden,
+    GatewayError,
+    TokenExpired,
+    by_code,
+)
+
+SEEN: dict[Happened, str | None] = {
+    Happened.DONE: None,
+    Happened.EXCESS_AFTER_DONE: None,
+    Happened.CLIENT_LEFT: None,
+    Happened.CORE_ERROR: "CORE_PROTOCOL_ERROR",
+    Happened.CORE_EOF: "CORE_TRUNCATED",
+    Happened.CORE_TRUNCATED: "CORE_TRUNCATED",
+    Happened.CORE_RESET: "CORE_TRUNCATED",
+    Happened.CORE_FAILED: "CORE_PROTOCOL_ERROR",
+    Happened.NO_FIRST_EVENT: "FIRST_EVENT_TIMEOUT",
+    Happened.SILENT: "STREAM_IDLE_TIMEOUT",
+    Happened.TOO_LONG: "STREAM_MAX_DURATION",
+    Happened.OVERSIZE: "EVENT_TOO_LARGE",
+    Happened.TOKEN_EXPIRED: "TOKEN_EXPIRED",
+    Happened.DRAINING: "DRAINING",
+    Happened.STOPPED: "INTERNAL",
+    Happened.INTERNAL: "INTERNAL",
+}
+
+
+@pytest.mark.parametrize("happened", Happened)
+def test_each_ending_shows_the_client_its_code(happened: Happened) -> None:
+    """One row for everything that can happen; silence only after ``done`` or to who left."""
+    error = terminal_error(happened)
+    assert (error.code if error else None) == SEEN[happened]
+
+
+def test_only_a_whole_answer_leaves_its_connection_to_others() -> None:
+    """Whatever else happened, the core's side is closed."""
+    assert [row for row in ENDINGS if ENDINGS[row].core == "reuse"] == [Happened.DONE]
+
+
+def test_the_failure_itself_decides_where_the_table_says_so() -> None:
+    """A refused call or a stop from outside keeps its own code; a clock does not."""
+    given = CoreUnavailable()
+    assert terminal_error(Happened.CORE_FAILED, given) is given
+    assert terminal_error(Happened.STOPPED, Forbidden()).code == "FORBIDDEN"  # type: ignore[union-attr]
+    assert terminal_error(Happened.SILENT, given).code == "STREAM_IDLE_TIMEOUT"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("code", sorted(by_code()))
+def test_a_cores_error_keeps_a_code_of_ours_and_nothing_else(code: str) -> None:
+    """Our message, our details: upstream text never leaves."""
+    data = f'{{"error":{{"code":"{code}","message":"secret path","details":{{"a":"secret"}}}}}}'
+    error = replace_core_error(data)
+    assert error.code == code
+    assert error.message == type(error).default_message
+    assert "secret" not in repr((error.message, error.details, error.headers))
+
+
+@pytest.mark.parametrize(
+    "data",
+    ["", "{", "[]", "null", '{"error":null}', '{"error":{"code":7}}',
+     '{"error":{"code":"MADE_UP"}}',
+     '{"error":{}}', "\ud800", '{"error":{"code":"DRAINING"}} x'],
+)  # fmt: skip
+def test_a_cores_error_that_makes_no_sense_is_a_protocol_error(data: str) -> None:
+    """Unknown codes and other shapes alike."""
+    assert type(replace_core_error(data)) is CoreProtocolError
+
+
+@pytest.mark.parametrize(
+    ("error", "row"),
+    [(CoreTruncated(), Happened.CORE_TRUNCATED), (CoreReset(), Happened.CORE_RESET),
+     (CoreUnavailable(), Happened.CORE_FAILED)],
+)  # fmt: skip
+def test_a_broken_call_finds_its_row(error: GatewayError, row: Happened) -> None:
+    """The client is told the same of a cut and a reset; the log is not."""
+    assert broken_by(error) is row
+
+
+@pytest.mark.parametrize(
+    ("error", "row"),
+    [(Draining(), Happened.DRAINING), (TokenExpired(), Happened.TOKEN_EXPIRED),
+     (Forbidden(), Happened.STOPPED)],
+)  # fmt: skip
+def test_a_stop_from_outside_finds_its_row(error: GatewayError, row: Happened) -> None:
+    """A drain and an expiry have words of their own in the log."""
+    assert stopped_by(error) is row
+
+
+def test_a_reset_adds_no_code_to_the_public_ones() -> None:
+    """``CoreReset`` is a word for the log."""
+    assert by_code()["CORE_TRUNCATED"] is CoreTruncated
