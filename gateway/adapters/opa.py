@@ -96,13 +96,15 @@ class OpaPolicy:
             raise PolicyUnavailable from exc
 
     async def _exchange(self, method: str, url: str, body: bytes | None) -> tuple[int, bytes]:
-        # Identity: a compressed answer could unfold to any size behind the limit's back.
         headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
         answer = bytearray()
         async with self._client.stream(
             method, url, content=body, headers=headers, follow_redirects=False
         ) as response:
-            async for chunk in response.aiter_raw():
+            if "Content-Encoding" in response.headers:
+                # Nobody asked for it, and it could unfold to any size behind the limit's back.
+                raise PolicyUnavailable from ValueError("OPA's answer is compressed")
+            async for chunk in response.aiter_bytes():
                 answer += chunk
                 if len(answer) > ANSWER_LIMIT_BYTES:
                     raise PolicyUnavailable from ValueError("OPA's answer is too long")
@@ -137,11 +139,10 @@ def _is_evaluation_error(answer: Mapping[str, Any]) -> bool:
     A cancelled evaluation is OPA's time running out, not the policy's fault.
     """
     errors = answer.get("errors")
-    codes = [e.get("code") for e in errors if isinstance(e, dict)] if errors else []
-    return any(
-        isinstance(code, str) and code.startswith("eval_") and code != "eval_cancel_error"
-        for code in codes
-    )
+    if not isinstance(errors, list):
+        return False
+    codes = {str(error.get("code")) for error in errors if isinstance(error, dict)}
+    return any(code.startswith("eval_") for code in codes - {"eval_cancel_error"})
 
 
 def _revision(answer: Mapping[str, Any]) -> str:

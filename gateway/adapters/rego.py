@@ -96,10 +96,11 @@ class _Engine:
             import regopy
         except (ImportError, OSError) as exc:
             raise PolicyBroken from exc
-        # What is wrong travels in the exception; by default it would also go to stdout.
-        regopy.set_default_log_level("None")
         self._faults = (regopy.RegoError, ValueError)
         self._interpreter = regopy.Interpreter()
+        # What is wrong travels in the exception; by default it would also go to stdout. Set here
+        # and not as the process's default: setting that one twice aborts the process.
+        self._interpreter.log_level = regopy.LogLevel.NONE
         try:
             for name, source in files.modules.items():
                 self._interpreter.add_module(name, source)
