@@ -24,10 +24,14 @@ _SERVICE_LINK = re.compile(r"(GATEWAY(?:_[A-Z0-9_]+)?)_SERVICE_HOST\Z")
 
 @dataclass(slots=True)
 class Reading:
-    """What was read: ``values`` and ``origins`` by attribute; usable when ``faults`` is empty."""
+    """What was read, by attribute; ``values`` is usable when ``faults`` is empty.
+
+    ``texts`` has what was written for each setting, or its default, and nothing for a secret.
+    """
 
     values: dict[str, Any] = field(default_factory=dict)
     origins: dict[str, str] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
 
 
@@ -77,6 +81,8 @@ def _read_one(reading: Reading, attribute: str, spec: Spec, sources: list[_Sourc
 
 
 def _parse_one(reading: Reading, attribute: str, spec: Spec, name: str, text: str) -> None:
+    if not spec.secret:
+        reading.texts[attribute] = shown(text)
     try:
         if name != spec.env:
             text = _read_secret(name, text)
@@ -117,6 +123,7 @@ def _take_default(reading: Reading, attribute: str, spec: Spec) -> None:
         return
     reading.origins[attribute] = "default"
     if spec.default:
+        reading.texts[attribute] = spec.default
         reading.values[attribute] = spec.parser.parse(spec.default)
     else:
         reading.values[attribute] = () if spec.default == "" else None
@@ -130,6 +137,8 @@ def _fill_same_as(reading: Reading, specs: Mapping[str, Spec]) -> None:
         reading.values.pop(attribute, None)
         if spec.same_as in reading.values:
             reading.values[attribute] = reading.values[spec.same_as]
+        if spec.same_as in reading.texts:
+            reading.texts[attribute] = reading.texts[spec.same_as]
 
 
 def _from_environment(environ: Mapping[str, str]) -> _Source:
