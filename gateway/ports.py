@@ -57,6 +57,9 @@ class KeyStore(Protocol):
 
     async def list(self, tenant: str, owner: str, deadline: Deadline) -> Sequence[StoredKey]: ...
 
+    async def remove(self, record: KeyRecord, deadline: Deadline) -> None:
+        """Forgets a dead key for good; nothing there is success."""
+
     async def check(self, deadline: Deadline) -> None: ...
 
 
@@ -84,29 +87,36 @@ class PresignedUpload:
 class ObjectStore(Protocol):
     """Where documents' bytes are. Presigning is pure CPU; the rest raises ``StorageUnavailable``.
 
-    A ``sha256`` is lower-case hex, ``expires_in_s`` seconds, ``size`` bytes.
+    What is presigned holds the client to what it announced: key, size, content type, checksum,
+    and the filename as metadata and ``Content-Disposition``. ``expires_in_s`` is in seconds.
     """
 
     def presign_post(
-        self, key: str, *, content_type: str, size: int, sha256: str | None, expires_in_s: int
+        self, key: str, announced: Announced, *, expires_in_s: int
     ) -> PresignedUpload: ...
 
     def presign_put(
-        self, key: str, *, content_type: str, size: int, sha256: str | None, expires_in_s: int
+        self, key: str, announced: Announced, *, expires_in_s: int
     ) -> PresignedUpload: ...
 
     def presign_part(
         self, key: str, *, upload_id: str, n: int, size: int, expires_in_s: int
     ) -> PresignedUpload: ...
 
-    async def create_multipart(self, key: str, *, content_type: str, deadline: Deadline) -> str: ...
+    async def create_multipart(self, key: str, announced: Announced, deadline: Deadline) -> str:
+        """Gives the upload id."""
 
     async def complete_multipart(
         self, key: str, *, upload_id: str, parts: Sequence[tuple[int, str]], deadline: Deadline
     ) -> None:
-        """``parts`` are (n, etag). ``Conflict`` when S3 refuses the list."""
+        """``parts`` are (n, etag). ``Conflict`` when the store refuses the list.
 
-    async def abort_multipart(self, key: str, *, upload_id: str, deadline: Deadline) -> None: ...
+        An upload that is gone is no error: it was completed before (``head`` finds the object) or
+        aborted (``head`` finds none).
+        """
+
+    async def abort_multipart(self, key: str, *, upload_id: str, deadline: Deadline) -> None:
+        """Gone already is success."""
 
     async def head(self, key: str, deadline: Deadline) -> ObjectHead | None: ...
 
@@ -119,7 +129,8 @@ class ObjectStore(Protocol):
 class Workflows(Protocol):
     """``UploadWorkflow`` seen from here. Raises ``TemporalUnavailable`` or ``TemporalTimeout``."""
 
-    async def start(self, ref: DocumentRef, announced: Announced, deadline: Deadline) -> None: ...
+    async def start(self, ref: DocumentRef, announced: Announced, deadline: Deadline) -> None:
+        """``Conflict`` when the id was ever used."""
 
     async def describe(self, ref: DocumentRef, deadline: Deadline) -> UploadStatus | None:
         """From the memo, with no worker alive; ``None`` when no such workflow is known."""
@@ -129,7 +140,8 @@ class Workflows(Protocol):
 
     async def signal_completed(
         self, ref: DocumentRef, head: ObjectHead, deadline: Deadline
-    ) -> None: ...
+    ) -> None:
+        """``NotFound`` when the workflow is over or unknown."""
 
     async def cancel(self, ref: DocumentRef, deadline: Deadline) -> None:
         """Gone or closed already is success."""

@@ -2,10 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import base64
+import binascii
+import re
+import unicodedata
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
+from urllib.parse import quote
+
+from gateway.domain.ids import is_uuid7
+from gateway.errors import ValidationFailed
 
 DocumentState = Literal["awaiting_upload", "processing", "indexed", "failed", "expired"]
+UploadMethod = Literal["POST", "PUT", "MULTIPART"]
+
+MIB = 1024 * 1024
+# What every S3 keeps to: parts but the last are at least 5 MiB, and there are at most 10,000.
+SMALLEST_PART_BYTES = 5 * MIB
+MOST_PARTS = 10_000
+MOST_FILENAME_BYTES = 255  # What file systems take, so that a download can keep its name.
+
+ALLOWED_TYPES: Mapping[str, frozenset[str]] = {
+    "application/pdf": frozenset({"pdf"}),
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document": frozenset({"docx"}),
+    "text/html": frozenset({"html", "htm"}),
+    "text/markdown": frozenset({"md", "markdown"}),
+    "text/plain": frozenset({"txt", "text"}),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +67,11 @@ class Announced:
 
 @dataclass(frozen=True, slots=True)
 class UploadStatus:
-    """A document as its workflow knows it. ``progress`` is 0..1, ``created_at`` Unix seconds."""
+    """A document as its workflow knows it. ``progress`` is 0..1, ``created_at`` Unix seconds.
+
+    ``cancelled`` is true as soon as a cancel was asked for, before any worker takes it up;
+    ``closed`` when the workflow is over: from then on the core's record is the truth.
+    """
 
     ref: DocumentRef
     announced: Announced
@@ -52,6 +80,7 @@ class UploadStatus:
     created_at: float
     progress: float | None = None
     error: str | None = None
+    closed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,3 +106,180 @@ class ObjectHead:
     etag: str
     version_id: str | None
     sha256: str | None
+
+
+# --- what may be announced ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class UploadRules:
+    """What an upload may be. Sizes are bytes, lifetimes seconds.
+
+    ``types`` maps a content type to the extensions (lower case, no dot) that go with it. A POST or
+    PUT permission ends after ``form_lifetime_s``; a multipart upload of many parts gets
+    ``multipart_lifetime_s``, in which part URLs (each good for ``form_lifetime_s``) are asked for
+    again. Part size must stay the same while uploads are open: parts are counted from it.
+    """
+
+    types: Mapping[str, Collection[str]] = field(default_factory=lambda: ALLOWED_TYPES)
+    limit_bytes: int = 1024 * MIB
+    multipart_threshold_bytes: int = 100 * MIB
+    part_bytes: int = 16 * MIB
+    form_lifetime_s: int = 900
+    multipart_lifetime_s: int = 6 * 3600
+
+
+_SHA256 = re.compile(r"[0-9a-f]{64}\Z")
+# Cc control characters, Cs lone surrogates, Zl and Zp line and paragraph separators. Bidi controls
+# make "exe.txt" out of "txt.exe" on a screen; they are of category Cf with these classes.
+_BAD_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
+_BIDI_CONTROLS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
+_BIDI_MARKS = frozenset("\u200e\u200f\u061c")
+
+
+def check_announcement(
+    filename: str, content_type: str, size: int, sha256: str | None, rules: UploadRules
+) -> dict[str, str]:
+    """The announcement's faults: a field's name → what was expected of it; empty when fine."""
+    faults: dict[str, str] = {}
+    if fault := filename_fault(filename):
+        faults["filename"] = fault
+    if content_type not in rules.types:
+        faults["content_type"] = f"one of {', '.join(sorted(rules.types))}"
+    elif not fault and extension(filename) not in rules.types[content_type]:
+        endings = ", ".join(f".{e}" for e in sorted(rules.types[content_type]))
+        faults["filename"] = f"a name ending in {endings}, to agree with the content type"
+    if not 0 < size <= rules.limit_bytes:
+        faults["size"] = f"1 to {rules.limit_bytes} bytes"
+    if sha256 is not None and not _SHA256.match(sha256):
+        faults["sha256"] = "64 lower-case hexadecimal digits"
+    return faults
+
+
+def filename_fault(filename: str) -> str | None:
+    """What a filename should have been, or ``None``. It is data: kept as given, never a path."""
+    if any(_is_unsafe(character) for character in filename):
+        return "no control characters, lone surrogates or direction marks"
+    if not 0 < len(filename.encode()) <= MOST_FILENAME_BYTES:
+        return f"1 to {MOST_FILENAME_BYTES} bytes of UTF-8"
+    if "/" in filename or "\\" in filename or filename in {".", ".."}:
+        return "a plain name without a path"
+    if filename != filename.strip():
+        return "no space at either end"
+    return None
+
+
+def _is_unsafe(character: str) -> bool:
+    return (
+        unicodedata.category(character) in _BAD_CATEGORIES
+        or unicodedata.bidirectional(character) in _BIDI_CONTROLS
+        or character in _BIDI_MARKS
+    )
+
+
+def extension(filename: str) -> str:
+    """The lower-case ending after the last dot; empty when there is none (``.txt`` has none)."""
+    stem, dot, ending = filename.rpartition(".")
+    return ending.lower() if dot and stem else ""
+
+
+def content_disposition(filename: str) -> str:
+    """The header that gives a download its name, in ASCII whatever the name holds.
+
+    RFC 6266: ``filename`` for the oldest clients, with everything doubtful as ``_``;
+    ``filename*`` (RFC 8187) with the whole name, which those that know it prefer.
+    """
+    plain = "".join(c if c.isascii() and (c.isalnum() or c in " ._-()") else "_" for c in filename)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{encoded_filename(filename)}"
+
+
+def encoded_filename(filename: str) -> str:
+    """The name as percent-encoded UTF-8: object metadata and headers are ASCII."""
+    return quote(filename, safe="")
+
+
+# --- how it is sent -------------------------------------------------------------------------------
+
+
+def upload_method(
+    size: int, asked: Literal["POST", "PUT"] | None, rules: UploadRules
+) -> UploadMethod:
+    """A form, unless a PUT was asked for; above the threshold always in parts."""
+    if size > rules.multipart_threshold_bytes:
+        return "MULTIPART"
+    return asked or "POST"
+
+
+def part_size(size: int, rules: UploadRules) -> int:
+    """Bytes of each part but the last: as the rules say, more when that made too many parts."""
+    least = -(-size // MOST_PARTS)
+    return max(rules.part_bytes, SMALLEST_PART_BYTES, -(-least // MIB) * MIB)
+
+
+def part_sizes(size: int, rules: UploadRules) -> list[int]:
+    """The exact size of every part, first to last; they add up to ``size``."""
+    each = part_size(size, rules)
+    count = -(-size // each)
+    return [each] * (count - 1) + [size - each * (count - 1)]
+
+
+def check_part_numbers(numbers: Sequence[int], count: int, at_once: int = 1000) -> None:
+    """Raises ``ValidationFailed`` unless ``numbers`` are 1..count, distinct, and not too many."""
+    if not 0 < len(numbers) <= at_once:
+        raise ValidationFailed(fields={"parts": f"1 to {at_once} part numbers"})
+    if len(set(numbers)) != len(numbers):
+        raise ValidationFailed(fields={"parts": "each part number once"})
+    for i, n in enumerate(numbers):
+        if not 1 <= n <= count:
+            raise ValidationFailed(fields={f"parts[{i}]": f"a part number from 1 to {count}"})
+
+
+_ETAG = re.compile(r'"?[!#-~]{1,128}"?\Z')
+
+
+def check_part_list(parts: Sequence[tuple[int, str]], count: int) -> list[tuple[int, str]]:
+    """The parts in order, ETags in quotes; ``ValidationFailed`` unless each is there once."""
+    if sorted(n for n, _ in parts) != list(range(1, count + 1)):
+        raise ValidationFailed(fields={"parts": f"each part from 1 to {count}, once"})
+    for i, (_, etag) in enumerate(parts):
+        if not _ETAG.match(etag):
+            raise ValidationFailed(fields={f"parts[{i}].etag": "the ETag the part's PUT answered"})
+    return [(n, '"' + etag.strip('"') + '"') for n, etag in sorted(parts)]
+
+
+# --- what came ------------------------------------------------------------------------------------
+
+
+def mismatches(announced: Announced, head: ObjectHead) -> list[dict[str, str | int]]:
+    """Where the object is not what was announced: ``{"field", "announced", "found"}`` each.
+
+    A SHA-256 is compared where both know one; that of a multipart upload is verified later, by
+    the workflow, as it reads.
+    """
+    facts: list[tuple[str, str | int, str | int]] = [
+        ("size", announced.size, head.size),
+        ("content_type", announced.content_type, head.content_type),
+    ]
+    if announced.sha256 is not None and head.sha256 is not None:
+        facts.append(("sha256", announced.sha256, head.sha256))
+    return [{"field": f, "announced": a, "found": h} for f, a, h in facts if a != h]
+
+
+# --- paging ---------------------------------------------------------------------------------------
+
+
+def encode_cursor(document_id: str) -> str:
+    """An opaque word that stands for "after this document"."""
+    return base64.urlsafe_b64encode(document_id.encode()).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str) -> str:
+    """The id in a cursor; ``ValidationFailed`` for whatever ``encode_cursor`` did not make."""
+    try:
+        document_id = base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
+        found = document_id.decode("ascii")
+    except (ValueError, binascii.Error):
+        found = ""
+    if not is_uuid7(found) or encode_cursor(found) != cursor:
+        raise ValidationFailed(fields={"?cursor": "a next_cursor of this list"})
+    return found

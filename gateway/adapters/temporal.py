@@ -1,0 +1,284 @@
+"""``UploadWorkflow`` through Temporal: start, describe, signal, ask, cancel, list.
+
+The client connects at its first call and again by itself; ``rpc_timeout`` does not bound the
+SDK's retries, so each call runs under ``asyncio.timeout_at`` and a retry budget of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast, get_args
+
+from temporalio.api.errordetails.v1 import NamespaceNotFoundFailure
+from temporalio.client import (
+    Client,
+    WorkflowExecution,
+    WorkflowExecutionDescription,
+    WorkflowExecutionStatus,
+    WorkflowHandle,
+    WorkflowQueryFailedError,
+    WorkflowQueryRejectedError,
+)
+from temporalio.common import WorkflowIDReusePolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import KeepAliveConfig, RetryConfig, RPCError, RPCStatusCode
+
+from gateway.domain.documents import (
+    Announced,
+    DocumentRef,
+    DocumentState,
+    ObjectHead,
+    UploadStatus,
+)
+from gateway.errors import (
+    Conflict,
+    GatewayError,
+    NotFound,
+    TemporalTimeout,
+    TemporalUnavailable,
+)
+from gateway.ports import Deadline
+
+WORKFLOW_TYPE = "UploadWorkflow"
+SIGNAL = "upload_completed"
+QUERY = "status"
+# A listing shows at most this many open uploads: an owner with more sees the newest.
+MOST_OPEN = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class TemporalAccess:
+    """Where Temporal is: ``target`` is ``host:port``; ``retry_budget_s`` bounds SDK retries."""
+
+    target: str
+    namespace: str = "default"
+    task_queue: str = "documents"
+    retry_budget_s: float = 1.0
+
+
+class TemporalWorkflows:
+    """``Workflows`` on one lazily connected client. Make it on the loop that uses it."""
+
+    def __init__(self, client: Client, task_queue: str) -> None:
+        self._client = client
+        self._task_queue = task_queue
+
+    @classmethod
+    async def connect(cls, access: TemporalAccess) -> TemporalWorkflows:
+        """Never fails for a server that is down: the connection is made by the first call."""
+        client = await Client.connect(
+            access.target,
+            namespace=access.namespace,
+            lazy=True,
+            retry_config=RetryConfig(
+                initial_interval_millis=50,
+                max_interval_millis=300,
+                max_elapsed_time_millis=round(access.retry_budget_s * 1000),
+            ),
+            # Without pings a connection whose other end vanished is found out after minutes.
+            keep_alive_config=KeepAliveConfig(interval_millis=5000, timeout_millis=2000),
+        )
+        return cls(client, access.task_queue)
+
+    async def start(self, ref: DocumentRef, announced: Announced, deadline: Deadline) -> None:
+        argument = _argument(ref, announced)
+        try:
+            async with _errors_mapped(deadline):
+                await self._client.start_workflow(
+                    WORKFLOW_TYPE,
+                    argument,
+                    id=ref.workflow_id,
+                    task_queue=self._task_queue,
+                    id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                    memo=argument,
+                )
+        except WorkflowAlreadyStartedError as exc:
+            raise Conflict("This document exists already.") from exc
+
+    async def describe(self, ref: DocumentRef, deadline: Deadline) -> UploadStatus | None:
+        async def ask() -> UploadStatus:
+            description = await self._handle(ref).describe()
+            return _status(ref, description, await description.memo())
+
+        try:
+            async with _errors_mapped(deadline):
+                return await ask()
+        except NotFound:
+            return None
+
+    async def progress(self, ref: DocumentRef, deadline: Deadline) -> UploadStatus | None:
+        """The memo with the worker's own word laid over it."""
+        described = await self.describe(ref, deadline)
+        if described is None:
+            return None
+        answer = await self._ask_worker(ref, deadline)
+        return None if answer is None else _with_answer(described, answer)
+
+    async def _ask_worker(self, ref: DocumentRef, deadline: Deadline) -> Mapping[str, Any] | None:
+        remaining_s = max(deadline - asyncio.get_running_loop().time(), 0.001)
+        try:
+            async with asyncio.timeout_at(deadline):
+                answer = await self._handle(ref).query(
+                    QUERY, rpc_timeout=timedelta(seconds=remaining_s)
+                )
+        except (TimeoutError, RPCError, RuntimeError):
+            return None  # No worker is there to answer; the memo is what is known.
+        except (WorkflowQueryFailedError, WorkflowQueryRejectedError):
+            return None
+        return answer if isinstance(answer, Mapping) else None
+
+    async def signal_completed(
+        self, ref: DocumentRef, head: ObjectHead, deadline: Deadline
+    ) -> None:
+        pinned = {"etag": head.etag, "version_id": head.version_id, "size": head.size}
+        async with _errors_mapped(deadline):
+            await self._handle(ref).signal(SIGNAL, pinned)
+
+    async def cancel(self, ref: DocumentRef, deadline: Deadline) -> None:
+        try:
+            async with _errors_mapped(deadline):
+                await self._handle(ref).cancel()
+        except NotFound:
+            return
+
+    async def list_open(
+        self, tenant: str, owner: str, deadline: Deadline
+    ) -> Sequence[UploadStatus]:
+        # Names hold neither quotes nor wildcards (``domain.identity.NAME``), so this is safe.
+        prefix = f"upload/{tenant}/{owner}/"
+        query = (
+            f"WorkflowType = '{WORKFLOW_TYPE}' AND ExecutionStatus = 'Running'"
+            f" AND WorkflowId STARTS_WITH '{prefix}'"
+        )
+        found: list[UploadStatus] = []
+        async with _errors_mapped(deadline):
+            async for execution in self._client.list_workflows(query, limit=MOST_OPEN):
+                ref = DocumentRef(tenant, owner, execution.id.removeprefix(prefix))
+                found.append(_status(ref, execution, await execution.memo()))
+        return found
+
+    async def check(self, deadline: Deadline) -> None:
+        async with _errors_mapped(deadline):
+            if not await self._client.service_client.check_health():
+                raise TemporalUnavailable
+
+    def _handle(self, ref: DocumentRef) -> WorkflowHandle[Any, Any]:
+        return self._client.get_workflow_handle(ref.workflow_id)
+
+
+@asynccontextmanager
+async def _errors_mapped(deadline: Deadline) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout_at(deadline):
+            yield
+    except TimeoutError as exc:
+        raise TemporalTimeout from exc
+    except RPCError as exc:
+        raise _mapped(exc) from exc
+    except RuntimeError as exc:
+        # What the SDK raises when its very first connection fails.
+        raise TemporalUnavailable from exc
+
+
+def _mapped(exc: RPCError) -> GatewayError:
+    if exc.status is RPCStatusCode.NOT_FOUND and not _names_namespace(exc):
+        return NotFound()
+    if exc.status in (RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED):
+        return TemporalTimeout()
+    return TemporalUnavailable()
+
+
+def _names_namespace(exc: RPCError) -> bool:
+    """A namespace that does not exist is NOT_FOUND too; that is a set-up fault, not a 404."""
+    return any(d.Is(NamespaceNotFoundFailure.DESCRIPTOR) for d in exc.grpc_status.details)
+
+
+def _argument(ref: DocumentRef, announced: Announced) -> dict[str, Any]:
+    """The workflow's argument and its memo (contract, section 6)."""
+    return {
+        "document_id": ref.document_id,
+        "tenant": ref.tenant,
+        "owner": ref.owner,
+        "filename": announced.filename,
+        "content_type": announced.content_type,
+        "size": announced.size,
+        "sha256": announced.sha256,
+        "upload_id": announced.upload_id,
+        "expires_at": datetime.fromtimestamp(announced.expires_at, UTC).strftime(
+            "%Y-%m-%dT%H:%M:%SZ"
+        ),
+    }
+
+
+def _status(
+    ref: DocumentRef, execution: WorkflowExecution, memo: Mapping[str, Any]
+) -> UploadStatus:
+    return UploadStatus(
+        ref=ref,
+        announced=_announced(memo),
+        state=_state(execution.status, memo.get("state")),
+        cancelled=_is_cancelled(execution),
+        created_at=execution.start_time.timestamp(),
+        error=memo.get("error"),
+        closed=execution.status is not WorkflowExecutionStatus.RUNNING,
+    )
+
+
+def _announced(memo: Mapping[str, Any]) -> Announced:
+    return Announced(
+        filename=str(memo["filename"]),
+        content_type=str(memo["content_type"]),
+        size=int(memo["size"]),
+        sha256=memo.get("sha256"),
+        upload_id=memo.get("upload_id"),
+        expires_at=int(datetime.fromisoformat(str(memo["expires_at"])).timestamp()),
+    )
+
+
+# How a workflow ended that never said so in its memo.
+_ENDED: Mapping[WorkflowExecutionStatus, DocumentState] = {
+    WorkflowExecutionStatus.COMPLETED: "indexed",
+    WorkflowExecutionStatus.FAILED: "failed",
+    WorkflowExecutionStatus.CANCELED: "failed",
+    WorkflowExecutionStatus.TERMINATED: "failed",
+    WorkflowExecutionStatus.TIMED_OUT: "expired",
+}
+_UNDER_WAY = frozenset({"awaiting_upload", "processing"})
+
+
+def _state(status: WorkflowExecutionStatus | None, said: object) -> DocumentState:
+    """The memo's word; of a workflow that ended without a last word, what its ending means."""
+    if status is not None and status in _ENDED and (said is None or said in _UNDER_WAY):
+        return _ENDED[status]
+    known = said if said in get_args(DocumentState) else "awaiting_upload"
+    return cast(DocumentState, known)
+
+
+_DELETED = frozenset({WorkflowExecutionStatus.CANCELED, WorkflowExecutionStatus.TERMINATED})
+
+
+def _is_cancelled(execution: WorkflowExecution) -> bool:
+    """Also a cancel that no worker has taken up yet, which only a description tells."""
+    if execution.status in _DELETED:
+        return True
+    if isinstance(execution, WorkflowExecutionDescription):
+        return execution.raw_description.workflow_extended_info.cancel_requested
+    return False
+
+
+def _with_answer(described: UploadStatus, answer: Mapping[str, Any]) -> UploadStatus:
+    state, progress, error = answer.get("state"), answer.get("progress"), answer.get("error")
+    return UploadStatus(
+        ref=described.ref,
+        announced=described.announced,
+        state=cast(DocumentState, state) if state in get_args(DocumentState) else described.state,
+        cancelled=described.cancelled,
+        created_at=described.created_at,
+        progress=min(max(float(progress), 0.0), 1.0) if isinstance(progress, int | float) else None,
+        error=error if isinstance(error, str) else described.error,
+        closed=described.closed,
+    )

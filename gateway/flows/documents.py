@@ -1,0 +1,230 @@
+"""Looking after documents: one with its status, a page of them, deletion.
+
+A document exists while its workflow is open and no cancel was asked for, or while the core has a
+record of it. Once a workflow is over the core's record alone counts: a deletion leaves no other
+trace there than the record's absence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+import msgspec
+
+from gateway.domain.documents import (
+    CoreDocument,
+    DocumentRef,
+    DocumentState,
+    UploadStatus,
+    decode_cursor,
+    encode_cursor,
+)
+from gateway.domain.ids import is_uuid7
+from gateway.errors import (
+    CoreTimeout,
+    CoreUnavailable,
+    NotFound,
+    StorageUnavailable,
+    TemporalTimeout,
+    TemporalUnavailable,
+    ValidationFailed,
+)
+from gateway.flows.times import rfc3339
+from gateway.ports import Core, Deadline, ObjectStore, OnBehalfOf, Workflows
+
+# How long a worker may take to say how far it is; without an answer the memo's state is shown.
+PROGRESS_S = 0.5
+MOST_A_PAGE = 100
+DEFAULT_A_PAGE = 20
+
+_OUTAGES = (StorageUnavailable, TemporalUnavailable, TemporalTimeout, CoreUnavailable, CoreTimeout)
+
+
+class Document(msgspec.Struct, frozen=True):
+    """A document as the API shows it. ``size`` in bytes, ``progress`` 0..1, times RFC 3339."""
+
+    document_id: str
+    filename: str
+    content_type: str
+    size: int
+    status: DocumentState
+    progress: float | None
+    error: str | None
+    created_at: str
+    updated_at: str | None = None
+    sha256: str | None = None
+
+
+class DocumentPage(msgspec.Struct, frozen=True):
+    """Newest first; ``next_cursor`` is opaque, ``None`` on the last page."""
+
+    documents: Sequence[Document]
+    next_cursor: str | None
+
+
+class Documents:
+    """Use cases over what exists. ``who.subject`` is the owner, ``ref.owner`` too."""
+
+    def __init__(self, *, store: ObjectStore, workflows: Workflows, core: Core) -> None:
+        self._store = store
+        self._workflows = workflows
+        self._core = core
+
+    # --- one ---
+
+    async def get(self, who: OnBehalfOf, ref: DocumentRef, deadline: Deadline) -> Document:
+        """Raises ``NotFound`` for an unknown or deleted document."""
+        known = await self._workflows.describe(ref, deadline)
+        if known is not None and known.cancelled:
+            raise NotFound
+        if known is not None and not known.closed:
+            return _from_workflow(await self._with_progress(known, deadline))
+        record = await self._core.get_document(who, ref.document_id)
+        if record is None:
+            raise NotFound
+        return _from_core(record, known)
+
+    async def _with_progress(self, known: UploadStatus, deadline: Deadline) -> UploadStatus:
+        if known.state != "processing":
+            return known
+        soon = min(deadline, asyncio.get_running_loop().time() + PROGRESS_S)
+        try:
+            asked = await self._workflows.progress(known.ref, soon)
+        except (TemporalTimeout, TemporalUnavailable):
+            return known
+        # A deletion seen meanwhile is the next request's business: this one saw the document.
+        return asked or known
+
+    # --- many ---
+
+    async def list(
+        self,
+        who: OnBehalfOf,
+        deadline: Deadline,
+        *,
+        limit: int = DEFAULT_A_PAGE,
+        cursor: str | None = None,
+    ) -> DocumentPage:
+        """The owner's documents, those the core knows and those still on their way.
+
+        Both are ordered by id, and an id never changes its place, so what comes or goes between
+        two pages neither repeats nor hides another document.
+        """
+        if not 1 <= limit <= MOST_A_PAGE:
+            raise ValidationFailed(fields={"?limit": f"1 to {MOST_A_PAGE}"})
+        before = None if cursor is None else decode_cursor(cursor)
+        # The open ones first: a document indexed between the two questions is then in the core's
+        # answer; the other way round it would be in neither.
+        on_their_way = await self._workflows.list_open(who.tenant, who.subject, deadline)
+        page = await self._core.list_documents(who, limit=limit, cursor=before)
+        recorded = {record.document_id: record for record in page.documents}
+        open_ = {s.ref.document_id: s for s in on_their_way if _is_before(s, before)}
+        ids = sorted({*recorded, *open_}, reverse=True)
+        shown = ids[:limit]
+        fresh = await self._fresh([open_[i] for i in shown if i in open_], deadline)
+        documents = [d for i in shown if (d := _merged(recorded.get(i), fresh.get(i)))]
+        more = page.more or len(ids) > limit
+        return DocumentPage(documents, encode_cursor(shown[-1]) if more and shown else None)
+
+    async def _fresh(
+        self, listed: Iterable[UploadStatus], deadline: Deadline
+    ) -> dict[str, UploadStatus]:
+        """The listed ones as they are now: a listing lags, and knows of no cancel asked for."""
+        described = await asyncio.gather(
+            *(self._workflows.describe(status.ref, deadline) for status in listed)
+        )
+        return {s.ref.document_id: s for s in described if s is not None}
+
+    # --- deletion ---
+
+    async def delete(self, who: OnBehalfOf, ref: DocumentRef, deadline: Deadline) -> None:
+        """Tombstone, cancel, remove: in this order, so that nothing is indexed after it.
+
+        Each step may be repeated, so a client repeats a deletion that failed half-way: while
+        anything is left of the document it is found again.
+
+        Raises:
+            NotFound: nothing by this id, or deleted already.
+        """
+        known = await self._workflows.describe(ref, deadline)
+        if not await self._exists(who, ref, known, deadline):
+            raise NotFound
+        await _twice(lambda: self._core.delete_document(who, ref.document_id))
+        await _twice(lambda: self._workflows.cancel(ref, deadline))
+        await _twice(lambda: self._remove(ref, known, deadline))
+
+    async def _exists(
+        self, who: OnBehalfOf, ref: DocumentRef, known: UploadStatus | None, deadline: Deadline
+    ) -> bool:
+        if known is not None and not known.closed and not known.cancelled:
+            return True
+        if await self._store.head(ref.object_key, deadline) is not None:
+            return True
+        return await self._core.get_document(who, ref.document_id) is not None
+
+    async def _remove(
+        self, ref: DocumentRef, known: UploadStatus | None, deadline: Deadline
+    ) -> None:
+        upload_id = known.announced.upload_id if known is not None else None
+        if upload_id is not None:
+            await self._store.abort_multipart(
+                ref.object_key, upload_id=upload_id, deadline=deadline
+            )
+        await self._store.delete(ref.object_key, deadline)
+
+
+async def _twice(step: Callable[[], Awaitable[None]]) -> None:
+    """Once more after an outage; a deadline that is over fails the second try at once."""
+    try:
+        await step()
+    except _OUTAGES:
+        await step()
+
+
+def _is_before(status: UploadStatus, before: str | None) -> bool:
+    document_id = status.ref.document_id
+    return is_uuid7(document_id) and (before is None or document_id < before)
+
+
+def _merged(record: CoreDocument | None, status: UploadStatus | None) -> Document | None:
+    """``None`` for what was deleted. ``status`` is given for those a moment ago still open."""
+    if status is not None and status.cancelled:
+        return None
+    if status is not None and (record is None or not status.closed):
+        return _from_workflow(status)
+    return None if record is None else _from_core(record, status)
+
+
+def _from_workflow(status: UploadStatus) -> Document:
+    announced = status.announced
+    return Document(
+        document_id=status.ref.document_id,
+        filename=announced.filename,
+        content_type=announced.content_type,
+        size=announced.size,
+        sha256=announced.sha256,
+        status=status.state,
+        progress=status.progress,
+        error=status.error,
+        created_at=rfc3339(status.created_at),
+    )
+
+
+def _from_core(record: CoreDocument, ended: UploadStatus | None) -> Document:
+    """The core's record; one left ``processing`` by a workflow that ended tells how it ended."""
+    status, error = record.status, record.error
+    if ended is not None and record.status in ("processing", "awaiting_upload"):
+        status, error = ended.state, ended.error
+    return Document(
+        document_id=record.document_id,
+        filename=record.filename,
+        content_type=record.content_type,
+        size=record.size,
+        sha256=ended.announced.sha256 if ended is not None else None,
+        status=status,
+        progress=1.0 if status == "indexed" else None,
+        error=error,
+        created_at=record.created_at,
+        updated_at=record.updated_at,
+    )

@@ -1,0 +1,341 @@
+"""From an announcement to a workflow at work: create, parts, complete.
+
+S3 and Temporal work of one call shares one ``Deadline``. The bytes themselves never pass here: the
+client gets a permission that holds it to what it announced, and the object is compared with that
+announcement (kept in the workflow's memo) before the workflow hears of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+import msgspec
+
+from gateway.domain.documents import (
+    Announced,
+    DocumentRef,
+    ObjectHead,
+    UploadMethod,
+    UploadRules,
+    UploadStatus,
+    check_announcement,
+    check_part_list,
+    check_part_numbers,
+    mismatches,
+    part_size,
+    part_sizes,
+    upload_method,
+)
+from gateway.domain.ids import new_uuid7
+from gateway.errors import Conflict, GatewayError, NotFound, ValidationFailed
+from gateway.flows.times import rfc3339
+from gateway.ports import (
+    Clock,
+    Core,
+    Deadline,
+    ObjectStore,
+    OnBehalfOf,
+    PresignedUpload,
+    Workflows,
+)
+
+Spawn = Callable[[Coroutine[Any, Any, None], str], object]
+"""Runs a coroutine as a named background task that is kept and whose failure is reported."""
+
+CLEAN_UP_S = 10.0
+CLEAN_UP_TRIES = 4
+
+
+class NewDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a client announces. ``size`` is in bytes, ``sha256`` lower-case hex."""
+
+    filename: str
+    content_type: str
+    size: int
+    sha256: str | None = None
+    upload_method: Literal["POST", "PUT"] | None = None
+
+
+class UploadPermission(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How to send the bytes: ``fields`` for POST, ``headers`` for PUT, ``part_size`` (bytes) for
+    MULTIPART, whose ``url`` gives the parts' own URLs. ``expires_at`` is RFC 3339.
+    """
+
+    method: UploadMethod
+    url: str
+    expires_at: str
+    fields: Mapping[str, str] | None = None
+    headers: Mapping[str, str] | None = None
+    part_size: int | None = None
+
+
+class UploadTicket(msgspec.Struct, frozen=True):
+    """The answer to an announcement."""
+
+    document_id: str
+    workflow_id: str
+    upload: UploadPermission
+    complete_url: str
+
+
+class PartPermission(msgspec.Struct, frozen=True):
+    n: int
+    url: str
+    headers: Mapping[str, str]
+    expires_at: str
+
+
+class PartPermissions(msgspec.Struct, frozen=True):
+    parts: Sequence[PartPermission]
+
+
+class UploadedPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    n: int
+    etag: str
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """The one answer to ``complete``, the first time and every other."""
+
+    document_id: str
+    status: Literal["processing"] = "processing"
+
+
+class Uploads:
+    """Use cases of an upload; ``base_path`` is where the documents' routes are."""
+
+    def __init__(
+        self,
+        *,
+        store: ObjectStore,
+        workflows: Workflows,
+        core: Core,
+        clock: Clock,
+        rules: UploadRules,
+        spawn: Spawn,
+        base_path: str = "/api/v1/documents",
+    ) -> None:
+        self._store = store
+        self._workflows = workflows
+        self._core = core
+        self._clock = clock
+        self._rules = rules
+        self._spawn = spawn
+        self._base_path = base_path
+
+    # --- create ---
+
+    async def create(
+        self, tenant: str, owner: str, asked: NewDocument, deadline: Deadline
+    ) -> UploadTicket:
+        """Starts the workflow and gives the permission to upload.
+
+        Raises:
+            ValidationFailed: with each field that is wrong.
+            StorageUnavailable, TemporalUnavailable, TemporalTimeout: nothing is left behind.
+        """
+        faults = check_announcement(
+            asked.filename, asked.content_type, asked.size, asked.sha256, self._rules
+        )
+        if faults:
+            raise ValidationFailed(fields=faults)
+        method = upload_method(asked.size, asked.upload_method, self._rules)
+        ref = DocumentRef(tenant, owner, new_uuid7(self._clock.time()))
+        announced = self._announced(asked, method)
+        if method == "MULTIPART":
+            upload_id = await self._store.create_multipart(ref.object_key, announced, deadline)
+            announced = replace(announced, upload_id=upload_id)
+        await self._start(ref, announced, deadline)
+        return UploadTicket(
+            document_id=ref.document_id,
+            workflow_id=ref.workflow_id,
+            upload=self._permission(ref, announced, method),
+            complete_url=f"{self._base_path}/{ref.document_id}/complete",
+        )
+
+    def _announced(self, asked: NewDocument, method: UploadMethod) -> Announced:
+        rules = self._rules
+        parts = method == "MULTIPART"
+        lifetime_s = rules.multipart_lifetime_s if parts else rules.form_lifetime_s
+        return Announced(
+            filename=asked.filename,
+            content_type=asked.content_type,
+            size=asked.size,
+            sha256=asked.sha256,
+            upload_id=None,
+            expires_at=int(self._clock.time()) + lifetime_s,
+        )
+
+    async def _start(self, ref: DocumentRef, announced: Announced, deadline: Deadline) -> None:
+        try:
+            await self._workflows.start(ref, announced, deadline)
+        except (GatewayError, asyncio.CancelledError):
+            # After a time-out, a broken connection or a client that left, nobody knows whether it
+            # started; undoing what never happened is harmless. In the background: this request's
+            # deadline is spent.
+            self._spawn(self._undo(ref, announced.upload_id), "undo-upload")
+            raise
+
+    async def _undo(self, ref: DocumentRef, upload_id: str | None) -> None:
+        """Gives up after some tries: an upload never completed expires by itself."""
+        for attempt in range(CLEAN_UP_TRIES):
+            deadline = asyncio.get_running_loop().time() + CLEAN_UP_S
+            try:
+                await self._workflows.cancel(ref, deadline)
+                if upload_id is not None:
+                    await self._store.abort_multipart(
+                        ref.object_key, upload_id=upload_id, deadline=deadline
+                    )
+                return
+            except GatewayError:
+                if attempt == CLEAN_UP_TRIES - 1:
+                    raise
+                await asyncio.sleep(2**attempt)
+
+    def _permission(
+        self, ref: DocumentRef, announced: Announced, method: UploadMethod
+    ) -> UploadPermission:
+        expires_at = rfc3339(announced.expires_at)
+        if method == "MULTIPART":
+            url = f"{self._base_path}/{ref.document_id}/parts"
+            size = part_size(announced.size, self._rules)
+            return UploadPermission(method=method, url=url, expires_at=expires_at, part_size=size)
+        signed = self._presign(ref, announced, method)
+        return UploadPermission(
+            method=method,
+            url=signed.url,
+            expires_at=expires_at,
+            fields=signed.fields or None,
+            headers=signed.headers or None,
+        )
+
+    def _presign(
+        self, ref: DocumentRef, announced: Announced, method: UploadMethod
+    ) -> PresignedUpload:
+        sign = self._store.presign_put if method == "PUT" else self._store.presign_post
+        return sign(ref.object_key, announced, expires_in_s=self._rules.form_lifetime_s)
+
+    # --- parts ---
+
+    async def parts(
+        self, ref: DocumentRef, numbers: Sequence[int], deadline: Deadline
+    ) -> PartPermissions:
+        """URLs for some parts of a multipart upload, as often as asked for.
+
+        Raises:
+            NotFound: no such document, or it was deleted.
+            Conflict: it is not a multipart upload, or no longer awaits one.
+            ValidationFailed: part numbers it does not have.
+        """
+        known = await self._workflows.describe(ref, deadline)
+        if known is None or known.cancelled:
+            raise NotFound
+        upload_id = known.announced.upload_id
+        if upload_id is None:
+            raise Conflict("This document is not uploaded in parts.")
+        remaining_s = known.announced.expires_at - int(self._clock.time())
+        if known.state != "awaiting_upload" or remaining_s <= 0:
+            raise Conflict("This document no longer awaits an upload.")
+        sizes = part_sizes(known.announced.size, self._rules)
+        check_part_numbers(numbers, len(sizes))
+        lifetime_s = min(remaining_s, self._rules.form_lifetime_s)
+        return PartPermissions(
+            [self._part(ref, upload_id, n, sizes[n - 1], lifetime_s) for n in numbers]
+        )
+
+    def _part(
+        self, ref: DocumentRef, upload_id: str, n: int, size: int, lifetime_s: int
+    ) -> PartPermission:
+        signed = self._store.presign_part(
+            ref.object_key, upload_id=upload_id, n=n, size=size, expires_in_s=lifetime_s
+        )
+        expires_at = rfc3339(int(self._clock.time()) + lifetime_s)
+        return PartPermission(n=n, url=signed.url, headers=signed.headers, expires_at=expires_at)
+
+    # --- complete ---
+
+    async def complete(
+        self,
+        who: OnBehalfOf,
+        ref: DocumentRef,
+        parts: Sequence[UploadedPart] | None,
+        deadline: Deadline,
+    ) -> Accepted:
+        """Checks that what was announced is there, and tells the workflow; safe to repeat.
+
+        Raises:
+            NotFound: no such document, or it was deleted.
+            Conflict: nothing uploaded yet, something else uploaded, or the upload expired.
+            ValidationFailed: the parts' list is wrong.
+        """
+        known = await self._workflows.describe(ref, deadline)
+        if known is None or known.closed:
+            return await self._complete_closed(who, ref, known)
+        if known.cancelled:
+            raise NotFound
+        if known.state == "awaiting_upload":
+            head = await self._uploaded(known, parts, deadline)
+            return await self._signal(who, ref, head, deadline)
+        return _accepted(ref, known.state)
+
+    async def _complete_closed(
+        self, who: OnBehalfOf, ref: DocumentRef, known: UploadStatus | None
+    ) -> Accepted:
+        """The workflow is over or gone: only the core knows whether the document still is."""
+        if known is not None and known.cancelled:
+            raise NotFound
+        record = await self._core.get_document(who, ref.document_id)
+        if record is None:
+            raise NotFound
+        return _accepted(ref, record.status)
+
+    async def _uploaded(
+        self, known: UploadStatus, parts: Sequence[UploadedPart] | None, deadline: Deadline
+    ) -> ObjectHead:
+        announced = known.announced
+        await self._assemble(known, parts, deadline)
+        head = await self._store.head(known.ref.object_key, deadline)
+        if head is None:
+            raise Conflict("Nothing has been uploaded yet.")
+        if found := mismatches(announced, head):
+            raise Conflict(
+                "What was uploaded is not what was announced.", details={"mismatches": found}
+            )
+        return head
+
+    async def _assemble(
+        self, known: UploadStatus, parts: Sequence[UploadedPart] | None, deadline: Deadline
+    ) -> None:
+        upload_id = known.announced.upload_id
+        if upload_id is None:
+            if parts:
+                raise ValidationFailed(fields={"parts": "nothing: this is no multipart upload"})
+            return
+        if not parts:
+            raise ValidationFailed(fields={"parts": "every part's number and ETag"})
+        count = len(part_sizes(known.announced.size, self._rules))
+        listed = check_part_list([(p.n, p.etag) for p in parts], count)
+        await self._store.complete_multipart(
+            known.ref.object_key, upload_id=upload_id, parts=listed, deadline=deadline
+        )
+
+    async def _signal(
+        self, who: OnBehalfOf, ref: DocumentRef, head: ObjectHead, deadline: Deadline
+    ) -> Accepted:
+        try:
+            await self._workflows.signal_completed(ref, head, deadline)
+        except NotFound:
+            # It ended between the description and the signal: what it became decides.
+            return await self._complete_closed(
+                who, ref, await self._workflows.describe(ref, deadline)
+            )
+        return Accepted(ref.document_id)
+
+
+def _accepted(ref: DocumentRef, state: str) -> Accepted:
+    if state == "expired":
+        raise Conflict("The upload was not completed in time: announce the document again.")
+    return Accepted(ref.document_id)
