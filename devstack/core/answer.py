@@ -17,7 +17,7 @@ from devstack.core.text import Sentence, pieces, sentences, stems
 MOST_SENTENCES = 3
 # A further sentence must carry at least this share of the best one's weight to be worth reading.
 WORTH_SAYING = 0.5
-UNFINISHED = 0.5
+UNFINISHED = 0.2
 NOTHING_FOUND = "I found nothing about this in your documents."
 
 

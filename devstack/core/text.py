@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import Stemmer  # type: ignore[import-not-found]
-from llama_index.core.node_parser.text.utils import split_by_sentence_tokenizer
 
 # Chinese, Japanese and Korean are written without spaces: each of their letters is a word to the
 # index. Everywhere else a word has at least two letters or digits.
@@ -16,10 +14,17 @@ _CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
 WORD_PATTERN = rf"(?u)[{_CJK}]|[^\W{_CJK}]{{2,}}"
 _WORD = re.compile(WORD_PATTERN)
 
-# An empty line ends a sentence whatever it looks like (a heading); a single line break is layout.
-# Full-width marks end one without a space behind them, which the sentence tokenizer does not know.
-_BREAK = re.compile(r"\n\s*\n|(?<=[。！？])")
-_FINISHED = re.compile(r"[.!?。！？:;][\"')\]»”’]*$")
+# A sentence ends behind its mark (and a quote or bracket closed there) where white space follows;
+# full-width marks need none. An empty line ends one whatever it looks like, so a heading is one; a
+# single line break is only layout.
+_CLOSING = "[\"')\\]»”’」』）]*"
+_END = re.compile(rf"(?P<mark>[.!?]){_CLOSING}(?=\s)|[。！？]{_CLOSING}|\n\s*\n")
+_FINISHED = re.compile(rf"[.!?。！？:;]{_CLOSING}$")
+_LAST_WORD = re.compile(r"[\w.]*$")
+_ABBREVIATIONS = frozenset(
+    """approx bzw ca cf co corp dept dr e.g ed eds eq est fig figs i.e inc jr ltd mr mrs ms no nos
+    nr p pp prof rev sec sr st u.a u.s vgl vol vs z.b""".split()  # noqa: SIM905
+)
 LONGEST_SENTENCE = 400
 
 # Words that hold a question together but say nothing about what it is after. The index has its own
@@ -76,18 +81,28 @@ def question_terms(question: str, remembered: str | None) -> str:
 
 def sentences(passage: str) -> Iterator[Sentence]:
     """The sentences of a passage. One without an end, as in a table, is cut at a space."""
-    for paragraph in _BREAK.split(passage):
-        for piece in _tokenizer()(paragraph):
-            text = " ".join(piece.split())
-            while text:
-                head, text = _cut(text)
-                yield Sentence(head, stems(head), _FINISHED.search(head) is not None)
+    start = 0
+    for end in (*_ends(passage), len(passage)):
+        text = " ".join(passage[start:end].split())
+        start = end
+        while text:
+            head, text = _cut(text)
+            yield Sentence(head, stems(head), _FINISHED.search(head) is not None)
 
 
-@functools.cache
-def _tokenizer() -> Callable[[str], list[str]]:
-    # LlamaIndex brings the tokenizer's data with it; nothing is downloaded.
-    return split_by_sentence_tokenizer()
+def _ends(passage: str) -> Iterator[int]:
+    for match in _END.finditer(passage):
+        if match["mark"] != "." or not _is_abbreviation(passage, match.start(), match.end()):
+            yield match.end()
+
+
+def _is_abbreviation(passage: str, point: int, end: int) -> bool:
+    """Whether the sentence goes on behind this full stop: "Dr. Smith", "e.g. tea", "J. Smith"."""
+    rest = passage[end : end + 8].lstrip()
+    last = _LAST_WORD.search(passage, max(0, point - 16), point)
+    word = last.group() if last else ""
+    initial = len(word) == 1 and word.isupper() and word.isalpha()
+    return rest[:1].islower() or initial or word.lower() in _ABBREVIATIONS
 
 
 def _cut(text: str) -> tuple[str, str]:

@@ -1,0 +1,163 @@
+"""Records, tombstones and conversations, and the races between them."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from devstack.core.registry import (
+    CONVERSATIONS_PER_OWNER,
+    QUESTIONS_PER_CONVERSATION,
+    Chunk,
+    DocumentDeleted,
+)
+from tests.unit.devstack.core.conftest import (
+    ALICE,
+    ALICE_ELSEWHERE,
+    BOB,
+    State,
+    announced,
+    uuid7,
+)
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+def test_record_follows_the_document(state: State) -> None:
+    """Processing, then indexed with hash and chunks; created once, updated each time."""
+    document = uuid7()
+    state.registry.begin(announced(ALICE, document), NOW)
+    record = state.registry.get(ALICE, document)
+    assert record is not None
+    assert (record.status, record.chunks, record.sha256) == ("processing", 0, None)
+    assert record.created_at == "2026-01-02T03:04:05.000Z"
+    state.registry.put_chunks(ALICE, document, [Chunk(document, 0, None, "x")])
+    state.registry.mark_indexed(ALICE, document, "ab" * 32)
+    record = state.registry.get(ALICE, document)
+    assert record is not None
+    assert (record.status, record.chunks, record.sha256) == ("indexed", 1, "ab" * 32)
+    assert record.created_at == "2026-01-02T03:04:05.000Z"
+
+
+def test_failed_document_leaves_no_chunks(state: State) -> None:
+    """What failed half-way is not in the next generation."""
+    document = state.begin(ALICE)
+    state.registry.put_chunks(ALICE, document, [Chunk(document, 0, None, "tea")])
+    state.registry.finish(announced(ALICE, document), NOW, "failed", "It is broken.")
+    snapshot = state.registry.snapshot(ALICE)
+    assert snapshot is not None
+    assert snapshot.chunks == ()
+    record = state.registry.get(ALICE, document)
+    assert record is not None
+    assert (record.status, record.error) == ("failed", "It is broken.")
+
+
+def test_records_belong_to_one_owner(state: State) -> None:
+    """The same id names nothing for anybody else, and deleting it there changes nothing here."""
+    document = state.begin(ALICE)
+    for stranger in (BOB, ALICE_ELSEWHERE):
+        assert state.registry.get(stranger, document) is None
+        assert state.registry.page(stranger, 10, None) == []
+        state.registry.bury(stranger, document)
+    assert state.registry.get(ALICE, document) is not None
+    assert not state.registry.is_buried(ALICE, document)
+
+
+def test_listing_is_newest_first_and_pages_by_the_last_id_seen(state: State) -> None:
+    """The cursor is a document id, whether or not it still exists."""
+    stamps = [f"0190000{n}-0000-7000-8000-000000000000" for n in range(5)]
+    for document in stamps:
+        state.registry.begin(announced(ALICE, document), NOW)
+    ids = [record.document_id for record in state.registry.page(ALICE, 2, None)]
+    assert ids == [stamps[4], stamps[3]]
+    state.registry.bury(ALICE, stamps[3])
+    ids = [record.document_id for record in state.registry.page(ALICE, 10, stamps[3])]
+    assert ids == [stamps[2], stamps[1], stamps[0]]
+
+
+def test_buried_document_can_never_be_written_again(state: State) -> None:
+    """Every write under a tombstoned id is refused, the unknown id's too."""
+    for document in (state.begin(ALICE), uuid7()):
+        state.registry.bury(ALICE, document)
+        state.registry.bury(ALICE, document)
+        assert state.registry.get(ALICE, document) is None
+        with pytest.raises(DocumentDeleted):
+            state.registry.begin(announced(ALICE, document), NOW)
+        with pytest.raises(DocumentDeleted):
+            state.registry.put_chunks(ALICE, document, [])
+        with pytest.raises(DocumentDeleted):
+            state.registry.mark_indexed(ALICE, document, "")
+        with pytest.raises(DocumentDeleted):
+            state.registry.finish(announced(ALICE, document), NOW, "failed", "x")
+
+
+def test_generation_built_before_a_deletion_is_not_switched_to(state: State) -> None:
+    """The deletion that comes while an index is being built makes that build worthless."""
+    document = state.begin(ALICE)
+    state.registry.put_chunks(ALICE, document, [Chunk(document, 0, None, "tea")])
+    snapshot = state.registry.snapshot(ALICE)
+    assert snapshot is not None
+    state.registry.bury(ALICE, document)
+    assert state.registry.switch(ALICE, snapshot.revision, "generation") is False
+    assert state.registry.searchable(ALICE).generation is None
+
+
+def test_deletion_racing_with_indexing_always_wins(state: State) -> None:
+    """Wherever the deletion falls between the steps of indexing, nothing is left."""
+    other = State.opened(state.data_dir)
+    for _ in range(15):
+        document = state.begin(ALICE)
+        start = threading.Barrier(2)
+
+        def index(document: str = document, start: threading.Barrier = start) -> None:
+            start.wait()
+            try:
+                chunks = [Chunk(document, 0, None, "green tea")]
+                state.registry.put_chunks(ALICE, document, chunks)
+                state.builder.refresh(ALICE)
+                state.registry.mark_indexed(ALICE, document, "")
+            except DocumentDeleted:
+                pass
+
+        thread = threading.Thread(target=index)
+        thread.start()
+        start.wait()
+        other.registry.bury(ALICE, document)
+        thread.join()
+        other.builder.refresh(ALICE)
+        assert other.find(ALICE, "tea") == []
+        assert other.registry.get(ALICE, document) is None
+        assert other.registry.searchable(ALICE).generation is None
+    other.registry.close()
+
+
+def test_deleted_text_is_not_left_in_the_file(state: State) -> None:
+    """A deleted document's passages do not linger in the database's free pages."""
+    document = state.begin(ALICE)
+    state.registry.put_chunks(ALICE, document, [Chunk(document, 0, None, "marzipan secret")])
+    state.registry.bury(ALICE, document)
+    state.registry.close()  # which also folds the write-ahead log into the file
+    stored = b"".join(path.read_bytes() for path in Path(state.data_dir).glob("registry*"))
+    assert b"marzipan" not in stored
+
+
+def test_conversation_remembers_its_last_question_for_its_owner_only(state: State) -> None:
+    """Somebody else's conversation of the same name holds nothing."""
+    state.registry.remember(ALICE, "c", "green tea")
+    state.registry.remember(ALICE, "c", "black tea")
+    assert state.registry.last_terms(ALICE, "c") == "black tea"
+    for stranger in (BOB, ALICE_ELSEWHERE):
+        assert state.registry.last_terms(stranger, "c") is None
+
+
+def test_conversations_are_bounded(state: State) -> None:
+    """The oldest questions and conversations make room."""
+    for n in range(QUESTIONS_PER_CONVERSATION * 2):
+        state.registry.remember(ALICE, "first", f"question {n}")
+    for n in range(CONVERSATIONS_PER_OWNER):
+        state.registry.remember(ALICE, f"c{n}", "question")
+    assert state.registry.last_terms(ALICE, "first") is None
+    assert state.registry.last_terms(ALICE, "c0") == "question"
