@@ -161,7 +161,7 @@ def assemble(settings: Settings, adapters: Adapters, tasks: Spawn) -> Services:
             max_tokens=settings.token_cache_entries,
         ),
         login=Login(adapters.users, adapters.passwords, tokens, clock),
-        keys=Keys(adapters.key_store, adapters.users, clock, actions=ACTIONS),
+        keys=Keys(adapters.key_store, clock, actions=ACTIONS),
         documents=Documents(
             adapters.store,
             adapters.workflows,

@@ -64,8 +64,11 @@ class TokenSettings:
 
     def __post_init__(self) -> None:
         """Raises ``ValueError`` in words fit for whoever sets the gateway up."""
-        if not self.secrets or any(len(secret) < SECRET_LIMIT_BYTES for secret in self.secrets):
-            raise ValueError(f"the JWT secret needs at least {SECRET_LIMIT_BYTES} bytes")
+        if not self.secrets:
+            raise ValueError("a JWT secret is needed")
+        for secret in self.secrets:
+            if fault := _secret_fault(secret):
+                raise ValueError(f"the JWT secret: {fault}")
         if self.lifetime_s <= 0:
             raise ValueError("the JWT lifetime must be positive")
         if not 0 <= self.skew_s <= SKEW_LIMIT_S:
@@ -104,13 +107,19 @@ def parse_secret(text: str) -> bytes:
     """
     prefix, _, encoded = text.partition("base64url:")
     secret = _base64url(encoded) if encoded and not prefix else text.encode("utf-8")
+    if fault := _secret_fault(secret):
+        raise ValueError(fault)
+    return secret
+
+
+def _secret_fault(secret: bytes) -> str | None:
     if len(secret) < SECRET_LIMIT_BYTES:
-        raise ValueError(f"expected at least {SECRET_LIMIT_BYTES} bytes, found {len(secret)}")
+        return f"expected at least {SECRET_LIMIT_BYTES} bytes, found {len(secret)}"
     try:
         HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key(secret)
     except InvalidKeyError:
-        raise ValueError("expected random bytes, found an asymmetric key or a JWK") from None
-    return secret
+        return "expected random bytes, found an asymmetric key or a JWK"
+    return None
 
 
 def _base64url(encoded: str) -> bytes:

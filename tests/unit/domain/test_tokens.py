@@ -337,6 +337,7 @@ def test_a_bad_secret_is_refused_in_words_that_hold_none_of_it(text: str) -> Non
     [
         {"secrets": ()},
         {"secrets": (SECRET, b"short")},
+        {"secrets": (b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----",)},
         {"lifetime_s": 0},
         {"skew_s": 121},
         {"skew_s": -1},

@@ -1,0 +1,213 @@
+"""Who is asking? A credential becomes a principal, afresh for every request.
+
+Two steps, one without I/O: ``credentials`` finds the one credential among the raw headers, and
+``Authenticator`` believes it or not. What costs is cached (a token's signature, a key's look-up);
+what may change is not: the user behind the credential is looked at every time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from gateway.domain.api_keys import (
+    PREFIX,
+    KeyRecord,
+    KeySecret,
+    PresentedKey,
+    earliest,
+    is_over,
+    matching_secret,
+    parse_key,
+)
+from gateway.domain.identity import AuthMethod, Principal, User
+from gateway.domain.tokens import TOKEN_LIMIT_BYTES, Claims, TokenSettings, stands_for, verify
+from gateway.errors import AmbiguousCredentials, TokenExpired, Unauthenticated
+from gateway.flows.key_lookups import KeyLookups
+from gateway.ports import Clock, Deadline, KeyStore, Users
+
+# RFC 6750, section 2.1: SP and HTAB are what may separate scheme and token.
+_BLANKS = " \t"
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What a request brought to prove who it is."""
+
+    kind: AuthMethod
+    text: str = field(repr=False)
+
+
+def credentials(authorization: Sequence[str], api_key: Sequence[str]) -> Credential | None:
+    """The one credential among the values of ``Authorization`` and ``X-API-Key``; ``None``: none.
+
+    Raises:
+        AmbiguousCredentials: a header twice (also joined by a proxy, with a comma), or both.
+        Unauthenticated: another scheme than Bearer, or nothing behind the header's name.
+    """
+    sent = [*authorization, *api_key]
+    if not sent:
+        return None
+    if len(sent) > 1 or "," in sent[0]:
+        raise AmbiguousCredentials(reason="ambiguous")
+    text = sent[0].strip(_BLANKS)
+    if authorization:
+        text = _bearer(text)
+    if not text:
+        raise Unauthenticated(reason="empty")
+    is_key = bool(api_key) or text.startswith(PREFIX)
+    return Credential("api_key" if is_key else "jwt", text)
+
+
+def _bearer(text: str) -> str:
+    scheme, _, rest = text.replace("\t", " ").partition(" ")
+    if scheme.lower() != "bearer":
+        raise Unauthenticated(reason="scheme")
+    return rest.strip(_BLANKS)
+
+
+class Authenticator:
+    """Turns a credential into a principal.
+
+    Args:
+        tokens: see ``use_tokens`` for changing them later.
+        key_ttl_s: how long an API key's look-up is good for, counted from when it was sent.
+        max_keys: look-ups kept, as many misses besides.
+        max_tokens: verified tokens kept; the one used longest ago makes room.
+    """
+
+    def __init__(
+        self,
+        users: Users,
+        tokens: TokenSettings,
+        keys: KeyStore,
+        clock: Clock,
+        *,
+        key_ttl_s: float = 5.0,
+        max_keys: int = 10_000,
+        max_tokens: int = 10_000,
+    ) -> None:
+        self._users = users
+        self._tokens = tokens
+        self._clock = clock
+        self._lookups = KeyLookups(keys, clock, ttl_s=key_ttl_s, max_entries=max_keys)
+        self._max_tokens = max_tokens
+        self._verified: OrderedDict[bytes, Claims] = OrderedDict()
+        self._users_revision = users.revision
+
+    def use_tokens(self, tokens: TokenSettings) -> None:
+        """Takes over other secrets; no verification made under the old ones is remembered."""
+        self._tokens = tokens
+        self._verified.clear()
+
+    async def authenticate(self, credential: Credential, deadline: Deadline) -> Principal:
+        """The principal ``credential`` stands for at this moment.
+
+        Raises:
+            Unauthenticated: it stands for nobody; ``reason`` says why, for the log.
+            TokenExpired: it did once.
+            StorageUnavailable: whether an API key stands cannot be found out now.
+        """
+        if credential.kind == "jwt":
+            return self._by_token(credential.text)
+        return await self._by_key(credential.text, deadline)
+
+    def _by_token(self, text: str) -> Principal:
+        claims = self._claims(text)
+        user = self._living_user(claims.subject)
+        if not stands_for(claims, user, self._tokens):
+            raise Unauthenticated(reason="superseded")
+        return Principal(
+            subject=claims.subject,
+            tenant=claims.tenant,
+            roles=claims.roles & user.roles,
+            auth="jwt",
+            credential_id=claims.token_id,
+            expires_at=claims.expires_at,
+        )
+
+    def _claims(self, text: str) -> Claims:
+        """What the token says, verified now or remembered: never past its end."""
+        if len(text) > TOKEN_LIMIT_BYTES:
+            raise Unauthenticated(reason="too_long")
+        self._forget_if_users_changed()
+        now = self._clock.time()
+        digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+        claims = self._verified.get(digest)
+        if claims is None:
+            claims = verify(text, now, self._tokens)
+            self._remember(digest, claims)
+        elif now >= claims.expires_at:
+            del self._verified[digest]
+            raise TokenExpired(reason="expired")
+        else:
+            self._verified.move_to_end(digest)
+        return claims
+
+    def _forget_if_users_changed(self) -> None:
+        if self._users.revision != self._users_revision:
+            self._verified.clear()
+            self._users_revision = self._users.revision
+
+    def _remember(self, digest: bytes, claims: Claims) -> None:
+        self._verified[digest] = claims
+        while len(self._verified) > self._max_tokens:
+            self._verified.popitem(last=False)
+
+    async def _by_key(self, text: str, deadline: Deadline) -> Principal:
+        presented = parse_key(text)
+        if presented is None:
+            raise Unauthenticated(reason="key_malformed")
+        record, secret = await self._matching(presented, deadline)
+        ends = earliest(record.expires_at, secret.expires_at)
+        if record.revoked_at is not None:
+            raise Unauthenticated(reason="key_revoked")
+        if is_over(ends, self._clock.time()):
+            raise TokenExpired("The API key has expired.", reason="key_expired")
+        owner = self._living_user(record.owner)
+        if owner.tenant != record.tenant:
+            raise Unauthenticated(reason="key_owner_moved")
+        return Principal(
+            subject=record.owner,
+            tenant=record.tenant,
+            roles=owner.roles,
+            auth="api_key",
+            credential_id=record.key_id,
+            scopes=record.scopes,
+            expires_at=ends,
+        )
+
+    async def _matching(
+        self, presented: PresentedKey, deadline: Deadline
+    ) -> tuple[KeyRecord, KeySecret]:
+        """The record and which of its secrets was presented.
+
+        A remembered record that knows the secret not may be older than a rotation, whose answer
+        the client has already: so the store is asked once more before that is a refusal.
+        """
+        arrived_at = self._clock.monotonic()
+        answer = await self._lookups.get(presented.key_id, deadline)
+        match = _match(answer.record, presented)
+        if match is None and answer.record is not None and answer.sent_at < arrived_at:
+            answer = await self._lookups.get(presented.key_id, deadline, sent_after=arrived_at)
+            match = _match(answer.record, presented)
+        if match is None:
+            raise Unauthenticated(reason="key_unknown")
+        return match
+
+    def _living_user(self, subject: str) -> User:
+        user = self._users.get(subject)
+        if user is None:
+            raise Unauthenticated(reason="user_removed")
+        if user.disabled:
+            raise Unauthenticated(reason="user_disabled")
+        return user
+
+
+def _match(record: KeyRecord | None, presented: PresentedKey) -> tuple[KeyRecord, KeySecret] | None:
+    if record is None:
+        return None
+    secret = matching_secret(record, presented.secret)
+    return None if secret is None else (record, secret)

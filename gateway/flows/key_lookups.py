@@ -1,0 +1,113 @@
+"""Looking up API keys without asking the store on every request.
+
+An answer, a miss too, is good for at most the time to live counted from when it was *sent*: that is
+how long a revoked key can still work here. Errors are never kept. Hits and misses have bounds of
+their own, so that a flood of made-up ids cannot push out the keys in use. One look-up at a time
+travels for an id; it belongs to the id and not to the caller who came first, so whoever leaves, the
+others get its answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from gateway.domain.api_keys import KeyRecord
+from gateway.errors import StorageUnavailable
+from gateway.ports import Clock, Deadline, KeyStore
+
+
+@dataclass(frozen=True, slots=True)
+class LookedUp:
+    """What the store said at some time after ``sent_at`` (seconds of ``Clock.monotonic``)."""
+
+    record: KeyRecord | None
+    sent_at: float
+
+
+_Answers = OrderedDict[str, LookedUp]
+
+
+class KeyLookups:
+    """Args: ``max_entries`` is how many hits are kept, and how many misses."""
+
+    def __init__(self, store: KeyStore, clock: Clock, *, ttl_s: float, max_entries: int) -> None:
+        self._store = store
+        self._clock = clock
+        self._ttl_s = ttl_s
+        self._max_entries = max_entries
+        self._hits: _Answers = OrderedDict()
+        self._misses: _Answers = OrderedDict()
+        self._under_way: dict[str, tuple[float, asyncio.Task[LookedUp]]] = {}
+        # The loop itself holds tasks weakly; a look-up that was overtaken is held only here.
+        self._tasks: set[asyncio.Task[LookedUp]] = set()
+
+    async def get(
+        self, key_id: str, deadline: Deadline, *, sent_after: float = float("-inf")
+    ) -> LookedUp:
+        """The record of ``key_id``, from an answer that was sent at ``sent_after`` or later.
+
+        Raises:
+            StorageUnavailable: no kept answer is good and the store gives none by ``deadline``.
+        """
+        kept = self._kept(key_id)
+        if kept is not None and kept.sent_at >= sent_after:
+            return kept
+        task = self._joinable(key_id, sent_after) or self._send(key_id, deadline)
+        try:
+            async with asyncio.timeout_at(deadline):
+                # ``wait`` and not ``shield``: a caller who leaves here leaves nothing behind.
+                await asyncio.wait({task})
+        except TimeoutError as exc:
+            raise StorageUnavailable from exc
+        return task.result()
+
+    def _kept(self, key_id: str) -> LookedUp | None:
+        for answers in (self._hits, self._misses):
+            kept = answers.get(key_id)
+            if kept is None:
+                continue
+            if self._is_fresh(kept):
+                answers.move_to_end(key_id)
+                return kept
+            del answers[key_id]
+        return None
+
+    def _is_fresh(self, answer: LookedUp) -> bool:
+        return self._clock.monotonic() < answer.sent_at + self._ttl_s
+
+    def _joinable(self, key_id: str, sent_after: float) -> asyncio.Task[LookedUp] | None:
+        sent_at, task = self._under_way.get(key_id, (0.0, None))
+        return task if sent_at >= sent_after else None
+
+    def _send(self, key_id: str, deadline: Deadline) -> asyncio.Task[LookedUp]:
+        sent_at = self._clock.monotonic()
+        task = asyncio.create_task(self._ask(key_id, sent_at, deadline), name="api key look-up")
+        self._under_way[key_id] = (sent_at, task)
+        self._tasks.add(task)
+        task.add_done_callback(lambda done: self._answered(key_id, done))
+        return task
+
+    async def _ask(self, key_id: str, sent_at: float, deadline: Deadline) -> LookedUp:
+        stored = await self._store.get(key_id, deadline)
+        return LookedUp(stored.record if stored else None, sent_at)
+
+    def _answered(self, key_id: str, task: asyncio.Task[LookedUp]) -> None:
+        self._tasks.discard(task)
+        if self._under_way.get(key_id, (0.0, None))[1] is task:
+            del self._under_way[key_id]
+        # Asking for the exception marks it as seen: every caller may have left by now.
+        if not task.cancelled() and task.exception() is None:
+            self._keep(key_id, task.result())
+
+    def _keep(self, key_id: str, answer: LookedUp) -> None:
+        kept = self._kept(key_id)
+        if not self._is_fresh(answer) or (kept is not None and kept.sent_at > answer.sent_at):
+            return
+        self._hits.pop(key_id, None)
+        self._misses.pop(key_id, None)
+        answers = self._misses if answer.record is None else self._hits
+        answers[key_id] = answer
+        while len(answers) > self._max_entries:
+            answers.popitem(last=False)

@@ -1,0 +1,158 @@
+"""API keys, as their owner handles them: create, list, rotate, revoke.
+
+A key of somebody else is a key that does not exist. A revoked key stays listed, with the time, and
+makes room when its owner has as many keys as he may have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from gateway.domain.actions import PERSON_ONLY
+from gateway.domain.api_keys import (
+    KEYS_PER_OWNER_LIMIT,
+    OVERLAP_LIMIT_S,
+    SECRETS_LIMIT,
+    KeyRecord,
+    KeySecret,
+    StoredKey,
+    format_key,
+    is_dead,
+    is_key_id,
+    new_key_id,
+    new_secret,
+    request_faults,
+    rotated,
+    secret_hash,
+)
+from gateway.domain.identity import Principal
+from gateway.errors import Conflict, Forbidden, NotFound, ValidationFailed
+from gateway.ports import Clock, Deadline, KeyStore
+
+# A revocation that meets another change reads again and repeats: it must not lose.
+_REVOKE_ATTEMPTS = 4
+
+
+class Keys:
+    """Args: ``actions`` is every action there is; keys can have all but those for persons only."""
+
+    def __init__(
+        self,
+        store: KeyStore,
+        clock: Clock,
+        *,
+        actions: frozenset[str],
+        keys_per_owner: int = KEYS_PER_OWNER_LIMIT,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._allowed_scopes = actions - PERSON_ONLY
+        self._keys_per_owner = keys_per_owner
+
+    async def create(
+        self,
+        principal: Principal,
+        name: str,
+        scopes: Sequence[str],
+        expires_in_s: int | None,
+        deadline: Deadline,
+    ) -> tuple[KeyRecord, str]:
+        """A new key and its text, which nobody can find out again.
+
+        Raises:
+            ValidationFailed: name, scopes or lifetime, each named.
+            Conflict: the owner has as many living keys as he may have.
+            Forbidden: the caller is a key itself.
+            StorageUnavailable: the key may or may not be listed; its secret is lost either way.
+        """
+        _refuse_keys(principal)
+        if faults := request_faults(name, scopes, expires_in_s, self._allowed_scopes):
+            raise ValidationFailed(fields=faults)
+        await self._make_room(principal, deadline)
+        now = int(self._clock.time())
+        secret = new_secret()
+        record = KeyRecord(
+            key_id=new_key_id(),
+            tenant=principal.tenant,
+            owner=principal.subject,
+            name=name,
+            scopes=frozenset(scopes),
+            secrets=(KeySecret(secret_hash(secret)),),
+            created_at=now,
+            expires_at=None if expires_in_s is None else now + expires_in_s,
+        )
+        await self._store.create(record, deadline)
+        return record, format_key(record.key_id, secret)
+
+    async def list(self, tenant: str, owner: str, deadline: Deadline) -> Sequence[KeyRecord]:
+        """The owner's keys, newest first, dead ones too."""
+        stored = await self._store.list(tenant, owner, deadline)
+        records = (key.record for key in stored)
+        return sorted(records, key=lambda record: (-record.created_at, record.key_id))
+
+    async def revoke(self, tenant: str, owner: str, key_id: str, deadline: Deadline) -> None:
+        """Ends a key; done already is success.
+
+        Raises:
+            NotFound: the owner has no such key.
+        """
+        for attempt in range(1, _REVOKE_ATTEMPTS + 1):
+            stored = await self._owned(tenant, owner, key_id, deadline)
+            if stored.record.revoked_at is not None:
+                return
+            record = replace(stored.record, revoked_at=int(self._clock.time()))
+            try:
+                await self._store.replace(record, stored.version, deadline)
+                return
+            except Conflict:
+                if attempt == _REVOKE_ATTEMPTS:
+                    raise
+
+    async def rotate(
+        self, principal: Principal, key_id: str, overlap_s: int, deadline: Deadline
+    ) -> tuple[KeyRecord, str]:
+        """A new secret for the same key; the old one works on for ``overlap_s``.
+
+        Raises:
+            NotFound: the caller has no such key.
+            Conflict: the key is revoked or expired, was changed at the same moment, or has too many
+                secrets in overlap already.
+            Forbidden, ValidationFailed: as ``create``.
+        """
+        _refuse_keys(principal)
+        if not 0 <= overlap_s <= OVERLAP_LIMIT_S:
+            raise ValidationFailed(fields={"overlap": f"must be 0 to {OVERLAP_LIMIT_S} seconds"})
+        stored = await self._owned(principal.tenant, principal.subject, key_id, deadline)
+        now = self._clock.time()
+        if is_dead(stored.record, now):
+            raise Conflict("The key is revoked or has expired: make a new one.")
+        secret = new_secret()
+        record = rotated(stored.record, secret, now, overlap_s)
+        if len(record.secrets) > SECRETS_LIMIT:
+            raise Conflict("The key was rotated too often: wait for an overlap to end, or end all.")
+        await self._store.replace(record, stored.version, deadline)
+        return record, format_key(key_id, secret)
+
+    async def _owned(self, tenant: str, owner: str, key_id: str, deadline: Deadline) -> StoredKey:
+        stored = await self._store.get(key_id, deadline) if is_key_id(key_id) else None
+        if stored is None or (stored.record.tenant, stored.record.owner) != (tenant, owner):
+            raise NotFound
+        return stored
+
+    async def _make_room(self, principal: Principal, deadline: Deadline) -> None:
+        """Two creations at once may end one above the limit: it bounds work, it guards nothing."""
+        keys = await self._store.list(principal.tenant, principal.subject, deadline)
+        if len(keys) < self._keys_per_owner:
+            return
+        now = self._clock.time()
+        dead = [key.record for key in keys if is_dead(key.record, now)]
+        if not dead:
+            raise Conflict(f"You have {len(keys)} keys, the most there may be: revoke one first.")
+        await self._store.remove(min(dead, key=lambda record: record.created_at), deadline)
+
+
+def _refuse_keys(principal: Principal) -> None:
+    # The policy says so too. A key that could make keys would outlive its own revocation.
+    if principal.auth != "jwt":
+        raise Forbidden("An API key never makes or rotates keys: log in.")
