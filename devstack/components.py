@@ -165,14 +165,14 @@ def program_version(path: Path) -> str:
         said = ""
     if match := re.search(r"\bv?(\d+\.\d+(?:\.\d+)?[\w.+-]*)", _version_line(said)):
         return match[1]
-    return _go_module_version(path) or "unknown"
+    return go_module_version(path) or "unknown"
 
 
 def _version_line(said: str) -> str:
     return next((line for line in said.splitlines() if "version" in line.lower()), "")
 
 
-def _go_module_version(path: Path) -> str | None:
+def go_module_version(path: Path) -> str | None:
     """``go install`` sets no version flag, but records the main module in the binary."""
     with (
         contextlib.suppress(OSError, ValueError),

@@ -73,7 +73,7 @@ class Scratch:
 class Child:
     """One program, from ``start`` to ``stop``; can be started again with the same command.
 
-    ``output`` keeps the last lines of both streams since the last start.
+    ``output`` keeps the last lines of both streams since the last start, of ``lines_heard``.
     """
 
     def __init__(
@@ -90,6 +90,7 @@ class Child:
         self.command = list(command)
         self.env = dict(env)
         self.output: deque[str] = deque(maxlen=_KEPT_LINES)
+        self.lines_heard = 0
         self.pid: int | None = None
         self.exit_code: int | None = None
         self._cwd = cwd
@@ -114,6 +115,7 @@ class Child:
             raise RuntimeError(f"{self.name} runs already")
         self.pid, self.exit_code = None, None
         self.output.clear()
+        self.lines_heard = 0
         self._ended = asyncio.Event()
         ours, theirs = socket.socketpair()
         with theirs:
@@ -174,6 +176,7 @@ class Child:
 
     def _heard(self, line: bytes) -> None:
         self.output.append(line.decode("utf-8", "replace").rstrip())
+        self.lines_heard += 1
 
     async def wait(self) -> int | None:
         """Waits for the end; gives the exit code (negative: the signal), ``None`` if unknown."""
