@@ -63,8 +63,9 @@ def _shown(reading: Reading, attribute: str, spec: Spec) -> str:
     if origin == "missing":
         return "unset [missing]"
     if spec.secret:
-        # A secret that could not be read is in `origins` and not in `values`.
-        present = reading.values.get(attribute, origin) is not None
+        # A secret that was given and cannot be used is in `origins` and not in `values`.
+        given = not origin.startswith("default")
+        present = given or reading.values.get(attribute) is not None
         return f"{'set' if present else 'unset'} [{origin}]"
     text = reading.texts.get(attribute, "") or ("none" if spec.default == "" else "unset")
     return f"{text} [{origin}]"
