@@ -1,0 +1,197 @@
+"""``gateway user add|list|remove|passwd|disable|enable``: the accounts in the users file.
+
+Passwords are asked for, or read from standard input for scripts; never from the command line, where
+every process of the machine can read them. A running gateway takes a change over within seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from gateway.adapters.argon2_passwords import hash_password
+from gateway.adapters.users_file import UsersFileError, editing, load_users, user_fault
+from gateway.domain.identity import User
+from gateway.flows.login import PASSWORD_LIMIT_BYTES
+
+PASSWORD_MIN_CHARS = 8
+
+_Accounts = dict[str, User]
+
+
+class _Refused(Exception):
+    """A command that cannot be done; its text is shown."""
+
+
+def register(subparsers: Any, default_users_file: str | None) -> None:
+    """Adds ``user`` to the subparsers of ``gateway``; each handler gives the exit code.
+
+    Args:
+        subparsers: what ``ArgumentParser.add_subparsers`` returned. The handler is set as the
+            default ``handler``, called with the parsed arguments.
+        default_users_file: the path when ``--users-file`` is left out.
+    """
+    user = subparsers.add_parser("user", help="manage the accounts in the users file")
+    commands = user.add_subparsers(dest="user_command", required=True, metavar="COMMAND")
+
+    def command(name: str, run: Callable[[argparse.Namespace], str], help_text: str) -> Any:
+        parser = commands.add_parser(name, help=help_text, description=help_text)
+        parser.add_argument(
+            "--users-file",
+            default=default_users_file,
+            metavar="FILE",
+            help="the users file (default: GATEWAY_USERS_FILE)",
+        )
+        parser.set_defaults(handler=lambda arguments: _run(run, arguments))
+        return parser
+
+    add = command("add", _add, "add an account; its password is asked for")
+    _name(add)
+    add.add_argument("--tenant", required=True, help="whose documents it shares a border with")
+    add.add_argument(
+        "--role",
+        action="append",
+        required=True,
+        metavar="ROLE",
+        help="reader, editor or admin; may be given several times",
+    )
+    _password_stdin(add)
+    command("list", _list, "list the accounts")
+    _name(command("remove", _remove, "remove an account; its tokens and keys stop working"))
+    passwd = command("passwd", _passwd, "set a new password; older tokens stop working")
+    _name(passwd)
+    _password_stdin(passwd)
+    _name(command("disable", _disable, "lock an account out, and keep it"))
+    _name(command("enable", _enable, "let a disabled account in again"))
+
+
+def _name(parser: Any) -> None:
+    parser.add_argument("name", help="the account's name")
+
+
+def _password_stdin(parser: Any) -> None:
+    parser.add_argument(
+        "--password-stdin",
+        action="store_true",
+        help="read the password from the first line of standard input",
+    )
+
+
+def _run(run: Callable[[argparse.Namespace], str], arguments: argparse.Namespace) -> int:
+    if not arguments.users_file:
+        print("gateway user: say which file: --users-file or GATEWAY_USERS_FILE", file=sys.stderr)
+        return 2
+    try:
+        print(run(arguments))
+    except (UsersFileError, _Refused) as exc:
+        print(f"gateway user: {exc}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _add(arguments: argparse.Namespace) -> str:
+    # Asked before the file is locked: nobody should wait for somebody's typing.
+    password = _new_password(arguments)
+    with editing(arguments.users_file) as users:
+        if arguments.name in users:
+            raise _Refused(
+                f"user {arguments.name!r} is there already ('passwd' changes a password)"
+            )
+        user = User(
+            subject=arguments.name,
+            tenant=arguments.tenant,
+            roles=frozenset(arguments.role),
+            password_hash=hash_password(password),
+            password_changed_at=int(time.time()),
+        )
+        if fault := user_fault(user):
+            raise _Refused(fault)
+        users[user.subject] = user
+    return f"added {_described(user)}"
+
+
+def _list(arguments: argparse.Namespace) -> str:
+    users = load_users(arguments.users_file)
+    return "\n".join(_described(users[name]) for name in sorted(users)) or "no accounts yet"
+
+
+def _remove(arguments: argparse.Namespace) -> str:
+    with editing(arguments.users_file) as users:
+        _existing(users, arguments.name)
+        del users[arguments.name]
+    return f"removed {arguments.name}"
+
+
+def _passwd(arguments: argparse.Namespace) -> str:
+    _existing(load_users(arguments.users_file), arguments.name)
+    password_hash = hash_password(_new_password(arguments))
+    with editing(arguments.users_file) as users:
+        users[arguments.name] = replace(
+            _existing(users, arguments.name),
+            password_hash=password_hash,
+            password_changed_at=int(time.time()),
+        )
+    return f"changed the password of {arguments.name}; tokens issued before it stop working"
+
+
+def _disable(arguments: argparse.Namespace) -> str:
+    return _set_disabled(arguments, True)
+
+
+def _enable(arguments: argparse.Namespace) -> str:
+    return _set_disabled(arguments, False)
+
+
+def _set_disabled(arguments: argparse.Namespace, disabled: bool) -> str:
+    with editing(arguments.users_file) as users:
+        users[arguments.name] = replace(_existing(users, arguments.name), disabled=disabled)
+    return f"{'disabled' if disabled else 'enabled'} {arguments.name}"
+
+
+def _existing(users: _Accounts, name: str) -> User:
+    if name not in users:
+        raise _Refused(f"there is no user {name!r}")
+    return users[name]
+
+
+def _described(user: User) -> str:
+    state = " (disabled)" if user.disabled else ""
+    return f"{user.subject}  tenant={user.tenant}  roles={','.join(sorted(user.roles))}{state}"
+
+
+def _new_password(arguments: argparse.Namespace) -> str:
+    password = _first_line() if arguments.password_stdin else _asked_twice()
+    if len(password) < PASSWORD_MIN_CHARS:
+        raise _Refused(f"the password needs at least {PASSWORD_MIN_CHARS} characters")
+    try:
+        size = len(password.encode("utf-8"))
+    except UnicodeEncodeError:
+        raise _Refused("the password is not valid UTF-8") from None
+    if size > PASSWORD_LIMIT_BYTES:
+        raise _Refused(f"the password may have {PASSWORD_LIMIT_BYTES} bytes at most")
+    return password
+
+
+def _first_line() -> str:
+    try:
+        return sys.stdin.readline().rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise _Refused("the password is not valid UTF-8") from None
+
+
+def _asked_twice() -> str:
+    if not sys.stdin.isatty():
+        raise _Refused("no terminal to ask for the password: use --password-stdin")
+    try:
+        password = getpass.getpass("Password: ")
+        again = getpass.getpass("Password again: ")
+    except (EOFError, KeyboardInterrupt) as exc:
+        raise _Refused("no password given") from exc
+    if password != again:
+        raise _Refused("the two passwords differ")
+    return password
