@@ -49,6 +49,14 @@ class S3Refused(GatewayError):
         self.http = http
 
 
+class StoreFailed(StorageUnavailable):
+    """The store answered that it cannot: a 5xx, or our own credentials are wrong."""
+
+    def __init__(self, s3_code: str) -> None:
+        super().__init__()
+        self.s3_code = s3_code
+
+
 def make_client(access: S3Access) -> Any:
     """A boto3 S3 client: SigV4, path-style, no retries, no credentials from anywhere else."""
     session = boto3.session.Session(
@@ -76,6 +84,7 @@ class S3Client:
 
     def __init__(self, access: S3Access) -> None:
         self.sync = make_client(access)
+        self._region = access.region
         self._threads = ThreadPoolExecutor(access.threads, thread_name_prefix="s3")
 
     async def call(self, operation: str, deadline: Deadline, **arguments: Any) -> dict[str, Any]:
@@ -100,6 +109,13 @@ class S3Client:
         except BotoCoreError as exc:
             raise StorageUnavailable from exc
 
+    @property
+    def bucket_location(self) -> dict[str, Any]:
+        """What ``create_bucket`` must be told: every region but the first is named."""
+        if self._region == "us-east-1":
+            return {}
+        return {"CreateBucketConfiguration": {"LocationConstraint": self._region}}
+
     def close(self) -> None:
         """Lets go of the threads without waiting for calls that were abandoned."""
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -110,5 +126,5 @@ def _refused(exc: ClientError) -> GatewayError:
     http = int(exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500))
     code = str(exc.response.get("Error", {}).get("Code", ""))
     if http >= 500 or code in {"SlowDown", "InvalidAccessKeyId", "SignatureDoesNotMatch"}:
-        return StorageUnavailable()
+        return StoreFailed(code)
     return S3Refused(code, http)
