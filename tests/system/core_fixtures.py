@@ -138,10 +138,10 @@ async def running_temporal() -> AsyncIterator[WorkflowEnvironment]:
 
 
 @contextlib.asynccontextmanager
-async def core_process(
-    kind: str, environ: dict[str, str]
-) -> AsyncIterator[tuple[asyncio.subprocess.Process, dict[str, Any]]]:
-    """One of the core's processes, with its ready line."""
+async def started(
+    kind: str, environ: dict[str, str], stderr: int | None = asyncio.subprocess.PIPE
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """One of the core's processes, ready or not; its stdin stays open for the block."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "devstack.core", kind),
         # Not the repository: what is tested is what is installed.
@@ -149,8 +149,18 @@ async def core_process(
         env={name: os.environ[name] for name in _PASSED_ON if name in os.environ} | environ,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
+        stderr=stderr,
     )
     async with ended(process):
+        yield process
+
+
+@contextlib.asynccontextmanager
+async def core_process(
+    kind: str, environ: dict[str, str]
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, dict[str, Any]]]:
+    """One of the core's processes once it is ready, with its ready line."""
+    async with started(kind, environ, stderr=None) as process:
         assert process.stdout is not None
         line = await asyncio.wait_for(process.stdout.readline(), START_LIMIT_S)
         if not line:
