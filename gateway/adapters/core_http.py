@@ -56,7 +56,7 @@ class CoreTimeouts:
 
 class _Page(msgspec.Struct):
     documents: list[CoreDocument]
-    more: bool
+    next_cursor: str | None
 
 
 _DOCUMENT = msgspec.json.Decoder(CoreDocument)
@@ -131,7 +131,7 @@ class CoreHttp:
         if status != 200:
             raise CoreProtocolError
         page = _decode(_PAGE, body)
-        return CorePage(documents=page.documents, more=page.more)
+        return CorePage(documents=page.documents, more=page.next_cursor is not None)
 
     async def get_document(self, who: OnBehalfOf, document_id: str) -> CoreDocument | None:
         status, body = await self._call("GET", _document_path(document_id), who, absent=True)

@@ -64,13 +64,12 @@ class StreamLimits:
 
 
 class Query:
-    """The use case: one per worker. ``answers`` are the streams now open."""
+    """The use case; one per worker."""
 
     def __init__(self, core: Core, clock: Clock, limits: StreamLimits | None = None) -> None:
         self._core = core
         self._clock = clock
         self._limits = limits or StreamLimits()
-        self.answers: set[Answer] = set()
 
     def open(
         self,
@@ -81,12 +80,7 @@ class Query:
     ) -> Answer:
         """An answer to be entered with ``async with``; ``token_expires_at`` is in Unix seconds."""
         lifetime_s = _NEVER if token_expires_at is None else token_expires_at - self._clock.time()
-        return Answer(self, who, body, lifetime_s)
-
-    def stop_all(self, error: GatewayError) -> None:
-        """Ends every open stream with this error: a drain whose grace is over."""
-        for answer in tuple(self.answers):
-            answer.stop(error)
+        return Answer(self._core, self._limits, who, body, lifetime_s)
 
 
 class Answer:
@@ -98,13 +92,17 @@ class Answer:
     """
 
     def __init__(
-        self, query: Query, who: OnBehalfOf, body: Mapping[str, Any], lifetime_s: float
+        self,
+        core: Core,
+        limits: StreamLimits,
+        who: OnBehalfOf,
+        body: Mapping[str, Any],
+        lifetime_s: float,
     ) -> None:
         self.end: StreamEnd | None = None
         self.error: GatewayError | None = None
-        self._query = query
-        self._core = query._core
-        self._limits = query._limits
+        self._core = core
+        self._limits = limits
         self._who = who
         self._body = body
         self._lifetime_s = lifetime_s
@@ -139,7 +137,6 @@ class Answer:
         now = self._started = self._heard_at = self._told_at = self._taken_at = self._loop.time()
         self._total_at = now + self._limits.total_s
         self._expires_at = now + self._lifetime_s
-        self._query.answers.add(self)
         self._begin(self._open_core(), "open")
         try:
             await self._await_head()
@@ -357,7 +354,6 @@ class Answer:
 
     async def _close(self) -> None:
         self._left = True
-        self._query.answers.discard(self)
         task, self._pending = self._pending, None
         try:
             if task is not None and not task.done():
