@@ -79,7 +79,7 @@ setup(
         "gateway": ["py.typed"],
         "gateway.policy_files": ["data.json", "gateway/*.rego"],
         "blueprints": ["py.typed", "*.html"],
-        "devstack": ["py.typed", "go.mod", "samples/*", "*.md", "*.txt", "*.pdf"],
+        "devstack": ["py.typed", "go.mod", "sample/*.md"],
     },
     exclude_package_data={"gateway.policy_files": ["gateway/*_test.rego", "golden/*"]},
     include_package_data=False,

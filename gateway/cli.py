@@ -13,12 +13,16 @@ from pathlib import Path
 from textwrap import dedent
 
 from gateway import __version__, check
+from gateway.errors import GatewayError
 from gateway.settings import SPECS, Settings, SettingsError, read
 
 OK, FAULT, USAGE = 0, 1, 2
 
 Environ = Mapping[str, str]
-Run = Callable[[argparse.Namespace, Environ], int]
+Handler = Callable[[argparse.Namespace], int]
+
+# All of the set-up: a store that was just started may be slow at first.
+SETUP_LIMIT_S = 30.0
 
 NEEDS_DEVSTACK = (
     "gateway demo: the development stack is not installed. "
@@ -35,9 +39,9 @@ def main(argv: Sequence[str] | None = None, environ: Environ | None = None) -> i
         # The demo has options and a help page of its own.
         return _demo(arguments[1:])
     parsed = make_parser(environ).parse_args(arguments)
-    run: Run = parsed.run
+    handler: Handler = parsed.handler
     try:
-        return run(parsed, environ)
+        return handler(parsed)
     except SettingsError as problem:
         return _settings_faults(problem)
     except KeyboardInterrupt:
@@ -45,7 +49,7 @@ def main(argv: Sequence[str] | None = None, environ: Environ | None = None) -> i
 
 
 def make_parser(environ: Environ) -> argparse.ArgumentParser:
-    """Every command with its help. ``environ`` gives ``gateway user`` the users file's path."""
+    """Every command with its help; a parsed command's ``handler`` runs it and gives its code."""
     parser = argparse.ArgumentParser(
         prog="gateway",
         description="The API gateway of a knowledge base.",
@@ -62,9 +66,9 @@ def make_parser(environ: Environ) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"gateway {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    _add_serve(commands)
-    _add_check(commands)
-    _add_setup(commands)
+    _add_serve(commands, environ)
+    _add_check(commands, environ)
+    _add_setup(commands, environ)
     _add_user(commands, environ)
     _add_demo(commands)
     return parser
@@ -74,7 +78,11 @@ Commands = argparse._SubParsersAction  # argparse has no public name for what ad
 
 
 def _add(
-    commands: Commands[argparse.ArgumentParser], name: str, run: Run, summary: str, epilog: str
+    commands: Commands[argparse.ArgumentParser],
+    name: str,
+    handler: Handler,
+    summary: str,
+    epilog: str,
 ) -> argparse.ArgumentParser:
     parser = commands.add_parser(
         name,
@@ -83,7 +91,7 @@ def _add(
         epilog=_epilog(epilog),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(handler=handler)
     return parser
 
 
@@ -101,11 +109,11 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_serve(commands: Commands[argparse.ArgumentParser]) -> None:
+def _add_serve(commands: Commands[argparse.ArgumentParser], environ: Environ) -> None:
     parser = _add(
         commands,
         "serve",
-        _serve,
+        lambda parsed: _serve(parsed, environ),
         "serve the API until SIGTERM or SIGINT",
         """
         On SIGTERM readiness fails, requests and streams under way get GATEWAY_DRAIN_LIMIT to
@@ -123,11 +131,11 @@ def _add_serve(commands: Commands[argparse.ArgumentParser]) -> None:
     _add_config(parser)
 
 
-def _add_check(commands: Commands[argparse.ArgumentParser]) -> None:
+def _add_check(commands: Commands[argparse.ArgumentParser], environ: Environ) -> None:
     parser = _add(
         commands,
         "check",
-        _check,
+        lambda parsed: _check(parsed, environ),
         "print every setting, where it comes from and all that is wrong",
         """
         Secrets are shown as set or unset. Exits with 1 when anything is to mend.
@@ -145,11 +153,11 @@ def _add_check(commands: Commands[argparse.ArgumentParser]) -> None:
     _add_config(parser)
 
 
-def _add_setup(commands: Commands[argparse.ArgumentParser]) -> None:
+def _add_setup(commands: Commands[argparse.ArgumentParser], environ: Environ) -> None:
     parser = _add(
         commands,
         "setup",
-        _setup,
+        lambda parsed: _setup(parsed, environ),
         "make the buckets, or bring them up to date: versioning, CORS, lifecycle",
         """
         Safe to run again. The credentials in the settings must be allowed to make buckets.
@@ -163,9 +171,8 @@ def _add_setup(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def _add_user(commands: Commands[argparse.ArgumentParser], environ: Environ) -> None:
-    if importlib.util.find_spec("gateway.user_commands") is None:
-        return
-    user_commands = importlib.import_module("gateway.user_commands")
+    from gateway import user_commands
+
     user_commands.register(commands, environ.get(SPECS["users_file"].env or ""))
 
 
@@ -213,8 +220,36 @@ def _connect(settings: Settings) -> int:
 
 def _setup(parsed: argparse.Namespace, environ: Environ) -> int:
     settings = Settings.load(environ, parsed.config)
-    run: Callable[[Settings], int] = importlib.import_module("gateway.adapters.bucket_setup").run
-    return run(settings)
+    from gateway.edge import logs
+
+    logs.configure("warning", settings.log_format)
+    try:
+        asyncio.run(_make_buckets(settings))
+    except GatewayError as problem:
+        print(f"gateway setup: {problem.message} {problem.__cause__ or ''}", file=sys.stderr)
+        return FAULT
+    print(f"ready: {settings.s3_bucket} for documents, {settings.s3_keys_bucket} for API keys")
+    return OK
+
+
+async def _make_buckets(settings: Settings) -> None:
+    from gateway.adapters.bucket_setup import Buckets, set_up
+    from gateway.adapters.s3_client import S3Access, S3Client
+
+    access = S3Access(
+        settings.s3_endpoint,
+        settings.s3_region,
+        settings.s3_access_key,
+        settings.s3_secret_key,
+        timeout_s=SETUP_LIMIT_S,
+    )
+    client = S3Client(access)
+    deadline = asyncio.get_running_loop().time() + SETUP_LIMIT_S
+    buckets = Buckets(settings.s3_bucket, settings.s3_keys_bucket, settings.cors_origins)
+    try:
+        await set_up(client, buckets, deadline)
+    finally:
+        client.close()
 
 
 def _demo(arguments: Sequence[str]) -> int:

@@ -102,7 +102,8 @@ class Settings:
     users_file: Path | None = _identity(
         p.PATH,
         None,
-        "The accounts, as `gateway user` writes them; read again when it changes.",
+        "The accounts, as `gateway user` writes them; read again when it changes. This or"
+        " `GATEWAY_ADMIN_USERNAME` is needed.",
         example="/etc/gateway/users.json",
     )
     admin_username: str | None = _identity(
@@ -115,7 +116,10 @@ class Settings:
         p.PASSWORD, None, "That admin's password (or give its hash).", secret=True
     )
     admin_password_hash: str | None = _identity(
-        p.PASSWORD_HASH, None, "That admin's argon2id hash (or give the password).", secret=True
+        p.PASSWORD_HASH,
+        None,
+        "That admin's argon2id hash (or give the password). A shell needs single quotes round it.",
+        secret=True,
     )
     admin_tenant: str = _identity(p.NAME, "main", "That admin's tenant.")
     login_waiting: int = _identity(

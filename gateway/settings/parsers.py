@@ -25,6 +25,8 @@ DURATION_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 SIZE_UNITS_BYTES = {"B": 1, "KiB": KIB, "MiB": MIB, "GiB": GIB}
 JWT_SECRET_MIN_BYTES = 32
 PASSWORD_MIN_CHARS = 8
+# What a login takes: a longer one could be set and never used.
+PASSWORD_MAX_BYTES = 1024
 
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)?\Z")
 _SIZE = re.compile(r"([0-9]+)(B|KiB|MiB|GiB)?\Z")
@@ -203,7 +205,8 @@ def _parse_header_secret(text: str) -> str:
 
 
 def _parse_password(text: str) -> str:
-    _refuse_unless(PASSWORD_MIN_CHARS <= len(text) <= 1024, "")
+    _refuse_unless(len(text) >= PASSWORD_MIN_CHARS, "")
+    _refuse_unless(len(text.encode()) <= PASSWORD_MAX_BYTES, "")
     return text
 
 
@@ -255,7 +258,10 @@ JWT_SECRET = Parser(
     _parse_jwt_secret,
 )
 TOKEN = Parser("visible ASCII characters with no blank", _parse_header_secret)
-PASSWORD = Parser(f"{PASSWORD_MIN_CHARS} to 1024 characters", _parse_password)
+PASSWORD = Parser(
+    f"at least {PASSWORD_MIN_CHARS} characters and at most {PASSWORD_MAX_BYTES} bytes",
+    _parse_password,
+)
 PASSWORD_HASH = Parser(
     "an argon2id hash ($argon2id$v=19$…), as the users file has it", _parse_password_hash
 )
