@@ -89,6 +89,12 @@ def is_name(value: str) -> bool:
     return NAME.fullmatch(value) is not None
 
 
+def announced_at(document_id: str) -> datetime:
+    """When a document was announced: a UUIDv7 begins with its time in milliseconds."""
+    milliseconds = int(document_id.replace("-", "")[:12], 16)
+    return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=milliseconds)
+
+
 def owner_of_key(key: str) -> tuple[Owner, str] | None:
     """Owner and document id of an object key, or None when the key is not one of ours."""
     parts = key.split("/")

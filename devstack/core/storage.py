@@ -6,7 +6,6 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +59,6 @@ class OpenUpload:
 
     key: str
     upload_id: str
-    initiated: datetime
 
 
 class Storage:
@@ -170,7 +168,7 @@ class Storage:
         )
         for page in pages:
             for entry in page.get("Uploads", ()):
-                yield OpenUpload(entry["Key"], entry["UploadId"], entry["Initiated"])
+                yield OpenUpload(entry["Key"], entry["UploadId"])
 
     def abort(self, key: str, upload_id: str) -> None:
         """Abort a multipart upload and free its parts; fine when it is over already."""

@@ -8,14 +8,15 @@ import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from devstack.core.documents import OBJECT_PREFIX, owner_of_key
+from devstack.core.documents import OBJECT_PREFIX, announced_at, owner_of_key
 from devstack.core.index import IndexBuilder
 from devstack.core.registry import Registry
 from devstack.core.storage import Storage
 
 logger = logging.getLogger(__name__)
 
-# No presigned part lives as long, so nobody can still be sending.
+# An upload expires long before, so nobody can still be sending. Counted from the document's id:
+# not every S3 server tells truly when a multipart upload was begun.
 MULTIPART_LIFETIME = timedelta(days=7)
 
 
@@ -55,9 +56,8 @@ class Sweep:
     def abort_uploads(self) -> int:
         """Abort multipart uploads of such documents, and those nobody finished in a week."""
         aborted = 0
-        oldest = datetime.now(UTC) - MULTIPART_LIFETIME
         for upload in self._storage.open_uploads(OBJECT_PREFIX):
-            if self._is_over(upload.key) or upload.initiated < oldest:
+            if self._is_over(upload.key) or _is_ancient(upload.key):
                 self._storage.abort(upload.key, upload.upload_id)
                 aborted += 1
         return aborted
@@ -78,3 +78,13 @@ class Sweep:
     def _is_over(self, key: str) -> bool:
         named = owner_of_key(key)
         return named is not None and self._registry.is_over(*named)
+
+
+def _is_ancient(key: str) -> bool:
+    named = owner_of_key(key)
+    if named is None:
+        return False
+    try:
+        return announced_at(named[1]) < datetime.now(UTC) - MULTIPART_LIFETIME
+    except OverflowError:
+        return False  # an id that claims a year after 9999
