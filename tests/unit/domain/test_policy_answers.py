@@ -115,6 +115,38 @@ def test_actions_are_those_of_the_policys_data() -> None:
     assert all(len(actions) == len(set(actions)) for actions in roles.values())
 
 
+def test_documentation_has_the_roles_as_they_are() -> None:
+    """The table for people and the data for the policy say the same."""
+    roles = json.loads((OPA_DIR / "data.json").read_text(encoding="utf-8"))["gateway"]["roles"]
+    page = (OPA_DIR.parent / "docs" / "policy.md").read_text(encoding="utf-8")
+    shown = {
+        (cells[0].split("`")[1], role): cell == "yes"
+        for line in page.splitlines()
+        if len(cells := [cell.strip() for cell in line.strip("|").split("|")]) == 4
+        and cells[0].startswith("`")
+        for role, cell in zip(("reader", "editor", "admin"), cells[1:], strict=True)
+    }
+    granted = {
+        (action, role): action in FOR_EVERYONE or action in actions
+        for role, actions in roles.items()
+        for action in ACTIONS
+    }
+    assert shown == granted
+
+
+def test_documentation_explains_every_reason() -> None:
+    """Whatever reason is in a log, the page says what it means."""
+    page = (OPA_DIR.parent / "docs" / "policy.md").read_text(encoding="utf-8")
+    cases = [
+        case
+        for path in (OPA_DIR / "golden").glob("*.json")
+        for cases in json.loads(path.read_text(encoding="utf-8")).values()
+        for case in cases
+    ]
+    for reason in {case["expect"]["reason"] for case in cases} | {POLICY_BROKEN}:
+        assert f"| `{reason}` |" in page
+
+
 def test_special_actions_are_actions() -> None:
     """The lists beside the list name nothing that is not on it."""
     assert FOR_EVERYONE | PERSON_ONLY <= ACTIONS
