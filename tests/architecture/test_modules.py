@@ -1,0 +1,22 @@
+"""Modules stay small enough to be read in one go."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import blueprints
+import devstack
+import gateway
+
+LINES = 400
+
+
+def test_no_module_is_longer_than_400_lines() -> None:
+    """The file where wiring gathers is split before it is the worst of them."""
+    too_long = {
+        path.name: count
+        for package in (gateway, blueprints, devstack)
+        for path in Path(str(package.__file__)).parent.rglob("*.py")
+        if (count := len(path.read_text("utf-8").splitlines())) > LINES
+    }
+    assert too_long == {}
