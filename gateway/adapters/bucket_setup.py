@@ -6,14 +6,22 @@ uploads from browsers; and API keys, a bucket of its own that the core's credent
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+import sys
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from gateway.adapters.s3_client import S3Client, S3Refused, StoreFailed
+from gateway.adapters.s3_client import S3Access, S3Client, S3Refused, StoreFailed
 from gateway.errors import StorageUnavailable
 from gateway.ports import Deadline
+
+if TYPE_CHECKING:
+    from gateway.settings import Settings
+
+Prepare = Callable[[S3Client, Deadline], Awaitable[None]]
 
 log = logging.getLogger(__name__)
 
@@ -21,19 +29,51 @@ _MINE_ALREADY = frozenset({"BucketAlreadyOwnedByYou", "BucketAlreadyExists"})
 _LIFECYCLE_RULE = "gateway-abort-incomplete-uploads"
 # Longer than any multipart upload may take (``UploadRules.multipart_lifetime_s``).
 ABORT_INCOMPLETE_DAYS = 1
+SETUP_S = 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class Buckets:
-    """``allowed_origins`` are the browsers' origins that may upload; none means no CORS."""
+def run(settings: Settings) -> int:
+    """``gateway setup``: prints what was done; gives the process's exit status."""
+    try:
+        asyncio.run(_run(settings))
+    except StorageUnavailable as exc:
+        print(f"The buckets are not ready: {exc.message} ({_cause(exc)})", file=sys.stderr)
+        return 1
+    print(f"Buckets are ready: {settings.s3_bucket}, {settings.s3_keys_bucket}")
+    return 0
 
-    documents: str
-    keys: str
-    allowed_origins: Sequence[str] = ()
+
+async def _run(settings: Settings) -> None:
+    deadline = asyncio.get_running_loop().time() + SETUP_S
+    places = (
+        (settings.s3_access_key, settings.s3_secret_key, _documents(settings)),
+        (settings.s3_keys_access_key, settings.s3_keys_secret_key, _keys(settings)),
+    )
+    for access_key, secret_key, prepare in places:
+        access = S3Access(settings.s3_endpoint, settings.s3_region, access_key, secret_key, 10.0, 2)
+        client = S3Client(access)
+        try:
+            await prepare(client, deadline)
+        finally:
+            client.close()
 
 
-async def set_up(client: S3Client, buckets: Buckets, deadline: Deadline) -> None:
-    """Creates and configures both buckets.
+def _documents(settings: Settings) -> Prepare:
+    return partial(set_up_documents, settings.s3_bucket, settings.cors_origins)
+
+
+def _keys(settings: Settings) -> Prepare:
+    return partial(set_up_keys, settings.s3_keys_bucket)
+
+
+def _cause(exc: BaseException) -> str:
+    return type(exc.__cause__ or exc).__name__
+
+
+async def set_up_documents(
+    bucket: str, allowed_origins: Sequence[str], client: S3Client, deadline: Deadline
+) -> None:
+    """Creates and configures the documents' bucket; no origins means no CORS.
 
     What a store does not know (versitygw: lifecycle rules) is logged and left out: the workflow
     removes what expired, the rule is only a net below it. Versioning is needed.
@@ -41,17 +81,29 @@ async def set_up(client: S3Client, buckets: Buckets, deadline: Deadline) -> None
     Raises:
         StorageUnavailable: the store does not answer, or refuses what is needed.
     """
-    try:
-        await _create(client, buckets.documents, deadline)
-        await _create(client, buckets.keys, deadline)
+    with _refusal_told():
+        await _create(client, bucket, deadline)
+        versioning = {"Status": "Enabled"}
         await client.call(
             "put_bucket_versioning",
             deadline,
-            Bucket=buckets.documents,
-            VersioningConfiguration={"Status": "Enabled"},
+            Bucket=bucket,
+            VersioningConfiguration=versioning,
         )
-        await _configure_cors(client, buckets, deadline)
-        await _abort_incomplete(client, buckets.documents, deadline)
+        await _configure_cors(client, bucket, allowed_origins, deadline)
+        await _abort_incomplete(client, bucket, deadline)
+
+
+async def set_up_keys(bucket: str, client: S3Client, deadline: Deadline) -> None:
+    """Creates the keys' bucket. Raises ``StorageUnavailable``."""
+    with _refusal_told():
+        await _create(client, bucket, deadline)
+
+
+@contextmanager
+def _refusal_told() -> Iterator[None]:
+    try:
+        yield
     except S3Refused as exc:
         raise StorageUnavailable(f"The object storage refused its set-up ({exc.s3_code}).") from exc
 
@@ -66,12 +118,14 @@ async def _create(client: S3Client, bucket: str, deadline: Deadline) -> None:
         await client.call("head_bucket", deadline, Bucket=bucket)
 
 
-async def _configure_cors(client: S3Client, buckets: Buckets, deadline: Deadline) -> None:
-    if not buckets.allowed_origins:
+async def _configure_cors(
+    client: S3Client, bucket: str, allowed_origins: Sequence[str], deadline: Deadline
+) -> None:
+    if not allowed_origins:
         return
     rule = {
         "AllowedMethods": ["POST", "PUT"],
-        "AllowedOrigins": list(buckets.allowed_origins),
+        "AllowedOrigins": list(allowed_origins),
         "AllowedHeaders": ["*"],
         # A multipart upload is completed with the ETags of its parts, so the page must see them.
         "ExposeHeaders": ["ETag"],
@@ -81,7 +135,7 @@ async def _configure_cors(client: S3Client, buckets: Buckets, deadline: Deadline
         client,
         "put_bucket_cors",
         deadline,
-        buckets.documents,
+        bucket,
         CORSConfiguration={"CORSRules": [rule]},
     )
 

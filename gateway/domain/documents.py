@@ -115,10 +115,11 @@ class ObjectHead:
 class UploadRules:
     """What an upload may be. Sizes are bytes, lifetimes seconds.
 
-    ``types`` maps a content type to the extensions (lower case, no dot) that go with it. A POST or
-    PUT permission ends after ``form_lifetime_s``; a multipart upload of many parts gets
-    ``multipart_lifetime_s``, in which part URLs (each good for ``form_lifetime_s``) are asked for
-    again. Part size must stay the same while uploads are open: parts are counted from it.
+    ``types`` maps a content type to the extensions (lower case, no dot) that go with it, none
+    meaning any. A POST or PUT permission ends after ``form_lifetime_s``; a multipart upload, being
+    large, has ``multipart_lifetime_s``, in which part URLs (each good for ``form_lifetime_s``) are
+    asked for again. ``part_bytes`` should stay the same while uploads are open: parts are counted
+    from it.
     """
 
     types: Mapping[str, Collection[str]] = field(default_factory=lambda: ALLOWED_TYPES)
@@ -146,7 +147,7 @@ def check_announcement(
         faults["filename"] = fault
     if content_type not in rules.types:
         faults["content_type"] = f"one of {', '.join(sorted(rules.types))}"
-    elif not fault and extension(filename) not in rules.types[content_type]:
+    elif not fault and not _agree(filename, rules.types[content_type]):
         endings = ", ".join(f".{e}" for e in sorted(rules.types[content_type]))
         faults["filename"] = f"a name ending in {endings}, to agree with the content type"
     if not 0 < size <= rules.limit_bytes:
@@ -175,6 +176,11 @@ def _is_unsafe(character: str) -> bool:
         or unicodedata.bidirectional(character) in _BIDI_CONTROLS
         or character in _BIDI_MARKS
     )
+
+
+def _agree(filename: str, extensions: Collection[str]) -> bool:
+    """A type an operator added without extensions goes with any."""
+    return not extensions or extension(filename) in extensions
 
 
 def extension(filename: str) -> str:

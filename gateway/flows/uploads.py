@@ -10,11 +10,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 
 from gateway.domain.documents import (
+    MOST_PARTS,
     Announced,
     DocumentRef,
     ObjectHead,
@@ -50,12 +52,12 @@ CLEAN_UP_TRIES = 4
 
 
 class NewDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a client announces. ``size`` is in bytes, ``sha256`` lower-case hex."""
+    """What will be uploaded. ``size`` is in bytes; ``sha256`` is 64 lower-case hex digits."""
 
-    filename: str
-    content_type: str
-    size: int
-    sha256: str | None = None
+    filename: Annotated[str, Meta(min_length=1, max_length=255)]
+    content_type: Annotated[str, Meta(min_length=1, max_length=255)]
+    size: Annotated[int, Meta(ge=1)]
+    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")] | None = None
     upload_method: Literal["POST", "PUT"] | None = None
 
 
@@ -93,8 +95,10 @@ class PartPermissions(msgspec.Struct, frozen=True):
 
 
 class UploadedPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    n: int
-    etag: str
+    """A part that was sent, with the ETag S3 answered."""
+
+    n: Annotated[int, Meta(ge=1, le=MOST_PARTS)]
+    etag: Annotated[str, Meta(min_length=1, max_length=256)]
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -159,7 +163,7 @@ class Uploads:
     def _announced(self, asked: NewDocument, method: UploadMethod) -> Announced:
         rules = self._rules
         parts = method == "MULTIPART"
-        lifetime_s = rules.multipart_lifetime_s if parts else rules.form_lifetime_s
+        lifetime_s = max(rules.form_lifetime_s, rules.multipart_lifetime_s if parts else 0)
         return Announced(
             filename=asked.filename,
             content_type=asked.content_type,
