@@ -9,12 +9,12 @@ from msgspec import Meta
 from sanic import Blueprint, Request
 from sanic.response import HTTPResponse
 
-from blueprints.times import rfc3339
 from gateway.edge.endpoint import Success, route
 from gateway.edge.render import json_response
 from gateway.edge.scope import scope_of
 from gateway.errors import InvalidCredentials
 from gateway.flows.login import Login
+from gateway.flows.times import rfc3339
 
 blueprint = Blueprint("auth", url_prefix="/auth")
 # The same login at the root, where the seed's clients look for it.

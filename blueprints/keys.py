@@ -9,13 +9,13 @@ from msgspec import Meta
 from sanic import Blueprint, Request
 from sanic.response import HTTPResponse, empty
 
-from blueprints.times import rfc3339
 from gateway.domain.api_keys import KeyRecord
 from gateway.edge.endpoint import Success, route
 from gateway.edge.render import json_response
 from gateway.edge.scope import scope_of
 from gateway.errors import Conflict, NotFound
 from gateway.flows.keys import Keys
+from gateway.flows.times import rfc3339
 
 blueprint = Blueprint("keys", url_prefix="/keys")
 
@@ -133,9 +133,7 @@ async def revoke(request: Request, key_id: str, keys: Keys) -> HTTPResponse:
     successes=(Success(201, "The key with its new secret.", Key),),
     errors=(NotFound, Conflict),
 )
-async def rotate(
-    request: Request, key_id: str, keys: Keys, body: Rotation | None
-) -> HTTPResponse:
+async def rotate(request: Request, key_id: str, keys: Keys, body: Rotation | None) -> HTTPResponse:
     scope = scope_of(request)
     overlap_s = (body or Rotation()).overlap
     record, secret = await keys.rotate(scope.caller, key_id, overlap_s, scope.deadline)

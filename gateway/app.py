@@ -6,7 +6,7 @@ runs on is built by ``services.py`` once the worker has an event loop.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from sanic import Blueprint, Sanic
@@ -26,6 +26,7 @@ from gateway.flows.health import Health
 from gateway.flows.keys import Keys
 from gateway.flows.login import Login
 from gateway.flows.query import Query
+from gateway.flows.uploads import Uploads
 from gateway.services import Services, build_services
 from gateway.settings import Settings
 
@@ -36,7 +37,7 @@ CLIENT_STALL_S = 30.0
 REQUEST_TIMEOUT_S = 30
 KEEP_ALIVE_TIMEOUT_S = 75
 
-BuildServices = Callable[[Settings, Tasks], Services]
+BuildServices = Callable[[Settings, Tasks], Awaitable[Services]]
 
 
 def create_app(
@@ -155,6 +156,7 @@ def _inject(app: Sanic[Any, Any], wiring: _Wiring) -> None:
     provided: dict[type, Callable[[], Any]] = {
         Login: lambda: wiring.services.login,
         Keys: lambda: wiring.services.keys,
+        Uploads: lambda: wiring.services.uploads,
         Documents: lambda: wiring.services.documents,
         Query: lambda: wiring.services.query,
         Health: lambda: wiring.services.health,

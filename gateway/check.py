@@ -115,7 +115,7 @@ async def connect(settings: Settings) -> list[Probe]:
         # The rest is still worth asking; nobody can log in then, which nobody tries here.
         settings = dataclasses.replace(settings, users_file=None)
     tasks = Tasks()
-    services: Services = build_services(settings, tasks)
+    services: Services = await build_services(settings, tasks)
     try:
         return [users, *await probe_all(services.checks())]
     finally:

@@ -22,10 +22,10 @@ from gateway.adapters.rego import RegoPolicy, default_policy_dir
 from gateway.adapters.s3 import S3ObjectStore
 from gateway.adapters.s3_client import S3Access, S3Client
 from gateway.adapters.s3_keys import S3KeyStore
-from gateway.adapters.temporal import TemporalWorkflows
+from gateway.adapters.temporal import TemporalAccess, TemporalWorkflows
 from gateway.adapters.users_file import UsersFile, UsersFileError, admin_user
 from gateway.domain.actions import ACTIONS
-from gateway.domain.documents import UploadRules
+from gateway.domain.documents import ALLOWED_TYPES, UploadRules
 from gateway.domain.tokens import TokenSettings
 from gateway.flows.authenticate import Authenticator
 from gateway.flows.documents import Documents
@@ -33,6 +33,7 @@ from gateway.flows.health import Check, Health
 from gateway.flows.keys import Keys
 from gateway.flows.login import Login
 from gateway.flows.query import Query, StreamLimits
+from gateway.flows.uploads import Uploads
 from gateway.ports import (
     Clock,
     Core,
@@ -57,7 +58,7 @@ CHECK_DEADLINE_S = 0.75
 class Spawn(Protocol):
     """Runs background work under a name; ``edge.tasks.Tasks`` is the real one."""
 
-    def spawn(self, name: str, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]: ...
+    def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]: ...
 
 
 @dataclass(slots=True)
@@ -69,6 +70,7 @@ class Services:
     authenticator: Authenticator
     login: Login
     keys: Keys
+    uploads: Uploads
     documents: Documents
     query: Query
     health: Health
@@ -110,30 +112,29 @@ class Adapters:
     closers: list[Callable[[], Any]] = field(default_factory=list)
 
 
-def build_services(settings: Settings, tasks: Spawn) -> Services:
+async def build_services(settings: Settings, tasks: Spawn) -> Services:
     """The real thing, on real components.
 
     Raises:
         UsersFileError: the users file is missing or wrong at start-up.
     """
-    return assemble(settings, build_adapters(settings), tasks)
+    return assemble(settings, await build_adapters(settings), tasks)
 
 
-def build_adapters(settings: Settings) -> Adapters:
+async def build_adapters(settings: Settings) -> Adapters:
     closers: list[Callable[[], Any]] = []
     documents_s3 = _s3(settings, settings.s3_access_key, settings.s3_secret_key, closers)
     keys_s3 = _s3(settings, settings.s3_keys_access_key, settings.s3_keys_secret_key, closers)
-    workflows = TemporalWorkflows(
-        settings.services_temporal, settings.temporal_namespace, settings.temporal_task_queue
-    )
+    store = S3ObjectStore(documents_s3, _public_access(settings), settings.s3_bucket)
+    closers.append(store.close)
     return Adapters(
         clock=SystemClock(),
         users=build_users(settings),
         passwords=Argon2Passwords(settings.login_waiting),
         policy=_policy(settings, closers),
         core=_core(settings, closers),
-        store=S3ObjectStore(documents_s3, _public_access(settings), settings.s3_bucket),
-        workflows=workflows,
+        store=store,
+        workflows=await TemporalWorkflows.connect(_temporal_access(settings)),
         key_store=S3KeyStore(keys_s3, settings.s3_keys_bucket),
         closers=closers,
     )
@@ -162,14 +163,16 @@ def assemble(settings: Settings, adapters: Adapters, tasks: Spawn) -> Services:
         ),
         login=Login(adapters.users, adapters.passwords, tokens, clock),
         keys=Keys(adapters.key_store, clock, actions=ACTIONS),
-        documents=Documents(
-            adapters.store,
-            adapters.workflows,
-            adapters.core,
-            clock,
-            upload_rules(settings),
+        uploads=Uploads(
+            store=adapters.store,
+            workflows=adapters.workflows,
+            core=adapters.core,
+            clock=clock,
+            rules=upload_rules(settings),
             spawn=tasks.spawn,
+            base_path=f"{settings.public_url or ''}/api/v1/documents",
         ),
+        documents=Documents(store=adapters.store, workflows=adapters.workflows, core=adapters.core),
         query=Query(adapters.core, clock, stream_limits(settings)),
         health=Health(
             {
@@ -199,12 +202,22 @@ def build_users(settings: Settings) -> UsersFile:
 
 
 def upload_rules(settings: Settings) -> UploadRules:
+    """What may be uploaded, and the extensions that go with each allowed type."""
     return UploadRules(
-        content_types=frozenset(settings.upload_types),
-        max_size=settings.upload_max_size,
-        multipart_threshold=settings.upload_multipart_threshold,
-        part_size=settings.upload_part_size,
+        types={name: ALLOWED_TYPES.get(name, frozenset()) for name in settings.upload_types},
+        limit_bytes=settings.upload_max_size,
+        multipart_threshold_bytes=settings.upload_multipart_threshold,
+        part_bytes=settings.upload_part_size,
         form_lifetime_s=int(settings.upload_form_lifetime),
+    )
+
+
+def _temporal_access(settings: Settings) -> TemporalAccess:
+    return TemporalAccess(
+        settings.services_temporal,
+        settings.temporal_namespace,
+        settings.temporal_task_queue,
+        retry_budget_s=settings.io_deadline,
     )
 
 

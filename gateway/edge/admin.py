@@ -27,7 +27,12 @@ async def listen(host: str, port: int, health: Health) -> asyncio.Server:
         try:
             writer.write(_answer(await _request_line(reader), health))
             await writer.drain()
-        except (TimeoutError, ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+        except (
+            TimeoutError,
+            ConnectionError,
+            asyncio.IncompleteReadError,
+            asyncio.LimitOverrunError,
+        ):
             pass
         finally:
             writer.close()
@@ -52,7 +57,9 @@ def _answer(request_line: str, health: Health) -> bytes:
     method, _, rest = request_line.partition(" ")
     path = rest.partition(" ")[0].partition("?")[0]
     if path != "/readyz":
-        return _response("404 Not Found", {"error": {"code": "NOT_FOUND", "message": "See /readyz"}})
+        return _response(
+            "404 Not Found", {"error": {"code": "NOT_FOUND", "message": "See /readyz"}}
+        )
     if method != "GET":
         return _response("405 Method Not Allowed", {"error": {"code": "METHOD_NOT_ALLOWED"}})
     return _response("200 OK" if health.ready else "503 Service Unavailable", report(health))

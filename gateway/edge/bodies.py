@@ -36,9 +36,7 @@ def read_body(request: Request, endpoint: Endpoint) -> msgspec.Struct | None:
         return convert(decode_json(request.body), shape)
     if media_type == "multipart/form-data" and endpoint.accepts_form:
         return convert_pairs(_form(request.body, parameters.get("boundary", "")), shape)
-    accepted = "application/json" + (
-        " or multipart/form-data" if endpoint.accepts_form else ""
-    )
+    accepted = "application/json" + (" or multipart/form-data" if endpoint.accepts_form else "")
     raise UnsupportedMediaType(f"This route takes {accepted}.")
 
 

@@ -1,4 +1,4 @@
-"""gzip for JSON answers that are worth it; never for event streams, which must flow as they come."""
+"""gzip for JSON answers that are worth it; never for event streams, which must flow."""
 
 from __future__ import annotations
 

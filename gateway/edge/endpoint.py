@@ -8,7 +8,7 @@ has streamed its answer itself.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, Literal
@@ -20,7 +20,7 @@ from sanic.response import HTTPResponse
 from gateway.edge import bodies
 from gateway.errors import GatewayError
 
-Handler = Callable[..., Awaitable[HTTPResponse | None]]
+Handler = Callable[..., Coroutine[Any, Any, HTTPResponse | None]]
 
 # The only routes without a policy question, with true CORS preflights (contract, section 4).
 PUBLIC: frozenset[tuple[str, str]] = frozenset(
@@ -78,9 +78,7 @@ def route(
     blueprint: Blueprint, method: str, path: str, *, action: str | None, name: str, **told: Any
 ) -> Callable[[Handler], Handler]:
     """Adds the decorated handler to ``blueprint``; ``told`` are the fields of ``Endpoint``."""
-    endpoint = Endpoint(
-        method=method, name=name, action=action, tag=blueprint.name or "", **told
-    )
+    endpoint = Endpoint(method=method, name=name, action=action, tag=blueprint.name or "", **told)
 
     def add(handler: Handler) -> Handler:
         blueprint.add_route(

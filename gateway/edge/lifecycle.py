@@ -8,8 +8,8 @@ the application object is built before the worker has a loop.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
 
 import structlog
 from sanic import Sanic
@@ -42,9 +42,9 @@ class Lifecycle:
 
     def __init__(
         self,
-        app: Sanic,
+        app: Sanic[Any, Any],
         *,
-        build: Callable[[Tasks], Running],
+        build: Callable[[Tasks], Awaitable[Running]],
         attach: Callable[[Running], None],
         streams: OpenStreams,
         admin_address: tuple[str, int] | None,
@@ -72,21 +72,21 @@ class Lifecycle:
         assert self._services is not None, "the server has not started"
         return self._services
 
-    async def _before_start(self, app: Sanic) -> None:
+    async def _before_start(self, app: Sanic[Any, Any]) -> None:
         check_routes(app)
-        self._services = self._build(self.tasks)
+        self._services = await self._build(self.tasks)
         self._attach(self._services)
         await self._services.health.check_all()
-        self.tasks.spawn("health", self._services.health.run())
-        self.tasks.spawn("reload users", self._watch_users())
+        self.tasks.spawn(self._services.health.run(), "health")
+        self.tasks.spawn(self._watch_users(), "reload users")
         if self._admin_address is not None:
             self._admin = await admin.listen(*self._admin_address, self._services.health)
 
-    async def _after_start(self, _app: Sanic) -> None:
+    async def _after_start(self, _app: Sanic[Any, Any]) -> None:
         self._running.health.starting = False
         log.info("worker ready", status=self._running.health.status)
 
-    async def _before_stop(self, _app: Sanic) -> None:
+    async def _before_stop(self, _app: Sanic[Any, Any]) -> None:
         """Not ready any more; running streams get the drain limit and then one last event."""
         self._running.health.draining = True
         if not await self._streams.wait_until_none(self._drain_limit_s):
@@ -94,7 +94,7 @@ class Lifecycle:
             self._streams.stop_all(Draining())
             await self._streams.wait_until_none(timeout_s=1.0)
 
-    async def _after_stop(self, _app: Sanic) -> None:
+    async def _after_stop(self, _app: Sanic[Any, Any]) -> None:
         if self._admin is not None:
             self._admin.close()
         await self.tasks.stop()

@@ -86,13 +86,15 @@ ERROR_SCHEMA: dict[str, Any] = {
 }
 
 
-def build(app: Sanic) -> dict[str, Any]:
+def build(app: Sanic[Any, Any]) -> dict[str, Any]:
     """The whole document for ``app``'s routes."""
     told = [(method, path, found) for method, path, found in endpoints(app) if found is not None]
     schemas = _schemas([found for _, _, found in told])
     paths: dict[str, dict[str, Any]] = {}
     for method, path, found in sorted(told, key=lambda entry: (entry[1], entry[0])):
-        paths.setdefault(_PARAMETER.sub(r"{\1}", path), {})[method.lower()] = _operation(path, found)
+        paths.setdefault(_PARAMETER.sub(r"{\1}", path), {})[method.lower()] = _operation(
+            path, found
+        )
     return {
         "openapi": "3.1.0",
         "info": {

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from sanic import Request
+from sanic.http import Http
 from sanic.response import BaseHTTPResponse, HTTPResponse
 
 from gateway.domain.identity import Principal, is_name
@@ -84,8 +85,8 @@ class Pipeline:
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers.setdefault("Cache-Control", "no-store")
         self._cors.decorate(request, response)
-        if self._drain.draining and request.stream is not None:
-            request.stream.keep_alive = False
+        if self._drain.draining:
+            _close_after(request)
         if not scope.streamed:
             compress.apply(request, response, self._compress_min_bytes)
             access_log.write(request, scope, response.status, len(response.body or b""))
@@ -142,9 +143,17 @@ class Pipeline:
         _enforce(scope.decision)
 
 
+def _close_after(request: Request) -> None:
+    """``Connection: close`` on this answer, so that a client's next request goes elsewhere."""
+    if isinstance(request.stream, Http):
+        request.stream.keep_alive = False
+
+
 def _guarded(request: Request, scope: Scope) -> bool:
     """Whether this request reaches a handler that is not public (a route with no action is)."""
-    return request.route is not None and (scope.endpoint is None or scope.endpoint.action is not None)
+    return request.route is not None and (
+        scope.endpoint is None or scope.endpoint.action is not None
+    )
 
 
 def _asked_owner(request: Request, endpoint: Endpoint) -> str | None:
@@ -159,9 +168,7 @@ def _asked_owner(request: Request, endpoint: Endpoint) -> str | None:
     return owners[0]
 
 
-def _question(
-    request: Request, scope: Scope, endpoint: Endpoint, caller: Principal
-) -> Question:
+def _question(request: Request, scope: Scope, endpoint: Endpoint, caller: Principal) -> Question:
     matched = request.match_info
     return Question(
         subject=caller.subject,

@@ -23,16 +23,16 @@ from gateway.errors import GatewayError
 
 log = structlog.get_logger("gateway.errors")
 
-# The most specific class first: Sanic's PayloadTooLarge and MethodNotAllowed are found by type.
-_TRANSLATED: tuple[tuple[type[Exception], type[GatewayError]], ...] = (
-    (sanic_errors.NotFound, errors.NotFound),
-    (sanic_errors.PayloadTooLarge, errors.PayloadTooLarge),
-    (sanic_errors.ExpectationFailed, errors.ExpectationFailed),
-    (sanic_errors.RequestTimeout, errors.RequestTimedOut),
-    (sanic_errors.RequestCancelled, errors.RequestTimedOut),
-    (sanic_errors.ServiceUnavailable, errors.Overloaded),
-    (sanic_errors.BadRequest, errors.MalformedRequest),
-)
+# Sanic's classes with ours, the more specific first where they inherit.
+_TRANSLATED: dict[type[Exception], type[GatewayError]] = {
+    sanic_errors.NotFound: errors.NotFound,
+    sanic_errors.PayloadTooLarge: errors.PayloadTooLarge,
+    sanic_errors.ExpectationFailed: errors.ExpectationFailed,
+    sanic_errors.RequestTimeout: errors.RequestTimedOut,
+    sanic_errors.RequestCancelled: errors.RequestTimedOut,
+    sanic_errors.ServiceUnavailable: errors.Overloaded,
+    sanic_errors.BadRequest: errors.MalformedRequest,
+}
 
 
 def dump_json(value: Any) -> bytes:
@@ -85,7 +85,7 @@ def translate(request: Request, exception: Exception) -> GatewayError:
         return _bad_method(request, exception)
     if isinstance(exception, sanic_errors.PayloadTooLarge) and request.method == "NONE":
         return errors.HeadersTooLarge()
-    for theirs, ours in _TRANSLATED:
+    for theirs, ours in _TRANSLATED.items():
         if isinstance(exception, theirs):
             return ours()
     return errors.InternalError()

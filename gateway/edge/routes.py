@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from sanic import Sanic
 
@@ -14,16 +15,18 @@ class UnguardedRoute(RuntimeError):
     """A route that nobody guards: the gateway does not start with one."""
 
 
-def endpoints(app: Sanic) -> Iterator[tuple[str, str, Endpoint | None]]:
+def endpoints(app: Sanic[Any, Any]) -> Iterator[tuple[str, str, Endpoint | None]]:
     """Every (method, path template, endpoint) that the router really has."""
     for route in app.router.routes:
         for method in sorted(route.methods):
             yield method, f"/{route.path}", getattr(route.ctx, "endpoint", None)
 
 
-def check_routes(app: Sanic) -> None:
+def check_routes(app: Sanic[Any, Any]) -> None:
     """Raises ``UnguardedRoute`` naming every route that is wrong, all at once."""
-    faults = [fault for method, path, told in endpoints(app) if (fault := _fault(method, path, told))]
+    faults = [
+        fault for method, path, told in endpoints(app) if (fault := _fault(method, path, told))
+    ]
     found = {(method, path) for method, path, _ in endpoints(app)}
     faults += [f"{method} {path} is in PUBLIC and has no route" for method, path in PUBLIC - found]
     if faults:

@@ -63,7 +63,7 @@ class OpenStreams:
             await response.eof()
         except TimeoutError:
             scope.stream_end = "client_stalled"
-            if request.transport is not None:
+            if isinstance(request.transport, asyncio.Transport):
                 request.transport.abort()
         finally:
             self._answers.discard(answer)

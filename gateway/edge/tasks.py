@@ -19,7 +19,7 @@ class Tasks:
     def __init__(self) -> None:
         self._running: set[asyncio.Task[Any]] = set()
 
-    def spawn(self, name: str, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+    def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
         """Runs ``work`` on its own; an exception is logged and reported under ``name``."""
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._running.add(task)

@@ -87,7 +87,7 @@ async def running_gateway(core: StubCore, **settings: str) -> AsyncIterator[Gate
     world = (some_users(), MovableClock(), MemoryKeys(), MemoryStore(), MemoryWorkflows())
     users, clock, keys, store, workflows = world
 
-    def build(loaded: Settings, tasks: Tasks) -> Services:
+    async def build(loaded: Settings, tasks: Tasks) -> Services:
         client = make_client(CoreTransport(limit=100))
         adapters = Adapters(
             clock=clock,

@@ -1,4 +1,4 @@
-"""Stand-ins for what the edge tests are not about: users in a dict, a store and workflows in memory."""
+"""Stand-ins for what the edge tests are not about: users, keys, store, workflows in memory."""
 
 from __future__ import annotations
 

@@ -12,5 +12,7 @@ async def test_login_and_stream(gateway: Gateway) -> None:
     for path in ("/healthz", "/readyz", "/openapi.json", "/docs", "/nope", "/api/v1/auth/me"):
         r = await gateway.client.get(path)
         print(path, r.status_code, r.headers, r.text[:300])
-    r = await gateway.client.request("FOO", "/healthz"); print(r.status_code, r.text)
-    r = await gateway.client.request("OPTIONS", "/healthz"); print(r.status_code, r.text, r.headers)
+    r = await gateway.client.request("FOO", "/healthz")
+    print(r.status_code, r.text)
+    r = await gateway.client.request("OPTIONS", "/healthz")
+    print(r.status_code, r.text, r.headers)
