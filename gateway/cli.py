@@ -13,16 +13,12 @@ from pathlib import Path
 from textwrap import dedent
 
 from gateway import __version__, check
-from gateway.errors import GatewayError
 from gateway.settings import SPECS, Settings, SettingsError, read
 
 OK, FAULT, USAGE = 0, 1, 2
 
 Environ = Mapping[str, str]
 Handler = Callable[[argparse.Namespace], int]
-
-# All of the set-up: a store that was just started may be slow at first.
-SETUP_LIMIT_S = 30.0
 
 NEEDS_DEVSTACK = (
     "gateway demo: the development stack is not installed. "
@@ -220,36 +216,11 @@ def _connect(settings: Settings) -> int:
 
 def _setup(parsed: argparse.Namespace, environ: Environ) -> int:
     settings = Settings.load(environ, parsed.config)
+    from gateway.adapters import bucket_setup
     from gateway.edge import logs
 
     logs.configure("warning", settings.log_format)
-    try:
-        asyncio.run(_make_buckets(settings))
-    except GatewayError as problem:
-        print(f"gateway setup: {problem.message} {problem.__cause__ or ''}", file=sys.stderr)
-        return FAULT
-    print(f"ready: {settings.s3_bucket} for documents, {settings.s3_keys_bucket} for API keys")
-    return OK
-
-
-async def _make_buckets(settings: Settings) -> None:
-    from gateway.adapters.bucket_setup import Buckets, set_up
-    from gateway.adapters.s3_client import S3Access, S3Client
-
-    access = S3Access(
-        settings.s3_endpoint,
-        settings.s3_region,
-        settings.s3_access_key,
-        settings.s3_secret_key,
-        timeout_s=SETUP_LIMIT_S,
-    )
-    client = S3Client(access)
-    deadline = asyncio.get_running_loop().time() + SETUP_LIMIT_S
-    buckets = Buckets(settings.s3_bucket, settings.s3_keys_bucket, settings.cors_origins)
-    try:
-        await set_up(client, buckets, deadline)
-    finally:
-        client.close()
+    return bucket_setup.run(settings)
 
 
 def _demo(arguments: Sequence[str]) -> int:

@@ -82,10 +82,13 @@ def _read_one(reading: Reading, attribute: str, spec: Spec, sources: list[_Sourc
 
 def _parse_one(reading: Reading, attribute: str, spec: Spec, name: str, text: str) -> None:
     if not spec.secret:
-        reading.texts[attribute] = shown(text)
+        reading.texts[attribute] = shown(text.strip())
     try:
         if name != spec.env:
-            text = _read_secret(name, text)
+            text = _read_secret(name, text.strip())
+        # Editors and `echo` end a file, and so a Kubernetes secret in the environment too, with a
+        # newline that is not part of the secret; other blanks may be.
+        text = text.rstrip("\r\n") if spec.secret else text.strip()
         reading.values[attribute] = spec.parser.parse(text)
     except _FaultFound as problem:
         reading.faults.append(problem.fault)
@@ -110,8 +113,7 @@ def _read_secret(name: str, path: str) -> str:
         raise _FaultFound(Fault(name, None, f"the path of a readable file ({reason})")) from problem
     if len(content) > SECRET_FILE_LIMIT_BYTES:
         raise _FaultFound(Fault(name, None, "a file of at most 64 KiB"))
-    # Editors and `echo` end a file with a newline that is not part of the secret.
-    return content.decode().rstrip("\r\n")
+    return content.decode()
 
 
 def _take_default(reading: Reading, attribute: str, spec: Spec) -> None:
@@ -145,7 +147,7 @@ def _from_environment(environ: Mapping[str, str]) -> _Source:
     """Variables that are set to nothing count as unset: that is how compose files leave one out."""
     linked = tuple(_service_link_prefixes(environ))
     texts = {
-        name: text.strip()
+        name: text
         for name, text in environ.items()
         if name.startswith(PREFIX) and text.strip() and name not in NOT_SETTINGS
         if not name.startswith(linked)
@@ -196,7 +198,7 @@ def _flatten(
         text = _as_text(value)
         if text is None:
             faults.append(Fault(name, None, "a string, a number, a boolean or a list of strings"))
-        elif text:
+        elif text.strip():
             yield name, text
 
 
@@ -205,7 +207,7 @@ def _as_text(value: Any) -> str | None:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str | int | float):
-        return str(value).strip()
+        return str(value)
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return ",".join(value)
     return None
