@@ -253,7 +253,9 @@ def _policy(settings: Settings, closers: list[Callable[[], Any]]) -> Policy:
     if settings.services_opa is not None:
         client = _client(OPA_CONNECTIONS, closers)
         return OpaPolicy(client, settings.services_opa, budget_s=settings.policy_budget)
-    return RegoPolicy(settings.policy_dir or default_policy_dir())
+    rego = RegoPolicy(settings.policy_dir or default_policy_dir(), budget_s=settings.policy_budget)
+    closers.append(rego.close)
+    return rego
 
 
 def _core(settings: Settings, closers: list[Callable[[], Any]]) -> CoreHttp:

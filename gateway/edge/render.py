@@ -24,7 +24,7 @@ from gateway.errors import GatewayError
 log = structlog.get_logger("gateway.errors")
 
 # Sanic's classes with ours, the more specific first where they inherit.
-_TRANSLATED: dict[type[Exception], type[GatewayError]] = {
+_TRANSLATED: dict[type[BaseException], type[GatewayError]] = {
     sanic_errors.NotFound: errors.NotFound,
     sanic_errors.PayloadTooLarge: errors.PayloadTooLarge,
     sanic_errors.ExpectationFailed: errors.ExpectationFailed,
