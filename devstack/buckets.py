@@ -1,7 +1,7 @@
-"""The store's two buckets and the core's account, made once it is up.
+"""The core's own account at the store, made once ``gateway setup`` has made the buckets.
 
-With versitygw the core's account may read, list and remove documents and nothing else: the bucket
-of API keys is out of its reach, as in production. moto checks no account at all.
+With versitygw that account may read, list and remove documents and nothing else: the bucket of API
+keys is out of its reach, as in production. moto checks no account at all.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 
 from devstack.components import Found, S3Account
-from devstack.environment import DOCUMENTS_BUCKET, KEYS_BUCKET, Secrets
+from devstack.environment import DOCUMENTS_BUCKET, Secrets
 from devstack.processes import StartFailed
 
 _CORE_MAY = (
@@ -30,6 +31,25 @@ _CORE_MAY = (
 )
 
 
+def admit_core(found: Found, endpoint: str, secrets: Secrets) -> None:
+    """Makes the core's account and lets it at the documents; blocks, so call it from a thread.
+
+    Raises:
+        StartFailed: the store refused, or did not answer.
+    """
+    if found.path is None:
+        return
+    _make_account(found.path, endpoint, secrets)
+    s3 = client(endpoint, secrets.gateway_store)
+    try:
+        policy = core_policy(secrets.core_store.access_key)
+        s3.put_bucket_policy(Bucket=DOCUMENTS_BUCKET, Policy=policy)
+    except (ClientError, BotoCoreError) as exc:
+        raise StartFailed(f"s3: the documents' bucket policy could not be set: {exc}") from exc
+    finally:
+        s3.close()
+
+
 def client(endpoint: str, account: S3Account) -> Any:
     """A boto3 client that takes nothing from the user's own AWS configuration."""
     session = boto3.session.Session(
@@ -41,29 +61,6 @@ def client(endpoint: str, account: S3Account) -> Any:
         signature_version="s3v4", s3={"addressing_style": "path"}, read_timeout=10, proxies={}
     )
     return session.client("s3", endpoint_url=endpoint, config=config)
-
-
-def prepare(found: Found, endpoint: str, secrets: Secrets) -> None:
-    """Makes what the stack needs of the store; blocks, so call it from a thread.
-
-    Raises:
-        StartFailed: the store would not make the core's account.
-    """
-    s3 = client(endpoint, secrets.gateway_store)
-    try:
-        existing = {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}
-        for bucket in {DOCUMENTS_BUCKET, KEYS_BUCKET} - existing:
-            s3.create_bucket(Bucket=bucket)
-        s3.put_bucket_versioning(
-            Bucket=DOCUMENTS_BUCKET, VersioningConfiguration={"Status": "Enabled"}
-        )
-        if found.path is not None:
-            _make_account(found.path, endpoint, secrets)
-            s3.put_bucket_policy(
-                Bucket=DOCUMENTS_BUCKET, Policy=core_policy(secrets.core_store.access_key)
-            )
-    finally:
-        s3.close()
 
 
 def core_policy(access_key: str) -> str:

@@ -40,6 +40,7 @@ PROGRAMS: Mapping[Name, tuple[str, str]] = {
 }
 
 _TRIES = 3
+_OK = b"HTTP/1.1 200 "
 
 
 class Missing(Exception):
@@ -278,11 +279,12 @@ async def start(
             return Running(child, launch, timeout_s)
 
 
-def answering(port: int, path: str) -> Callable[[Child], Awaitable[bool]]:
-    """Ready when 127.0.0.1:``port`` answers GET ``path`` with 200."""
+def answering(port: int, path: str, word: bytes = b"") -> Callable[[Child], Awaitable[bool]]:
+    """Ready when 127.0.0.1:``port`` answers GET ``path`` with 200 and ``word`` is in the answer."""
 
     async def ready(child: Child) -> bool:
-        return await http_status(port, path) == 200
+        answer = await http_get(port, path)
+        return answer.startswith(_OK) and word in answer
 
     return ready
 
@@ -302,19 +304,17 @@ def _says_ready(line: str) -> bool:
     return said.get("ready") is True
 
 
-async def http_status(port: int, path: str, timeout_s: float = 1.0) -> int | None:
-    """The status of GET ``path``, ``None`` when there is no HTTP answer in time."""
+async def http_get(port: int, path: str, timeout_s: float = 2.0) -> bytes:
+    """What 127.0.0.1:``port`` says to GET ``path``, head and all; empty when it says nothing."""
     writer: asyncio.StreamWriter | None = None
     try:
         async with asyncio.timeout(timeout_s):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             head = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n"
             writer.write(head.encode())
-            status_line = await reader.readline()
-    except (OSError, TimeoutError, ValueError):
-        return None
+            return await reader.read()
+    except (OSError, TimeoutError):
+        return b""
     finally:
         if writer is not None:
             writer.close()
-    match = re.match(rb"HTTP/1\.[01] (\d{3})\b", status_line)
-    return int(match[1]) if match else None

@@ -262,3 +262,21 @@ async def wait_ready(child: Child, ready: Callable[[], Awaitable[bool]]) -> None
                 f"its last lines:\n{child.last_words()}"
             )
         await asyncio.sleep(_READY_POLL_S)
+
+
+async def run_to_end(child: Child, timeout_s: float) -> None:
+    """Starts ``child`` and waits for it to end well.
+
+    Raises:
+        StartFailed: it ended with another code than 0, or not in ``timeout_s``.
+    """
+    try:
+        async with asyncio.timeout(timeout_s):
+            await child.start()
+            code = await child.wait()
+    except TimeoutError as exc:
+        raise StartFailed(f"{child.name} was not done in {timeout_s:g} s") from exc
+    finally:
+        await child.stop()
+    if code != 0:
+        raise StartFailed(f"{child.name} ended with {code}; its last lines:\n{child.last_words()}")

@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -20,7 +19,9 @@ from typing import Any, Literal, Self
 from devstack import buckets, components
 from devstack.components import Choice, Found, Launch, Missing, Running, free_port
 from devstack.environment import Secrets, core_env, gateway_env, inherited
-from devstack.processes import Child, Scratch
+from devstack.processes import Child, Scratch, run_to_end
+from gateway import __version__
+from gateway.adapters.rego import default_policy_dir
 
 Part = Literal["opa", "s3", "temporal", "core", "worker", "gateway"]
 PARTS: tuple[Part, ...] = ("opa", "s3", "temporal", "core", "worker", "gateway")
@@ -42,6 +43,9 @@ START_LIMIT_S: Mapping[Part, float] = {
     "worker": 90,
     "gateway": 60,
 }
+SETUP_LIMIT_S = 45.0
+# For a command that needs the settings whole but has no business with the core.
+NOWHERE = "http://127.0.0.1:1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +175,20 @@ class Stack:
             return
         await self._start(name, f"{found.product} {found.version}", self._plan_component(found))
         if name == "s3":
-            await asyncio.to_thread(buckets.prepare, found, self.address("s3"), self.secrets)
+            await self._set_up_buckets(found)
+
+    async def _set_up_buckets(self, found: Found) -> None:
+        """As one does in production: ``gateway setup``, with the gateway's own settings."""
+        settings = self._settings(port=1, admin_port=0, core=NOWHERE, temporal="127.0.0.1:1")
+        setup = Child(
+            "gateway setup",
+            [sys.executable, "-m", "gateway", "setup"],
+            env={**self._inherited, **settings},
+            cwd=self._need_scratch().path,
+            alive=self._need_scratch().alive,
+        )
+        await run_to_end(setup, SETUP_LIMIT_S)
+        await asyncio.to_thread(buckets.admit_core, found, self.address("s3"), self.secrets)
 
     def _plan_component(self, found: Found) -> Callable[[], Launch]:
         match found.name:
@@ -189,12 +206,12 @@ class Stack:
             "worker": self._plan_worker,
         }
         await _together(
-            self._start(part, f"devstack.core {version()}", plan)
+            self._start(part, f"devstack.core {__version__}", plan)
             for part, plan in core.items()
             if part in self._parts
         )
         if "gateway" in self._parts:
-            await self._start("gateway", f"gateway {version()}", self._plan_gateway)
+            await self._start("gateway", f"gateway {__version__}", self._plan_gateway)
 
     def _plan_core(self) -> Launch:
         port = free_port()
@@ -214,7 +231,7 @@ class Stack:
         return Launch(
             [sys.executable, "-m", "gateway", "serve"],
             f"http://127.0.0.1:{port}",
-            components.answering(port, "/readyz"),
+            components.answering(port, "/readyz", b'"status":"ok"'),
             self.env_for_gateway(port, admin_port),
         )
 
@@ -246,8 +263,6 @@ class Stack:
 
     @property
     def policy_dir(self) -> Path:
-        from gateway.adapters.rego import default_policy_dir
-
         return self._policy_dir or default_policy_dir()
 
     @property
@@ -284,14 +299,18 @@ class Stack:
 
     def env_for_gateway(self, port: int, admin_port: int) -> dict[str, str]:
         """The gateway's settings for these ports; tests start further gateways with them."""
+        core, temporal = self.address("core"), self.address("temporal")
+        return self._settings(port=port, admin_port=admin_port, core=core, temporal=temporal)
+
+    def _settings(self, *, port: int, admin_port: int, core: str, temporal: str) -> dict[str, str]:
         env = gateway_env(
             self.secrets,
             port=port,
             admin_port=admin_port,
             workers=self._workers,
-            core=self.address("core"),
+            core=core,
             s3=self.address("s3"),
-            temporal=self.address("temporal"),
+            temporal=temporal,
             opa=self.address("opa") if "opa" in self._running else None,
             policy_dir=self._policy_dir,
         )
@@ -310,7 +329,20 @@ class Stack:
                 note = found.note or DOES[part]
                 return PartInfo(part, found.product, kind, found.version, address, note)
         product = "gateway" if part == "gateway" else "devstack.core"
-        return PartInfo(part, product, "real", version(), address, DOES[part])
+        return PartInfo(part, product, "real", __version__, address, DOES[part])
+
+    async def wait_for_loss(self) -> Part:
+        """Waits until a part ends by itself; gives its name."""
+        waits = {
+            asyncio.create_task(running.child.wait(), name=f"{part} ends"): part
+            for part, running in self._running.items()
+        }
+        try:
+            ended, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        return waits[ended.pop()]
 
     # --- What tests do to it ---------------------------------------------------------------------
 
@@ -336,14 +368,6 @@ class Stack:
     def kill(self, part: Part) -> None:
         """SIGKILL to the part and all its processes."""
         self._running[part].child.kill()
-
-
-def version() -> str:
-    """The version of the installed distribution; ``"checkout"`` where none is."""
-    try:
-        return metadata.version("knowledge-base-gateway")
-    except metadata.PackageNotFoundError:
-        return "checkout"
 
 
 async def _together(jobs: Iterable[Coroutine[Any, Any, None]]) -> None:

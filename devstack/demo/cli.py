@@ -1,0 +1,231 @@
+"""The story ``gateway demo`` tells, step by step, and its exit codes.
+
+0: it worked, or a signal ended a demo that was left running. 1: a step failed; a sentence says
+which and what to do. 2: wrong arguments. 130, 143: Ctrl-C, SIGTERM before the answer was there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from textwrap import dedent
+
+from devstack import fetch
+from devstack.components import Missing
+from devstack.demo import curls
+from devstack.demo.answer import Answer
+from devstack.demo.client import Client, StepFailed, content_type_of
+from devstack.demo.question import suggest
+from devstack.demo.screen import BLUE, BOLD, DIM, GREEN, RED, YELLOW, Progress, Screen, clean
+from devstack.environment import ADMIN
+from devstack.processes import StartFailed
+from devstack.sample import QUESTION, SAMPLE
+from devstack.stack import Part, Stack
+
+OK, FAILED = 0, 1
+_ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_LOG_PARTS: tuple[Part, ...] = ("gateway", "core", "worker")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the demo; ``argv`` are the arguments after ``gateway demo``."""
+    options = make_parser().parse_args(argv)
+    screen = Screen()
+    story = Story(options, screen)
+    try:
+        check_files(options.files)
+        return asyncio.run(story.until_signalled())
+    except (StepFailed, StartFailed, Missing, fetch.FetchFailed) as exc:
+        screen.line(screen.paint(f"\n{clean(str(exc))}", RED))
+        return FAILED
+    except BrokenPipeError:
+        # Whoever read us has gone. Python flushes stdout once more as it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="gateway demo",
+        description="Start everything on this machine, upload a document, wait until it is"
+        " indexed, ask about it and print the answer as it streams, with what it cites. Then keep"
+        " running, for you to go on with curl, until Ctrl-C.",
+        epilog=dedent("""\
+            examples:
+              gateway demo
+              gateway demo report.pdf --ask "What did the audit find?"
+              gateway demo --once
+
+            Without OPA or versitygw on this machine embedded stand-ins play their parts;
+            --fetch builds the real ones first (needs Go), into a cache for later runs.
+            Nothing is left behind: no process, no folder, no port."""),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "files", nargs="*", type=Path, metavar="FILE", help="PDF, DOCX, HTML, Markdown or text"
+    )
+    parser.add_argument("--ask", metavar="QUESTION", help="what to ask about it")
+    parser.add_argument("--once", action="store_true", help="end after the answer")
+    parser.add_argument("--fetch", action="store_true", help="build what is missing with Go first")
+    parser.add_argument(
+        "--workers", type=_workers, default=1, metavar="N", help="the gateway's worker processes"
+    )
+    return parser
+
+
+def _workers(text: str) -> int:
+    count = int(text)
+    if not 1 <= count <= 64:
+        raise argparse.ArgumentTypeError("expected 1 to 64")
+    return count
+
+
+def check_files(files: Sequence[Path]) -> None:
+    """Says what is wrong with a file before anything is started. Raises ``StepFailed``."""
+    for path in files:
+        if not path.is_file():
+            raise StepFailed(f"{path}: there is no such file.")
+        if not os.access(path, os.R_OK):
+            raise StepFailed(f"{path}: it may not be read.")
+        if not path.stat().st_size:
+            raise StepFailed(f"{path}: it is empty.")
+        content_type_of(path)
+
+
+class Story:
+    """One run of the demo."""
+
+    def __init__(self, options: argparse.Namespace, screen: Screen) -> None:
+        self._options = options
+        self._screen = screen
+        self._files: list[Path] = options.files or [SAMPLE]
+        self._answered = False
+        self._signal: signal.Signals | None = None
+
+    async def until_signalled(self) -> int:
+        """The story, or its end by a signal: everything is stopped in order either way."""
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
+        assert task is not None
+        for number in _ENDING_SIGNALS:
+            loop.add_signal_handler(number, self._end, number, task)
+        try:
+            return await self._tell()
+        except asyncio.CancelledError:
+            if self._signal is None:
+                raise
+            self._screen.line("\nStopped; nothing is left running.")
+            return OK if self._answered else 128 + self._signal
+
+    def _end(self, number: signal.Signals, task: asyncio.Task[int]) -> None:
+        if self._signal is not None:
+            # Asked twice: leave now. The guards do the rest, as they would for SIGKILL.
+            os._exit(128 + number)
+        self._signal = number
+        task.cancel()
+
+    async def _tell(self) -> int:
+        if self._options.fetch:
+            await self._fetch()
+        self._screen.head("Starting everything on this machine")
+        async with Stack(
+            gateway_workers=self._options.workers, announce=self._screen.step
+        ) as stack:
+            self._screen.head("What runs")
+            self._screen.table(stack.table())
+            client = Client(stack.base_url)
+            try:
+                await self._work(stack, client)
+                if not self._options.once:
+                    await self._serve(stack)
+            except StepFailed:
+                self._show_logs(stack)
+                raise
+            finally:
+                await client.aclose()
+                if self._signal is None:
+                    self._screen.line("\nStopping.")
+        return OK
+
+    async def _fetch(self) -> None:
+        wanted = [pin for pin in fetch.pins() if pin.program in fetch.DEMO_NEEDS]
+        absent = fetch.missing(wanted)
+        self._screen.head("Building what is missing" if absent else "Nothing to build")
+        if absent:
+            await fetch.fetch(absent, self._screen.step)
+
+    async def _work(self, stack: Stack, client: Client) -> None:
+        password = stack.secrets.admin_password
+        self._screen.head(f"Logging in as {ADMIN}")
+        await client.log_in(ADMIN, password)
+        self._screen.line("  got a token")
+        for path in self._files:
+            await self._upload(client, path)
+        question = await self._question(stack)
+        await self._ask(client, question)
+        self._answered = True
+        if not self._options.once:
+            self._how_to_go_on(stack, client, question)
+
+    async def _upload(self, client: Client, path: Path) -> None:
+        self._screen.head(f"Uploading {clean(path.name)}")
+        upload = await client.announce(path)
+        self._screen.line(f"  document {upload.document_id}, workflow {upload.workflow_id}")
+        progress = Progress(self._screen, "to the store", upload.size)
+        parts = await client.send(upload, progress.advance)
+        await client.complete(upload, parts)
+        await client.until_indexed(
+            upload, lambda state: self._screen.line(f"  workflow: {clean(state)}")
+        )
+
+    async def _question(self, stack: Stack) -> str:
+        if self._options.ask is not None:
+            return str(self._options.ask)
+        if not self._options.files:
+            return QUESTION
+        path = self._files[0]
+        return await suggest(path, content_type_of(path), stack.data_dir)
+
+    async def _ask(self, client: Client, question: str) -> None:
+        screen = self._screen
+        screen.head(f"Asking: {clean(question)}")
+        screen.write("  ")
+        answer = Answer()
+        async for event in client.ask(question):
+            text = clean(answer.take(event))
+            screen.write(screen.paint(text, BLUE) if event.type == "citation" else text)
+        screen.line()
+        cited = answer.citations()
+        for one in cited:
+            screen.wrapped(f"  {one}", indent="      ")
+        if not cited:
+            hint = "It cites nothing: ask (--ask) for something that stands in the document."
+            screen.line(screen.paint(f"  {hint}", YELLOW))
+
+    def _how_to_go_on(self, stack: Stack, client: Client, question: str) -> None:
+        screen = self._screen
+        headers = curls.write_headers(stack.data_dir, client.token)
+        screen.head("Go on with curl; these lines work as they stand")
+        password = stack.secrets.admin_password
+        for does, line in curls.lines(stack.base_url, headers, password, question):
+            screen.line(screen.paint(f"  # {does}", DIM))
+            screen.line(f"  {line}")
+        screen.line()
+        screen.line(f"  {screen.paint('base URL', BOLD)}  {stack.base_url}")
+        screen.line(f"  {screen.paint('API docs', BOLD)}  {stack.base_url}/docs")
+        screen.line(f"  {screen.paint('token', BOLD)}     {client.token}")
+
+    async def _serve(self, stack: Stack) -> None:
+        self._screen.line(self._screen.paint("\nRunning; Ctrl-C ends it.", GREEN))
+        lost = await stack.wait_for_loss()
+        raise StepFailed(f"{lost} ended by itself; the demo cannot go on without it.")
+
+    def _show_logs(self, stack: Stack) -> None:
+        for part in _LOG_PARTS:
+            self._screen.head(f"The last lines of {part}")
+            self._screen.step(clean(stack.child(part).last_words(5)).strip())

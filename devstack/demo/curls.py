@@ -1,0 +1,43 @@
+"""Lines to go on with: each works as it stands while the demo runs."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+from devstack.environment import ADMIN
+
+
+def write_headers(folder: Path, token: str) -> Path:
+    """The token and the content type in a file for ``curl -H @…``: readable lines, no secret in
+    the shell's history. The folder goes with the demo."""
+    path = folder / "headers"
+    path.touch(mode=0o600)
+    path.write_text(f"Authorization: Bearer {token}\nContent-Type: application/json\n", "utf-8")
+    return path
+
+
+def lines(base_url: str, headers: Path, password: str, question: str) -> list[tuple[str, str]]:
+    """What each line does, and the line."""
+    login = _body({"username": ADMIN, "password": password})
+    key = _body({"name": "from curl", "scopes": ["query:run", "documents:list"]})
+    api = f"{base_url}/api/v1"
+    as_me = f"curl -sS -H @{shlex.quote(str(headers))}"
+    return [
+        (
+            "log in for a token",
+            f"curl -sS -H 'Content-Type: application/json' {base_url}/auth/login -d {login}",
+        ),
+        ("ask, and watch the answer stream", f"{as_me} -N {api}/query -d {_body(query(question))}"),
+        ("list your documents", f"{as_me} {api}/documents"),
+        ("make an API key", f"{as_me} {api}/keys -d {key}"),
+    ]
+
+
+def query(question: str) -> dict[str, str]:
+    return {"query": question}
+
+
+def _body(value: object) -> str:
+    return shlex.quote(json.dumps(value, ensure_ascii=False))

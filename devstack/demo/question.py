@@ -1,0 +1,59 @@
+"""A question to ask of a file nobody told us anything about.
+
+The file is read here as the core will read it, in a process under limits, and the words that stand
+out in it make the question; so the index is certain to know them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from devstack.core.reading.formats import Unreadable
+from devstack.core.reading.sandbox import ReaderDied, read_file
+from devstack.core.text import content_words
+
+LARGEST_BYTES = 20 * 1024 * 1024
+_READ_LIMIT_S = 20.0
+_WORDS = 3
+_LONG_ENOUGH = 4
+
+
+async def suggest(path: Path, content_type: str, scratch: Path) -> str:
+    """Something to ask about ``path``; ``scratch`` is a folder for the reader's own file."""
+    words = prominent(await _texts(path, content_type, scratch / "question.json"))
+    return phrase(words or prominent([path.stem.replace("_", " ").replace("-", " ")]))
+
+
+async def _texts(path: Path, content_type: str, target: Path) -> list[str]:
+    if await asyncio.to_thread(os.path.getsize, path) > LARGEST_BYTES:
+        return []
+    try:
+        pages = await read_file(path, target, content_type, _READ_LIMIT_S)
+    except (Unreadable, ReaderDied):
+        # The workflow will find the same and tell the user, as is its business.
+        return []
+    return [page.text for page in pages]
+
+
+def prominent(texts: Iterable[str]) -> list[str]:
+    """The words said most often that carry a meaning, at most three."""
+    count = Counter(
+        word
+        for text in texts
+        for word in content_words(text)
+        if len(word) >= _LONG_ENOUGH and not word.isdigit()
+    )
+    return [word for word, _ in count.most_common(_WORDS)]
+
+
+def phrase(words: list[str]) -> str:
+    """The question those words make."""
+    if not words:
+        return "What is this document about?"
+    *first, last = words
+    listed = f"{', '.join(first)} and {last}" if first else last
+    return f"What does the document say about {listed}?"
