@@ -11,6 +11,7 @@ and repeats nothing: whether a call may be made twice is its caller's to know.
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 import types
 from collections.abc import AsyncIterator, Callable
@@ -18,6 +19,7 @@ from typing import Any, NoReturn
 
 import aiohttp
 import httpx
+from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
 from gateway.relay.client import ON_SENT
@@ -191,6 +193,20 @@ class _Body(httpx.AsyncByteStream):
         connection = response.connection
         # Kept because aiohttp forgets it at the body's end, and it alone knows of a reset then.
         self._protocol = connection.protocol if connection is not None else None
+        self._closed = self._protocol.closed if self._protocol is not None else None
+        if self._closed is not None:
+            self._closed.add_done_callback(self._on_closed)
+            self._closed.remove_done_callback(_heard)
+            self._closed.add_done_callback(_heard)
+        elif self._protocol is not None:
+            self._on_closed(None)
+
+    def _on_closed(self, _: object) -> None:
+        """The connection is gone. A body that has not heard of it would be waited for for ever:
+        after framing gone wrong in its middle, aiohttp closes and tells the body nothing."""
+        content = self._response.content
+        if not content.is_eof() and content.exception() is None:
+            content.set_exception(aiohttp.ClientPayloadError("the framing went wrong"))
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """Raises ``ReadError``, ``ReadTimeout`` or ``RemoteProtocolError`` (cut short)."""
@@ -201,20 +217,28 @@ class _Body(httpx.AsyncByteStream):
             self._close()
 
     async def _read(self) -> bytes:
+        content = self._response.content
         try:
-            chunk = await self._response.content.readany()
-        except aiohttp.SocketTimeoutError as exc:
-            raise httpx.ReadTimeout("the peer fell silent", request=self._request) from exc
-        except aiohttp.ClientPayloadError as exc:
-            if self._was_reset():
-                raise httpx.ReadError("reset", request=self._request) from exc
-            raise httpx.RemoteProtocolError("cut short", request=self._request) from exc
-        except (aiohttp.ClientError, OSError) as exc:
-            raise httpx.ReadError(type(exc).__name__, request=self._request) from exc
+            chunk = await content.readany()
+        except (aiohttp.ClientError, HttpProcessingError, OSError) as exc:
+            # aiohttp raises before it hands out what came ahead of the failure. Those bytes are
+            # the peer's word too: an answer's end may be among them. The next read raises again.
+            if content._buffer:
+                return content._read_nowait(-1)
+            self._raise_for_body(exc)
         if not chunk and self._was_reset():
             # A body with no length ends with the connection: a reset is no such end.
             raise httpx.ReadError("reset", request=self._request)
         return chunk
+
+    def _raise_for_body(self, exc: Exception) -> NoReturn:
+        """aiohttp's failures in a body, in httpx's words."""
+        if isinstance(exc, aiohttp.SocketTimeoutError):
+            raise httpx.ReadTimeout("the peer fell silent", request=self._request) from exc
+        malformed = isinstance(exc, aiohttp.ClientPayloadError | HttpProcessingError)
+        if malformed and not self._was_reset():
+            raise httpx.RemoteProtocolError("cut short", request=self._request) from exc
+        raise httpx.ReadError(type(exc).__name__, request=self._request) from exc
 
     def _was_reset(self) -> bool:
         return self._protocol is not None and isinstance(self._protocol.exception(), OSError)
@@ -224,5 +248,13 @@ class _Body(httpx.AsyncByteStream):
 
     def _close(self) -> None:
         """Synchronous, so that no cancellation can come between. Closes unless all was read."""
+        if self._closed is not None:
+            self._closed.remove_done_callback(self._on_closed)
         self._response.close()
         self._slot.release()
+
+
+def _heard(closed: asyncio.Future[None]) -> None:
+    """A connection reset while idle is no news for anybody: without this, asyncio logs it."""
+    if not closed.cancelled():
+        closed.exception()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -186,6 +187,54 @@ async def test_a_chunked_body_cut_short_is_a_protocol_error(body: bytes) -> None
         assert b"abcde".startswith(b"".join(got))
 
 
+async def test_what_came_before_a_failure_is_handed_out_first() -> None:
+    """A FIN right behind the last bytes, read together with them, swallows none of them."""
+    read = asyncio.Event()
+
+    async def script(peer: Peer, server: Server) -> None:
+        await peer.request()
+        await peer.send(CHUNKED)
+        await asyncio.wait_for(read.wait(), 30)
+        await peer.send(b"3\r\nabc\r\n")
+
+    async with (
+        serve(script) as server,
+        pool() as (client, _),
+        client.stream("GET", server.url) as response,
+    ):
+        read.set()
+        await server.until(lambda: server.open == 0)
+        for _ in range(50):  # both the bytes and the FIN are in before the first read
+            await asyncio.sleep(0)
+        chunks = response.aiter_raw()
+        assert await anext(chunks) == b"abc"
+        with pytest.raises(httpx.RemoteProtocolError):
+            await anext(chunks)
+
+
+async def test_framing_gone_wrong_in_mid_body_is_a_protocol_error() -> None:
+    """While the read waits, too: it is not waited for for ever."""
+    read = asyncio.Event()
+
+    async def script(peer: Peer, server: Server) -> None:
+        await peer.request()
+        await peer.send(CHUNKED + b"3\r\nabc\r\n")
+        await asyncio.wait_for(read.wait(), 30)
+        await peer.send(b"zz\r\n3\r\ndef\r\n")
+        await peer.left()
+
+    async with (
+        serve(script) as server,
+        pool() as (client, _),
+        client.stream("GET", server.url) as response,
+    ):
+        chunks = response.aiter_raw()
+        assert await anext(chunks) == b"abc"
+        read.set()
+        with pytest.raises(httpx.RemoteProtocolError):
+            await asyncio.wait_for(anext(chunks), 30)
+
+
 async def test_a_counted_body_cut_short_is_a_protocol_error() -> None:
     """Fewer bytes than announced."""
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc"
@@ -232,6 +281,28 @@ async def test_a_connection_the_server_closed_while_idle_is_not_used() -> None:
             # The server has closed; wait until this side has read its FIN as well.
             await until(lambda: not alive(transport))
             assert server.connections == n
+
+
+async def test_a_connection_reset_while_idle_is_no_news() -> None:
+    """Nobody waits for it, so nothing is logged; the next request gets a fresh one."""
+    reset = asyncio.Event()
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+
+    async def script(peer: Peer, server: Server) -> None:
+        await peer.request()
+        await peer.send(OK)
+        await asyncio.wait_for(reset.wait(), 30)
+        peer.reset()
+
+    async with serve(script) as server, pool() as (client, transport):
+        assert (await client.get(server.url)).content == b"ok"
+        reset.set()
+        await until(lambda: not alive(transport))
+        assert (await client.get(server.url)).content == b"ok"
+        assert server.connections == 2
+    gc.collect()
+    assert complaints == []
 
 
 async def test_a_post_that_meets_a_stale_connection_is_not_repeated() -> None:

@@ -1,0 +1,552 @@
+"""``CoreHttp`` and the query flow against a core on a real socket, a good one and bad ones."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from gateway.adapters.core_http import CoreHttp, CoreTimeouts
+from gateway.domain.documents import CoreDocument
+from gateway.domain.headers import CORE_REQUEST_HEADERS
+from gateway.domain.sse import CONNECTED, SseParser
+from gateway.errors import (
+    CoreProtocolError,
+    CoreTimeout,
+    CoreUnavailable,
+    GatewayError,
+    NotFound,
+    Overloaded,
+    ValidationFailed,
+)
+from gateway.flows.query import Query, StreamLimits
+from gateway.ports import OnBehalfOf
+from gateway.relay.client import make_client
+from gateway.relay.transport import CoreTransport
+from tests.unit.relay.scripted import CHUNKED, Peer, Server, answering, once, serve, until
+
+ID = "01920000-0000-7000-8000-000000000001"
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+WHO = OnBehalfOf("ann", "acme", frozenset({"reader", "editor"}), "req-1", traceparent=TRACE)
+TOKEN = b'event: token\ndata: {"text":"a"}\n\n'
+DONE = b'event: done\ndata: {"finish_reason":"stop"}\n\n'
+ERROR = b'event: error\ndata: {"error":{"code":"OVERLOADED","message":"secret"}}\n\n'
+RECORD: dict[str, Any] = {
+    "document_id": ID,
+    "filename": "a.pdf",
+    "content_type": "application/pdf",
+    "size": 3,
+    "status": "indexed",
+    "error": None,
+    "created_at": "2026-01-01T00:00:00Z",
+    "updated_at": "2026-01-01T00:00:00Z",
+}
+EVENTS = "Content-Type: text/event-stream"
+PATIENT = CoreTimeouts(connect_s=30, pool_s=30, head_s=30, call_s=30, check_s=30)
+
+
+class SystemClock:
+    def time(self) -> float:
+        return time.time()
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+@asynccontextmanager
+async def core_at(*urls: str, **options: Any) -> AsyncIterator[tuple[CoreHttp, CoreTransport]]:
+    transport = CoreTransport(limit=options.pop("limit", 10))
+    async with make_client(transport) as client:
+        yield CoreHttp(client, urls, "s3cret", **{"timeouts": PATIENT, **options}), transport
+        assert transport.slots.in_use == 0
+
+
+@asynccontextmanager
+async def app(
+    handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
+) -> AsyncIterator[str]:
+    """An aiohttp server that gives every request to ``handler``."""
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", handler)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    listener = socket.create_server(("127.0.0.1", 0))
+    await web.SockSite(runner, listener).start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        await runner.cleanup()
+
+
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def reply(status: int, body: bytes = b"", *headers: str) -> bytes:
+    lines = [f"HTTP/1.1 {status} X", f"Content-Length: {len(body)}", *headers]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+def error_shape(code: str) -> bytes:
+    return json.dumps({"error": {"code": code, "message": "upstream secret"}}).encode()
+
+
+def unused_url() -> str:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{sock.getsockname()[1]}"
+
+
+async def ask(core: CoreHttp, **limits: Any) -> tuple[bytes, str, str | None]:
+    """Everything a client gets of one question, the log's word and the terminal code."""
+    query = Query(core, SystemClock(), StreamLimits(**limits))
+    async with query.open(WHO, {"query": "why?"}) as answer:
+        data = b"".join([piece async for piece in answer.pieces()])
+    assert answer.end is not None
+    return data, answer.end.word, answer.end.code
+
+
+# --- a good core ------------------------------------------------------------------------
+
+
+async def test_a_question_travels_as_the_contract_says() -> None:
+    """Identity, token, request id and trace in the head; the body as given; nothing else."""
+    seen: list[tuple[web.Request, Any]] = []
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        seen.append((request, await request.json()))
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
+        await response.prepare(request)
+        await response.write(TOKEN)
+        await response.write(DONE)
+        return response
+
+    async with app(handler) as url, core_at(url) as (core, transport):
+        for _ in range(3):
+            assert await ask(core) == (CONNECTED + TOKEN + DONE, "done", None)
+        # A whole answer leaves its connection to the next question.
+        assert transport.idle_connections == 1
+    request, body = seen[0]
+    assert (request.method, request.raw_path, body) == ("POST", "/v1/query", {"query": "why?"})
+    expected = {
+        "Authorization": "Bearer s3cret",
+        "X-KB-Subject": "ann",
+        "X-KB-Tenant": "acme",
+        "X-KB-Roles": "editor,reader",
+        "X-Request-ID": "req-1",
+        "traceparent": TRACE,
+    }
+    assert {name: request.headers.get(name) for name in expected} == expected
+    assert {name.lower() for name in request.headers} <= CORE_REQUEST_HEADERS
+    assert "X-KB-Actor" not in request.headers
+
+
+async def test_documents_are_listed_read_and_deleted() -> None:
+    """The query string is built afresh; the admin travels beside the owner."""
+    seen: list[web.Request] = []
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        seen.append(request)
+        if request.method == "DELETE":
+            return web.Response(status=204)
+        if request.path == "/v1/documents":
+            page = {"documents": [RECORD], "next_cursor": request.query.get("cursor")}
+            return web.json_response(page)
+        return web.json_response(RECORD)
+
+    who = OnBehalfOf("ann", "acme", frozenset({"admin"}), "r", actor="root")
+    async with app(handler) as url, core_at(url + "/") as (core, _):
+        page = await core.list_documents(who, limit=5, cursor=ID)
+        assert page.documents == [CoreDocument(**RECORD)]
+        assert page.more
+        assert not (await core.list_documents(who, limit=5, cursor=None)).more
+        assert await core.get_document(who, ID) == CoreDocument(**RECORD)
+        await core.delete_document(who, ID)
+        await core.check()
+    assert [request.raw_path for request in seen] == [
+        f"/v1/documents?limit=5&cursor={ID}",
+        "/v1/documents?limit=5",
+        f"/v1/documents/{ID}",
+        f"/v1/documents/{ID}",
+        "/healthz",
+    ]
+    assert [request.headers.get("X-KB-Actor") for request in seen[:4]] == ["root"] * 4
+    assert "X-KB-Subject" not in seen[4].headers
+
+
+async def test_a_document_that_is_not_there_is_none_and_deleted() -> None:
+    """A 404 is an answer for both."""
+    absent = reply(404, error_shape("NOT_FOUND"))
+    async with serve(answering(absent)) as server, core_at(server.url) as (core, _):
+        assert await core.get_document(WHO, ID) is None
+        await core.delete_document(WHO, ID)
+
+
+async def test_an_id_that_is_none_never_reaches_the_core() -> None:
+    """Ids are checked before any use; a path is never built from anything else."""
+    async with core_at(unused_url()) as (core, _):
+        with pytest.raises(ValueError, match="checked"):
+            await core.get_document(WHO, "../keys")
+
+
+# --- a core that says no ----------------------------------------------------------------
+
+REFUSALS = [
+    (reply(400, error_shape("VALIDATION_ERROR")), ValidationFailed),
+    (reply(422, error_shape("VALIDATION_ERROR")), ValidationFailed),
+    (reply(400, b"<html>upstream secret"), CoreProtocolError),
+    (reply(400, error_shape("OTHER")), CoreProtocolError),
+    (reply(401, error_shape("UNAUTHENTICATED")), CoreUnavailable),
+    (reply(403), CoreUnavailable),
+    (reply(409), CoreProtocolError),
+    (reply(429), Overloaded),
+    (reply(503), Overloaded),
+    (reply(500, b"Traceback: upstream secret"), CoreUnavailable),
+    (reply(502), CoreUnavailable),
+    (reply(307, b"", "Location: /elsewhere"), CoreProtocolError),
+    (b"HTTP/1.1 101 X\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", CoreProtocolError),
+    (b"nonsense\r\n\r\n", CoreProtocolError),
+    (b"", CoreUnavailable),
+]  # fmt: skip
+WRONG_STREAMS = [
+    (reply(404, error_shape("NOT_FOUND")), NotFound),
+    (reply(404), CoreProtocolError),
+    (reply(200, b"{}", "Content-Type: application/json"), CoreProtocolError),
+    (reply(200, b"x"), CoreProtocolError),
+    (reply(204), CoreProtocolError),
+    (reply(200, b"x", EVENTS, "Content-Encoding: gzip"), CoreProtocolError),
+]  # fmt: skip
+WRONG_DOCUMENTS = [
+    (reply(200, b"{"), CoreProtocolError),
+    (reply(200, b"[]"), CoreProtocolError),
+    (reply(200, b"\xff"), CoreProtocolError),
+    (reply(200, json.dumps({**RECORD, "status": "odd"}).encode()), CoreProtocolError),
+    (reply(200, json.dumps({**RECORD, "size": "3"}).encode()), CoreProtocolError),
+    (reply(200, json.dumps({**RECORD, "document_id": ID[:-1] + "2"}).encode()), CoreProtocolError),
+    (reply(200, b"{}", "Content-Encoding: gzip"), CoreProtocolError),
+    (reply(204), CoreProtocolError),
+    (reply(200, json.dumps(RECORD | {"more": "x" * 5000}).encode()), CoreProtocolError),
+    (reply(200, json.dumps(RECORD).encode())[:-5], CoreProtocolError),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("answer", "kind"), [*REFUSALS, *WRONG_STREAMS])
+async def test_a_question_the_core_refuses_has_its_true_status(
+    answer: bytes, kind: type[GatewayError]
+) -> None:
+    """Before the first byte went out; nothing the core wrote is in it; no slot stays taken."""
+    async with serve(once(answer)) as server, core_at(server.url) as (core, _):
+        with pytest.raises(GatewayError) as caught:
+            await core.open_query(WHO, {"query": "why?"})
+        assert type(caught.value) is kind
+        assert "secret" not in repr((caught.value.message, caught.value.details))
+        # A question is asked once: the core may have begun to answer it.
+        assert server.connections == 1
+
+
+@pytest.mark.parametrize(("answer", "kind"), [*REFUSALS, *WRONG_DOCUMENTS])
+async def test_a_document_call_the_core_refuses_has_its_true_status(
+    answer: bytes, kind: type[GatewayError]
+) -> None:
+    """The same table, and answers are decoded strictly and bounded."""
+    async with (
+        serve(once(answer)) as server,
+        core_at(server.url, body_limit_bytes=4096) as (core, _),
+    ):
+        with pytest.raises(GatewayError) as caught:
+            await core.get_document(WHO, ID)
+        assert type(caught.value) is kind
+        assert "secret" not in repr((caught.value.message, caught.value.details))
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [("Retry-After: 7", 7), ("Retry-After: 0", 1), ("Retry-After: 99999", 300), ("X: y", 1),
+     ("Retry-After: Wed, 21 Oct 2026 07:28:00 GMT", 1), ("Retry-After: " + "9" * 5000, 1)],
+)  # fmt: skip
+async def test_an_overloaded_core_says_when_to_come_back(header: str, seconds: int) -> None:
+    """Its ``Retry-After`` is taken over within reason."""
+    busy = reply(503, b"", header)
+    async with serve(answering(busy)) as server, core_at(server.url) as (core, _):
+        with pytest.raises(Overloaded) as caught:
+            await core.open_query(WHO, {})
+        assert caught.value.retry_after_s == seconds
+
+
+async def test_a_refused_connection_is_unavailable() -> None:
+    """For each kind of call."""
+    async with core_at(unused_url()) as (core, _):
+        for call in (
+            core.open_query(WHO, {}),
+            core.get_document(WHO, ID),
+            core.check(),
+        ):
+            with pytest.raises(CoreUnavailable):
+                await call
+
+
+async def test_a_silent_core_is_a_timeout_within_the_calls_bound() -> None:
+    """One bound for the whole call, also when the body trickles."""
+    trickle = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"
+    for answer in (b"HTTP/1.1 200", trickle):
+        async with serve(answering(answer)) as server:
+            short = CoreTimeouts(call_s=0.05, head_s=0.05, check_s=0.05)
+            async with core_at(server.url, timeouts=short) as (core, _):
+                with pytest.raises(CoreTimeout):
+                    await core.get_document(WHO, ID)
+                with pytest.raises(CoreTimeout):
+                    await core.check()
+                await server.until(lambda server=server: server.open == 0)
+
+
+async def test_no_head_in_the_window_is_a_timeout() -> None:
+    """Also for a question, where no flow keeps a clock of its own."""
+    short = CoreTimeouts(head_s=0.05)
+    async with (
+        serve(answering(b"HTTP/1.1 200")) as server,
+        core_at(server.url, timeouts=short) as (core, _),
+    ):
+        with pytest.raises(CoreTimeout):
+            await core.open_query(WHO, {})
+        await server.until(lambda: server.open == 0)
+
+
+async def test_a_full_pool_is_overloaded() -> None:
+    """The gateway's own limit, told as such."""
+    async with serve(answering(CHUNKED)) as server:
+        options = {"limit": 1, "timeouts": CoreTimeouts(pool_s=0.01)}
+        async with core_at(server.url, **options) as (core, _):
+            held = await core.open_query(WHO, {})
+            with pytest.raises(Overloaded):
+                await core.open_query(WHO, {})
+            await held.aclose()
+            await held.aclose()
+
+
+# --- several addresses ------------------------------------------------------------------
+
+
+async def test_addresses_are_used_in_turn() -> None:
+    """Plain round robin."""
+    page = reply(200, json.dumps({"documents": [], "next_cursor": None}).encode())
+    async with serve(answering(page)) as a, serve(answering(page)) as b:
+        async with core_at(a.url, b.url) as (core, _):
+            for _ in range(6):
+                await core.list_documents(WHO, limit=1, cursor=None)
+        assert (len(a.requests), len(b.requests)) == (3, 3)
+
+
+async def test_a_refused_connection_is_tried_at_the_next_address() -> None:
+    """Nothing was sent, so a question may go elsewhere too."""
+    stream = reply(200, DONE, EVENTS)
+    async with serve(answering(stream)) as server, core_at(unused_url(), server.url) as (core, _):
+        for _ in range(4):
+            assert (await ask(core))[1] == "done"
+        await core.check()
+
+
+async def test_a_safe_call_that_broke_is_made_once_more() -> None:
+    """A stale connection costs nobody an error; a core that always breaks is not asked for ever."""
+    async with serve(once(b"")) as bad:
+        page = reply(200, json.dumps({"documents": [], "next_cursor": None}).encode())
+        async with serve(answering(page)) as good, core_at(bad.url, good.url) as (core, _):
+            await core.list_documents(WHO, limit=1, cursor=None)
+        async with core_at(bad.url) as (core, _):
+            with pytest.raises(CoreUnavailable):
+                await core.list_documents(WHO, limit=1, cursor=None)
+        assert bad.connections == 3
+
+
+async def test_a_question_that_broke_is_never_asked_twice() -> None:
+    """The first core may be answering it still."""
+    async with serve(once(b"")) as bad, serve(answering(b"")) as other:
+        async with core_at(bad.url, other.url) as (core, _):
+            with pytest.raises(CoreUnavailable):
+                await core.open_query(WHO, {})
+        assert (bad.connections, other.connections) == (1, 0)
+
+
+# --- endings ----------------------------------------------------------------------------
+
+LAST = b"0\r\n\r\n"
+ENDINGS = [
+    ("whole", chunk(TOKEN + DONE) + LAST, False, "done", "done"),
+    ("cut behind done", chunk(TOKEN + DONE), False, "done", "done"),
+    ("reset behind done", chunk(TOKEN + DONE), True, "done", "done"),
+    ("junk behind done", chunk(TOKEN + DONE + TOKEN) + LAST, False, "done", "excess_after_done"),
+    ("clean end, no done", chunk(TOKEN) + LAST, False, "CORE_TRUNCATED", "core_eof"),
+    ("cut in an event", chunk(TOKEN + TOKEN[:9]), False, "CORE_TRUNCATED", "core_truncated"),
+    ("cut in a chunk", chunk(TOKEN)[:-9], False, "CORE_TRUNCATED", "core_truncated"),
+    ("end in an event", chunk(TOKEN + DONE[:-1]) + LAST, False, "CORE_TRUNCATED", "core_eof"),
+    ("error event", chunk(TOKEN + ERROR + TOKEN) + LAST, False, "OVERLOADED", "core_error"),
+    ("error and cut", chunk(TOKEN + ERROR), False, "OVERLOADED", "core_error"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+@pytest.mark.parametrize(
+    ("body", "reset", "code", "word"), [row[1:] for row in ENDINGS], ids=[row[0] for row in ENDINGS]
+)
+async def test_every_ending_on_a_socket_is_told_truly(
+    body: bytes, reset: bool, code: str, word: str, size: int
+) -> None:
+    """Written in pieces of any size, the client reads exactly one ending, on a boundary."""
+
+    async def script(peer: Peer, server: Server) -> None:
+        await peer.request()
+        await peer.send(CHUNKED)
+        for start in range(0, len(body), size):
+            await peer.send(body[start : start + size])
+            if size < 100:
+                await asyncio.sleep(0)
+        if reset:
+            peer.reset()
+
+    async with serve(script) as server, core_at(server.url) as (core, _):
+        data, got_word, got_code = await ask(core)
+        await server.until(lambda: server.open == 0)
+    events = SseParser().feed(data)
+    endings = [one for one in events if one.type in ("done", "error")]
+    assert len(endings) == 1
+    assert endings == events[-1:]
+    assert b"secret" not in data
+    # Junk cut off from its `done` may not have come yet when the stream ends: both words are true.
+    assert got_word in {word, "done"} if word == "excess_after_done" else got_word == word
+    assert got_code == (None if code == "done" else code)
+    if code != "done":
+        shape = json.loads(endings[0].data)["error"]
+        assert shape["code"] == code
+        assert shape["details"]["request_id"] == "req-1"
+
+
+async def test_a_reset_in_mid_stream_is_told_as_a_truncation() -> None:
+    """The client is told the same as of a cut; the log knows better."""
+    read = asyncio.Event()
+
+    async def script(peer: Peer, server: Server) -> None:
+        await peer.request()
+        await peer.send(CHUNKED + chunk(TOKEN))
+        await asyncio.wait_for(read.wait(), 30)
+        peer.reset()
+
+    async with serve(script) as server, core_at(server.url) as (core, _):
+        async with Query(core, SystemClock()).open(WHO, {}) as answer:
+            async for piece in answer.pieces():
+                if piece == TOKEN:
+                    read.set()
+        assert answer.end is not None
+        assert (answer.end.word, answer.end.code) == ("core_reset", "CORE_TRUNCATED")
+
+
+async def test_a_chunk_that_is_none_is_a_truncation() -> None:
+    """Framing gone wrong in mid-stream: what came before stands, the rest is not to be trusted."""
+    read = asyncio.Event()
+
+    async def script(peer: Peer, server: Server) -> None:
+        await peer.request()
+        await peer.send(CHUNKED + chunk(TOKEN))
+        await asyncio.wait_for(read.wait(), 30)
+        await peer.send(b"zz\r\n" + DONE)
+        await peer.left()
+
+    async with serve(script) as server, core_at(server.url) as (core, _):
+        async with Query(core, SystemClock()).open(WHO, {}) as answer:
+            async for piece in answer.pieces():
+                if piece == TOKEN:
+                    read.set()
+        assert answer.end is not None
+        assert (answer.end.word, answer.end.code) == ("core_truncated", "CORE_TRUNCATED")
+
+
+@pytest.mark.parametrize("head", [
+    b"HTTP/1.0 200 OK\r\nContent-Type: text/event-stream\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: %d\r\n\r\n"
+    % len(TOKEN + DONE),
+])  # fmt: skip
+async def test_other_framings_of_a_stream_are_read_too(head: bytes) -> None:
+    """Close-delimited and counted bodies end with ``done`` as any other."""
+    async with serve(once(head + TOKEN + DONE)) as server, core_at(server.url) as (core, _):
+        assert await ask(core) == (CONNECTED + TOKEN + DONE, "done", None)
+
+
+async def test_a_core_that_takes_its_time_gets_an_early_head() -> None:
+    """The client hears ``: connected`` before the core's head; its failure comes as an event."""
+    heard = asyncio.Event()
+
+    async def script(peer: Peer, server: Server) -> None:
+        await peer.request()
+        await asyncio.wait_for(heard.wait(), 30)
+        await peer.send(reply(500, b"Traceback: secret"))
+
+    async with serve(script) as server, core_at(server.url) as (core, _):
+        query = Query(core, SystemClock(), StreamLimits(early_head_s=0.01))
+        async with query.open(WHO, {}) as answer:
+            pieces: list[bytes] = []
+            async for piece in answer.pieces():
+                pieces.append(piece)
+                heard.set()
+    assert pieces[0] == CONNECTED
+    assert b'"code":"CORE_UNAVAILABLE"' in pieces[-1]
+    assert b"secret" not in b"".join(pieces)
+
+
+async def test_a_client_that_leaves_is_a_connection_closed_at_the_core() -> None:
+    """The core sees the end of its connection, at whichever moment the client left."""
+
+    async def script(peer: Peer, server: Server) -> None:
+        await peer.request()
+        server.requests.append(b"")
+        await peer.send(CHUNKED + chunk(TOKEN))
+        await peer.left()
+
+    async with serve(script) as server, core_at(server.url) as (core, transport):
+        for n in itertools.count(1):
+            client = asyncio.ensure_future(ask(core))
+            if n < 30:
+                for _ in range(n):
+                    await asyncio.sleep(0)
+            else:
+                await until(lambda: len(server.requests) > 0)
+            client.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await client
+            await server.until(lambda: server.open == 0)
+            assert transport.slots.in_use == 0
+            if n == 30:
+                break
+            server.requests.clear()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a_client_that_does_not_read_stops_the_core() -> None:
+    """Pull is backpressure: the core's writes block, our memory does not grow."""
+    blocked = asyncio.Event()
+    big = chunk(b"data: " + b"x" * 60_000 + b"\n\n")
+
+    async def script(peer: Peer, server: Server) -> None:
+        await peer.request()
+        await peer.send(CHUNKED)
+        for _ in range(4096):
+            peer.writer.write(big)
+            if peer.writer.transport.get_write_buffer_size() > 4 * len(big):
+                blocked.set()
+                await peer.writer.drain()
+            else:
+                await asyncio.sleep(0)
+
+    async with serve(script) as server, core_at(server.url) as (core, _):
+        async with Query(core, SystemClock()).open(WHO, {}) as answer:
+            pieces = answer.pieces()
+            assert await anext(pieces) == CONNECTED
+            await anext(pieces)
+            await asyncio.wait_for(blocked.wait(), 60)
+        await server.until(lambda: server.open == 0)
