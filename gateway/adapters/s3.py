@@ -67,9 +67,11 @@ class S3ObjectStore:
         return url
 
     async def create_multipart(self, key: str, announced: Announced, deadline: Deadline) -> str:
-        answer = await self._call(
-            "create_multipart_upload", deadline, Key=key, **_arguments(announced)
-        )
+        arguments = _arguments(announced)
+        try:
+            answer = await self._call("create_multipart_upload", deadline, Key=key, **arguments)
+        except S3Refused as exc:
+            raise StorageUnavailable from exc
         return str(answer["UploadId"])
 
     async def complete_multipart(

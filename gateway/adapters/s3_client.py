@@ -122,9 +122,11 @@ class S3Client:
         self.sync.close()
 
 
+# Our own set-up is wrong: no request can mend it, and it must not look like "no such object".
+_OUR_FAULT = frozenset({"InvalidAccessKeyId", "SignatureDoesNotMatch", "NoSuchBucket", "SlowDown"})
+
+
 def _refused(exc: ClientError) -> GatewayError:
     http = int(exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500))
     code = str(exc.response.get("Error", {}).get("Code", ""))
-    if http >= 500 or code in {"SlowDown", "InvalidAccessKeyId", "SignatureDoesNotMatch"}:
-        return StoreFailed(code)
-    return S3Refused(code, http)
+    return StoreFailed(code) if http >= 500 or code in _OUR_FAULT else S3Refused(code, http)
