@@ -26,8 +26,8 @@ from gateway.ports import Deadline
 _VERSION: Final = 1
 _RECORD_LIMIT_BYTES: Final = 64 * 1024
 _LIST_LIMIT: Final = 1000
-# A listing leaves most of the client's threads to the look-ups that requests wait for.
-_LIST_READS_AT_ONCE: Final = 4
+# A listing leaves half of the client's threads to the look-ups that requests wait for.
+_LIST_READS_AT_ONCE: Final = 8
 _SHA256_HEX = re.compile(r"[0-9a-f]{64}\Z")
 
 log = logging.getLogger(__name__)
@@ -97,22 +97,6 @@ class S3KeyStore:
             await self._client.call("head_bucket", deadline, Bucket=self._bucket)
         except S3Refused as exc:
             _unavailable("check", exc)
-
-    async def ensure_bucket(self, deadline: Deadline) -> None:
-        """Makes the bucket where it is missing; for set-up, never while serving."""
-        try:
-            await self._client.run(self._make_bucket, deadline)
-        except S3Refused as exc:
-            if exc.s3_code not in {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}:
-                _unavailable("make the bucket", exc)
-            await self.check(deadline)
-
-    def _make_bucket(self) -> None:
-        region = self._client.sync.meta.region_name
-        # AWS refuses its oldest region by name and wants every other one.
-        place = {} if region == "us-east-1" else {"LocationConstraint": region}
-        extra = {"CreateBucketConfiguration": place} if place else {}
-        self._client.sync.create_bucket(Bucket=self._bucket, **extra)
 
     def _read(self, key_id: str) -> tuple[bytes, str]:
         """In a thread: the body is read there too."""
@@ -186,7 +170,8 @@ def _decoded(key_id: str, body: bytes) -> KeyRecord:
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         log.error("API key record %s is corrupt: %s", key_id, exc)
         raise _CorruptRecord from exc
-    if stored.version != _VERSION or not _is_believable(stored.key, key_id):
+    is_whole = len(body) <= _RECORD_LIMIT_BYTES and stored.version == _VERSION
+    if not is_whole or not _is_believable(stored.key, key_id):
         log.error("API key record %s is corrupt: it is not what this gateway writes", key_id)
         raise _CorruptRecord
     return stored.key

@@ -1,0 +1,142 @@
+"""Passwords: hashed as the contract says, one at a time, with a bounded queue."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from gateway.adapters import argon2_passwords
+from gateway.adapters.argon2_passwords import Argon2Passwords, hash_fault, hash_password
+from gateway.errors import Overloaded
+
+HASH = hash_password("correct horse")
+
+
+class Gate:
+    """Stands in for the hash: each check waits for its release, and how many run is counted."""
+
+    def __init__(self) -> None:
+        self.turns = threading.Semaphore(0)
+        self.running = 0
+        self.most_running = 0
+        self.checked: list[str] = []
+        self._lock = threading.Lock()
+
+    def matches(self, password_hash: str, password: str) -> bool:
+        with self._lock:
+            self.running += 1
+            self.most_running = max(self.most_running, self.running)
+        acquired = self.turns.acquire(timeout=60)
+        with self._lock:
+            self.running -= 1
+            self.checked.append(password)
+        return acquired
+
+    async def has_started(self) -> None:
+        while self.running == 0:
+            await asyncio.sleep(0.001)
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+    made = Gate()
+    monkeypatch.setattr(argon2_passwords, "_matches", made.matches)
+    yield made
+    made.turns.release(1000)
+
+
+@pytest.fixture
+def passwords() -> Iterator[Argon2Passwords]:
+    made = Argon2Passwords(max_waiting=2)
+    yield made
+    made.close()
+
+
+def test_hashes_are_what_the_contract_says() -> None:
+    """argon2id, 19 MiB, two passes, one lane; a fresh salt each time."""
+    assert HASH.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+    assert hash_fault(HASH) is None
+    assert hash_password("correct horse") != HASH
+
+
+async def test_the_right_password_and_no_other(passwords: Argon2Passwords) -> None:
+    """On real hashes; nobody's password is not even the dummy's."""
+    assert await passwords.verify(HASH, "correct horse")
+    assert not await passwords.verify(HASH, "wrong horse")
+    assert not await passwords.verify(None, "correct horse")
+
+
+async def test_one_password_however_its_accents_are_composed(passwords: Argon2Passwords) -> None:
+    """A Mac's and a PC's keyboards send different bytes for the same text."""
+    assert await passwords.verify(hash_password("caf\u00e9 au lait"), "cafe\u0301 au lait")
+
+
+async def test_an_unknown_user_costs_one_check(gate: Gate, passwords: Argon2Passwords) -> None:
+    """Of a dummy hash with the same parameters, and it is refused even if that should match."""
+    gate.turns.release()
+    assert not await passwords.verify(None, "x")
+    assert gate.checked == ["x"]
+
+
+async def test_one_runs_some_wait_and_the_next_is_told_to_come_back(
+    gate: Gate, passwords: Argon2Passwords
+) -> None:
+    """One in its turn, two waiting, the fourth gets 503 at once; all others get their answer."""
+    inside = [asyncio.create_task(passwords.verify(HASH, str(n))) for n in range(3)]
+    await gate.has_started()
+    assert passwords.waiting == 2
+    with pytest.raises(Overloaded):
+        await passwords.verify(HASH, "one too many")
+    gate.turns.release(3)
+    assert await asyncio.gather(*inside) == [True] * 3
+    assert gate.most_running == 1
+    assert gate.checked == ["0", "1", "2"]
+    assert passwords.waiting == 0
+
+
+async def test_who_leaves_frees_his_place(gate: Gate, passwords: Argon2Passwords) -> None:
+    """A client that hung up while waiting is not hashed for, and another may wait."""
+    inside = [asyncio.create_task(passwords.verify(HASH, str(n))) for n in range(3)]
+    await gate.has_started()
+    inside[1].cancel()
+    await asyncio.wait({inside[1]})
+    another = asyncio.create_task(passwords.verify(HASH, "another"))
+    gate.turns.release(3)
+    assert await asyncio.gather(inside[0], inside[2], another) == [True] * 3
+    assert gate.checked == ["0", "2", "another"]
+
+
+async def test_who_leaves_in_his_turn_keeps_it_until_the_hash_is_done(
+    gate: Gate, passwords: Argon2Passwords
+) -> None:
+    """A hash under way cannot be stopped; a second one beside it would cost the memory twice."""
+    leaver = asyncio.create_task(passwords.verify(HASH, "leaver"))
+    await gate.has_started()
+    leaver.cancel()
+    await asyncio.wait({leaver})
+    following = asyncio.create_task(passwords.verify(HASH, "following"))
+    gate.turns.release(2)
+    assert await following
+    assert gate.most_running == 1
+    assert gate.checked == ["leaver", "following"]
+    assert passwords.waiting == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "x",
+        "$argon2id$",
+        HASH.replace("argon2id", "argon2d"),
+        HASH.replace("t=2", "t=3"),
+        HASH.replace("p=1", "p=2"),
+        "$2b$12$abcdefghijklmnopqrstuv",
+    ],
+)
+def test_other_hashes_are_named_as_such(text: str) -> None:
+    """Another cost would tell the clock which users exist."""
+    assert hash_fault(text) is not None

@@ -1,0 +1,114 @@
+"""A clock, accounts and a key store for tests about identity; the store passes the contract suite."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+from gateway.domain.api_keys import KeyRecord, StoredKey
+from gateway.domain.identity import Principal, User
+from gateway.errors import Conflict, StorageUnavailable
+from gateway.ports import Deadline
+
+START = 1_800_000_000.0
+
+
+class MovableClock:
+    """Wall and monotonic time that move together, when told to."""
+
+    def __init__(self) -> None:
+        self.passed_s = 0.0
+
+    def time(self) -> float:
+        return START + self.passed_s
+
+    def monotonic(self) -> float:
+        return self.passed_s
+
+
+class Accounts:
+    """Users in a dict; ``put`` and ``drop`` are reloads."""
+
+    def __init__(self, *users: User) -> None:
+        self.revision = 0
+        self.users = {user.subject: user for user in users}
+
+    def get(self, subject: str) -> User | None:
+        return self.users.get(subject)
+
+    def put(self, user: User) -> None:
+        self.users[user.subject] = user
+        self.revision += 1
+
+    def drop(self, subject: str) -> None:
+        del self.users[subject]
+        self.revision += 1
+
+
+class MemoryKeyStore:
+    """Keys in a dict. ``down`` fails every call; ``held`` makes look-ups wait; ``asked`` counts."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, StoredKey] = {}
+        self.asked: list[str] = []
+        self.down = False
+        self.held: asyncio.Event | None = None
+        self._version = 0
+
+    async def get(self, key_id: str, deadline: Deadline) -> StoredKey | None:
+        self.asked.append(key_id)
+        self._reachable()
+        answer = self.kept.get(key_id)
+        if self.held is not None:
+            await self.held.wait()
+            self._reachable()
+        return answer
+
+    async def create(self, record: KeyRecord, deadline: Deadline) -> None:
+        self._reachable()
+        if record.key_id in self.kept:
+            raise Conflict
+        self._keep(record)
+
+    async def replace(self, record: KeyRecord, version: str, deadline: Deadline) -> None:
+        self._reachable()
+        if record.key_id not in self.kept or self.kept[record.key_id].version != version:
+            raise Conflict
+        self._keep(record)
+
+    async def list(self, tenant: str, owner: str, deadline: Deadline) -> Sequence[StoredKey]:
+        self._reachable()
+        return [
+            key
+            for key in self.kept.values()
+            if (key.record.tenant, key.record.owner) == (tenant, owner)
+        ]
+
+    async def remove(self, record: KeyRecord, deadline: Deadline) -> None:
+        self._reachable()
+        self.kept.pop(record.key_id, None)
+
+    async def check(self, deadline: Deadline) -> None:
+        self._reachable()
+
+    def edit(self, key_id: str, **changes: object) -> None:
+        """Another replica's change, behind the back of whoever is tested."""
+        self._keep(replace(self.kept[key_id].record, **changes))  # type: ignore[arg-type]
+
+    def _keep(self, record: KeyRecord) -> None:
+        self._version += 1
+        self.kept[record.key_id] = StoredKey(record, str(self._version))
+
+    def _reachable(self) -> None:
+        if self.down:
+            raise StorageUnavailable
+
+
+ALICE = User("alice", "acme", frozenset({"editor", "reader"}), "hash of wonderland")
+BOB = User("bob", "acme", frozenset({"reader"}), "hash of builder")
+
+
+def person(user: User) -> Principal:
+    """The principal of a user who logged in."""
+    return Principal(user.subject, user.tenant, user.roles, "jwt", "a-token-id")
