@@ -128,7 +128,9 @@ class IndexBuilder:
             return None
         name = f"{revision:010d}-{secrets.token_hex(4)}"
         retriever = BM25Retriever(nodes=nodes, similarity_top_k=1, **_WORDS)
-        retriever.persist(str(directory / name))
+        retriever.persist(
+            str(directory / name), show_progress=False, raise_on_serialization_error=True
+        )
         _sync(directory / name)
         return name
 

@@ -24,12 +24,12 @@ OUT_OF_MEMORY = (
 )
 
 
-def _limit(kind: int, value: int) -> None:
-    _, hard = resource.getrlimit(kind)
-    if hard != resource.RLIM_INFINITY:
-        value = min(value, hard)
+def _limit(kind: int, soft: int, hard: int | None = None) -> None:
+    wanted, (_, highest) = hard or soft, resource.getrlimit(kind)
+    if highest != resource.RLIM_INFINITY:
+        wanted = min(wanted, highest)
     try:
-        resource.setrlimit(kind, (value, value))
+        resource.setrlimit(kind, (min(soft, wanted), wanted))
     except (ValueError, OSError) as fault:
         # macOS refuses some of them; the parent's time limit still stands.
         print(f"limit {kind} not set: {fault}", file=sys.stderr)
@@ -37,7 +37,9 @@ def _limit(kind: int, value: int) -> None:
 
 def _set_limits() -> None:
     _limit(resource.RLIMIT_AS, MEMORY_LIMIT_BYTES)
-    _limit(resource.RLIMIT_CPU, CPU_LIMIT_S)
+    # The soft limit ends us with a signal of its own; the hard one would look like a kill from
+    # outside, after which the parent tries again.
+    _limit(resource.RLIMIT_CPU, CPU_LIMIT_S, CPU_LIMIT_S + 5)
     _limit(resource.RLIMIT_FSIZE, OUTPUT_LIMIT_BYTES)
     _limit(resource.RLIMIT_CORE, 0)
 

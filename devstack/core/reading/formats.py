@@ -83,7 +83,7 @@ def _within_limit(pages: Iterable[Page]) -> Iterator[Page]:
 
 def _pdf(path: Path) -> Iterator[Page]:
     from pypdf import PdfReader
-    from pypdf.errors import DependencyError, PyPdfError
+    from pypdf.errors import DependencyError, LimitReachedError, PyPdfError
 
     with path.open("rb") as file:
         if b"%PDF-" not in file.read(1024):
@@ -96,8 +96,12 @@ def _pdf(path: Path) -> Iterator[Page]:
                 yield Page(number, page.extract_text())
         except (Unreadable, GeneratorExit, MemoryError):
             raise
+        except LimitReachedError as fault:
+            raise Unreadable(
+                "The PDF unpacks to far more than its size; it was not read."
+            ) from fault
         except DependencyError as fault:
-            raise Unreadable("The PDF is encrypted in a way that cannot be read here.") from fault
+            raise Unreadable("The PDF is encrypted in a way that cannot be read.") from fault
         except PyPdfError as fault:
             raise Unreadable("The PDF is damaged and cannot be read.") from fault
         except Exception as fault:
@@ -252,13 +256,25 @@ class _VisibleText(HTMLParser):
 
 def _markdown(path: Path) -> Iterator[Page]:
     text = _decode(_bounded_bytes(path), "utf-8")
-    # A heading's or list item's mark is layout; each stands for itself, so it ends a paragraph.
-    text = re.sub(r"(?m)^ {0,3}#{1,6}[ \t]+(.*?)[ \t]*#*[ \t]*$", r"\n\1\n", text)
-    text = re.sub(r"(?m)^[ \t]*(?:[-*+]|\d{1,3}[.)])[ \t]+", "\n", text)
-    text = re.sub(r"(?m)^(?:```|~~~).*$", "", text)
-    text = re.sub(r"!?\[([^\]\n]{0,500})\]\([^)\n]{0,2000}\)", r"\1", text)
-    text = re.sub(r"(\*\*|__|`)(?=\S)([^\n]{1,500}?)(?<=\S)\1", r"\2", text)
+    text = "\n".join(_unmarked(line) for line in text.splitlines())
+    text = re.sub(r"!?\[([^\[\]\n]{0,300})\]\([^()\n]{0,2000}\)", r"\1", text)
+    text = re.sub(r"(\*\*|__|`)(?=\S)([^\n*_`]{1,300})(?<=\S)\1", r"\2", text)
     yield Page(None, text)
+
+
+_LIST_ITEM = re.compile(r"[ \t]*(?:[-*+]|\d{1,3}[.)])[ \t]+(?=\S)")
+_HEADING = re.compile(r" {0,3}#{1,6}[ \t]+")
+
+
+def _unmarked(line: str) -> str:
+    """A line without its heading's, list's or fence's mark; a marked one is its own paragraph."""
+    if line.startswith(("```", "~~~")):
+        return ""
+    if heading := _HEADING.match(line):
+        return f"\n{line[heading.end() :].rstrip().rstrip('#').rstrip()}\n"
+    if item := _LIST_ITEM.match(line):
+        return f"\n{line[item.end() :]}"
+    return line
 
 
 def _text(path: Path) -> Iterator[Page]:

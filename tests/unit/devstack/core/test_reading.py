@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from devstack.core.reading import formats, sandbox
+from devstack.core.reading import child, formats, sandbox
 from devstack.core.reading.formats import DOCX, HTML, MARKDOWN, PDF, TEXT, Unreadable, read_pages
 from devstack.core.reading.pages import Page
 from devstack.core.reading.sandbox import read_file
@@ -148,9 +150,29 @@ async def test_child_that_is_killed_from_outside_is_no_fault_of_the_file(
     monkeypatch.setattr(sandbox, "_COMMAND", ("sh", "-c", "kill -9 $$"))
     with pytest.raises(sandbox.ReaderDied):
         await read_file(tmp_path / "in", tmp_path / "out", TEXT)
-    monkeypatch.setattr(sandbox, "_COMMAND", ("sh", "-c", "kill -SEGV $$"))
-    with pytest.raises(Unreadable, match="crash"):
-        await read_file(tmp_path / "in", tmp_path / "out", TEXT)
+    for provoked in ("SEGV", "XCPU"):
+        monkeypatch.setattr(sandbox, "_COMMAND", ("sh", "-c", f"kill -{provoked} $$"))
+        with pytest.raises(Unreadable, match="crash"):
+            await read_file(tmp_path / "in", tmp_path / "out", TEXT)
+
+
+async def test_child_sets_its_limits_and_has_no_secrets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that takes over its reader finds no credentials, and a bounded process."""
+    monkeypatch.setenv("CORE_S3_SECRET_KEY", "s3-secret")
+    probe = (
+        "import json, os, resource, sys; from devstack.core.reading import child;"
+        "child._set_limits();"
+        "limits = [resource.getrlimit(k)[0] for k in (resource.RLIMIT_AS, resource.RLIMIT_CPU)];"
+        "text = json.dumps([limits, dict(os.environ)]);"
+        "open(sys.argv[2], 'w').write(json.dumps({'pages': [[None, text]]}))"
+    )
+    monkeypatch.setattr(sandbox, "_COMMAND", (sys.executable, "-c", probe))
+    (page,) = await read_file(tmp_path / "in", tmp_path / "out", TEXT)
+    limits, environ = json.loads(page.text)
+    assert limits == [child.MEMORY_LIMIT_BYTES, child.CPU_LIMIT_S]
+    assert not [name for name in environ if name.startswith("CORE_")]
 
 
 async def test_cancelled_reading_leaves_no_child(
