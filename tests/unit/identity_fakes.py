@@ -1,4 +1,4 @@
-"""A clock, accounts and a key store for tests about identity; the store passes the contract suite."""
+"""A clock, accounts and a key store, for tests; the store passes the contract suite."""
 
 from __future__ import annotations
 
@@ -47,17 +47,22 @@ class Accounts:
 
 
 class MemoryKeyStore:
-    """Keys in a dict. ``down`` fails every call; ``held`` makes look-ups wait; ``asked`` counts."""
+    """Keys in a dict. ``down`` fails every call; ``held`` makes look-ups wait; ``asked`` counts.
+
+    A look-up that is held has read its answer already: what changes meanwhile is not in it.
+    """
 
     def __init__(self) -> None:
         self.kept: dict[str, StoredKey] = {}
         self.asked: list[str] = []
+        self.first_asked = asyncio.Event()
         self.down = False
         self.held: asyncio.Event | None = None
         self._version = 0
 
     async def get(self, key_id: str, deadline: Deadline) -> StoredKey | None:
         self.asked.append(key_id)
+        self.first_asked.set()
         self._reachable()
         answer = self.kept.get(key_id)
         if self.held is not None:

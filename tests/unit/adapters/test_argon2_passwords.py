@@ -20,6 +20,7 @@ class Gate:
 
     def __init__(self) -> None:
         self.turns = threading.Semaphore(0)
+        self.started = threading.Event()
         self.running = 0
         self.most_running = 0
         self.checked: list[str] = []
@@ -29,6 +30,7 @@ class Gate:
         with self._lock:
             self.running += 1
             self.most_running = max(self.most_running, self.running)
+        self.started.set()
         acquired = self.turns.acquire(timeout=60)
         with self._lock:
             self.running -= 1
@@ -36,8 +38,7 @@ class Gate:
         return acquired
 
     async def has_started(self) -> None:
-        while self.running == 0:
-            await asyncio.sleep(0.001)
+        assert await asyncio.to_thread(self.started.wait, 60)
 
 
 @pytest.fixture

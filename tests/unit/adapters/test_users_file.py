@@ -72,9 +72,14 @@ def test_an_edit_that_fails_changes_nothing(path: Path) -> None:
     """The file is replaced whole, or not at all."""
     save(path, ALICE)
     before = path.read_bytes()
-    with pytest.raises(RuntimeError), editing(str(path)) as users:
-        users.clear()
-        raise RuntimeError
+
+    def clear_and_fail() -> None:
+        with editing(str(path)) as users:
+            users.clear()
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        clear_and_fail()
     assert path.read_bytes() == before
 
 

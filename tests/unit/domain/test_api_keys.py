@@ -53,12 +53,8 @@ def test_a_key_reads_back_as_what_it_was_made_of() -> None:
     assert secret not in repr(parsed)
 
 
-@given(
-    st.integers(0, 69),
-    st.sampled_from(string.ascii_letters + string.digits + "_- \n\0é"),
-    st.data(),
-)
-def test_one_wrong_character_is_always_noticed(place: int, other: str, data: st.DataObject) -> None:
+@given(st.integers(0, 69), st.sampled_from(string.ascii_letters + string.digits + "_- \n\0é"))
+def test_one_wrong_character_is_always_noticed(place: int, other: str) -> None:
     """A typo never costs a look-up."""
     text = format_key(new_key_id(), new_secret())
     if text[place] != other:

@@ -268,8 +268,7 @@ async def test_a_look_up_is_remembered_for_five_seconds_from_when_it_was_sent(
     key_id, key = await setup.key()
     setup.store.held = asyncio.Event()
     first = asyncio.create_task(setup.who(key))
-    while not setup.store.asked:
-        await asyncio.sleep(0)
+    await setup.store.first_asked.wait()
     setup.clock.passed_s = 2  # The answer takes two seconds, and is read before the revocation.
     setup.store.edit(key_id, revoked_at=int(START) + 1)
     setup.store.held.set()
@@ -347,8 +346,7 @@ async def test_many_at_once_cost_one_look_up_and_a_leaver_takes_nobody_along(
     _, key = await setup.key()
     setup.store.held = asyncio.Event()
     callers = [asyncio.create_task(setup.who(key)) for _ in range(10)]
-    while not setup.store.asked:
-        await asyncio.sleep(0)
+    await setup.store.first_asked.wait()
     callers[0].cancel()
     with pytest.raises(asyncio.CancelledError):
         await callers[0]
@@ -387,8 +385,7 @@ async def test_an_overtaken_look_up_does_not_replace_a_newer_answer(setup: Setup
     key_id, key = await setup.key()
     setup.store.held = asyncio.Event()
     slow = asyncio.create_task(setup.who(key))
-    while not setup.store.asked:
-        await asyncio.sleep(0)
+    await setup.store.first_asked.wait()
     held, setup.store.held = setup.store.held, None
     setup.clock.passed_s = 1
     setup.store.edit(key_id, revoked_at=int(START))

@@ -143,13 +143,16 @@ async def test_rotation_gives_a_new_secret_and_lets_the_old_one_live_for_the_ove
     assert opens(after, new, START + 10**9)
 
 
-async def test_rotation_at_the_same_moment_is_a_conflict(keys: Keys, store: MemoryKeyStore) -> None:
-    """Of two rotations one wins; the other's secret was never shown."""
-    record, _ = await made(keys)
-    version = store.kept[record.key_id].version
-    await keys.rotate(person(ALICE), record.key_id, 60, SOON)
+async def test_a_rotation_that_meets_another_change_is_a_conflict(
+    keys: Keys, store: MemoryKeyStore
+) -> None:
+    """Of two rotations one wins; the other's secret was never shown and opens nothing."""
+    record, old = await made(keys)
+    change_meanwhile(store, record.key_id)
     with pytest.raises(Conflict):
-        await store.replace(record, version, SOON)
+        await keys.rotate(person(ALICE), record.key_id, 60, SOON)
+    assert store.kept[record.key_id].record.secrets == record.secrets
+    assert opens(store.kept[record.key_id].record, old, START + 10**9)
 
 
 async def test_a_dead_key_is_not_rotated(keys: Keys, clock: MovableClock) -> None:
@@ -184,22 +187,28 @@ async def test_rotating_on_and_on_ends_in_a_conflict_that_a_hard_rotation_clears
     assert len(after.secrets) == 1
 
 
-async def test_a_revocation_that_meets_a_rotation_wins(keys: Keys, store: MemoryKeyStore) -> None:
+async def test_a_revocation_that_meets_another_change_wins(
+    keys: Keys, store: MemoryKeyStore
+) -> None:
     """It reads again and repeats: a key to be revoked must not survive a race."""
     record, _ = await made(keys)
-    replace_once, raced = store.replace, []
-
-    async def replace_raced(changed: KeyRecord, version: str, deadline: Deadline) -> None:
-        if not raced:
-            raced.append(True)
-            store.edit(record.key_id, name="renamed meanwhile")
-        await replace_once(changed, version, deadline)
-
-    store.replace = replace_raced  # type: ignore[method-assign]
+    change_meanwhile(store, record.key_id)
     await keys.revoke("acme", "alice", record.key_id, SOON)
     after = store.kept[record.key_id].record
     assert after.revoked_at is not None
     assert after.name == "renamed meanwhile"
+
+
+def change_meanwhile(store: MemoryKeyStore, key_id: str) -> None:
+    """Lets another replica's change slip in just before the next one of ours."""
+    replace_now = store.replace
+
+    async def replace_too_late(changed: KeyRecord, version: str, deadline: Deadline) -> None:
+        store.replace = replace_now  # type: ignore[method-assign]
+        store.edit(key_id, name="renamed meanwhile")
+        await replace_now(changed, version, deadline)
+
+    store.replace = replace_too_late  # type: ignore[method-assign]
 
 
 async def test_living_keys_are_limited_and_dead_ones_make_room(
