@@ -23,7 +23,7 @@ DAY_S = 24 * 3600
 
 
 class NewKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``scopes`` are the actions the key may do; ``expires_in`` is in seconds, for ever if absent."""
+    """``scopes`` are what the key may do; ``expires_in`` is in seconds, without it for ever."""
 
     name: Annotated[str, Meta(min_length=1, max_length=100)]
     scopes: Annotated[list[str], Meta(min_length=1, max_length=32)]

@@ -29,8 +29,13 @@ from gateway.flows.query import Query
 
 blueprint = Blueprint("query", url_prefix="/query")
 
+# The length is told too: ``$`` lets a line feed follow.
 Uuid7 = Annotated[
-    str, Meta(pattern="^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$")
+    str,
+    Meta(
+        pattern="^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$",
+        max_length=36,
+    ),
 ]
 
 

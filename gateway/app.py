@@ -15,6 +15,7 @@ from sanic_ext import Extend
 from sanic_ext.extensions.injection.extension import InjectionExtension
 
 from blueprints import auth, docs, documents, keys, ops, query
+from gateway.edge.bodies import FormLimits
 from gateway.edge.cors import Cors
 from gateway.edge.lifecycle import Lifecycle
 from gateway.edge.pipeline import Pipeline
@@ -36,6 +37,8 @@ CLIENT_STALL_S = 30.0
 # Absolute end of a request's head and body, in seconds (Sanic restarts its clock at every byte).
 REQUEST_TIMEOUT_S = 30
 KEEP_ALIVE_TIMEOUT_S = 75
+# Sanic's own ceiling; a token of 8 KiB and what a browser adds fit in.
+HEAD_LIMIT_BYTES = 16 * 1024
 
 BuildServices = Callable[[Settings, Tasks], Awaitable[Services]]
 
@@ -58,6 +61,7 @@ def create_app(
         dumps=None,
     )
     streams = OpenStreams(client_stall_s=CLIENT_STALL_S)
+    app.ctx.form_limits = FormLimits(settings.form_limit, settings.form_parts)
     wiring = _Wiring(app, settings, streams, build)
     _inject(app, wiring)
     _mount(app)
@@ -72,6 +76,7 @@ def _sanic_config(settings: Settings) -> Config:
             "AUTO_EXTEND": False,
             "MOTD": False,
             "REQUEST_MAX_SIZE": settings.body_limit,
+            "REQUEST_MAX_HEADER_SIZE": HEAD_LIMIT_BYTES,
             "REQUEST_TIMEOUT": REQUEST_TIMEOUT_S,
             # Streams have clocks of their own; this one only backs them up.
             "RESPONSE_TIMEOUT": int(settings.stream_total) + 60,

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
-from multipart import MultipartError, ParserLimitReached, PushMultipartParser
+from multipart import (
+    MultipartError,
+    MultipartSegment,
+    ParserLimitReached,
+    PushMultipartParser,
+)
 from sanic import Request
 
 from gateway.domain.strict_json import convert, convert_pairs, decode_json
@@ -18,9 +24,16 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound=msgspec.Struct)
 Pairs = list[tuple[str, str]]
 
-FORM_PARTS = 16
-FORM_BYTES = 64 * 1024
 QUERY_FIELDS = 16
+_UTF8 = frozenset({"utf-8", "utf8"})
+
+
+@dataclass(frozen=True, slots=True)
+class FormLimits:
+    """Checked before (``size_bytes``) and while (``parts``) a form is parsed, not after."""
+
+    size_bytes: int
+    parts: int
 
 
 def read_body(request: Request, endpoint: Endpoint) -> msgspec.Struct | None:
@@ -31,11 +44,10 @@ def read_body(request: Request, endpoint: Endpoint) -> msgspec.Struct | None:
         return None
     media_type, parameters = _media_type(request)
     if media_type == "application/json":
-        if parameters.get("charset", "utf-8").lower() not in {"utf-8", "utf8"}:
-            raise UnsupportedMediaType("JSON is UTF-8.")
         return convert(decode_json(request.body), shape)
     if media_type == "multipart/form-data" and endpoint.accepts_form:
-        return convert_pairs(_form(request.body, parameters.get("boundary", "")), shape)
+        limits: FormLimits = request.app.ctx.form_limits
+        return convert_pairs(_form(request.body, parameters.get("boundary", ""), limits), shape)
     accepted = "application/json" + (" or multipart/form-data" if endpoint.accepts_form else "")
     raise UnsupportedMediaType(f"This route takes {accepted}.")
 
@@ -48,29 +60,37 @@ def _media_type(request: Request) -> tuple[str, dict[str, str]]:
     parameters: dict[str, str] = {}
     for item in rest:
         name, _, text = item.partition("=")
+        if name.strip().lower() in parameters:
+            raise UnsupportedMediaType("The Content-Type says something twice.")
         parameters[name.strip().lower()] = text.strip().strip('"')
+    if parameters.get("charset", "utf-8").lower() not in _UTF8:
+        raise UnsupportedMediaType("Bodies are UTF-8.")
+    if request.headers.getall("content-encoding", ["identity"]) != ["identity"]:
+        raise UnsupportedMediaType("Bodies are not compressed.")
     return main.strip().lower(), parameters
 
 
-def _form(body: bytes, boundary: str) -> Pairs:
+def _form(body: bytes, boundary: str, limits: FormLimits) -> Pairs:
     """The fields of a multipart form that carries no file: here the bytes go to S3 directly."""
     if not boundary:
         raise ValidationFailed("The form's Content-Type names no boundary.")
-    if len(body) > FORM_BYTES:
-        raise PayloadTooLarge(f"A form here has at most {FORM_BYTES} bytes.")
+    if len(body) > limits.size_bytes:
+        raise PayloadTooLarge(f"A form here has at most {limits.size_bytes} bytes.")
     try:
-        return _parts(body, boundary)
+        return _parts(body, boundary, limits.parts)
     except ParserLimitReached as exc:
-        raise PayloadTooLarge(f"A form here has at most {FORM_PARTS} parts.") from exc
+        raise PayloadTooLarge(
+            f"A form here has at most {limits.parts} parts, each with a short head."
+        ) from exc
     except (MultipartError, ValueError) as exc:
         raise ValidationFailed("The body is not a valid multipart form.") from exc
 
 
-def _parts(body: bytes, boundary: str) -> Pairs:
+def _parts(body: bytes, boundary: str, most_parts: int) -> Pairs:
     pairs: Pairs = []
     name, text = "", b""
     parser = PushMultipartParser(
-        boundary, content_length=len(body), max_segment_count=FORM_PARTS, strict=True
+        boundary, content_length=len(body), max_segment_count=most_parts, strict=True
     )
     with parser:
         for event in (*parser.parse(body), *parser.parse(b"")):
@@ -79,12 +99,19 @@ def _parts(body: bytes, boundary: str) -> Pairs:
             elif isinstance(event, (bytes, bytearray)):
                 text += event
             else:
-                if event.filename is not None:
-                    raise ValidationFailed(
-                        fields={event.name: "must be a plain field: the file itself goes to S3"}
-                    )
-                name, text = event.name, b""
+                name, text = _field_name(event), b""
     return pairs
+
+
+def _field_name(part: MultipartSegment) -> str:
+    """The name of a plain UTF-8 field; a file, or a text in another spelling, is refused."""
+    if part.filename is not None:
+        raise ValidationFailed(fields={part.name: "must be a plain field: the file goes to S3"})
+    if (part.charset or "utf-8").lower() not in _UTF8:
+        raise ValidationFailed(fields={part.name: "must be UTF-8"})
+    if part.header("Content-Transfer-Encoding", "8bit").lower() not in {"7bit", "8bit", "binary"}:
+        raise ValidationFailed(fields={part.name: "must not be encoded"})
+    return str(part.name)
 
 
 def query_pairs(request: Request) -> Pairs:

@@ -1,9 +1,9 @@
-"""The way of every request, in order: scope → drain → preflight → who are you → may you → handler.
+"""The way of every request: scope → target → drain → preflight → who are you → may you → handler.
 
 The order matters. The scope comes first, so that every refusal has an id and a log line. Preflights
 carry no credential and are answered before one is asked for. Authentication precedes the policy's
 question, which names the principal. Sanic also runs this on its own errors (404, 405, a bad body):
-without a route there is nothing to guard, so only the first three stages act.
+without a route there is nothing to guard, so the last two stages do nothing.
 
 On the way out the stages run in ``RESPONSE_STAGES``' order: compression last but for the log, which
 counts what is really sent.
@@ -27,9 +27,19 @@ from gateway.edge.cors import Cors
 from gateway.edge.endpoint import Endpoint
 from gateway.edge.peer import Network, client_ip, traceparent
 from gateway.edge.scope import Scope, deadline_in, now_s, scope_of
-from gateway.errors import Draining, Forbidden, PolicyUnavailable, Unauthenticated, ValidationFailed
+from gateway.errors import (
+    Draining,
+    Forbidden,
+    PolicyUnavailable,
+    Unauthenticated,
+    UriTooLong,
+    ValidationFailed,
+)
 from gateway.flows.authenticate import Authenticator, credentials
 from gateway.ports import Clock, Policy
+
+# What proxies and browsers are sure to carry (RFC 9110, section 4.1); heads may be twice that.
+TARGET_LIMIT_BYTES = 8000
 
 RequestStage = Callable[[Request], Awaitable[HTTPResponse | None]]
 
@@ -63,6 +73,7 @@ class Pipeline:
         self._compress_min_bytes = compress_min_bytes
         self._trusted = tuple(trusted_proxies)
         self.request_stages: tuple[RequestStage, ...] = (
+            _refuse_long_target,
             self._refuse_while_draining,
             self._answer_preflight,
             self._authenticate,
@@ -141,6 +152,11 @@ class Pipeline:
         question = _question(request, scope, endpoint, scope.caller)
         scope.decision = await self._policy.decide(question)
         _enforce(scope.decision)
+
+
+async def _refuse_long_target(request: Request) -> None:
+    if len(request.raw_url) > TARGET_LIMIT_BYTES:
+        raise UriTooLong
 
 
 def _close_after(request: Request) -> None:

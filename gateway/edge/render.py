@@ -35,6 +35,9 @@ _TRANSLATED: dict[type[BaseException], type[GatewayError]] = {
 }
 
 
+_METHODS_SERVERS_KNOW = frozenset({"HEAD", "OPTIONS", "PUT", "PATCH"})
+
+
 def dump_json(value: Any) -> bytes:
     """The one way JSON leaves the gateway. Everything in it was read strictly on the way in."""
     text: str = ujson.dumps(value, ensure_ascii=False, escape_forward_slashes=False)
@@ -82,7 +85,7 @@ def translate(request: Request, exception: Exception) -> GatewayError:
     if isinstance(exception, GatewayError):
         return exception
     if isinstance(exception, sanic_errors.MethodNotAllowed):
-        return _bad_method(request, exception)
+        return _bad_method(request)
     if isinstance(exception, sanic_errors.PayloadTooLarge) and request.method == "NONE":
         return errors.HeadersTooLarge()
     for theirs, ours in _TRANSLATED.items():
@@ -91,10 +94,20 @@ def translate(request: Request, exception: Exception) -> GatewayError:
     return errors.InternalError()
 
 
-def _bad_method(request: Request, exception: sanic_errors.MethodNotAllowed) -> GatewayError:
-    known = {method for route in request.app.router.routes for method in route.methods}
-    if request.method not in known | {"HEAD", "OPTIONS", "PUT", "PATCH"}:
+def _bad_method(request: Request) -> GatewayError:
+    """405 with what the path does take; 501 for a method of another world (RFC 9110, 15.6.2)."""
+    router = request.app.router
+    known = {method for route in router.routes for method in route.methods}
+    if request.method not in known | _METHODS_SERVERS_KNOW:
         return errors.NotImplementedMethod()
-    error = errors.MethodNotAllowed()
-    error.headers["Allow"] = (exception.headers or {}).get("Allow", "")
-    return error
+    # Sanic names the allowed methods of fixed paths only, so every path is asked afresh.
+    taken = sorted(method for method in known if _takes(router, request.path, method))
+    return errors.MethodNotAllowed(headers={"Allow": ", ".join(taken)})
+
+
+def _takes(router: Any, path: str, method: str) -> bool:
+    try:
+        router.get(path, method, None)
+    except (sanic_errors.NotFound, sanic_errors.MethodNotAllowed):
+        return False
+    return True

@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
+from sanic import Sanic
 
 from gateway.adapters.core_http import CoreHttp
 from gateway.adapters.rego import RegoPolicy, default_policy_dir
@@ -36,6 +37,9 @@ from .fakes import (
     some_users,
 )
 from .stub_core import StubCore, stub_core
+
+# Sanic rewrites its own methods at each start; only in this mode more than one start works.
+Sanic.test_mode = True
 
 _numbers = itertools.count()
 

@@ -72,6 +72,9 @@ class MemoryKeys:
             raise Conflict
         self.records[record.key_id] = StoredKey(record, str(int(version) + 1))
 
+    async def remove(self, record: KeyRecord, deadline: Deadline) -> None:
+        self.records.pop(record.key_id, None)
+
     async def list(self, tenant: str, owner: str, deadline: Deadline) -> Sequence[StoredKey]:
         return [
             stored
@@ -87,16 +90,16 @@ class MemoryKeys:
 class MemoryStore:
     objects: dict[str, ObjectHead] = field(default_factory=dict)
 
-    def presign_post(self, key: str, **_: object) -> PresignedUpload:
+    def presign_post(self, key: str, _: Announced, *, expires_in_s: int) -> PresignedUpload:
         return PresignedUpload(f"http://s3.test/{key}", {"key": key}, {})
 
-    def presign_put(self, key: str, **_: object) -> PresignedUpload:
+    def presign_put(self, key: str, _: Announced, *, expires_in_s: int) -> PresignedUpload:
         return PresignedUpload(f"http://s3.test/{key}", {}, {"Content-Type": "text/plain"})
 
     def presign_part(self, key: str, *, n: int, **_: object) -> PresignedUpload:
         return PresignedUpload(f"http://s3.test/{key}?partNumber={n}", {}, {})
 
-    async def create_multipart(self, key: str, **_: object) -> str:
+    async def create_multipart(self, key: str, _: Announced, deadline: Deadline) -> str:
         return "upload-1"
 
     async def complete_multipart(self, key: str, **_: object) -> None:
