@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast, get_args
 
 from temporalio.api.errordetails.v1 import NamespaceNotFoundFailure
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import (
     Client,
     WorkflowExecution,
@@ -162,9 +163,13 @@ class TemporalWorkflows:
         return found
 
     async def check(self, deadline: Deadline) -> None:
-        async with _errors_mapped(deadline):
-            if not await self._client.service_client.check_health():
-                raise TemporalUnavailable
+        """Asks for the namespace: a server without it is of no use."""
+        request = DescribeNamespaceRequest(namespace=self._client.namespace)
+        try:
+            async with _errors_mapped(deadline):
+                await self._client.workflow_service.describe_namespace(request)
+        except NotFound as exc:
+            raise TemporalUnavailable from exc
 
     def _handle(self, ref: DocumentRef) -> WorkflowHandle[Any, Any]:
         return self._client.get_workflow_handle(ref.workflow_id)

@@ -292,6 +292,8 @@ async def test_namespace_that_is_not_there_is_unavailable(temporal: Server) -> N
     workflows = await TemporalWorkflows.connect(access)
     with pytest.raises(TemporalUnavailable):
         await until(lambda: workflows.describe(new_ref(), soon(5)))
+    with pytest.raises(TemporalUnavailable):
+        await workflows.check(soon(5))
 
 
 async def test_stopped_server_is_unavailable_and_back_within_two_seconds(
