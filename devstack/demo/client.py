@@ -55,12 +55,14 @@ class Upload:
 
 
 class Client:
-    """``base_url`` is the gateway's, without a slash at the end."""
+    """``base_url`` is the gateway's, without a slash at the end; tests give a transport."""
 
-    def __init__(self, base_url: str) -> None:
+    def __init__(self, base_url: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self.base_url = base_url
         self.token = ""
-        self._http = httpx.AsyncClient(timeout=_TIMEOUT, trust_env=False, follow_redirects=False)
+        self._http = httpx.AsyncClient(
+            timeout=_TIMEOUT, trust_env=False, follow_redirects=False, transport=transport
+        )
 
     async def aclose(self) -> None:
         await self._http.aclose()
@@ -253,7 +255,7 @@ def _is_indexed(document: dict[str, Any], path: Path) -> bool:
 
 async def _events(response: httpx.Response) -> AsyncIterator[Event]:
     parser = SseParser()
-    async for chunk in response.aiter_raw():
+    async for chunk in response.aiter_bytes():
         for event in parser.feed(chunk):
             if event.type == "error":
                 raise StepFailed(f"the answer broke off: {_message(json.loads(event.data))}")

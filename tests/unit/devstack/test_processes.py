@@ -81,6 +81,15 @@ async def said(program: Child, text: str) -> None:
             await asyncio.sleep(0.01)
 
 
+async def first_line(program: Child) -> str:
+    """The first line it prints, the moment it does; it may not have been started yet."""
+    async with asyncio.timeout(LIMIT_S):
+        while True:
+            if program.output:
+                return program.output[0]
+            await asyncio.sleep(0.01)
+
+
 async def test_stopped_program_is_gone_and_its_exit_is_known() -> None:
     """``stop`` ends the program with SIGTERM and reports how it ended."""
     program = child(FOREVER)
@@ -116,10 +125,7 @@ async def test_group_goes_with_its_leader() -> None:
     """What a program leaves behind in its group is ended too, also when it was killed itself."""
     program = child(WITH_CHILD)
     await program.start()
-    async with asyncio.timeout(LIMIT_S):
-        while not program.output:
-            await asyncio.sleep(0.01)
-    grandchild = int(program.output[0])
+    grandchild = int(await first_line(program))
     assert program.pid is not None
     os.kill(program.pid, signal.SIGKILL)
     assert await program.wait() == -signal.SIGKILL
@@ -162,9 +168,7 @@ async def test_cancelled_start_leaves_no_program() -> None:
     """Ctrl-C in the middle of a start ends what was started."""
     program = child(FOREVER)
     task = asyncio.create_task(start_and_wait(program, never, LIMIT_S))
-    async with asyncio.timeout(LIMIT_S):
-        while "up" not in program.output:
-            await asyncio.sleep(0.01)
+    await first_line(program)
     pid = program.pid
     assert pid is not None
     task.cancel()
