@@ -1,0 +1,40 @@
+"""What Temporal's statuses and memos mean here."""
+
+from __future__ import annotations
+
+import pytest
+from temporalio.client import WorkflowExecutionStatus as Status
+
+from gateway.adapters.temporal import _announced, _argument, _state
+from gateway.domain.documents import Announced, DocumentRef
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "state"),
+    [
+        (Status.RUNNING, None, "awaiting_upload"),
+        (Status.RUNNING, "processing", "processing"),
+        (Status.RUNNING, "indexed", "indexed"),
+        (Status.RUNNING, "a word of a later version", "awaiting_upload"),
+        (Status.COMPLETED, None, "indexed"),
+        (Status.COMPLETED, "failed", "failed"),
+        (Status.COMPLETED, "expired", "expired"),
+        (Status.COMPLETED, "processing", "indexed"),
+        (Status.FAILED, "processing", "failed"),
+        (Status.FAILED, "expired", "expired"),
+        (Status.TERMINATED, None, "failed"),
+        (Status.TIMED_OUT, None, "expired"),
+    ],
+)
+def test_state_is_the_memos_word_unless_the_end_says_otherwise(
+    status: Status, said: str | None, state: str
+) -> None:
+    """A last word counts; without one the way it ended does."""
+    assert _state(status, said) == state
+
+
+@pytest.mark.parametrize(("sha256", "upload_id"), [(None, None), ("a" * 64, "u")])
+def test_announcement_survives_the_memo(sha256: str | None, upload_id: str | None) -> None:
+    """What goes in comes out, to the second."""
+    announced = Announced("ü.txt", "text/plain", 3, sha256, upload_id, 1_800_000_000)
+    assert _announced(_argument(DocumentRef("acme", "alice", "id"), announced)) == announced
