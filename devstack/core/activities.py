@@ -42,6 +42,8 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 BEAT_S = 1.0
+# Each may take as much memory as the reader's limit allows.
+PARALLEL_READERS = 2
 
 
 def broken(message: str) -> ApplicationError:
@@ -84,6 +86,7 @@ class Activities:
         self._builder = builder
         self._storage = storage
         self._staging = settings.data_dir / "staging"
+        self._readers = asyncio.Semaphore(PARALLEL_READERS)
 
     def all(self) -> list[Callable[..., Any]]:
         """What the worker registers."""
@@ -148,9 +151,10 @@ class Activities:
         if not (directory / "object").is_file():
             raise ApplicationError("the verified copy is gone", non_retryable=True)
         try:
-            pages = await read_file(
-                directory / "object", directory / "pages.json", upload.content_type
-            )
+            async with self._readers:
+                pages = await read_file(
+                    directory / "object", directory / "pages.json", upload.content_type
+                )
         except Unreadable as fault:
             raise broken(str(fault)) from fault
         chunks = await _in_thread(lambda stop: split(upload.document_id, pages, stop))

@@ -123,6 +123,8 @@ def _text(fields: Mapping[str, Any], name: str, longest: int) -> str:
     value = fields.get(name)
     if not isinstance(value, str) or not value or len(value) > longest:
         raise InvalidAnnouncement(f"{name} is missing or not a text of at most {longest} letters")
+    if any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise InvalidAnnouncement(f"{name} has half a surrogate pair in it")
     return value
 
 

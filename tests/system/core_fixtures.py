@@ -130,6 +130,38 @@ async def _listening(port: int, process: asyncio.subprocess.Process) -> None:
 
 
 @contextlib.asynccontextmanager
+async def forwarding(port: int, target: int) -> AsyncIterator[None]:
+    """Let what connects to one local port reach another."""
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.add(task)
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", target)
+        try:
+            await asyncio.gather(_copy(reader, far_writer), _copy(far_reader, writer))
+        finally:
+            far_writer.close()
+            writer.close()
+            tasks.discard(task)
+
+    async with await asyncio.start_server(forward, "127.0.0.1", port) as server:
+        yield
+        server.close()
+        for task in tuple(tasks):
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while block := await reader.read(65536):
+        writer.write(block)
+        await writer.drain()
+    writer.write_eof()
+
+
+@contextlib.asynccontextmanager
 async def running_temporal() -> AsyncIterator[WorkflowEnvironment]:
     """Temporal's development server."""
     program = component("temporal")

@@ -26,6 +26,7 @@ from tests.system.core_fixtures import (
     CoreApi,
     answer_text,
     core_process,
+    forwarding,
     free_port,
     running_s3,
     running_temporal,
@@ -487,3 +488,46 @@ async def test_worker_that_waits_for_temporal_can_be_stopped(stack: Stack, tmp_p
         out, _ = await asyncio.wait_for(process.communicate(), 5)
         assert process.returncode == 0
         assert out == b""
+
+
+async def test_work_of_a_killed_worker_is_taken_up_by_the_next(stack: Stack) -> None:
+    """A worker that dies in the middle of indexing leaves nothing half done."""
+    api = replace(stack.api, subject="survivor")
+    mine = replace(stack, api=api)
+    environ = {**stack.environ, "CORE_TASK_QUEUE": "killed"}
+    handle = await mine.start(task_queue="killed")
+    with index_locked(mine, "survivor"):
+        async with core_process("worker", environ) as (process, _):
+            await mine.complete(handle, mine.store(handle, TEXT))
+
+            async def is_indexing() -> bool:
+                return bool((await handle.query("status"))["progress"] == 0.7)
+
+            await until(is_indexing)
+            process.kill()
+            await process.wait()
+    async with core_process("worker", environ):
+        assert (await outcome(handle))["state"] == "indexed"
+    assert len(dict(await api.ask("lighthouse"))["sources"]) == 1
+
+
+async def test_storage_that_comes_back_is_waited_for(stack: Stack) -> None:
+    """An outage is no fault of the document: it is indexed once storage answers again."""
+    port = free_port()
+    environ = {
+        **stack.environ,
+        "CORE_TASK_QUEUE": "outage",
+        "CORE_S3_ENDPOINT": f"http://127.0.0.1:{port}",
+    }
+    async with core_process("worker", environ):
+        handle = await stack.start(task_queue="outage")
+        await stack.complete(handle, stack.store(handle, TEXT))
+
+        async def has_failed_twice() -> bool:
+            pending = (await handle.describe()).raw_description.pending_activities
+            return any(activity.attempt > 2 for activity in pending)
+
+        await until(has_failed_twice)
+        assert (await handle.query("status"))["state"] == "processing"
+        async with forwarding(port, int(stack.bucket.endpoint.rsplit(":", 1)[1])):
+            assert (await outcome(handle))["state"] == "indexed"

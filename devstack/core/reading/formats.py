@@ -97,9 +97,7 @@ def _pdf(path: Path) -> Iterator[Page]:
         except (Unreadable, GeneratorExit, MemoryError):
             raise
         except LimitReachedError as fault:
-            raise Unreadable(
-                "The PDF unpacks to far more than its size; it was not read."
-            ) from fault
+            raise Unreadable("The PDF unpacks to far more than is allowed.") from fault
         except DependencyError as fault:
             raise Unreadable("The PDF is encrypted in a way that cannot be read.") from fault
         except PyPdfError as fault:

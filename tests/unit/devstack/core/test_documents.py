@@ -57,6 +57,7 @@ BAD = [
     ("owner", None),
     ("filename", 1),
     ("filename", "x" * 1025),
+    ("filename", "\ud800"),
     ("content_type", None),
     ("size", -1),
     ("size", True),
