@@ -97,7 +97,7 @@ async def running_gateway(core: StubCore, **settings: str) -> AsyncIterator[Gate
             clock=clock,
             users=users,  # type: ignore[arg-type]
             passwords=PlainPasswords(),
-            policy=RegoPolicy(default_policy_dir()),
+            policy=RegoPolicy(loaded.policy_dir or default_policy_dir()),
             core=CoreHttp(client, [core.url], loaded.core_token),
             store=store,  # type: ignore[arg-type]
             workflows=workflows,

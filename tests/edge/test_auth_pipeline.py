@@ -1,0 +1,400 @@
+"""Who are you, may you: on every route, for every role, with nothing that goes round it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.domain.actions import ACTIONS
+from gateway.domain.identity import User
+from gateway.edge.endpoint import PUBLIC
+from gateway.edge.routes import endpoints
+from gateway.errors import NotFound, PolicyUnavailable
+
+from .conftest import Gateway, running_gateway
+from .fakes import PASSWORD
+from .forging import NOW
+from .raw import Answer, assert_error_shape, exchange, request
+
+DOCUMENT = "019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b"
+KEY = "aaaaaaaaaaaaaaaa"
+BODIES: dict[str, Any] = {
+    "/api/v1/query": {"query": "hi"},
+    "/api/v1/documents": {"filename": "a.txt", "content_type": "text/plain", "size": 5},
+    "/api/v1/documents/<document_id:str>/parts": {"parts": [1]},
+    "/api/v1/keys": {"name": "k", "scopes": ["query:run"]},
+}
+# What each role may do, told here a second time on purpose: the policy's data is what is tested.
+EVERYBODYS = {"auth:me", "query:run", "documents:list", "documents:read"} | {
+    f"keys:{verb}" for verb in ("create", "list", "revoke", "rotate")
+}
+EDITORS = EVERYBODYS | {"documents:create", "documents:complete", "documents:delete"}
+MAY = {"bob": EVERYBODYS, "alice": EDITORS, "root": set(ACTIONS)}
+
+
+def guarded(gateway: Gateway) -> Iterator[tuple[str, str, str, bool]]:
+    """Every route that is not public: method, template, action, whether it takes ``?owner=``."""
+    for method, path, endpoint in endpoints(gateway.app):
+        if (method, path) not in PUBLIC:
+            assert endpoint is not None
+            assert endpoint.action is not None
+            yield method, path, endpoint.action, endpoint.any_owner
+
+
+async def call(
+    gateway: Gateway,
+    method: str,
+    path: str,
+    headers: dict[str, str] | None = None,
+    query: str = "",
+) -> Answer:
+    """A well-formed request of a route by its template."""
+    target = path.replace("<document_id:str>", DOCUMENT).replace("<key_id:str>", KEY)
+    body = BODIES.get(path) if method == "POST" else None
+    typed = {"Content-Type": "application/json"} if body is not None else {}
+    return await exchange(
+        gateway.address,
+        request(
+            method,
+            target + query,
+            {**typed, **(headers or {})},
+            json.dumps(body).encode() if body is not None else None,
+        ),
+    )
+
+
+async def api_key(gateway: Gateway, owner: str, *scopes: str) -> dict[str, str]:
+    response = await gateway.client.post(
+        "/api/v1/keys",
+        json={"name": "test", "scopes": list(scopes)},
+        headers=await gateway.bearer(owner),
+    )
+    assert response.status_code == 201, response.text
+    return {"X-API-Key": response.json()["secret"]}
+
+
+# --- who are you ----------------------------------------------------------------------------------
+
+
+async def test_no_route_but_the_public_ones_answers_without_a_credential(gateway: Gateway) -> None:
+    """401 with a challenge, whatever the body or the id: nothing is read before it is known who."""
+    routes = list(guarded(gateway))
+    assert len(routes) >= 12
+    for method, path, _, _ in routes:
+        answer = await call(gateway, method, path)
+        assert (answer.status, answer.code) == (401, "UNAUTHENTICATED"), path
+        assert (answer.header("www-authenticate") or "").startswith("Bearer")
+        assert_error_shape(answer)
+
+
+async def test_a_bad_body_without_a_credential_is_a_401(gateway: Gateway) -> None:
+    """A stranger learns nothing of what a route would take."""
+    for body in (b"{", b"", b'{"query": 1}'):
+        headers = {"Content-Type": "application/json"}
+        answer = await exchange(
+            gateway.address, request("POST", "/api/v1/query?x=1", headers, body)
+        )
+        assert answer.status == 401
+
+
+async def test_the_public_routes_need_no_credential_and_mind_none(gateway: Gateway) -> None:
+    """A wrong credential on a public route changes nothing: it is not looked at."""
+    for method, path in PUBLIC:
+        answer = await call(gateway, method, path, {"Authorization": "Bearer nonsense"})
+        assert answer.status == (415 if method == "POST" else 200)
+
+
+async def test_me_tells_who_the_gateway_takes_you_for(gateway: Gateway) -> None:
+    """For a token the scopes are null: it is not narrowed."""
+    answer = await call(gateway, "GET", "/api/v1/auth/me", await gateway.bearer("bob"))
+    assert answer.json() == {
+        "subject": "bob",
+        "tenant": "acme",
+        "roles": ["reader"],
+        "scopes": None,
+        "auth_method": "jwt",
+        "expires_at": "2027-01-16T08:00:00Z",
+    }
+
+
+@pytest.mark.parametrize("place", ["/auth/login", "/api/v1/auth/login"])
+async def test_both_logins_give_the_same_token(gateway: Gateway, place: str) -> None:
+    """The seed's path and the API's are one."""
+    response = await gateway.client.post(place, json={"username": "bob", "password": PASSWORD})
+    told = response.json()
+    assert response.status_code == 200
+    assert told.keys() == {"access_token", "token_type", "expires_in", "expires_at"}
+    assert (told["token_type"], told["expires_in"]) == ("Bearer", 86400)
+
+
+def removed(gateway: Gateway) -> None:
+    del gateway.users.users["alice"]
+
+
+def disabled(gateway: Gateway) -> None:
+    gateway.users.users["alice"] = replace(gateway.users.users["alice"], disabled=True)
+
+
+def password_changed(gateway: Gateway) -> None:
+    changed = replace(gateway.users.users["alice"], password_changed_at=NOW + 1)
+    gateway.users.users["alice"] = changed
+
+
+def moved(gateway: Gateway) -> None:
+    gateway.users.users["alice"] = replace(gateway.users.users["alice"], tenant="other")
+
+
+@pytest.mark.parametrize("change", [removed, disabled, password_changed, moved])
+async def test_a_token_ends_with_what_it_was_given_for(gateway: Gateway, change: Any) -> None:
+    """A user removed, disabled, moved or with another password is refused on the next request."""
+    headers = await gateway.bearer()
+    assert (await call(gateway, "GET", "/api/v1/auth/me", headers)).status == 200
+    change(gateway)
+    answer = await call(gateway, "GET", "/api/v1/auth/me", headers)
+    assert (answer.status, answer.code) == (401, "UNAUTHENTICATED")
+
+
+@pytest.mark.parametrize("change", [removed, disabled, moved])
+async def test_a_key_ends_with_its_owner(gateway: Gateway, change: Any) -> None:
+    """A key is worth what its owner is at the moment; his password is not what it was made with."""
+    headers = await api_key(gateway, "alice", "auth:me")
+    assert (await call(gateway, "GET", "/api/v1/auth/me", headers)).status == 200
+    change(gateway)
+    assert (await call(gateway, "GET", "/api/v1/auth/me", headers)).status == 401
+
+
+async def test_a_token_has_no_role_its_user_lost(gateway: Gateway) -> None:
+    """Roles are the claim ∩ the file, on each request."""
+    headers = await gateway.bearer("root")
+    old = gateway.users.users["root"]
+    gateway.users.users["root"] = replace(old, roles=frozenset({"reader", "editor"}))
+    answer = await call(gateway, "GET", "/api/v1/auth/me", headers)
+    assert answer.json()["roles"] == []
+    answer = await call(gateway, "GET", "/api/v1/documents", headers)
+    assert (answer.status, answer.code) == (403, "FORBIDDEN")
+
+
+async def test_a_token_ends_at_exp(gateway: Gateway) -> None:
+    """A verified token is remembered, and not a second longer than it says."""
+    headers = await gateway.bearer()
+    gateway.clock.now += 86399
+    assert (await call(gateway, "GET", "/api/v1/auth/me", headers)).status == 200
+    gateway.clock.now += 1
+    answer = await call(gateway, "GET", "/api/v1/auth/me", headers)
+    assert (answer.status, answer.code) == (401, "TOKEN_EXPIRED")
+
+
+# --- may you --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("who", MAY)
+async def test_each_action_is_for_the_roles_that_have_it(gateway: Gateway, who: str) -> None:
+    """Every route, as each role: 403 with a decision id exactly where the role has no right."""
+    headers = await gateway.bearer(who)
+    seen: set[str] = set()
+    for method, path, action, any_owner in guarded(gateway):
+        asked = [(action, "")] + ([(f"{action}:any-owner", "?owner=carla")] if any_owner else [])
+        for wanted, query in asked:
+            answer = await call(gateway, method, path, headers, query)
+            seen.add(wanted)
+            if wanted in MAY[who]:
+                assert answer.status not in (401, 403), (wanted, answer.body)
+            else:
+                assert (answer.status, answer.code) == (403, "FORBIDDEN"), wanted
+                assert answer.json()["error"]["details"]["decision_id"]
+    assert seen == ACTIONS
+
+
+async def test_a_stranger_to_all_roles_may_only_ask_who_he_is(gateway: Gateway) -> None:
+    """No role, no right: the default is deny."""
+    gateway.users.users["eve"] = User("eve", "acme", frozenset(), PASSWORD)
+    headers = await gateway.bearer("eve")
+    for method, path, action, _ in guarded(gateway):
+        answer = await call(gateway, method, path, headers)
+        assert answer.status == (200 if action == "auth:me" else 403), path
+
+
+async def test_a_key_does_what_its_scopes_name_and_no_more(gateway: Gateway) -> None:
+    """Scopes narrow: an admin's key for one action is refused every other."""
+    headers = await api_key(gateway, "root", "documents:list")
+    for method, path, action, _ in guarded(gateway):
+        answer = await call(gateway, method, path, headers)
+        if action == "documents:list":
+            assert answer.status not in (401, 403)
+        else:
+            assert (answer.status, answer.code) == (403, "FORBIDDEN"), path
+    answer = await call(gateway, "GET", "/api/v1/documents", headers, "?owner=bob")
+    assert answer.status == 403
+
+
+async def test_scopes_give_no_right_the_owner_lacks(gateway: Gateway) -> None:
+    """A reader's key with an editor's scope stays a reader's, and follows its owner's roles."""
+    headers = await api_key(gateway, "bob", "documents:create", "auth:me")
+    assert (await call(gateway, "POST", "/api/v1/documents", headers)).status == 403
+    gateway.users.users["bob"] = replace(gateway.users.users["bob"], roles=frozenset({"editor"}))
+    assert (await call(gateway, "POST", "/api/v1/documents", headers)).status == 201
+
+
+async def test_a_key_works_in_either_header(gateway: Gateway) -> None:
+    """``X-API-Key``, or as a bearer token."""
+    key = (await api_key(gateway, "alice", "auth:me"))["X-API-Key"]
+    for headers in ({"X-API-Key": key}, {"Authorization": f"Bearer {key}"}):
+        answer = await call(gateway, "GET", "/api/v1/auth/me", headers)
+        assert answer.status == 200
+        assert (answer.json()["auth_method"], answer.json()["scopes"]) == ("api_key", ["auth:me"])
+
+
+async def test_a_key_never_begets_a_key(gateway: Gateway) -> None:
+    """Neither asks a scope for it, nor does an admin's key get there."""
+    for scope in ("keys:create", "keys:rotate"):
+        response = await gateway.client.post(
+            "/api/v1/keys",
+            json={"name": "k", "scopes": [scope]},
+            headers=await gateway.bearer("root"),
+        )
+        assert response.status_code == 400
+    headers = await api_key(gateway, "root", "keys:list", "keys:revoke")
+    own = next(iter(gateway.keys.records))
+    assert (await call(gateway, "POST", "/api/v1/keys", headers)).status == 403
+    rotated = await exchange(
+        gateway.address, request("POST", f"/api/v1/keys/{own}/rotate", headers, b"")
+    )
+    assert (rotated.status, len(gateway.keys.records)) == (403, 1)
+
+
+async def test_a_revoked_key_is_refused_when_its_five_seconds_are_over(gateway: Gateway) -> None:
+    """That is how long a look-up is remembered."""
+    headers = await api_key(gateway, "alice", "auth:me")
+    assert (await call(gateway, "GET", "/api/v1/auth/me", headers)).status == 200
+    key_id = next(iter(gateway.keys.records))
+    response = await gateway.client.delete(f"/api/v1/keys/{key_id}", headers=await gateway.bearer())
+    assert response.status_code == 204
+    gateway.clock.now += 5
+    assert (await call(gateway, "GET", "/api/v1/auth/me", headers)).status == 401
+
+
+# --- ?owner= --------------------------------------------------------------------------------------
+
+
+async def test_owner_is_the_same_403_whatever_is_named(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For anybody but an admin: no look-up, no difference between you, another, and nobody."""
+    lookups: list[str] = []
+
+    def refuse(name: str) -> Any:
+        async def looked_up(*_: object, **__: object) -> None:
+            lookups.append(name)
+            raise NotFound
+
+        return looked_up
+
+    for fake in (gateway.workflows, gateway.store, gateway.keys):
+        for name in ("get", "list", "head", "describe", "list_open"):
+            if hasattr(fake, name):
+                monkeypatch.setattr(fake, name, refuse(name))
+    for who in ("alice", "bob", "carol"):
+        headers = await gateway.bearer(who)
+        for method, path, _, any_owner in guarded(gateway):
+            if not any_owner:
+                continue
+            answers = [
+                await call(gateway, method, path, headers, f"?owner={owner}")
+                for owner in (who, "root", "carol", "nobody")
+            ]
+            assert {(answer.status, answer.code) for answer in answers} == {(403, "FORBIDDEN")}
+            bodies = [answer.json()["error"] for answer in answers]
+            assert len({told["message"] for told in bodies}) == 1
+            assert all(told["details"].keys() == {"decision_id", "request_id"} for told in bodies)
+    assert lookups == []
+
+
+async def test_an_admin_looks_after_others_in_his_own_tenant_only(gateway: Gateway) -> None:
+    """Another tenant's user is a name with nothing behind it."""
+    for owner in ("alice", "carol"):
+        response = await gateway.client.post(
+            "/api/v1/keys",
+            json={"name": owner, "scopes": ["auth:me"]},
+            headers=await gateway.bearer(owner),
+        )
+        assert response.status_code == 201
+    headers = await gateway.bearer("root")
+    listed = {
+        owner: (await call(gateway, "GET", "/api/v1/keys", headers, f"?owner={owner}")).json()
+        for owner in ("alice", "carol", "nobody")
+    }
+    assert [key["name"] for key in listed["alice"]["keys"]] == ["alice"]
+    assert listed["carol"] == listed["nobody"] == {"keys": []}
+
+
+# --- no way round ---------------------------------------------------------------------------------
+
+
+async def test_no_method_but_the_declared_one_reaches_a_route(gateway: Gateway) -> None:
+    """Automatic HEAD and OPTIONS routes are none; every other method is 405 before the guard."""
+    headers = await gateway.bearer("root")
+    declared: dict[str, set[str]] = {}
+    for method, path, _ in endpoints(gateway.app):
+        declared.setdefault(path, set()).add(method)
+    for path, methods in declared.items():
+        for method in {"GET", "POST", "DELETE", "PUT", "PATCH", "OPTIONS"} - methods:
+            answer = await call(gateway, method, path, headers)
+            assert answer.status == 405, (method, path)
+            assert answer.header("allow") == ", ".join(sorted(methods))
+
+
+async def test_the_public_list_is_exactly_what_the_router_has(gateway: Gateway) -> None:
+    """A route without an action is public by being named in one constant, or does not exist."""
+    open_routes = {
+        (method, path)
+        for method, path, endpoint in endpoints(gateway.app)
+        if endpoint is None or endpoint.action is None
+    }
+    assert open_routes == PUBLIC
+
+
+# --- without a policy -----------------------------------------------------------------------------
+
+
+async def test_no_answer_from_the_policy_is_never_an_allow(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """503 with a time to try again, and not readiness: the policy is down, not broken."""
+
+    async def unavailable(*_: object) -> None:
+        raise PolicyUnavailable
+
+    monkeypatch.setattr("gateway.adapters.rego.RegoPolicy.decide", unavailable)
+    answer = await call(gateway, "GET", "/api/v1/auth/me", await gateway.bearer())
+    assert (answer.status, answer.code) == (503, "POLICY_UNAVAILABLE")
+    assert answer.header("retry-after")
+    assert_error_shape(answer)
+
+
+BROKEN = {
+    "does not parse": "package gateway.authz\nallow if {",
+    "conflicts": "package gateway.authz\nallow := true if true\nallow := false if true\n",
+    "says nothing": "package gateway.elsewhere\nx := 1\n",
+}
+
+
+@pytest.mark.parametrize("rego", BROKEN.values(), ids=BROKEN.keys())
+async def test_a_broken_policy_denies_and_says_so_in_readiness(
+    core: Any, tmp_path: Path, rego: str
+) -> None:
+    """503 for everybody on every guarded route, 503 in ``/readyz``, and the public ones go on."""
+    (tmp_path / "authz.rego").write_text(rego)
+    async with running_gateway(core, POLICY_DIR=str(tmp_path)) as gateway:
+        headers = await gateway.bearer("root")
+        for method, path, _, _ in guarded(gateway):
+            answer = await call(gateway, method, path, headers)
+            assert (answer.status, answer.code) == (503, "POLICY_UNAVAILABLE"), path
+        ready = await call(gateway, "GET", "/readyz")
+        assert ready.status == 503
+        assert ready.json()["dependencies"]["policy"] == "broken"
+        assert (await call(gateway, "GET", "/healthz")).status == 200
