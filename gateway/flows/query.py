@@ -134,7 +134,7 @@ class Answer:
             TokenExpired, or what ``stop`` was given: nothing went out to the client yet.
         """
         self._loop = asyncio.get_running_loop()
-        now = self._started = self._heard_at = self._told_at = self._taken_at = self._loop.time()
+        now = self._started = self._heard_at = self._told_at = self._loop.time()
         self._total_at = now + self._limits.total_s
         self._expires_at = now + self._lifetime_s
         self._begin(self._open_core(), "open")
@@ -169,8 +169,9 @@ class Answer:
                     piece += terminal_event(error, self._who.request_id)
             yield self._count(piece)
             self._told_at = self._loop.time()
-            if piece is not PING:
-                self._taken_at = self._told_at
+            if step.alive:
+                # A client slow to take it does not make the core look silent.
+                self._heard_at = self._told_at
             if step.happened is not None:
                 # Only now: who leaves before the last piece was taken has left.
                 self._ended(step.happened, error)
@@ -214,9 +215,7 @@ class Answer:
     def _silence_clock(self) -> tuple[float, Happened]:
         if self._first_event_s is None:
             return self._started + self._limits.first_event_s, Happened.NO_FIRST_EVENT
-        # A client slow to take a piece does not make the core look silent.
-        silent_since = max(self._heard_at, self._taken_at)
-        return silent_since + self._limits.idle_s, Happened.SILENT
+        return self._heard_at + self._limits.idle_s, Happened.SILENT
 
     def _take_pending(self) -> _Step | None:
         """Looks at what the finished task brought, if it has finished and brought anything."""
@@ -368,11 +367,15 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """Something to tell the client: bytes, and what ended the stream if it ended with them."""
+    """Something to tell the client: bytes, and what ended the stream if it ended with them.
+
+    ``alive``: the core said something with it, an event or a comment.
+    """
 
     piece: bytes = b""
     happened: Happened | None = None
     given: GatewayError | None = None
+    alive: bool = False
 
 
 def _judge(fed: Fed, *, at_eof: bool) -> _Step | None:
@@ -386,4 +389,4 @@ def _judge(fed: Fed, *, at_eof: bool) -> _Step | None:
             return _Step(fed.forward, Happened.OVERSIZE)
     if at_eof:
         return _Step(fed.forward, Happened.CORE_EOF)
-    return _Step(fed.forward) if fed.forward else None
+    return _Step(fed.forward, alive=fed.alive) if fed.forward else None

@@ -185,6 +185,14 @@ def test_a_complete_event_is_forwarded_at_once(end: bytes) -> None:
         assert splitter.feed(event_bytes).forward.strip(b"\n") == event_bytes.strip(b"\n")
 
 
+def test_a_crlf_event_is_never_forwarded_without_its_last_byte() -> None:
+    """A client that looks for the four bytes of CR LF CR LF finds them, `done` included."""
+    data = b"event: token\r\ndata: a\r\n\r\nevent: done\r\ndata: b\r\n\r\n"
+    splitter = EventSplitter()
+    pieces = [splitter.feed(data[i : i + 1]).forward for i in range(len(data))]
+    assert [piece for piece in pieces if piece] == [data[:25], data[25:]]
+
+
 def test_comments_pass_at_their_line_end_and_show_life() -> None:
     """A core's heartbeat reaches the client even if no blank line follows it."""
     splitter = EventSplitter()

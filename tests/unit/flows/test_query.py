@@ -274,7 +274,20 @@ async def test_silence_between_events_ends_the_stream(clock: MovedTime) -> None:
         core.say(sign)
     await clock.advance(59)
     assert not client.task.done()
-    core.say(TOKEN[:10])
+    core.say(b"\n\n", TOKEN[:10])
+    await clock.advance(1.1)
+    assert await client.ended() == ("idle_timeout", "STREAM_IDLE_TIMEOUT")
+
+
+async def test_a_comment_inside_an_event_is_a_sign_of_life_too(clock: MovedTime) -> None:
+    """It is held with the event it stands in, and heard all the same."""
+    core = FakeCore(TOKEN)
+    client = Reading(ask(core, clock, idle_s=60))
+    for _ in range(3):
+        await clock.advance(59)
+        core.say(b"data: half\n: beat\n")
+    await clock.advance(59)
+    assert client.got == [CONNECTED, TOKEN]
     await clock.advance(1.1)
     assert await client.ended() == ("idle_timeout", "STREAM_IDLE_TIMEOUT")
 
