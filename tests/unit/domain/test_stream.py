@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from gateway.domain.stream import (
@@ -103,6 +105,12 @@ def test_a_broken_call_finds_its_row(error: GatewayError, row: Happened) -> None
 def test_a_stop_from_outside_finds_its_row(error: GatewayError, row: Happened) -> None:
     """A drain and an expiry have words of their own in the log."""
     assert stopped_by(error) is row
+
+
+def test_the_docs_name_every_ending() -> None:
+    """``docs/streaming.md`` has a row for each word of the log."""
+    page = (Path(__file__).parents[3] / "docs" / "streaming.md").read_text()
+    assert [one.value for one in Happened if f"| `{one.value}` |" not in page] == []
 
 
 def test_a_reset_adds_no_code_to_the_public_ones() -> None:
