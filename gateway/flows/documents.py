@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import TypeVar
 
 import msgspec
 
@@ -22,7 +23,6 @@ from gateway.domain.documents import (
 )
 from gateway.domain.ids import is_uuid7
 from gateway.errors import (
-    CoreTimeout,
     CoreUnavailable,
     NotFound,
     StorageUnavailable,
@@ -38,7 +38,11 @@ PROGRESS_S = 0.5
 MOST_A_PAGE = 100
 DEFAULT_A_PAGE = 20
 
-_OUTAGES = (StorageUnavailable, TemporalUnavailable, TemporalTimeout, CoreUnavailable, CoreTimeout)
+# Worth a second try. A core that timed out is not: its budget, unlike the deadline, would start
+# again, and the client would wait twice as long for the same answer.
+_OUTAGES = (StorageUnavailable, TemporalUnavailable, TemporalTimeout, CoreUnavailable)
+
+T = TypeVar("T")
 
 
 class Document(msgspec.Struct, frozen=True):
@@ -117,7 +121,9 @@ class Documents:
         # The open ones first: a document indexed between the two questions is then in the core's
         # answer; the other way round it would be in neither.
         on_their_way = await self._workflows.list_open(who.tenant, who.subject, deadline)
-        page = await self._core.list_documents(who, limit=limit, cursor=before)
+        page, deadline = await _besides(
+            deadline, self._core.list_documents(who, limit=limit, cursor=before)
+        )
         recorded = {record.document_id: record for record in page.documents}
         open_ = {s.ref.document_id: s for s in on_their_way if _is_before(s, before)}
         ids = sorted({*recorded, *open_}, reverse=True)
@@ -148,20 +154,24 @@ class Documents:
             NotFound: nothing by this id, or deleted already.
         """
         known = await self._workflows.describe(ref, deadline)
-        if not await self._exists(who, ref, known, deadline):
-            raise NotFound
-        await _twice(lambda: self._core.delete_document(who, ref.document_id))
+        if not await self._is_in_sight(ref, known, deadline):
+            record, deadline = await _besides(
+                deadline, self._core.get_document(who, ref.document_id)
+            )
+            if record is None:
+                raise NotFound
+        bury = _twice(lambda: self._core.delete_document(who, ref.document_id))
+        _, deadline = await _besides(deadline, bury)
         await _twice(lambda: self._workflows.cancel(ref, deadline))
         await _twice(lambda: self._remove(ref, known, deadline))
 
-    async def _exists(
-        self, who: OnBehalfOf, ref: DocumentRef, known: UploadStatus | None, deadline: Deadline
+    async def _is_in_sight(
+        self, ref: DocumentRef, known: UploadStatus | None, deadline: Deadline
     ) -> bool:
+        """Whether the document is open or its bytes are there; if not, only the core can know."""
         if known is not None and not known.closed and not known.cancelled:
             return True
-        if await self._store.head(ref.object_key, deadline) is not None:
-            return True
-        return await self._core.get_document(who, ref.document_id) is not None
+        return await self._store.head(ref.object_key, deadline) is not None
 
     async def _remove(
         self, ref: DocumentRef, known: UploadStatus | None, deadline: Deadline
@@ -172,6 +182,17 @@ class Documents:
                 ref.object_key, upload_id=upload_id, deadline=deadline
             )
         await self._store.delete(ref.object_key, deadline)
+
+
+async def _besides(deadline: Deadline, work: Awaitable[T]) -> tuple[T, Deadline]:
+    """The answer of a core call, which has a budget of its own, and the deadline moved by its time.
+
+    Otherwise a core that answers slowly, but in time, would fail the S3 and Temporal work after it.
+    """
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    answer = await work
+    return answer, deadline + loop.time() - began
 
 
 async def _twice(step: Callable[[], Awaitable[None]]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -103,6 +103,7 @@ class MemoryWorkflows(Failing):
     started_anyway: bool = False
     worker_alive: bool = True
     lagging: list[UploadStatus] = field(default_factory=list)
+    cancelled_by: float = 0
 
     async def start(self, ref: DocumentRef, announced: Announced, deadline: float) -> None:
         if ref.workflow_id in self.known:
@@ -132,6 +133,7 @@ class MemoryWorkflows(Failing):
 
     async def cancel(self, ref: DocumentRef, deadline: float) -> None:
         self._maybe("cancel")
+        self.cancelled_by = deadline
         found = self.known.get(ref.workflow_id)
         if found is not None and not found.closed:
             self.known[ref.workflow_id] = replace(found, cancelled=True)
@@ -153,8 +155,14 @@ class MemoryWorkflows(Failing):
 class MemoryCore(Failing):
     records: dict[str, CoreDocument] = field(default_factory=dict)
     tombstones: set[str] = field(default_factory=set)
+    takes_s: float = 0
 
-    async def open_query(self, who: OnBehalfOf, body: Mapping[str, Any]) -> CoreStream:
+    async def open_query(
+        self,
+        who: OnBehalfOf,
+        body: Mapping[str, Any],
+        on_sent: Callable[[], None] | None = None,
+    ) -> CoreStream:
         raise NotImplementedError
 
     async def list_documents(self, who: OnBehalfOf, *, limit: int, cursor: str | None) -> CorePage:
@@ -168,6 +176,7 @@ class MemoryCore(Failing):
 
     async def delete_document(self, who: OnBehalfOf, document_id: str) -> None:
         self._maybe("delete_document")
+        await asyncio.sleep(self.takes_s)
         self.tombstones.add(document_id)
         self.records.pop(document_id, None)
 

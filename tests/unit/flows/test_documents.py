@@ -9,6 +9,7 @@ import pytest
 
 from gateway.domain.documents import DocumentRef
 from gateway.errors import (
+    CoreTimeout,
     CoreUnavailable,
     GatewayError,
     NotFound,
@@ -258,3 +259,23 @@ async def test_deletion_that_failed_half_way_can_be_repeated(
     assert world.core.tombstones == {ref.document_id}
     assert not world.store.objects
     assert all(s.cancelled or s.closed for s in world.workflows.known.values())
+
+
+async def test_slow_core_does_not_eat_the_others_deadline() -> None:
+    """The core has a budget of its own: what it took is added for Temporal and the store."""
+    world = World()
+    ref = await world.started()
+    world.core.takes_s = 0.01
+    deadline = world.soon()
+    await world.documents.delete(ALICE, ref, deadline)
+    assert world.workflows.cancelled_by >= deadline + 0.01
+
+
+async def test_core_that_timed_out_is_not_asked_again() -> None:
+    """A second budget would double the client's wait."""
+    world = World()
+    ref = await world.started()
+    world.core.fail["delete_document"] = [CoreTimeout()]
+    with pytest.raises(CoreTimeout):
+        await delete(world, ref)
+    assert not world.core.tombstones
