@@ -33,7 +33,7 @@ def register(subparsers: Any, default_users_file: str | None) -> None:
 
     Args:
         subparsers: what ``ArgumentParser.add_subparsers`` returned. The handler is set as the
-            default ``run``, called with the parsed arguments and the environment.
+            default ``handler``, called with the parsed arguments.
         default_users_file: the path when ``--users-file`` is left out.
     """
     user = subparsers.add_parser("user", help="manage the accounts in the users file")
@@ -47,7 +47,7 @@ def register(subparsers: Any, default_users_file: str | None) -> None:
             metavar="FILE",
             help="the users file (default: GATEWAY_USERS_FILE)",
         )
-        parser.set_defaults(run=lambda arguments, _environ: _run(run, arguments))
+        parser.set_defaults(handler=lambda arguments: _run(run, arguments))
         return parser
 
     add = command("add", _add, "add an account; its password is asked for")

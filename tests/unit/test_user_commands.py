@@ -36,7 +36,7 @@ class Console:
         chosen = str(self.path) if default is None else default
         user_commands.register(parser.add_subparsers(), chosen)
         arguments = parser.parse_args(["user", *words])
-        return int(arguments.run(arguments, {}))
+        return int(arguments.handler(arguments))
 
     def add(self, name: str = "alice") -> int:
         words = ("add", name, "--tenant", "acme", "--role", "editor", "--role", "reader")
