@@ -43,10 +43,10 @@ def _assembled(objects: list[str]) -> bytes:
     return out + (head + table + trailer).encode()
 
 
-def encrypted_pdf(text: str, password: str) -> bytes:
+def encrypted_pdf(text: str, password: str, algorithm: str = "RC4-128") -> bytes:
     """A PDF that asks for a password (an empty one: for changes only)."""
     writer = PdfWriter(clone_from=PdfReader(io.BytesIO(pdf(text))))
-    writer.encrypt(password, "owner-password", algorithm="RC4-128")
+    writer.encrypt(password, "owner-password", algorithm=algorithm)
     out = io.BytesIO()
     writer.write(out)
     return out.getvalue()

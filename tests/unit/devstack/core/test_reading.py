@@ -30,9 +30,10 @@ def test_pdf_text_keeps_its_page_numbers(tmp_path: Path) -> None:
     assert pages == [Page(1, "First page."), Page(3, "Third (3) page.")]
 
 
-def test_pdf_protected_against_changes_only_is_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("algorithm", ["RC4-128", "AES-256"])
+def test_pdf_protected_against_changes_only_is_read(tmp_path: Path, algorithm: str) -> None:
     """A PDF that opens without a password is not refused for being encrypted."""
-    pages = read(tmp_path, sample_files.encrypted_pdf("Open to all.", ""), PDF)
+    pages = read(tmp_path, sample_files.encrypted_pdf("Open to all.", "", algorithm), PDF)
     assert [page.text for page in pages] == ["Open to all."]
 
 
