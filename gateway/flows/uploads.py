@@ -49,6 +49,8 @@ Spawn = Callable[[Coroutine[Any, Any, None], str], object]
 
 CLEAN_UP_S = 10.0
 CLEAN_UP_TRIES = 4
+IN_PLACE_S = 0.5
+LOOK_AGAIN_S = 0.05
 
 
 class NewDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -299,9 +301,11 @@ class Uploads:
     async def _uploaded(
         self, known: UploadStatus, parts: Sequence[UploadedPart] | None, deadline: Deadline
     ) -> ObjectHead:
-        announced = known.announced
-        await self._assemble(known, parts, deadline)
-        head = await self._store.head(known.ref.object_key, deadline)
+        announced, key = known.announced, known.ref.object_key
+        was_gone = await self._assemble(known, parts, deadline)
+        head = await self._store.head(key, deadline)
+        if head is None and was_gone:
+            head = await self._head_soon(key, deadline)
         if head is None:
             raise Conflict("Nothing has been uploaded yet.")
         if found := mismatches(announced, head):
@@ -310,19 +314,32 @@ class Uploads:
             )
         return head
 
+    async def _head_soon(self, key: str, deadline: Deadline) -> ObjectHead | None:
+        """Of two completions at once the slower one finds the upload taken and the object not yet
+        in place: for a moment there is neither (seen on versitygw).
+        """
+        loop = asyncio.get_running_loop()
+        until = min(deadline, loop.time() + IN_PLACE_S)
+        head = None
+        while head is None and loop.time() < until:
+            await asyncio.sleep(LOOK_AGAIN_S)
+            head = await self._store.head(key, deadline)
+        return head
+
     async def _assemble(
         self, known: UploadStatus, parts: Sequence[UploadedPart] | None, deadline: Deadline
-    ) -> None:
+    ) -> bool:
+        """Makes one object of the parts; gives whether the multipart upload was gone before."""
         upload_id = known.announced.upload_id
         if upload_id is None:
             if parts:
                 raise ValidationFailed(fields={"parts": "nothing: this is no multipart upload"})
-            return
+            return False
         if not parts:
             raise ValidationFailed(fields={"parts": "every part's number and ETag"})
         count = len(part_sizes(known.announced.size, self._rules))
         listed = check_part_list([(p.n, p.etag) for p in parts], count)
-        await self._store.complete_multipart(
+        return await self._store.complete_multipart(
             known.ref.object_key, upload_id=upload_id, parts=listed, deadline=deadline
         )
 

@@ -53,6 +53,7 @@ class MemoryStore(Failing):
     objects: dict[str, ObjectHead] = field(default_factory=dict)
     open_uploads: dict[str, str] = field(default_factory=dict)
     assembled: ObjectHead | None = None
+    not_yet: int = 0
 
     def presign_post(self, key: str, announced: Announced, *, expires_in_s: int) -> PresignedUpload:
         return PresignedUpload("https://s3.test/", {"key": key, "for": str(expires_in_s)}, {})
@@ -73,10 +74,12 @@ class MemoryStore(Failing):
 
     async def complete_multipart(
         self, key: str, *, upload_id: str, parts: Sequence[tuple[int, str]], deadline: float
-    ) -> None:
+    ) -> bool:
         self._maybe("complete_multipart")
-        if self.open_uploads.pop(upload_id, None) and self.assembled is not None:
+        was_open = self.open_uploads.pop(upload_id, None) is not None
+        if was_open and self.assembled is not None:
             self.objects[key] = self.assembled
+        return not was_open
 
     async def abort_multipart(self, key: str, *, upload_id: str, deadline: float) -> None:
         self._maybe("abort_multipart")
@@ -84,6 +87,9 @@ class MemoryStore(Failing):
 
     async def head(self, key: str, deadline: float) -> ObjectHead | None:
         self._maybe("head")
+        if self.not_yet > 0:
+            self.not_yet -= 1
+            return None
         return self.objects.get(key)
 
     async def delete(self, key: str, deadline: float) -> None:

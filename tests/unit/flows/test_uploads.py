@@ -292,3 +292,23 @@ async def test_core_down_is_told_when_only_the_core_can_know() -> None:
     world.core.fail["get_document"] = [CoreUnavailable()]
     with pytest.raises(CoreUnavailable):
         await complete(world, ref)
+
+
+async def test_completion_waits_a_moment_for_one_that_was_faster() -> None:
+    """The upload is taken by another completion whose object is not yet in place."""
+    world = World(SMALL_PARTS)
+    ref = ref_of(await announce(world, size=BIG))
+    world.store.open_uploads.clear()
+    world.store.objects[ref.object_key] = ObjectHead(BIG, "text/plain", '"e-3"', "v1", None)
+    world.store.not_yet = 3
+    assert await complete(world, ref, ALL_PARTS) == Accepted(ref.document_id)
+
+
+async def test_completion_of_an_aborted_upload_is_a_conflict() -> None:
+    """Neither upload nor object: the wait ends, and nothing is signalled."""
+    world = World(SMALL_PARTS)
+    ref = ref_of(await announce(world, size=BIG))
+    world.store.open_uploads.clear()
+    with pytest.raises(Conflict):
+        await complete(world, ref, ALL_PARTS)
+    assert not world.workflows.signals
