@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -81,7 +82,7 @@ Script = Callable[[Peer, Server], Awaitable[None]]
 
 
 @asynccontextmanager
-async def serve(script: Script) -> AsyncIterator[Server]:
+async def serve(script: Script, tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
     """Runs ``script`` for every connection; the connection is closed when it returns."""
     state = Server()
     tasks: set[asyncio.Task[None]] = set()
@@ -103,9 +104,9 @@ async def serve(script: Script) -> AsyncIterator[Server]:
             await state.note()
             tasks.discard(task)
 
-    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls)
     host, port = server.sockets[0].getsockname()
-    state.url = f"http://{host}:{port}"
+    state.url = f"{'http' if tls is None else 'https'}://{host}:{port}"
     try:
         yield state
     finally:
