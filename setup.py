@@ -32,12 +32,11 @@ REQUIRES = [
 ]
 
 DEVSTACK = [
-    "beautifulsoup4>=4.15,<5",
     "bm25s>=0.3.16,<0.4",
     "llama-index-core>=0.14.25,<0.15",
     "llama-index-retrievers-bm25>=0.8,<0.9",
     "moto[server]>=5.2.5,<6",
-    "pypdf>=7.1,<8",
+    "pypdf[crypto]>=7.1,<8",
     "PyStemmer>=2.2.0.3,<3",
     "python-docx>=1.2,<2",
     # Temporal's own dev server as a wheel, for Linux and macOS; elsewhere `temporal` is looked for

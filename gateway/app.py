@@ -16,6 +16,7 @@ from sanic_ext.extensions.injection.extension import InjectionExtension
 
 from blueprints import auth, docs, documents, keys, ops, query
 from gateway.edge.bodies import FormLimits
+from gateway.edge.body_limit import limit_bodies
 from gateway.edge.cors import Cors
 from gateway.edge.lifecycle import Lifecycle
 from gateway.edge.pipeline import Pipeline
@@ -65,6 +66,7 @@ def create_app(
     wiring = _Wiring(app, settings, streams, build)
     _inject(app, wiring)
     _mount(app)
+    limit_bodies(app, settings.body_limit)
     return app
 
 
@@ -75,7 +77,6 @@ def _sanic_config(settings: Settings) -> Config:
             "ACCESS_LOG": False,
             "AUTO_EXTEND": False,
             "MOTD": False,
-            "REQUEST_MAX_SIZE": settings.body_limit,
             "REQUEST_MAX_HEADER_SIZE": HEAD_LIMIT_BYTES,
             "REQUEST_TIMEOUT": REQUEST_TIMEOUT_S,
             # Streams have clocks of their own; this one only backs them up.

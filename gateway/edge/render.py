@@ -18,6 +18,7 @@ from sanic.response import HTTPResponse
 
 from gateway import errors
 from gateway.domain.error_shape import error_body
+from gateway.edge.body_limit import swallow_rest
 from gateway.edge.report import report
 from gateway.errors import GatewayError
 
@@ -53,6 +54,8 @@ class ErrorRenderer(ErrorHandler):
 
     def response(self, request: Request, exception: Exception) -> HTTPResponse:
         error = translate(request, exception)
+        if isinstance(exception, sanic_errors.PayloadTooLarge):
+            swallow_rest(request)
         scope = getattr(request.ctx, "scope", None)
         request_id = scope.request_id if scope else ""
         if scope is not None:
