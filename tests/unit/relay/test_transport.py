@@ -285,18 +285,22 @@ async def test_a_connection_the_server_closed_while_idle_is_not_used() -> None:
 
 async def test_a_connection_reset_while_idle_is_no_news() -> None:
     """Nobody waits for it, so nothing is logged; the next request gets a fresh one."""
-    reset = asyncio.Event()
+    headed, reset = asyncio.Event(), asyncio.Event()
     complaints: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
 
     async def script(peer: Peer, server: Server) -> None:
         await peer.request()
-        await peer.send(OK)
+        await peer.send(CHUNKED)
+        await asyncio.wait_for(headed.wait(), 30)
+        await peer.send(b"2\r\nok\r\n0\r\n\r\n")
         await asyncio.wait_for(reset.wait(), 30)
         peer.reset()
 
     async with serve(script) as server, pool() as (client, transport):
-        assert (await client.get(server.url)).content == b"ok"
+        async with client.stream("GET", server.url) as response:
+            headed.set()
+            assert await response.aread() == b"ok"
         reset.set()
         await until(lambda: not alive(transport))
         assert (await client.get(server.url)).content == b"ok"
