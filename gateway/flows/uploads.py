@@ -32,7 +32,13 @@ from gateway.domain.documents import (
     upload_method,
 )
 from gateway.domain.ids import new_uuid7
-from gateway.errors import Conflict, GatewayError, NotFound, ValidationFailed
+from gateway.errors import (
+    Conflict,
+    GatewayError,
+    NotFound,
+    StorageUnavailable,
+    ValidationFailed,
+)
 from gateway.flows.times import rfc3339
 from gateway.ports import (
     Clock,
@@ -302,10 +308,17 @@ class Uploads:
         self, known: UploadStatus, parts: Sequence[UploadedPart] | None, deadline: Deadline
     ) -> ObjectHead:
         announced, key = known.announced, known.ref.object_key
-        was_gone = await self._assemble(known, parts, deadline)
-        head = await self._store.head(key, deadline)
-        if head is None and was_gone:
+        try:
+            was_gone = await self._assemble(known, parts, deadline)
+        except (Conflict, StorageUnavailable):
+            # The parts may be missing because another completion is just using them up.
             head = await self._head_soon(key, deadline)
+            if head is None:
+                raise
+        else:
+            head = await self._store.head(key, deadline)
+            if head is None and was_gone:
+                head = await self._head_soon(key, deadline)
         if head is None:
             raise Conflict("Nothing has been uploaded yet.")
         if found := mismatches(announced, head):

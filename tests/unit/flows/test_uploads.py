@@ -312,3 +312,19 @@ async def test_completion_of_an_aborted_upload_is_a_conflict() -> None:
     with pytest.raises(Conflict):
         await complete(world, ref, ALL_PARTS)
     assert not world.workflows.signals
+
+
+@pytest.mark.parametrize("failure", [Conflict(), StorageUnavailable()])
+async def test_completion_that_met_a_faster_one_half_way_succeeds(failure: Exception) -> None:
+    """The store may refuse parts that another completion is just using up."""
+    world = World(SMALL_PARTS)
+    ref = ref_of(await announce(world, size=BIG))
+    world.store.fail["complete_multipart"] = [failure]
+    world.store.objects[ref.object_key] = ObjectHead(BIG, "text/plain", '"e-3"', "v1", None)
+    world.store.not_yet = 1
+    assert await complete(world, ref, ALL_PARTS) == Accepted(ref.document_id)
+    world.store.objects.clear()
+    world.workflows.become(ref, "awaiting_upload")
+    world.store.fail["complete_multipart"] = [failure]
+    with pytest.raises(type(failure)):
+        await complete(world, ref, ALL_PARTS)
