@@ -186,10 +186,17 @@ def _serve(parsed: argparse.Namespace, environ: Environ) -> int:
     given["server_port"] = parsed.port
     said = {SPECS[name].env or "": text for name, text in given.items() if text is not None}
     settings = Settings.load({**environ, **said}, parsed.config)
+    from gateway.adapters.users_file import UsersFileError
     from gateway.edge.serving import serve
+    from gateway.services import build_users
 
     try:
+        # Asked here, because a worker that cannot start can only say so with a traceback.
+        build_users(settings)
         serve(settings)
+    except UsersFileError as problem:
+        print(f"gateway serve: {problem}", file=sys.stderr)
+        return FAULT
     except OSError as problem:
         address = f"{settings.server_host}:{settings.server_port}"
         print(f"gateway serve: cannot listen on {address}: {problem}", file=sys.stderr)

@@ -126,11 +126,12 @@ async def build_adapters(settings: Settings) -> Adapters:
     documents_s3 = _s3(settings, settings.s3_access_key, settings.s3_secret_key, closers)
     keys_s3 = _s3(settings, settings.s3_keys_access_key, settings.s3_keys_secret_key, closers)
     store = S3ObjectStore(documents_s3, _public_access(settings), settings.s3_bucket)
-    closers.append(store.close)
+    passwords = Argon2Passwords(settings.login_waiting)
+    closers += [store.close, passwords.close]
     return Adapters(
         clock=SystemClock(),
         users=build_users(settings),
-        passwords=Argon2Passwords(settings.login_waiting),
+        passwords=passwords,
         policy=_policy(settings, closers),
         core=_core(settings, closers),
         store=store,

@@ -6,7 +6,6 @@ anything else than ``expected`` says. Nothing here knows a setting's name or whe
 
 from __future__ import annotations
 
-import base64
 import ipaddress
 import re
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from gateway.domain.identity import is_name
+from gateway.domain.tokens import SECRET_LIMIT_BYTES, parse_secret
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -23,7 +23,6 @@ GIB = 1024 * MIB
 
 DURATION_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 SIZE_UNITS_BYTES = {"B": 1, "KiB": KIB, "MiB": MIB, "GiB": GIB}
-JWT_SECRET_MIN_BYTES = 32
 PASSWORD_MIN_CHARS = 8
 # What a login takes: a longer one could be set and never used.
 PASSWORD_MAX_BYTES = 1024
@@ -186,18 +185,6 @@ def _parse_network(text: str) -> Network:
     return ipaddress.ip_network(text, strict=True)
 
 
-def _parse_jwt_secret(text: str) -> bytes:
-    encoded = text.removeprefix("base64url:")
-    if encoded == text:
-        secret = text.encode()
-    else:
-        _refuse_unless(_BASE64URL.match(encoded) is not None, "")
-        stripped = encoded.rstrip("=")
-        secret = base64.urlsafe_b64decode(stripped + "=" * (-len(stripped) % 4))
-    _refuse_unless(len(secret) >= JWT_SECRET_MIN_BYTES, "")
-    return secret
-
-
 def _parse_header_secret(text: str) -> str:
     """A secret that travels in a header: visible ASCII only, so that it cannot end the header."""
     _refuse_unless(text.isascii() and text.isprintable() and " " not in text, "")
@@ -254,8 +241,8 @@ NAME = Parser(
     "a name: a lower-case letter or digit, then up to 63 of a-z, 0-9, '_' and '-'", _parse_name
 )
 JWT_SECRET = Parser(
-    f"at least {JWT_SECRET_MIN_BYTES} bytes, raw or base64url after the prefix 'base64url:'",
-    _parse_jwt_secret,
+    f"at least {SECRET_LIMIT_BYTES} random bytes, raw or base64url after the prefix 'base64url:'",
+    parse_secret,
 )
 TOKEN = Parser("visible ASCII characters with no blank", _parse_header_secret)
 PASSWORD = Parser(

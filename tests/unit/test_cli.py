@@ -25,6 +25,11 @@ ENVIRON = {
     "GATEWAY_S3_SECRET_KEY": "secret-key-of-the-test",
     "GATEWAY_USERS_FILE": "/nowhere/users.json",
 }
+# An environment a server can start with: the admin stands in for the users file.
+SERVABLE = {name: text for name, text in ENVIRON.items() if name != "GATEWAY_USERS_FILE"} | {
+    "GATEWAY_ADMIN_USERNAME": "admin",
+    "GATEWAY_ADMIN_PASSWORD": "the admin's password",
+}
 
 
 @pytest.fixture
@@ -68,7 +73,7 @@ def test_check_connect_names_each_dependency_that_does_not_answer(
 def test_serve_takes_its_options_over_the_environment(served: list[Settings]) -> None:
     """What is typed wins over what is exported."""
     arguments = ["serve", "--workers", "3", "--host", "0.0.0.0", "--port", "8081"]
-    assert cli.main(arguments, {**ENVIRON, "GATEWAY_SERVER_PORT": "1"}) == 0
+    assert cli.main(arguments, {**SERVABLE, "GATEWAY_SERVER_PORT": "1"}) == 0
     settings = served[0]
     assert (settings.server_workers, settings.server_port) == (3, 8081)
     assert settings.server_host == "0.0.0.0"
@@ -78,7 +83,7 @@ def test_serve_reads_the_config_file(served: list[Settings], tmp_path: Path) -> 
     """``--config`` names a TOML file for development."""
     config = tmp_path / "dev.toml"
     config.write_text("server_port = 8082")
-    assert cli.main(["serve", "--config", str(config)], ENVIRON) == 0
+    assert cli.main(["serve", "--config", str(config)], SERVABLE) == 0
     assert served[0].server_port == 8082
 
 
@@ -93,6 +98,15 @@ def test_serve_with_faults_does_not_start(
     assert served == []
 
 
+def test_serve_without_its_users_file_says_so_in_a_line(
+    served: list[Settings], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Told before any worker is started, which could only die of it."""
+    assert cli.main(["serve"], ENVIRON) == 1
+    assert "/nowhere/users.json: cannot be read" in capsys.readouterr().err
+    assert served == []
+
+
 def test_serve_on_a_taken_address_ends_with_1(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -102,7 +116,7 @@ def test_serve_on_a_taken_address_ends_with_1(
         raise OSError(98, "Address already in use")
 
     monkeypatch.setattr(serving, "serve", taken)
-    assert cli.main(["serve"], ENVIRON) == 1
+    assert cli.main(["serve"], SERVABLE) == 1
     assert "cannot listen on 127.0.0.1:8080" in capsys.readouterr().err
 
 
