@@ -173,7 +173,8 @@ def test_a_ping_on_a_boundary_changes_no_event(data: bytes, at: int) -> None:
         if i == at:
             out += PING
     out += splitter.finish().forward
-    assert reference(out) == reference(split([data])[0])
+    # Behind our first comment, as on the wire, where a second BOM of the core stays what it is.
+    assert reference(CONNECTED + out) == reference(CONNECTED + split([data])[0])
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\n"])
