@@ -108,11 +108,11 @@ class ObjectStore(Protocol):
 
     async def complete_multipart(
         self, key: str, *, upload_id: str, parts: Sequence[tuple[int, str]], deadline: Deadline
-    ) -> bool:
+    ) -> None:
         """``parts`` are (n, etag). ``Conflict`` when the store refuses the list.
 
-        Gives whether the upload was gone before, which is no error: it was completed (``head``
-        finds the object, in a moment if that is happening right now) or aborted.
+        An upload that is gone is no error: it was completed (``head`` finds the object, in a moment
+        if that is happening right now) or aborted.
         """
 
     async def abort_multipart(self, key: str, *, upload_id: str, deadline: Deadline) -> None:

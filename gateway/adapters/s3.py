@@ -76,7 +76,7 @@ class S3ObjectStore:
 
     async def complete_multipart(
         self, key: str, *, upload_id: str, parts: Sequence[tuple[int, str]], deadline: Deadline
-    ) -> bool:
+    ) -> None:
         listed = [{"PartNumber": n, "ETag": etag} for n, etag in parts]
         try:
             await self._call(
@@ -94,8 +94,6 @@ class S3ObjectStore:
                 ) from exc
             if exc.s3_code != "NoSuchUpload":
                 raise StorageUnavailable from exc
-            return True
-        return False
 
     async def abort_multipart(self, key: str, *, upload_id: str, deadline: Deadline) -> None:
         try:

@@ -55,7 +55,8 @@ Spawn = Callable[[Coroutine[Any, Any, None], str], object]
 
 CLEAN_UP_S = 10.0
 CLEAN_UP_TRIES = 4
-IN_PLACE_S = 0.5
+# Completions at once: for how long, and how often, one looks for the object of another.
+IN_PLACE_S = 1.0
 LOOK_AGAIN_S = 0.05
 
 
@@ -308,17 +309,12 @@ class Uploads:
         self, known: UploadStatus, parts: Sequence[UploadedPart] | None, deadline: Deadline
     ) -> ObjectHead:
         announced, key = known.announced, known.ref.object_key
-        try:
-            was_gone = await self._assemble(known, parts, deadline)
-        except (Conflict, StorageUnavailable):
-            # The parts may be missing because another completion is just using them up.
-            head = await self._head_soon(key, deadline)
-            if head is None:
-                raise
+        if announced.upload_id is not None:
+            head = await self._assembled(known, announced.upload_id, parts, deadline)
+        elif parts:
+            raise ValidationFailed(fields={"parts": "nothing: this is no multipart upload"})
         else:
             head = await self._store.head(key, deadline)
-            if head is None and was_gone:
-                head = await self._head_soon(key, deadline)
         if head is None:
             raise Conflict("Nothing has been uploaded yet.")
         if found := mismatches(announced, head):
@@ -327,34 +323,47 @@ class Uploads:
             )
         return head
 
-    async def _head_soon(self, key: str, deadline: Deadline) -> ObjectHead | None:
-        """Of two completions at once the slower one finds the upload taken and the object not yet
-        in place: for a moment there is neither (seen on versitygw).
-        """
-        loop = asyncio.get_running_loop()
-        until = min(deadline, loop.time() + IN_PLACE_S)
-        head = None
-        while head is None and loop.time() < until:
-            await asyncio.sleep(LOOK_AGAIN_S)
-            head = await self._store.head(key, deadline)
-        return head
+    async def _assembled(
+        self,
+        known: UploadStatus,
+        upload_id: str,
+        parts: Sequence[UploadedPart] | None,
+        deadline: Deadline,
+    ) -> ObjectHead | None:
+        """Makes one object of the parts, and looks at it.
 
-    async def _assemble(
-        self, known: UploadStatus, parts: Sequence[UploadedPart] | None, deadline: Deadline
-    ) -> bool:
-        """Makes one object of the parts; gives whether the multipart upload was gone before."""
-        upload_id = known.announced.upload_id
-        if upload_id is None:
-            if parts:
-                raise ValidationFailed(fields={"parts": "nothing: this is no multipart upload"})
-            return False
+        Another completion may be at it this very moment: then its parts are gone before its object
+        is there, so what the store refuses is believed only when no object turns up.
+        """
+        key = known.ref.object_key
+        listed = self._part_list(known.announced, parts)
+        try:
+            await self._store.complete_multipart(
+                key, upload_id=upload_id, parts=listed, deadline=deadline
+            )
+        except (Conflict, StorageUnavailable):
+            head = await self._head_soon(key, deadline)
+            if head is None:
+                raise
+            return head
+        return await self._head_soon(key, deadline)
+
+    def _part_list(
+        self, announced: Announced, parts: Sequence[UploadedPart] | None
+    ) -> list[tuple[int, str]]:
         if not parts:
             raise ValidationFailed(fields={"parts": "every part's number and ETag"})
-        count = len(part_sizes(known.announced.size, self._rules))
-        listed = check_part_list([(p.n, p.etag) for p in parts], count)
-        return await self._store.complete_multipart(
-            known.ref.object_key, upload_id=upload_id, parts=listed, deadline=deadline
-        )
+        count = len(part_sizes(announced.size, self._rules))
+        return check_part_list([(p.n, p.etag) for p in parts], count)
+
+    async def _head_soon(self, key: str, deadline: Deadline) -> ObjectHead | None:
+        loop = asyncio.get_running_loop()
+        until = min(deadline, loop.time() + IN_PLACE_S)
+        while True:
+            head = await self._store.head(key, deadline)
+            if head is not None or loop.time() >= until:
+                return head
+            await asyncio.sleep(LOOK_AGAIN_S)
 
     async def _signal(
         self, who: OnBehalfOf, ref: DocumentRef, head: ObjectHead, deadline: Deadline

@@ -74,12 +74,10 @@ class MemoryStore(Failing):
 
     async def complete_multipart(
         self, key: str, *, upload_id: str, parts: Sequence[tuple[int, str]], deadline: float
-    ) -> bool:
+    ) -> None:
         self._maybe("complete_multipart")
-        was_open = self.open_uploads.pop(upload_id, None) is not None
-        if was_open and self.assembled is not None:
+        if self.open_uploads.pop(upload_id, None) and self.assembled is not None:
             self.objects[key] = self.assembled
-        return not was_open
 
     async def abort_multipart(self, key: str, *, upload_id: str, deadline: float) -> None:
         self._maybe("abort_multipart")

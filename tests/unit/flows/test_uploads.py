@@ -17,6 +17,7 @@ from gateway.errors import (
     TemporalUnavailable,
     ValidationFailed,
 )
+from gateway.flows import uploads
 from gateway.flows.uploads import Accepted, NewDocument, UploadedPart, UploadTicket
 from tests.unit.flows.documents_world import ALICE, NOW, World
 
@@ -304,8 +305,11 @@ async def test_completion_waits_a_moment_for_one_that_was_faster() -> None:
     assert await complete(world, ref, ALL_PARTS) == Accepted(ref.document_id)
 
 
-async def test_completion_of_an_aborted_upload_is_a_conflict() -> None:
+async def test_completion_of_an_aborted_upload_is_a_conflict(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Neither upload nor object: the wait ends, and nothing is signalled."""
+    monkeypatch.setattr(uploads, "IN_PLACE_S", 0.01)
     world = World(SMALL_PARTS)
     ref = ref_of(await announce(world, size=BIG))
     world.store.open_uploads.clear()
@@ -315,7 +319,9 @@ async def test_completion_of_an_aborted_upload_is_a_conflict() -> None:
 
 
 @pytest.mark.parametrize("failure", [Conflict(), StorageUnavailable()])
-async def test_completion_that_met_a_faster_one_half_way_succeeds(failure: Exception) -> None:
+async def test_completion_that_met_a_faster_one_half_way_succeeds(
+    failure: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The store may refuse parts that another completion is just using up."""
     world = World(SMALL_PARTS)
     ref = ref_of(await announce(world, size=BIG))
@@ -325,6 +331,7 @@ async def test_completion_that_met_a_faster_one_half_way_succeeds(failure: Excep
     assert await complete(world, ref, ALL_PARTS) == Accepted(ref.document_id)
     world.store.objects.clear()
     world.workflows.become(ref, "awaiting_upload")
+    monkeypatch.setattr(uploads, "IN_PLACE_S", 0.01)
     world.store.fail["complete_multipart"] = [failure]
     with pytest.raises(type(failure)):
         await complete(world, ref, ALL_PARTS)
