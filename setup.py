@@ -11,7 +11,8 @@ VERSION = re.search(
 )[1]
 
 REQUIRES = [
-    "aiohttp>=3.14,<4",
+    # Four of its private names are used (relay/transport.py): a minor version at a time.
+    "aiohttp>=3.14,<3.15",
     "argon2-cffi>=25.1,<27",
     "boto3>=1.44,<2",
     "botocore>=1.44,<2",
@@ -48,6 +49,7 @@ LINT = ["ruff==0.17.6"]
 IMPORTS = ["import-linter>=2.16,<3"]
 TYPES = ["boto3-stubs>=1.44,<2", "mypy>=2.4,<3", "types-ujson>=5.10"]
 TEST = [
+    "cryptography>=46",
     "hypothesis>=6.170,<7",
     "pytest>=9.2,<10",
     "pytest-asyncio>=1.5,<2",
