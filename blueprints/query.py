@@ -9,6 +9,7 @@ from msgspec import Meta
 from sanic import Blueprint, Request
 from sanic.response import HTTPResponse
 
+from gateway.edge.accept import weights
 from gateway.edge.endpoint import Success, route
 from gateway.edge.render import json_response
 from gateway.edge.scope import scope_of
@@ -92,16 +93,16 @@ async def ask(
     scope = scope_of(request)
     scope.upstream = "core"
     expires_at = scope.caller.expires_at
-    async with query.open(
-        scope.on_behalf_of(), body.for_core(), token_expires_at=expires_at
-    ) as answer:
-        if body.stream and not prefers_json(request):
-            await streams.relay(request, answer)
-            return None
-        return json_response(msgspec.to_builtins(await collect(answer)))
+    answer = query.open(scope.on_behalf_of(), body.for_core(), token_expires_at=expires_at)
+    with streams.under_way(answer):
+        async with answer:
+            if body.stream and not prefers_json(request):
+                await streams.relay(request, answer)
+                return None
+            return json_response(msgspec.to_builtins(await collect(answer)))
 
 
 def prefers_json(request: Request) -> bool:
     """``Accept: application/json`` asks for one document, unless event streams are named too."""
-    accept = ",".join(request.headers.getall("accept", [])).lower()
-    return "application/json" in accept and "text/event-stream" not in accept
+    wanted = weights(",".join(request.headers.getall("accept", [])))
+    return wanted.get("application/json", 0.0) > 0.0 and "text/event-stream" not in wanted

@@ -7,6 +7,7 @@ import gzip
 from sanic import Request
 from sanic.response import BaseHTTPResponse
 
+from gateway.edge.accept import weights
 from gateway.edge.cors import add_vary
 
 # Level 5 is where the curve bends for JSON: level 9 costs twice the time for one or two per cent.
@@ -28,18 +29,5 @@ def apply(request: Request, response: BaseHTTPResponse, min_bytes: int) -> None:
 
 def accepts_gzip(header: str) -> bool:
     """RFC 9110, 12.5.3: an explicit ``gzip`` decides, else ``*``; a weight of 0 is a no."""
-    weights: dict[str, float] = {}
-    for item in header.split(","):
-        coding, _, parameters = item.partition(";")
-        weights[coding.strip().lower()] = _weight(parameters)
-    return weights.get("gzip", weights.get("*", 0.0)) > 0.0
-
-
-def _weight(parameters: str) -> float:
-    name, _, text = parameters.strip().partition("=")
-    if name.strip().lower() != "q":
-        return 1.0
-    try:
-        return float(text)
-    except ValueError:
-        return 0.0
+    wanted = weights(header)
+    return wanted.get("gzip", wanted.get("*", 0.0)) > 0.0

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
+from collections.abc import Iterator
+from types import TracebackType
 from typing import Any, TextIO
 
 import structlog
@@ -27,14 +30,13 @@ def configure(level: str, log_format: str, stream: TextIO = sys.stderr) -> None:
     renderer: Any = (
         structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer()
     )
-    render = [] if console else [structlog.processors.format_exc_info]
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=list(_SHARED),
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                *render,
+                structlog.processors.ExceptionRenderer(_place_and_kind),
                 renderer,
             ],
         )
@@ -53,3 +55,28 @@ def configure(level: str, log_format: str, stream: TextIO = sys.stderr) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
+
+
+def _place_and_kind(
+    exc_info: tuple[type[BaseException], BaseException, TracebackType | None],
+) -> str:
+    """An exception with its causes: where, and what kind. Not what it says, nor any variable.
+
+    Its text may quote what it was given: a password, a query, a body.
+    """
+    return "\n".join(_told(exc_info[1]))
+
+
+def _told(exception: BaseException) -> Iterator[str]:
+    cause = exception.__cause__ or (
+        None if exception.__suppress_context__ else exception.__context__
+    )
+    if cause is not None:
+        yield from _told(cause)
+        yield "which led to:"
+    for line in traceback.format_tb(exception.__traceback__):
+        yield line.rstrip()
+    yield type(exception).__qualname__
+    if isinstance(exception, BaseExceptionGroup):
+        for part in exception.exceptions:
+            yield from _told(part)

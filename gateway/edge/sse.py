@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Iterator
 
 from sanic import Request
 
@@ -41,6 +43,18 @@ class OpenStreams:
             return False
         return True
 
+    @contextlib.contextmanager
+    def under_way(self, answer: Answer) -> Iterator[None]:
+        """Counts ``answer`` among the open ones, from before the core is asked to the very end."""
+        self._answers.add(answer)
+        self._none_left.clear()
+        try:
+            yield
+        finally:
+            self._answers.discard(answer)
+            if not self._answers:
+                self._none_left.set()
+
     async def relay(self, request: Request, answer: Answer) -> None:
         """Streams ``answer`` to the end: its own, or the client's leaving.
 
@@ -50,8 +64,6 @@ class OpenStreams:
         """
         scope = scope_of(request)
         scope.streamed = True
-        self._answers.add(answer)
-        self._none_left.clear()
         try:
             response = await request.respond(headers=HEADERS, content_type=CONTENT_TYPE)
             async for piece in answer.pieces():
@@ -66,9 +78,6 @@ class OpenStreams:
             if isinstance(request.transport, asyncio.Transport):
                 request.transport.abort()
         finally:
-            self._answers.discard(answer)
-            if not self._answers:
-                self._none_left.set()
             scope.stream_end = scope.stream_end or (
                 answer.end.word if answer.end else "client_left"
             )

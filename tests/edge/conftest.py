@@ -6,6 +6,7 @@ client. In memory: users, key store, object store and workflows, which have suit
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
 import socket
@@ -36,6 +37,7 @@ from .fakes import (
     PlainPasswords,
     some_users,
 )
+from .raw import TIMEOUT_S, read_chunk, read_head, request
 from .stub_core import StubCore, stub_core
 
 # Sanic rewrites its own methods at each start; only in this mode more than one start works.
@@ -59,6 +61,35 @@ ENVIRONMENT = {
 
 
 @dataclass
+class Streaming:
+    """An answer under way."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    status: int
+    headers: dict[str, str]
+
+    async def until(self, ending: bytes) -> bytes:
+        """All chunks up to one that ends so."""
+        seen = b""
+        async with asyncio.timeout(TIMEOUT_S):
+            while not seen.endswith(ending):
+                piece = await read_chunk(self.reader)
+                assert piece, seen
+                seen += piece
+        return seen
+
+    async def rest(self) -> bytes:
+        """What is left of a body that ends as HTTP says it should."""
+        seen = b""
+        async with asyncio.timeout(TIMEOUT_S):
+            assert self.headers.get("transfer-encoding") == "chunked", self.headers
+            while piece := await read_chunk(self.reader):
+                seen += piece
+        return seen
+
+
+@dataclass
 class Gateway:
     """A running gateway and the world around it."""
 
@@ -71,6 +102,20 @@ class Gateway:
     store: MemoryStore
     workflows: MemoryWorkflows
     app: Any
+    server: Any
+
+    async def drain(self) -> None:
+        """What a stop signal starts, up to where no request is under way."""
+        await self.server.before_stop()
+
+    async def asking(self, body: bytes = b'{"query": "hi"}', **headers: str) -> Streaming:
+        """A query by alice on a socket of its own, its answer's head read."""
+        reader, writer = await asyncio.open_connection(*self.address)
+        typed = {"Content-Type": "application/json", **await self.bearer(), **headers}
+        writer.write(request("POST", "/api/v1/query", typed, body))
+        async with asyncio.timeout(TIMEOUT_S):
+            status, head = await read_head(reader)
+        return Streaming(reader, writer, status, dict(head))
 
     async def token(self, username: str = "alice") -> str:
         response = await self.client.post(
@@ -118,7 +163,7 @@ async def running_gateway(core: StubCore, **settings: str) -> AsyncIterator[Gate
         async with httpx.AsyncClient(
             base_url=f"http://{address[0]}:{address[1]}", timeout=30
         ) as client:
-            yield Gateway(client, address, core, users, clock, keys, store, workflows, app)
+            yield Gateway(client, address, core, users, clock, keys, store, workflows, app, server)
     finally:
         await server.before_stop()
         await server.close()

@@ -29,7 +29,9 @@ class StubCore:
     def __init__(self) -> None:
         self.script: Script = self.answer_well
         self.heads: list[str] = []
-        self.closed = asyncio.Event()
+        self.bodies: list[bytes] = []
+        self.asked = asyncio.Event()  # a query's script has begun
+        self.closed = asyncio.Event()  # a query's connection is over
         self.url = ""
 
     async def answer_well(
@@ -45,15 +47,42 @@ class StubCore:
 
         self.script = script
 
+    def holds(self, *parts: bytes) -> asyncio.Event:
+        """Sends these bytes and no more until the event is set; the other side may leave before."""
+        go_on = asyncio.Event()
+
+        async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"".join(parts))
+            await writer.drain()
+            gone = asyncio.ensure_future(reader.read())
+            waiting = asyncio.ensure_future(go_on.wait())
+            await asyncio.wait({gone, waiting}, return_when=asyncio.FIRST_COMPLETED)
+            gone.cancel()
+            waiting.cancel()
+
+        self.asked.clear()
+        self.closed.clear()
+        self.script = script
+        return go_on
+
+    def headers_of_query(self) -> dict[str, str]:
+        """The head of the last query, names in lower case."""
+        head = next(head for head in reversed(self.heads) if head.startswith("POST /v1/query"))
+        lines = head.strip().split("\r\n")[1:]
+        pairs = [line.split(": ", 1) for line in lines]
+        assert len({name.lower() for name, _ in pairs}) == len(pairs)
+        return {name.lower(): value for name, value in pairs}
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
                 self.heads.append(head)
-                await reader.readexactly(_content_length(head))
+                self.bodies.append(await reader.readexactly(_content_length(head)))
                 if head.startswith("GET /healthz"):
                     writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
                     continue
+                self.asked.set()
                 await self.script(reader, writer)
                 await writer.drain()
                 return

@@ -97,5 +97,5 @@ def test_every_fault_is_told_at_once() -> None:
         app.add_route(handler, "/a")
         _declare(blueprint, "GET", "/b", None)
 
-    with pytest.raises(UnguardedRoute, match="GET /a .*GET /b"):
+    with pytest.raises(UnguardedRoute, match=r"GET /a .*GET /b"):
         check_routes(some_app("both", add))
