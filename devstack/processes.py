@@ -44,7 +44,9 @@ class Scratch:
     when the last of them, and we, have let go of it.
     """
 
-    def __init__(self, prefix: str = "knowledge-base-gateway-") -> None:
+    # Short: sockets are made below it, and a socket's path has 104 characters at most on macOS,
+    # where the temporary folder's own takes 49.
+    def __init__(self, prefix: str = "kbg-") -> None:
         self.path = Path(tempfile.mkdtemp(prefix=prefix))
         self._reader, self.alive = os.pipe()
         self._sweeper = subprocess.Popen(

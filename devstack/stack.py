@@ -113,6 +113,8 @@ class Stack:
     async def __aenter__(self) -> Self:
         await self._find()
         self._scratch = await asyncio.to_thread(Scratch)
+        # What the parts leave in the temporary folder when they are killed goes with ours.
+        self._inherited["TMPDIR"] = str(self._scratch.path)
         try:
             await _together(self._start_component(name) for name in self._found)
             await self._start_ours()

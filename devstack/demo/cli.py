@@ -19,7 +19,7 @@ from devstack import fetch
 from devstack.components import Missing
 from devstack.demo import curls
 from devstack.demo.answer import Answer
-from devstack.demo.client import Client, StepFailed, content_type_of
+from devstack.demo.client import Client, NotIndexed, StepFailed, content_type_of
 from devstack.demo.question import suggest
 from devstack.demo.screen import BLUE, BOLD, DIM, GREEN, RED, YELLOW, Progress, Screen, clean
 from devstack.environment import ADMIN
@@ -143,13 +143,13 @@ class Story:
                 await self._work(stack, client)
                 if not self._options.once:
                     await self._serve(stack)
+            except NotIndexed:
+                raise
             except StepFailed:
                 self._show_logs(stack)
                 raise
             finally:
                 await client.aclose()
-                if self._signal is None:
-                    self._screen.line("\nStopping.")
         return OK
 
     async def _fetch(self) -> None:

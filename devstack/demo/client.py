@@ -42,6 +42,10 @@ class StepFailed(Exception):
     """A step of the demo did not work; the message is for the user."""
 
 
+class NotIndexed(StepFailed):
+    """The document's own fault, said by the workflow: nothing of ours is broken."""
+
+
 @dataclass(frozen=True, slots=True)
 class Upload:
     """A file on its way: what the gateway answered to its announcement."""
@@ -249,7 +253,7 @@ def describe(document: dict[str, Any]) -> str:
 def _is_indexed(document: dict[str, Any], path: Path) -> bool:
     if document["status"] in ("failed", "expired"):
         reason = document["error"] or "no reason was given"
-        raise StepFailed(f"{path.name} could not be indexed: {reason}")
+        raise NotIndexed(f"{path.name} could not be indexed: {reason}")
     return bool(document["status"] == "indexed")
 
 
