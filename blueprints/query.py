@@ -94,7 +94,7 @@ async def ask(
     scope.upstream = "core"
     expires_at = scope.caller.expires_at
     answer = query.open(scope.on_behalf_of(), body.for_core(), token_expires_at=expires_at)
-    with streams.under_way(answer):
+    with streams.under_way(scope, answer):
         async with answer:
             if body.stream and not prefers_json(request):
                 await streams.relay(request, answer)

@@ -21,7 +21,6 @@ def start_reporting(dsn: str | None, environment: str, release: str, **options: 
         release=release,
         default_integrations=False,
         auto_enabling_integrations=False,
-        send_default_pii=False,
         include_local_variables=False,
         max_request_body_size="never",
         max_breadcrumbs=0,

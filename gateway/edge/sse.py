@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from sanic import Request
 
 from gateway.edge import access_log
-from gateway.edge.scope import now_s, scope_of
+from gateway.edge.scope import Scope, now_s, scope_of
 from gateway.errors import GatewayError
 from gateway.flows.query import Answer
 
@@ -44,7 +44,7 @@ class OpenStreams:
         return True
 
     @contextlib.contextmanager
-    def under_way(self, answer: Answer) -> Iterator[None]:
+    def under_way(self, scope: Scope, answer: Answer) -> Iterator[None]:
         """Counts ``answer`` among the open ones, from before the core is asked to the very end."""
         self._answers.add(answer)
         self._none_left.clear()
@@ -54,6 +54,8 @@ class OpenStreams:
             self._answers.discard(answer)
             if not self._answers:
                 self._none_left.set()
+            if answer.end is not None:
+                scope.stream_end = scope.stream_end or answer.end.word
 
     async def relay(self, request: Request, answer: Answer) -> None:
         """Streams ``answer`` to the end: its own, or the client's leaving.
@@ -78,6 +80,7 @@ class OpenStreams:
             if isinstance(request.transport, asyncio.Transport):
                 request.transport.abort()
         finally:
+            scope.error = answer.error
             scope.stream_end = scope.stream_end or (
                 answer.end.word if answer.end else "client_left"
             )

@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 import pytest
-from sanic import Sanic
+from sanic.touchup.service import TouchUp
 
 from gateway.adapters.core_http import CoreHttp
 from gateway.adapters.rego import RegoPolicy, default_policy_dir
@@ -39,9 +39,6 @@ from .fakes import (
 )
 from .raw import TIMEOUT_S, read_chunk, read_head, request
 from .stub_core import StubCore, stub_core
-
-# Sanic rewrites its own methods at each start; only in this mode more than one start works.
-Sanic.test_mode = True
 
 _numbers = itertools.count()
 
@@ -155,6 +152,8 @@ async def running_gateway(core: StubCore, **settings: str) -> AsyncIterator[Gate
     listener = socket.create_server(("127.0.0.1", 0))
     server = await app.create_server(sock=listener, return_asyncio_server=True)
     await server.startup()
+    # Sanic rewrites its own methods when an application starts, and can do so once a process.
+    TouchUp._registry.clear()
     await server.before_start()
     await server.after_start()
     await server.start_serving()

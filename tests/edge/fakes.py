@@ -58,6 +58,7 @@ class PlainPasswords:
 @dataclass
 class MemoryKeys:
     records: dict[str, StoredKey] = field(default_factory=dict)
+    failure: Exception | None = None
 
     async def get(self, key_id: str, deadline: Deadline) -> StoredKey | None:
         return self.records.get(key_id)
@@ -83,12 +84,14 @@ class MemoryKeys:
         ]
 
     async def check(self, deadline: Deadline) -> None:
-        return None
+        if self.failure is not None:
+            raise self.failure from RuntimeError("secret.internal:9000")
 
 
 @dataclass
 class MemoryStore:
     objects: dict[str, ObjectHead] = field(default_factory=dict)
+    failure: Exception | None = None
 
     def presign_post(self, key: str, _: Announced, *, expires_in_s: int) -> PresignedUpload:
         return PresignedUpload(f"http://s3.test/{key}", {"key": key}, {})
@@ -115,12 +118,14 @@ class MemoryStore:
         self.objects.pop(key, None)
 
     async def check(self, deadline: Deadline) -> None:
-        return None
+        if self.failure is not None:
+            raise self.failure from RuntimeError("secret.internal:9000")
 
 
 @dataclass
 class MemoryWorkflows:
     started: dict[str, UploadStatus] = field(default_factory=dict)
+    failure: Exception | None = None
 
     async def start(self, ref: DocumentRef, announced: Announced, deadline: Deadline) -> None:
         self.started[ref.workflow_id] = UploadStatus(
@@ -154,4 +159,5 @@ class MemoryWorkflows:
         ]
 
     async def check(self, deadline: Deadline) -> None:
-        return None
+        if self.failure is not None:
+            raise self.failure from RuntimeError("secret.internal:9000")

@@ -33,6 +33,7 @@ class StubCore:
         self.asked = asyncio.Event()  # a query's script has begun
         self.closed = asyncio.Event()  # a query's connection is over
         self.url = ""
+        self.healthy = True
 
     async def answer_well(
         self, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -80,7 +81,8 @@ class StubCore:
                 self.heads.append(head)
                 self.bodies.append(await reader.readexactly(_content_length(head)))
                 if head.startswith("GET /healthz"):
-                    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+                    status = b"200 OK" if self.healthy else b"500 Ill"
+                    writer.write(b"HTTP/1.1 %b\r\nContent-Length: 2\r\n\r\n{}" % status)
                     continue
                 self.asked.set()
                 await self.script(reader, writer)
