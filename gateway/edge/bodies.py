@@ -15,7 +15,7 @@ from multipart import (
 )
 from sanic import Request
 
-from gateway.domain.strict_json import convert, convert_pairs, decode_json
+from gateway.domain.strict_json import convert_pairs, read_json
 from gateway.errors import PayloadTooLarge, UnsupportedMediaType, ValidationFailed
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def read_body(request: Request, endpoint: Endpoint) -> msgspec.Struct | None:
         return None
     media_type, parameters = _media_type(request)
     if media_type == "application/json":
-        return convert(decode_json(request.body), shape)
+        return read_json(request.body, shape)
     if media_type == "multipart/form-data" and endpoint.accepts_form:
         limits: FormLimits = request.app.ctx.form_limits
         return convert_pairs(_form(request.body, parameters.get("boundary", ""), limits), shape)
