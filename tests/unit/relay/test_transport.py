@@ -35,8 +35,7 @@ async def drain(client: httpx.AsyncClient, url: str, take: Callable[[bytes], Non
 
 def alive(transport: CoreTransport) -> int:
     """Idle connections whose end has not been seen."""
-    pools = transport._connector._conns.values()
-    return sum(protocol.is_connected() for idle in pools for protocol, _ in idle)
+    return transport.idle_connections
 
 
 def free_port() -> int:
