@@ -21,6 +21,7 @@ from gateway.edge.cors import Cors
 from gateway.edge.lifecycle import Lifecycle
 from gateway.edge.pipeline import Pipeline
 from gateway.edge.render import ErrorRenderer
+from gateway.edge.request import GatewayRequest
 from gateway.edge.sse import OpenStreams
 from gateway.edge.tasks import Tasks
 from gateway.flows.documents import Documents
@@ -56,6 +57,7 @@ def create_app(
     app: Sanic[Any, Any] = Sanic(
         name,
         config=_sanic_config(settings),
+        request_class=GatewayRequest,
         error_handler=ErrorRenderer(),
         strict_slashes=True,
         configure_logging=False,
