@@ -9,6 +9,7 @@ from msgspec import Meta
 from sanic import Blueprint, Request
 from sanic.response import HTTPResponse, empty
 
+from gateway.domain.actions import ACTIONS, PERSON_ONLY
 from gateway.domain.api_keys import KeyRecord
 from gateway.edge.endpoint import Success, route
 from gateway.edge.render import json_response
@@ -22,11 +23,14 @@ blueprint = Blueprint("keys", url_prefix="/keys")
 DAY_S = 24 * 3600
 
 
+Scope = Annotated[str, Meta(extra_json_schema={"enum": sorted(ACTIONS - PERSON_ONLY)})]
+
+
 class NewKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``scopes`` are what the key may do; ``expires_in`` is in seconds, without it for ever."""
 
     name: Annotated[str, Meta(min_length=1, max_length=100)]
-    scopes: Annotated[list[str], Meta(min_length=1, max_length=32)]
+    scopes: Annotated[list[Scope], Meta(min_length=1, max_length=32)]
     expires_in: Annotated[int, Meta(ge=1, le=10 * 365 * DAY_S)] | None = None
 
 

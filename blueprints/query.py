@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -56,10 +56,14 @@ class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
         return body
 
 
-EVENTS = (
-    "Server-sent events: `meta`, `sources`, `token`, `citation`, `usage`, and exactly one of "
-    "`done` or `error` at the end. Comments keep the connection alive."
-)
+class StreamEvent(msgspec.Struct, frozen=True):
+    """One event of the stream; ``data`` is JSON, for ``error`` an ``Error``.
+
+    Exactly one ``done`` or ``error`` comes last. Comments keep the connection alive.
+    """
+
+    event: Literal["meta", "sources", "token", "citation", "usage", "done", "error"]
+    data: str
 
 
 @route(
@@ -72,7 +76,7 @@ EVENTS = (
     summary="Ask, and read the answer as it streams",
     body=Question,
     successes=(
-        Success(200, "The answer.", EVENTS, content_type="text/event-stream"),
+        Success(200, "The answer.", StreamEvent, content_type="text/event-stream"),
         Success(200, "The answer.", QueryAnswer),
     ),
     errors=(

@@ -17,8 +17,10 @@ from gateway.edge.endpoint import Endpoint, Success
 from gateway.edge.routes import endpoints
 from gateway.errors import (
     AmbiguousCredentials,
+    ExpectationFailed,
     Forbidden,
     GatewayError,
+    HeadersTooLarge,
     InternalError,
     MalformedRequest,
     Overloaded,
@@ -29,7 +31,9 @@ from gateway.errors import (
     TokenExpired,
     Unauthenticated,
     UnsupportedMediaType,
+    UriTooLong,
     ValidationFailed,
+    by_code,
 )
 
 REF = "#/components/schemas/{name}"
@@ -40,6 +44,10 @@ _ANY: tuple[type[GatewayError], ...] = (
     ValidationFailed,
     MalformedRequest,
     RequestTimedOut,
+    PayloadTooLarge,
+    UriTooLong,
+    ExpectationFailed,
+    HeadersTooLarge,
     InternalError,
     Overloaded,
 )
@@ -51,11 +59,10 @@ _GUARDED: tuple[type[GatewayError], ...] = (
     PolicyUnavailable,
     StorageUnavailable,
 )
-_BODY: tuple[type[GatewayError], ...] = (PayloadTooLarge, UnsupportedMediaType)
 
 _ID_SCHEMAS: dict[str, dict[str, Any]] = {
     "document_id": {"type": "string", "format": "uuid", "description": "A lower-case UUIDv7."},
-    "key_id": {"type": "string", "description": "The key's id: the part after `kbg_`."},
+    "key_id": {"type": "string", "minLength": 1, "description": "The part after `kbg_`."},
 }
 
 DESCRIPTION = """\
@@ -73,12 +80,23 @@ ERROR_SCHEMA: dict[str, Any] = {
             "required": ["code", "message", "details"],
             "additionalProperties": False,
             "properties": {
-                "code": {"type": "string"},
+                "code": {"type": "string", "enum": sorted(by_code())},
                 "message": {"type": "string"},
                 "details": {
                     "type": "object",
                     "required": ["request_id"],
-                    "properties": {"request_id": {"type": "string"}},
+                    "properties": {
+                        "request_id": {"type": "string"},
+                        "fields": {
+                            "type": "object",
+                            "description": "`VALIDATION_ERROR`: what was expected of each field.",
+                            "additionalProperties": {"type": "string"},
+                        },
+                        "decision_id": {
+                            "type": "string",
+                            "description": "`FORBIDDEN`: finds the decision in the logs.",
+                        },
+                    },
                 },
             },
         }
@@ -129,8 +147,7 @@ def _schemas(told: list[Endpoint]) -> dict[str, Any]:
 
 def _operation(path: str, endpoint: Endpoint) -> dict[str, Any]:
     operation: dict[str, Any] = {
-        "operationId": path.strip("/").replace("/", "_").translate({60: None, 62: None, 46: 95})
-        + f"_{endpoint.method.lower()}",
+        "operationId": _operation_id(path, endpoint.method),
         "summary": endpoint.summary,
         "tags": [endpoint.tag],
         "parameters": _parameters(path, endpoint),
@@ -142,6 +159,11 @@ def _operation(path: str, endpoint: Endpoint) -> dict[str, Any]:
     if endpoint.body is not None:
         operation["requestBody"] = _request_body(endpoint)
     return operation
+
+
+def _operation_id(path: str, method: str) -> str:
+    words = re.findall(r"[a-z0-9]+", _PARAMETER.sub(r"\1", path))
+    return "_".join([*words, method.lower()])
 
 
 def _request_body(endpoint: Endpoint) -> dict[str, Any]:
@@ -188,17 +210,30 @@ def _query_parameters(shape: type[msgspec.Struct]) -> list[dict[str, Any]]:
 def _responses(endpoint: Endpoint) -> dict[str, Any]:
     responses: dict[str, Any] = {}
     for success in endpoint.successes:
-        entry = responses.setdefault(
-            str(success.status), {"description": success.description, "headers": _HEADERS}
-        )
+        entry = responses.setdefault(str(success.status), _response(success.description))
         if success.body is not None:
             entry.setdefault("content", {})[success.content_type] = {"schema": _schema(success)}
-    for status, codes in sorted(_error_codes(endpoint).items()):
-        responses.setdefault(str(status), _error_response(codes))
+    for status, classes in sorted(_error_classes(endpoint).items()):
+        error = _error_response(classes)
+        told = responses.setdefault(str(status), error)
+        if told is not error:  # /readyz: 503 is an answer of its own, and may be an error too.
+            told["description"] += f" Or {error['description']}."
+            media = told["content"]["application/json"]
+            media["schema"] = {"anyOf": [media["schema"], _ERROR_REF]}
     return responses
 
 
-_HEADERS = {"X-Request-ID": {"schema": {"type": "string"}, "description": "This request's id."}}
+_ERROR_REF = {"$ref": REF.format(name="Error")}
+_REQUEST_ID = {"schema": {"type": "string"}, "required": True, "description": "The request's id."}
+_CHALLENGE = {"schema": {"type": "string"}, "required": True, "description": "How to prove it."}
+_RETRY_AFTER = {
+    "schema": {"type": "integer", "minimum": 1},
+    "description": "Seconds after which to try again.",
+}
+
+
+def _response(description: str) -> dict[str, Any]:
+    return {"description": description, "headers": {"X-Request-ID": _REQUEST_ID}}
 
 
 def _schema(success: Success) -> dict[str, Any]:
@@ -208,23 +243,25 @@ def _schema(success: Success) -> dict[str, Any]:
     return schema[0]
 
 
-def _error_codes(endpoint: Endpoint) -> dict[int, list[str]]:
-    classes = list(endpoint.errors) + list(_ANY)
+def _error_classes(endpoint: Endpoint) -> dict[int, list[type[GatewayError]]]:
+    """What can go wrong on a route, each code once, by status."""
+    classes = [*endpoint.errors, *_ANY]
     if endpoint.action is not None:
         classes += _GUARDED
     if endpoint.body is not None:
-        classes += _BODY
-    codes: dict[int, list[str]] = {}
+        classes.append(UnsupportedMediaType)
+    found: dict[int, list[type[GatewayError]]] = {}
     for cls in classes:
-        known = codes.setdefault(cls.status, [])
-        if cls.code not in known:
-            known.append(cls.code)
-    return codes
+        known = found.setdefault(cls.status, [])
+        if cls not in known:
+            known.append(cls)
+    return found
 
 
-def _error_response(codes: list[str]) -> dict[str, Any]:
-    return {
-        "description": " or ".join(f"`{code}`" for code in codes),
-        "headers": _HEADERS,
-        "content": {"application/json": {"schema": {"$ref": REF.format(name="Error")}}},
-    }
+def _error_response(classes: list[type[GatewayError]]) -> dict[str, Any]:
+    told = _response(" or ".join(f"`{cls.code}`" for cls in classes))
+    if any(issubclass(cls, Unauthenticated) for cls in classes):
+        told["headers"]["WWW-Authenticate"] = _CHALLENGE
+    if any(cls.default_retry_after_s is not None for cls in classes):
+        told["headers"]["Retry-After"] = _RETRY_AFTER
+    return {**told, "content": {"application/json": {"schema": _ERROR_REF}}}
