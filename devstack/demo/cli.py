@@ -119,7 +119,7 @@ class Story:
         except asyncio.CancelledError:
             if self._signal is None:
                 raise
-            self._screen.line("\nStopped; nothing is left running.")
+            self._screen.line("Stopped; nothing is left running.")
             return OK if self._answered else 128 + self._signal
 
     def _end(self, number: signal.Signals, task: asyncio.Task[int]) -> None:
@@ -127,6 +127,7 @@ class Story:
             # Asked twice: leave now. The guards do the rest, as they would for SIGKILL.
             os._exit(128 + number)
         self._signal = number
+        self._screen.line("\nStopping …")
         task.cancel()
 
     async def _tell(self) -> int:
