@@ -1,9 +1,10 @@
-"""The way of every request: scope → target → drain → preflight → who are you → may you → handler.
+"""The way of every request: scope → preflight → target → drain → who are you → may you → handler.
 
 The order matters. The scope comes first, so that every refusal has an id and a log line. Preflights
-carry no credential and are answered before one is asked for. Authentication precedes the policy's
-question, which names the principal. Sanic also runs this on its own errors (404, 405, a bad body):
-without a route there is nothing to guard, so the last two stages do nothing.
+carry no credential and are answered before one is asked for; no refusal goes before them, because
+a browser lets a page read one only when the preflight went well. Authentication precedes the
+policy's question, which names the principal. Sanic also runs this on its own errors (404, 405, a
+bad body): without a route there is nothing to guard, so the last two stages do nothing.
 
 On the way out the stages run in ``RESPONSE_STAGES``' order: compression last but for the log, which
 counts what is really sent.
@@ -73,9 +74,9 @@ class Pipeline:
         self._compress_min_bytes = compress_min_bytes
         self._trusted = tuple(trusted_proxies)
         self.request_stages: tuple[RequestStage, ...] = (
+            self._answer_preflight,
             _refuse_long_target,
             self._refuse_while_draining,
-            self._answer_preflight,
             self._authenticate,
             self._authorize,
         )
