@@ -24,10 +24,10 @@ def _inline_hash(tag: str) -> str:
     return f"'sha256-{b64encode(sha256(inside.encode()).digest()).decode()}'"
 
 
-# The page's one script and one style are its own; nothing else may load or frame it.
+# The page's one script, one style and icon are its own; nothing else may load or frame it.
 CONTENT_SECURITY_POLICY = (
     f"default-src 'none'; script-src {_inline_hash('script')}; style-src {_inline_hash('style')}; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
 
