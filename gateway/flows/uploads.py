@@ -255,9 +255,12 @@ class Uploads:
         sizes = part_sizes(known.announced.size, self._rules)
         check_part_numbers(numbers, len(sizes))
         lifetime_s = min(remaining_s, self._rules.form_lifetime_s)
-        return PartPermissions(
-            [self._part(ref, upload_id, n, sizes[n - 1], lifetime_s) for n in numbers]
-        )
+        signed = []
+        for n in numbers:
+            signed.append(self._part(ref, upload_id, n, sizes[n - 1], lifetime_s))
+            if len(signed) % SIGNED_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        return PartPermissions(signed)
 
     def _part(
         self, ref: DocumentRef, upload_id: str, n: int, size: int, lifetime_s: int
