@@ -58,6 +58,9 @@ CLEAN_UP_TRIES = 4
 # Completions at once: for how long, and how often, one looks for the object of another.
 IN_PLACE_S = 1.0
 LOOK_AGAIN_S = 0.05
+# A signature is up to half a millisecond of pure CPU, and a thousand may be asked for: others have
+# their turn in between.
+SIGNED_AT_ONCE = 10
 
 
 class NewDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
