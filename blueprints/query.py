@@ -103,7 +103,9 @@ async def ask(
             if body.stream and not prefers_json(request):
                 await streams.relay(request, answer)
                 return None
-            return json_response(msgspec.to_builtins(await collect(answer)))
+            limit_bytes = request.app.ctx.answer_limit_bytes
+            found = await collect(answer, limit_bytes=limit_bytes)
+            return json_response(msgspec.to_builtins(found))
 
 
 def prefers_json(request: Request) -> bool:

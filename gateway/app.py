@@ -65,6 +65,7 @@ def create_app(
     )
     streams = OpenStreams(client_stall_s=CLIENT_STALL_S)
     app.ctx.form_limits = FormLimits(settings.form_limit, settings.form_parts)
+    app.ctx.answer_limit_bytes = settings.answer_limit
     wiring = _Wiring(app, settings, streams, build)
     _inject(app, wiring)
     _mount(app)

@@ -267,6 +267,7 @@ def _core(settings: Settings, closers: list[Callable[[], Any]]) -> CoreHttp:
         timeouts=CoreTimeouts(
             connect_s=settings.core_connect_timeout, call_s=settings.core_timeout
         ),
+        body_limit_bytes=settings.answer_limit,
     )
 
 

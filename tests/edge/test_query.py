@@ -298,6 +298,16 @@ async def test_a_token_that_ends_ends_its_stream(core: StubCore) -> None:
     assert terminal(body)["code"] == "TOKEN_EXPIRED"
 
 
+async def test_an_answer_too_large_to_hold_is_refused(core: StubCore) -> None:
+    """One JSON answer is held in memory, so it has a limit; a stream is not and has none."""
+    core.sends(STREAM_HEAD, chunk(TOKEN * 100 + DONE), END)
+    async with running_gateway(core, ANSWER_LIMIT="1KiB") as gateway:
+        response = await ask(gateway, {"stream": False})
+        assert response.status_code == 502
+        assert response.json()["error"]["code"] == "CORE_PROTOCOL_ERROR"
+        assert (await ask(gateway)).content.endswith(DONE)
+
+
 # --- the client leaves ----------------------------------------------------------------------------
 
 
@@ -314,6 +324,29 @@ async def test_a_client_that_leaves_closes_the_cores_connection(
         await gateway.core.asked.wait()
         writer.transport.abort()
         await gateway.core.closed.wait()
+
+
+async def test_a_client_that_takes_nothing_is_cut_off(
+    core: StubCore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who reads no byte for the stall limit is reset, and the core's connection is closed."""
+    monkeypatch.setattr("gateway.app.CLIENT_STALL_S", 0.2)
+
+    async def flood(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(STREAM_HEAD)
+        while not writer.is_closing():
+            writer.write(chunk(TOKEN * 2000))
+            await writer.drain()
+
+    core.script = flood
+    async with running_gateway(core) as gateway:
+        streaming = await gateway.asking()
+        core.closed.clear()
+        async with asyncio.timeout(20):
+            await core.closed.wait()
+            with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+                await streaming.rest()
+        streaming.writer.close()
 
 
 # --- what the core is told ------------------------------------------------------------------------

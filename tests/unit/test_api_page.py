@@ -21,6 +21,12 @@ def test_the_table_of_codes_is_the_tree_of_errors() -> None:
     assert told == {code: cls.status for code, cls in by_code().items()}
 
 
+def test_every_503_says_when_to_try_again() -> None:
+    """The page promises it, so each class has a time of its own."""
+    for cls in by_code().values():
+        assert (cls.default_retry_after_s is not None) == (cls.status in (429, 503)), cls
+
+
 def test_every_setting_it_names_exists() -> None:
     """A setting that was renamed would leave a reader with nothing."""
     named = set(re.findall(r"GATEWAY_[A-Z_]+", PAGE))
@@ -34,6 +40,7 @@ def test_the_limits_are_the_defaults() -> None:
         ("body_limit", "1MiB"),
         ("form_limit", "64KiB"),
         ("form_parts", "16"),
+        ("answer_limit", "8MiB"),
         ("upload_max_size", "1GiB"),
         ("compress_min_size", "1KiB"),
     ):
