@@ -16,6 +16,7 @@ from gateway.domain.api_keys import KeyRecord, StoredKey
 from gateway.domain.documents import Announced, CoreDocument, DocumentRef, ObjectHead, UploadStatus
 from gateway.domain.identity import User
 from gateway.domain.policy import Decision, Question
+from gateway.errors import GatewayError
 
 Deadline = float
 
@@ -176,11 +177,31 @@ class CorePage:
     more: bool
 
 
+class CoreSink(Protocol):
+    """Takes an answer's bytes inside the event loop's read callback: it never awaits."""
+
+    def received(self, data: bytes) -> None: ...
+
+    def ended(self, error: GatewayError | None) -> None:
+        """Once, after the last ``received``; ``None`` where the body came to its proper end."""
+
+
 class CoreStream(Protocol):
-    """An answer under way, its head already checked. ``aclose`` is safe to call twice."""
+    """An answer under way, its head already checked. ``aclose`` is safe to call twice.
+
+    Its bytes are either pulled with ``chunks`` or pushed into a sink with ``attach``.
+    """
 
     def chunks(self) -> AsyncIterator[bytes]:
         """The core's bytes as they come. A broken transfer raises ``CoreTruncated``."""
+
+    def attach(self, sink: CoreSink) -> bool:
+        """Pushes from now on; false where this stream can only be pulled."""
+
+    def pause(self) -> None:
+        """Stops reading from the core until ``resume``; bytes already read may still come."""
+
+    def resume(self) -> None: ...
 
     async def aclose(self) -> None: ...
 

@@ -29,8 +29,9 @@ from gateway.errors import (
     Overloaded,
     ValidationFailed,
 )
-from gateway.ports import CorePage, OnBehalfOf
+from gateway.ports import CorePage, CoreSink, OnBehalfOf
 from gateway.relay.client import ON_SENT
+from gateway.relay.transport import Body
 
 _T = TypeVar("_T")
 
@@ -329,13 +330,46 @@ class HttpCoreStream:
         try:
             async for chunk in self._response.aiter_raw():
                 yield chunk
-        except httpx.RemoteProtocolError as exc:
-            raise CoreTruncated from exc
         except httpx.TransportError as exc:
-            raise CoreReset from exc
+            raise _broken(exc) from exc
+
+    def attach(self, sink: CoreSink) -> bool:
+        """Pushes where the transport is ours; over another one (a mock) the bytes are pulled."""
+        body = self._response.stream
+        if not isinstance(body, Body):
+            return False
+        body.attach(_Told(sink))
+        return True
+
+    def pause(self) -> None:
+        if isinstance(self._response.stream, Body):
+            self._response.stream.pause()
+
+    def resume(self) -> None:
+        if isinstance(self._response.stream, Body):
+            self._response.stream.resume()
 
     async def aclose(self) -> None:
         await self._response.aclose()
+
+
+class _Told:
+    """A sink behind the transport's: bytes go straight through, failures in our words."""
+
+    __slots__ = ("_sink", "received")
+
+    def __init__(self, sink: CoreSink) -> None:
+        self._sink = sink
+        self.received = sink.received
+
+    def ended(self, error: httpx.TransportError | None) -> None:
+        self._sink.ended(None if error is None else _broken(error))
+
+
+def _broken(error: httpx.TransportError) -> CoreTruncated:
+    ours = CoreTruncated() if isinstance(error, httpx.RemoteProtocolError) else CoreReset()
+    ours.__cause__ = error
+    return ours
 
 
 def _document_path(document_id: str) -> str:

@@ -7,11 +7,15 @@ import contextlib
 from collections.abc import Iterator
 
 from sanic import Request
+from sanic.response import BaseHTTPResponse
 
+from gateway.domain.sse import CONNECTED
 from gateway.edge import access_log
+from gateway.edge.client_stream import ClientStream, can_write_below, cut
 from gateway.edge.scope import Scope, now_s, scope_of
 from gateway.errors import GatewayError
 from gateway.flows.query import Answer
+from gateway.flows.splice import ClientStalled, Splice, Ticker
 
 # Proxies in between must neither hold back, nor change, nor keep a stream of events.
 HEADERS = {"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no"}
@@ -26,6 +30,7 @@ class OpenStreams:
         self._answers: set[Answer] = set()
         self._none_left = asyncio.Event()
         self._none_left.set()
+        self._ticker = Ticker()
 
     def __len__(self) -> int:
         return len(self._answers)
@@ -68,20 +73,31 @@ class OpenStreams:
         scope.streamed = True
         try:
             response = await request.respond(headers=HEADERS, content_type=CONTENT_TYPE)
-            async for piece in answer.pieces():
-                if scope.first_byte_s is None:
-                    scope.first_byte_s = now_s()
-                async with asyncio.timeout(self._client_stall_s):
-                    await response.send(piece)
-                scope.sent_bytes += len(piece)
+            await self._send(response, CONNECTED)
+            answer.state.sent_bytes += len(CONNECTED)
+            scope.first_byte_s = now_s()
+            if not (can_write_below(request) and await self._splice(request, answer)):
+                async for piece in answer.pieces(greet=False):
+                    await self._send(response, piece)
             await response.eof()
-        except TimeoutError:
+        except (TimeoutError, ClientStalled):
             scope.stream_end = "client_stalled"
-            if isinstance(request.transport, asyncio.Transport):
-                request.transport.abort()
+            cut(request)
         finally:
+            scope.sent_bytes = answer.state.sent_bytes
             scope.error = answer.error
             scope.stream_end = scope.stream_end or (
                 answer.end.word if answer.end else "client_left"
             )
             access_log.write(request, scope, 200, scope.sent_bytes)
+
+    async def _splice(self, request: Request, answer: Answer) -> bool:
+        client = ClientStream(request, stall_s=self._client_stall_s)
+        try:
+            return await Splice(answer, client, self._ticker).run()
+        finally:
+            client.close()
+
+    async def _send(self, response: BaseHTTPResponse, piece: bytes) -> None:
+        async with asyncio.timeout(self._client_stall_s):
+            await response.send(piece)

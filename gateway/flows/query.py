@@ -142,12 +142,14 @@ class Answer:
 
     # --- pulled -----------------------------------------------------------------------------------
 
-    async def pieces(self) -> AsyncIterator[bytes]:
+    async def pieces(self, *, greet: bool = True) -> AsyncIterator[bytes]:
         """What to send, each piece ending on an event boundary; to be iterated once, to its end.
 
-        The last one holds ``done`` or is the terminal ``error`` event.
+        The first is the comment that shows the stream stands (unless the caller said it already),
+        the last one holds ``done`` or is the terminal ``error`` event.
         """
-        yield self._count(CONNECTED)
+        if greet:
+            yield self._count(CONNECTED)
         while True:
             step = await self._next()
             yield self._count(step.piece)

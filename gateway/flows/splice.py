@@ -1,0 +1,236 @@
+"""An answer pushed through: the core's bytes go to the client inside the loop's read callback.
+
+This is the hot path, so here is why it is cheap. A relayed event costs: the socket's read callback,
+the HTTP parser, one regular expression that recognises a run of ordinary events (``passes``), and
+one write to the client's transport. No task wakes up, no future is made, no clock is asked. All
+that is slow is done elsewhere: clocks, pings and the log run once a tick for all streams
+(``Ticker``), and whatever is not an ordinary event goes to the state machine that the pulled way
+uses too (``domain.stream_state``), so that both end alike.
+
+Backpressure: when the client's transport holds more than it should, reading from the core is
+paused, and resumed once the client has taken it. The client's side is a ``Client``: what ``edge``
+makes of Sanic's transport.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Protocol
+
+from gateway.domain.stream import ENDINGS, Happened
+from gateway.domain.stream_state import Step
+from gateway.errors import GatewayError
+from gateway.flows.query import Answer
+from gateway.ports import CoreStream
+
+log = logging.getLogger("gateway.splice")
+
+TICK_S = 0.25
+
+
+class Client(Protocol):
+    """The client's end of a stream that has begun."""
+
+    def write(self, data: bytes) -> bool:
+        """Sends whole events, never blocks; false when it should get no more for now."""
+
+    def on_room(self, call: Callable[[], None]) -> None:
+        """Calls once when it can take more."""
+
+    def stalled(self, now: float) -> bool:
+        """Whether it has taken nothing of what it was sent for longer than it may."""
+
+
+class Splice:
+    """Relays one answer to one client; ``run`` returns when it has ended."""
+
+    def __init__(self, answer: Answer, client: Client, ticker: Ticker) -> None:
+        self._answer = answer
+        self._client = client
+        self._ticker = ticker
+        self._state = answer.state
+        self._splitter = answer.state.splitter
+        self._passes = self._splitter.passes
+        self._write = client.write
+        self._loop = asyncio.get_running_loop()
+        self._finished: asyncio.Future[None] = self._loop.create_future()
+        self._stream: CoreStream | None = None
+        self._heard = False
+        self._told = False
+        self._full = False
+        self._core_ended = False
+        self._lingering: asyncio.Future[None] | None = None
+
+    async def run(self) -> bool:
+        """Relays to the end. False where the core's stream cannot be pushed: nothing happened yet.
+
+        Raises:
+            ClientStalled: the client took nothing for too long; it can be told nothing.
+        """
+        self._ticker.add(self)
+        self._answer.on_stop = self._check
+        try:
+            if not await self._attach():
+                return False
+            await self._finished
+        finally:
+            self._answer.on_stop = None
+            self._ticker.remove(self)
+        await self._linger()
+        return True
+
+    async def _attach(self) -> bool:
+        """Waits for the core's head where it is still to come; the ticker keeps the clocks."""
+        opening = asyncio.ensure_future(self._answer.stream())
+        either: set[asyncio.Future[Any]] = {opening, self._finished}
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if not opening.done():
+                opening.cancel()
+        if self._finished.done():
+            return True
+        try:
+            self._stream = opening.result()
+        except GatewayError as error:
+            self._end_with(self._state.broke(error))
+            return True
+        except Exception:
+            log.exception("stream_broke", extra={"request_id": self._answer.request_id})
+            self._end_with(self._state.internal())
+            return True
+        return self._stream.attach(self)
+
+    # --- what the core's connection calls -------------------------------------------------------
+
+    def received(self, data: bytes) -> None:
+        events = self._passes(data)
+        if events and not self._finished.done():
+            self._state.passed(events, self._loop.time)
+            self._heard = True
+            self._send(data)
+        else:
+            self._received_other(data)
+
+    def _received_other(self, data: bytes) -> None:
+        if self._finished.done():
+            if self._splitter.feed(data).excess:
+                self._state.excess_after_done()
+            return
+        step = self._state.feed(data, self._loop.time())
+        if step is not None:
+            self._carry_out(step)
+
+    def ended(self, error: GatewayError | None) -> None:
+        self._core_ended = True
+        if not self._finished.done():
+            state = self._state
+            self._end_with(state.eof(self._loop.time()) if error is None else state.broke(error))
+        elif self._lingering is not None and not self._lingering.done():
+            self._lingering.set_result(None)
+
+    # --- what the ticker calls --------------------------------------------------------------------
+
+    def tick(self, now: float) -> None:
+        """Books what happened since the last tick and looks at the clocks."""
+        state = self._state
+        if self._heard:
+            state.heard_at = now
+            self._heard = False
+        if self._told:
+            state.told_at = now
+            self._told = False
+        if self._full:
+            # The core is paused, so its silence is ours; the client's clock runs instead.
+            state.heard_at = state.told_at = now
+        if self._client.stalled(now):
+            self._fail(ClientStalled())
+        elif now >= state.next_due() or state.stopped is not None:
+            self._check()
+
+    def _check(self) -> None:
+        now = self._loop.time()
+        step = self._state.must_stop(now) or self._state.silence(now)
+        if step is not None and not self._finished.done():
+            self._carry_out(step)
+            self._state.told(step, now)
+
+    # --- towards the client -----------------------------------------------------------------------
+
+    def _carry_out(self, step: Step) -> None:
+        if step.happened is not None:
+            self._end_with(step)
+        else:
+            self._send(step.piece)
+
+    def _send(self, data: bytes) -> None:
+        self._state.sent_bytes += len(data)
+        self._told = True
+        if not self._write(data) and not self._full:
+            self._full = True
+            if self._stream is not None:
+                self._stream.pause()
+            self._client.on_room(self._has_room)
+
+    def _has_room(self) -> None:
+        self._full = False
+        if self._stream is not None:
+            self._stream.resume()
+
+    def _end_with(self, step: Step) -> None:
+        if step.piece:
+            self._send(step.piece)
+        assert step.happened is not None
+        self._state.ended(step.happened, step.error)
+        if not self._finished.done():
+            self._finished.set_result(None)
+
+    def _fail(self, error: Exception) -> None:
+        self._state.ended(Happened.CLIENT_LEFT)
+        if not self._finished.done():
+            self._finished.set_exception(error)
+
+    async def _linger(self) -> None:
+        """After ``done``: lets the core end its body, so that the connection can serve again."""
+        end = self._state.end
+        if end is None or self._core_ended or ENDINGS[Happened(end.word)].core != "reuse":
+            return
+        self._lingering = self._loop.create_future()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._state.limits.linger_s):
+                await self._lingering
+
+
+class ClientStalled(Exception):
+    """The client takes nothing: its connection is to be cut."""
+
+
+class Ticker:
+    """Calls every open splice a few times a second: one timer a worker, not one a stream."""
+
+    def __init__(self, interval_s: float = TICK_S) -> None:
+        self._interval_s = interval_s
+        self._splices: dict[Splice, None] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, splice: Splice) -> None:
+        self._splices[splice] = None
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._interval_s, self._tick)
+
+    def remove(self, splice: Splice) -> None:
+        self._splices.pop(splice, None)
+
+    def _tick(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for splice in tuple(self._splices):
+            try:
+                splice.tick(now)
+            except Exception:
+                # One stream's fault must not stop the clocks of all others.
+                log.exception("tick_failed")
+        self._timer = loop.call_later(self._interval_s, self._tick) if self._splices else None
