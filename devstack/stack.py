@@ -10,7 +10,7 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -46,6 +46,7 @@ START_LIMIT_S: Mapping[Part, float] = {
 SETUP_LIMIT_S = 45.0
 # For a command that needs the settings whole but has no business with the core.
 NOWHERE = "http://127.0.0.1:1"
+READY = b'"status":"ok"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +234,7 @@ class Stack:
         return Launch(
             [sys.executable, "-m", "gateway", "serve"],
             f"http://127.0.0.1:{port}",
-            components.answering(port, "/readyz", b'"status":"ok"'),
+            _gateway_ready(port, admin_port),
             self.env_for_gateway(port, admin_port),
         )
 
@@ -370,6 +371,22 @@ class Stack:
     def kill(self, part: Part) -> None:
         """SIGKILL to the part and all its processes."""
         self._running[part].child.kill()
+
+
+def _gateway_ready(port: int, admin_port: int) -> Callable[[Child], Awaitable[bool]]:
+    """Ready when it says that all it stands on is.
+
+    The admin listener is asked first: its requests are not in the access log, so that a gateway
+    that never gets ready has the reason in its last lines, and not our asking.
+    """
+    admin = components.answering(admin_port, "/readyz", READY)
+    public = components.answering(port, "/readyz", READY)
+
+    async def ready(child: Child) -> bool:
+        listens = child.env["GATEWAY_ADMIN_LISTEN_PORT"] != "0"
+        return (not listens or await admin(child)) and await public(child)
+
+    return ready
 
 
 async def _together(jobs: Iterable[Coroutine[Any, Any, None]]) -> None:
