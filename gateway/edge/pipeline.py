@@ -100,7 +100,7 @@ class Pipeline:
         if self._drain.draining:
             _close_after(request)
         if not scope.streamed:
-            compress.apply(request, response, self._compress_min_bytes)
+            await compress.apply(request, response, self._compress_min_bytes)
             access_log.write(request, scope, response.status, len(response.body or b""))
 
     def open_scope(self, request: Request) -> Scope:
