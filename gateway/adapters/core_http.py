@@ -30,7 +30,7 @@ from gateway.errors import (
     ValidationFailed,
 )
 from gateway.ports import CorePage, CoreSink, OnBehalfOf
-from gateway.relay.client import ON_SENT
+from gateway.relay.client import BODY, ON_SENT
 from gateway.relay.transport import Body
 
 _T = TypeVar("_T")
@@ -324,6 +324,7 @@ class HttpCoreStream:
 
     def __init__(self, response: httpx.Response) -> None:
         self._response = response
+        self._body: Body | None = response.extensions.get(BODY)
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The raw bytes as they come. Raises ``CoreTruncated``, or ``CoreReset`` for a reset."""
@@ -335,19 +336,18 @@ class HttpCoreStream:
 
     def attach(self, sink: CoreSink) -> bool:
         """Pushes where the transport is ours; over another one (a mock) the bytes are pulled."""
-        body = self._response.stream
-        if not isinstance(body, Body):
+        if self._body is None:
             return False
-        body.attach(_Told(sink))
+        self._body.attach(_Told(sink))
         return True
 
     def pause(self) -> None:
-        if isinstance(self._response.stream, Body):
-            self._response.stream.pause()
+        if self._body is not None:
+            self._body.pause()
 
     def resume(self) -> None:
-        if isinstance(self._response.stream, Body):
-            self._response.stream.resume()
+        if self._body is not None:
+            self._body.resume()
 
     async def aclose(self) -> None:
         await self._response.aclose()

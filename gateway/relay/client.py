@@ -9,6 +9,8 @@ import httpx
 # ``request.extensions`` key of a callable called once the request's head went out: from then on
 # the connection stands. ``CoreTransport`` honours it; other transports (mocks) may not.
 ON_SENT = "gateway.on_sent"
+# ``response.extensions`` key of the body itself, which httpx wraps: it can be pushed into a sink.
+BODY = "gateway.body"
 
 
 def make_client(transport: httpx.AsyncBaseTransport) -> httpx.AsyncClient:

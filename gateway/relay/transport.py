@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator
 
 import httpx
 
-from gateway.relay.client import ON_SENT
+from gateway.relay.client import BODY, ON_SENT
 from gateway.relay.connection import Connection, Exchange, Sink
 from gateway.relay.pool import Origin, Pool
 from gateway.relay.slots import Slot, Slots
@@ -84,7 +84,7 @@ class CoreTransport(httpx.AsyncBaseTransport):
             status_code=exchange.status,
             headers=exchange.headers,
             stream=body,
-            extensions={"reason_phrase": exchange.reason, "http_version": b"HTTP/1.1"},
+            extensions={"reason_phrase": exchange.reason, "http_version": b"HTTP/1.1", BODY: body},
         )
 
     async def aclose(self) -> None:
