@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from sanic import Request
 
+from gateway.domain.headers import is_traceparent
+
 Network = IPv4Network | IPv6Network
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}\Z")
 
 
 def client_ip(request: Request, trusted: Sequence[Network]) -> str:
@@ -45,6 +45,6 @@ def _is_trusted(text: str, trusted: Sequence[Network]) -> bool:
 def traceparent(request: Request) -> str | None:
     """The caller's W3C trace context when it is well formed; anything else is dropped."""
     values = request.headers.getall("traceparent", [])
-    if len(values) == 1 and _TRACEPARENT.match(values[0]) and not values[0].startswith("ff"):
+    if len(values) == 1 and is_traceparent(values[0]):
         return str(values[0])
     return None
