@@ -198,6 +198,8 @@ def _users_of(document: Any) -> dict[str, User]:
 def _user(name: str, raw: Any) -> User:
     try:
         entry = msgspec.convert(raw, _Entry)
+        if entry.password_changed_at.tzinfo is None:
+            raise UsersFileError(f"user {name!r}: password_changed_at needs a time zone ('Z')")
         changed_at = int(entry.password_changed_at.timestamp())
     except (msgspec.ValidationError, OverflowError) as exc:
         raise UsersFileError(f"user {name!r}: {exc}") from exc
@@ -209,8 +211,6 @@ def _user(name: str, raw: Any) -> User:
         password_changed_at=changed_at,
         disabled=entry.disabled,
     )
-    if entry.password_changed_at.tzinfo is None:
-        raise UsersFileError(f"user {name!r}: password_changed_at needs a time zone ('Z')")
     if fault := user_fault(user):
         raise UsersFileError(f"user {name!r}: {fault}")
     return user

@@ -103,4 +103,8 @@ class Lifecycle:
     async def _watch_users(self) -> None:
         while True:
             await asyncio.sleep(RELOAD_INTERVAL_S)
-            self._running.reload_if_changed()
+            try:
+                self._running.reload_if_changed()
+            except Exception:
+                # Without this watch nobody could be disabled any more: it goes on whatever comes.
+                log.exception("users not reloaded")

@@ -1,0 +1,64 @@
+"""A users file gone wrong must not end the watch over it: nobody could be disabled any more."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sanic import Sanic
+
+from gateway.adapters.argon2_passwords import hash_password
+from gateway.adapters.users_file import UsersFile, UsersFileError
+from gateway.edge import lifecycle
+from gateway.edge.sse import OpenStreams
+
+
+@pytest.mark.parametrize("written", ["0001-01-01T00:00:00", "9999-12-31T23:59:59", "2027-01-15"])
+def test_a_date_without_a_zone_is_a_fault_whatever_the_year(tmp_path: Path, written: str) -> None:
+    """Python cannot give the Unix time of the first local second: that is told like any fault."""
+    path = tmp_path / "users.json"
+    entry = {
+        "tenant": "acme",
+        "roles": ["editor"],
+        "password_hash": hash_password("correct horse"),
+        "password_changed_at": written,
+    }
+    path.write_text(json.dumps({"version": 1, "users": {"alice": entry}}))
+    with pytest.raises(UsersFileError, match="alice"):
+        UsersFile(str(path))
+
+
+async def test_a_reload_that_fails_in_a_way_nobody_foresaw_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The next change of the file is taken over as if nothing had been."""
+    monkeypatch.setattr(lifecycle, "RELOAD_INTERVAL_S", 0)
+    reloaded_again = asyncio.Event()
+
+    class Running:
+        tries = 0
+
+        def reload_if_changed(self) -> None:
+            self.tries += 1
+            if self.tries == 1:
+                raise ValueError("nobody foresaw this")
+            reloaded_again.set()
+
+    app: Sanic[Any, Any] = Sanic("attacks_reload")
+    watched: Any = lifecycle.Lifecycle(
+        app,
+        build=lambda tasks: asyncio.sleep(0),  # type: ignore[arg-type,return-value]
+        attach=lambda running: None,
+        streams=OpenStreams(client_stall_s=1.0),
+        admin_address=None,
+        drain_limit_s=0,
+    )
+    watched._services = Running()
+    watching = asyncio.create_task(watched._watch_users())
+    async with asyncio.timeout(30):
+        await reloaded_again.wait()
+    assert not watching.done()
+    watching.cancel()
