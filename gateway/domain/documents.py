@@ -95,6 +95,7 @@ class CoreDocument:
     error: str | None
     created_at: str
     updated_at: str
+    sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

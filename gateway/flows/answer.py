@@ -19,14 +19,18 @@ from gateway.flows.query import Answer
 ANSWER_LIMIT_BYTES = 8 * 1024 * 1024
 
 
-class Source(msgspec.Struct, frozen=True):
-    """A passage the answer draws on; ``score`` is the retriever's, larger is better."""
+class Source(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A passage the answer draws on; ``score`` is the retriever's, larger is better.
+
+    ``page`` counts from 1, where the document has pages.
+    """
 
     document_id: str
     filename: str
     chunk_id: str
     score: float
     text: str
+    page: int | None = None
 
 
 class Citation(msgspec.Struct, frozen=True):

@@ -242,7 +242,7 @@ def _from_core(record: CoreDocument, ended: UploadStatus | None) -> Document:
         filename=record.filename,
         content_type=record.content_type,
         size=record.size,
-        sha256=ended.announced.sha256 if ended is not None else None,
+        sha256=record.sha256 or (ended.announced.sha256 if ended is not None else None),
         status=status,
         progress=1.0 if status == "indexed" else None,
         error=error,

@@ -24,7 +24,14 @@ from gateway.flows.query import Query
 from gateway.ports import Core, OnBehalfOf
 
 WHO = OnBehalfOf("ann", "acme", frozenset({"reader"}), "req-1")
-SOURCE = {"document_id": "d", "filename": "f.pdf", "chunk_id": "c", "score": 1.5, "text": "t"}
+SOURCE = {
+    "document_id": "d",
+    "filename": "f.pdf",
+    "chunk_id": "c",
+    "score": 1.5,
+    "text": "t",
+    "page": 2,
+}
 
 
 class SystemClock:

@@ -118,6 +118,15 @@ async def test_listing_merges_both_sides_newest_first_without_doubles() -> None:
     assert page.next_cursor is None
 
 
+async def test_a_listing_tells_the_checksum_the_core_has_on_record() -> None:
+    """What one document's own page says of it, its line in the listing says too."""
+    world = World()
+    ref = world.ref(1)
+    world.core.records[ref.document_id] = replace(world.core.record(ref), sha256="a" * 64)
+    page = await world.documents.list(ALICE, world.soon())
+    assert [d.sha256 for d in page.documents] == ["a" * 64]
+
+
 @pytest.mark.parametrize("limit", [1, 2, 3, 7, 100])
 async def test_pages_hold_every_document_once_in_order(limit: int) -> None:
     """However the pages are cut, whichever side a document is on."""
