@@ -41,6 +41,14 @@ JSON_ANSWER = {
 WHOLE = META + SOURCES + TOKEN + CITATION + USAGE + DONE
 
 
+@pytest.fixture(params=["spliced", "sent"], autouse=True)
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both ways a stream can be relayed: below Sanic's ``send``, and through it."""
+    if request.param == "sent":
+        monkeypatch.setattr("gateway.edge.sse.can_write_below", lambda _: False)
+    return str(request.param)
+
+
 def terminal(body: bytes) -> dict[str, Any]:
     """The one terminal ``error`` event's object; it is the last event, whole."""
     assert body.endswith(b"\n\n")
