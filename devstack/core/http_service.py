@@ -148,6 +148,9 @@ class HttpService:
             if request.path != "/healthz":
                 self._check_token(request)
                 request[_OWNER] = _owner(request)
+            elif request.headers.get("Authorization"):
+                # A probe needs no token; a gateway learns at once that it has the wrong one.
+                self._check_token(request)
             return await handler(request)
 
         return identity

@@ -67,7 +67,8 @@ def _keys(settings: Settings) -> Prepare:
 
 
 def _cause(exc: BaseException) -> str:
-    return type(exc.__cause__ or exc).__name__
+    cause = exc.__cause__ or exc
+    return f"{type(cause).__name__}: {cause}"
 
 
 async def set_up_documents(

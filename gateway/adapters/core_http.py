@@ -179,7 +179,8 @@ class CoreHttp:
         except httpx.TransportError as exc:
             _raise_for_transport(exc)
         if status != 200:
-            raise CoreUnavailable
+            hint = "; is GATEWAY_CORE_TOKEN the core's?" if status in (401, 403) else ""
+            raise CoreUnavailable from ValueError(f"the core's health answer is {status}{hint}")
 
     def _headers(self, who: OnBehalfOf) -> dict[str, str]:
         return core_headers(

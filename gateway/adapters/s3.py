@@ -140,10 +140,7 @@ class S3ObjectStore:
                 raise StorageUnavailable from exc
 
     async def check(self, deadline: Deadline) -> None:
-        try:
-            await self._call("head_bucket", deadline)
-        except S3Refused as exc:
-            raise StorageUnavailable from exc
+        await self._internal.check_bucket(self._bucket, deadline)
 
     async def _call(self, operation: str, deadline: Deadline, **arguments: Any) -> dict[str, Any]:
         return await self._internal.call(operation, deadline, Bucket=self._bucket, **arguments)

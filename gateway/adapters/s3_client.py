@@ -48,6 +48,25 @@ class S3Refused(GatewayError):
         self.s3_code = s3_code
         self.http = http
 
+    def __str__(self) -> str:
+        """For the operator; a client never sees it."""
+        return f"the store answered {self.http} {self.s3_code}"
+
+
+class BucketUnusable(Exception):
+    """The store answers, and not for this bucket. Written for the operator, never for a client."""
+
+    def __init__(self, bucket: str, http: int) -> None:
+        super().__init__(f"bucket {bucket!r}: {_WHY_UNUSABLE.get(http, f'answered {http}')}")
+
+
+# A HEAD has no body, so its status is all there is to go by.
+_WHY_UNUSABLE = {
+    301: "is in another region than GATEWAY_S3_REGION",
+    403: "refused to these credentials",
+    404: "is not there; 'gateway setup' makes it",
+}
+
 
 class StoreFailed(StorageUnavailable):
     """The store answered that it cannot: a 5xx, or our own credentials are wrong."""
@@ -96,6 +115,13 @@ class S3Client:
         """
         method: Callable[..., dict[str, Any]] = getattr(self.sync, operation)
         return await self.run(partial(method, **arguments), deadline)
+
+    async def check_bucket(self, bucket: str, deadline: Deadline) -> None:
+        """Raises ``StorageUnavailable`` unless ``bucket`` is there for us; its cause says why."""
+        try:
+            await self.call("head_bucket", deadline, Bucket=bucket)
+        except S3Refused as exc:
+            raise StorageUnavailable from BucketUnusable(bucket, exc.http)
 
     async def run(self, work: Callable[[], T], deadline: Deadline) -> T:
         loop = asyncio.get_running_loop()

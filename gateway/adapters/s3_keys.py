@@ -93,10 +93,7 @@ class S3KeyStore:
 
     async def check(self, deadline: Deadline) -> None:
         """Raises ``StorageUnavailable`` unless the bucket answers."""
-        try:
-            await self._client.call("head_bucket", deadline, Bucket=self._bucket)
-        except S3Refused as exc:
-            _unavailable("check", exc)
+        await self._client.check_bucket(self._bucket, deadline)
 
     def _read(self, key_id: str) -> tuple[bytes, str]:
         """In a thread: the body is read there too."""

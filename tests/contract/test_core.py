@@ -198,6 +198,14 @@ async def test_an_id_that_is_none_never_reaches_the_core() -> None:
             await core.get_document(WHO, "../keys")
 
 
+async def test_a_core_that_refuses_the_token_is_told_to_the_operator() -> None:
+    """The two tokens differ: `gateway check --connect` names the setting."""
+    async with serve(answering(reply(401))) as server, core_at(server.url) as (core, _):
+        with pytest.raises(CoreUnavailable) as told:
+            await core.check()
+    assert "GATEWAY_CORE_TOKEN" in str(told.value.__cause__)
+
+
 # --- a core that says no ----------------------------------------------------------------
 
 REFUSALS = [

@@ -362,8 +362,10 @@ async def test_a_missing_bucket_is_no_missing_key(client: S3Client) -> None:
         await store.create(a_key(), soon())
     with pytest.raises(StorageUnavailable):
         await store.list("acme", "alice", soon())
-    with pytest.raises(StorageUnavailable):
+    with pytest.raises(StorageUnavailable) as told:
         await store.check(soon())
+    # An operator's first mistake; `gateway check --connect` shows the cause.
+    assert "'no-such-bucket-anywhere': is not there" in str(told.value.__cause__)
 
 
 async def test_wrong_credentials_are_no_missing_key(versitygw_endpoint: str) -> None:

@@ -65,6 +65,12 @@ async def test_health_needs_no_token(client: Client) -> None:
     assert set(body) == {"status", "version"}
 
 
+async def test_health_refuses_a_wrong_token(client: Client) -> None:
+    """A gateway set up with another token learns it before its first question."""
+    async with client.get("/healthz", headers={"Authorization": "Bearer wrong"}) as answer:
+        assert answer.status == 401
+
+
 @pytest.mark.parametrize("given", ["", "Bearer wrong", f"Basic {TOKEN}", TOKEN, "Bearer ü"])
 @pytest.mark.parametrize("path", ["/v1/documents", "/v1/query", "/nowhere"])
 async def test_call_without_the_token_is_refused(client: Client, given: str, path: str) -> None:
