@@ -27,6 +27,7 @@ from gateway.errors import (
 )
 from gateway.flows.answer import QueryAnswer, collect
 from gateway.flows.query import Query
+from gateway.flows.recheck import Recheck
 
 blueprint = Blueprint("query", url_prefix="/query")
 
@@ -92,13 +93,13 @@ class StreamEvent(msgspec.Struct, frozen=True):
     ),
 )
 async def ask(
-    request: Request, query: Query, streams: OpenStreams, body: Question
+    request: Request, query: Query, streams: OpenStreams, recheck: Recheck, body: Question
 ) -> HTTPResponse | None:
     scope = scope_of(request)
     scope.upstream = "core"
     expires_at = scope.caller.expires_at
     answer = query.open(scope.on_behalf_of(), body.for_core(), token_expires_at=expires_at)
-    with streams.under_way(scope, answer):
+    with streams.under_way(scope, answer), recheck.watching(scope.grant, answer):
         async with answer:
             if body.stream and not prefers_json(request):
                 await streams.relay(request, answer)

@@ -29,6 +29,7 @@ from gateway.flows.health import Health
 from gateway.flows.keys import Keys
 from gateway.flows.login import Login
 from gateway.flows.query import Query
+from gateway.flows.recheck import Recheck
 from gateway.flows.uploads import Uploads
 from gateway.services import Services, build_services
 from gateway.settings import Settings
@@ -168,6 +169,7 @@ def _inject(app: Sanic[Any, Any], wiring: _Wiring) -> None:
         Uploads: lambda: wiring.services.uploads,
         Documents: lambda: wiring.services.documents,
         Query: lambda: wiring.services.query,
+        Recheck: lambda: wiring.services.recheck,
         Health: lambda: wiring.services.health,
         OpenStreams: lambda: wiring.streams,
     }

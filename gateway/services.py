@@ -33,6 +33,7 @@ from gateway.flows.health import Check, Health
 from gateway.flows.keys import Keys
 from gateway.flows.login import Login
 from gateway.flows.query import Query, StreamLimits
+from gateway.flows.recheck import Recheck
 from gateway.flows.uploads import Uploads
 from gateway.ports import (
     Clock,
@@ -73,6 +74,7 @@ class Services:
     uploads: Uploads
     documents: Documents
     query: Query
+    recheck: Recheck
     health: Health
     users: UsersFile
     closers: list[Callable[[], Any]] = field(default_factory=list)
@@ -145,23 +147,25 @@ def assemble(settings: Settings, adapters: Adapters, tasks: Spawn) -> Services:
     """The use cases over whatever adapters there are; tests bring some of their own."""
     clock = adapters.clock
     tokens = _tokens(settings)
+    policy = CachedPolicy(
+        adapters.policy,
+        clock,
+        ttl_s=settings.policy_ttl,
+        max_entries=settings.policy_cache_entries,
+    )
+    authenticator = Authenticator(
+        adapters.users,
+        tokens,
+        adapters.key_store,
+        clock,
+        key_ttl_s=settings.keys_cache_ttl,
+        max_keys=settings.keys_cache_entries,
+        max_tokens=settings.token_cache_entries,
+    )
     return Services(
         clock=clock,
-        policy=CachedPolicy(
-            adapters.policy,
-            clock,
-            ttl_s=settings.policy_ttl,
-            max_entries=settings.policy_cache_entries,
-        ),
-        authenticator=Authenticator(
-            adapters.users,
-            tokens,
-            adapters.key_store,
-            clock,
-            key_ttl_s=settings.keys_cache_ttl,
-            max_keys=settings.keys_cache_entries,
-            max_tokens=settings.token_cache_entries,
-        ),
+        policy=policy,
+        authenticator=authenticator,
         login=Login(adapters.users, adapters.passwords, tokens, clock),
         keys=Keys(adapters.key_store, clock, actions=ACTIONS),
         uploads=Uploads(
@@ -175,6 +179,7 @@ def assemble(settings: Settings, adapters: Adapters, tasks: Spawn) -> Services:
         ),
         documents=Documents(store=adapters.store, workflows=adapters.workflows, core=adapters.core),
         query=Query(adapters.core, clock, stream_limits(settings)),
+        recheck=Recheck(authenticator, policy, clock, recheck_s=settings.stream_recheck),
         health=Health(
             {
                 "core": adapters.core.check,

@@ -20,8 +20,11 @@ from gateway.errors import (
     Draining,
     EventTooLarge,
     FirstEventTimeout,
+    Forbidden,
     GatewayError,
     InternalError,
+    PolicyUnavailable,
+    StorageUnavailable,
     StreamIdleTimeout,
     StreamMaxDuration,
     TokenExpired,
@@ -48,6 +51,8 @@ class Happened(enum.Enum):
     TOO_LONG = "max_duration"
     OVERSIZE = "event_too_large"
     TOKEN_EXPIRED = "token_expired"
+    WITHDRAWN = "permission_withdrawn"
+    UNVERIFIED = "permission_unverified"
     DRAINING = "draining"
     STOPPED = "stopped"
     CLIENT_LEFT = "client_left"
@@ -86,6 +91,8 @@ ENDINGS: Mapping[Happened, Ending] = {
     Happened.TOO_LONG: Ending(StreamMaxDuration, "close", "gateway"),
     Happened.OVERSIZE: Ending(EventTooLarge, "close", "core"),
     Happened.TOKEN_EXPIRED: Ending(TokenExpired, "close", "client"),
+    Happened.WITHDRAWN: Ending(Forbidden, "close", "client", given=True),
+    Happened.UNVERIFIED: Ending(PolicyUnavailable, "close", "gateway", given=True),
     Happened.DRAINING: Ending(Draining, "close", "gateway"),
     Happened.STOPPED: Ending(InternalError, "close", "gateway", given=True),
     Happened.CLIENT_LEFT: Ending(None, "close", "client"),
@@ -101,11 +108,21 @@ def terminal_error(happened: Happened, given: GatewayError | None = None) -> Gat
     return given if ending.given and given is not None else ending.error()
 
 
+_STOPPED_BY: tuple[tuple[type[GatewayError], Happened], ...] = (
+    (Draining, Happened.DRAINING),
+    (TokenExpired, Happened.TOKEN_EXPIRED),
+    (Forbidden, Happened.WITHDRAWN),
+    (PolicyUnavailable, Happened.UNVERIFIED),
+    (StorageUnavailable, Happened.UNVERIFIED),
+)
+
+
 def stopped_by(error: GatewayError) -> Happened:
-    """Which row a stop from outside belongs to: a drain, an expiry, or another reason."""
-    if isinstance(error, Draining):
-        return Happened.DRAINING
-    return Happened.TOKEN_EXPIRED if isinstance(error, TokenExpired) else Happened.STOPPED
+    """Which row a stop from outside belongs to."""
+    for kind, happened in _STOPPED_BY:
+        if isinstance(error, kind):
+            return happened
+    return Happened.STOPPED
 
 
 def broken_by(error: GatewayError) -> Happened:

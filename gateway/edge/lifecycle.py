@@ -20,6 +20,7 @@ from gateway.edge.sse import OpenStreams
 from gateway.edge.tasks import Tasks
 from gateway.errors import Draining
 from gateway.flows.health import Health
+from gateway.flows.recheck import Recheck
 
 log = structlog.get_logger("gateway.lifecycle")
 
@@ -31,6 +32,9 @@ class Running(Protocol):
 
     @property
     def health(self) -> Health: ...
+
+    @property
+    def recheck(self) -> Recheck: ...
 
     def reload_if_changed(self) -> None: ...
 
@@ -78,6 +82,7 @@ class Lifecycle:
         self._attach(self._services)
         await self._services.health.check_all()
         self.tasks.spawn(self._services.health.run(), "health")
+        self.tasks.spawn(self._services.recheck.run(), "recheck streams")
         self.tasks.spawn(self._watch_users(), "reload users")
         if self._admin_address is not None:
             self._admin = await admin.listen(*self._admin_address, self._services.health)

@@ -141,6 +141,7 @@ class Pipeline:
         )
         if credential is None:
             raise Unauthenticated(reason="missing")
+        scope.credential = credential
         scope.principal = await self._authenticator.authenticate(credential, scope.deadline)
 
     async def _authorize(self, request: Request) -> None:
@@ -150,8 +151,8 @@ class Pipeline:
             return
         scope.owner = _asked_owner(request, endpoint)
         scope.action = endpoint.action if scope.owner is None else f"{endpoint.action}:any-owner"
-        question = _question(request, scope, endpoint, scope.caller)
-        scope.decision = await self._policy.decide(question)
+        scope.question = _question(request, scope, endpoint, scope.caller)
+        scope.decision = await self._policy.decide(scope.question)
         _enforce(scope.decision)
 
 

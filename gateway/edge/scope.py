@@ -10,9 +10,11 @@ from typing import cast
 from sanic import Request
 
 from gateway.domain.identity import Principal
-from gateway.domain.policy import Decision
+from gateway.domain.policy import Decision, Question
 from gateway.edge.endpoint import Endpoint
 from gateway.errors import GatewayError
+from gateway.flows.authenticate import Credential
+from gateway.flows.recheck import Grant
 from gateway.ports import Deadline, OnBehalfOf
 
 
@@ -33,6 +35,8 @@ class Scope:
     owner: str | None = None
     action: str | None = None
     decision: Decision | None = None
+    credential: Credential | None = field(default=None, repr=False)
+    question: Question | None = None
     error: GatewayError | None = None
     upstream: str | None = None
     stream_end: str | None = None
@@ -47,6 +51,13 @@ class Scope:
         if self.principal is None:
             raise RuntimeError("a public route asked who its caller is")
         return self.principal
+
+    @property
+    def grant(self) -> Grant:
+        """What let this request in; a stream is held to it for as long as it runs."""
+        if self.credential is None or self.question is None:
+            raise RuntimeError("a public route asked what let its request in")
+        return Grant(self.credential, self.question)
 
     def on_behalf_of(self) -> OnBehalfOf:
         """Whom the core is called for: the owner asked for, with the caller as the actor."""

@@ -284,6 +284,12 @@ class Settings:
         p.duration("100ms", "1h"), "60s", "How long the core may be silent between events."
     )
     stream_total: float = _streams(p.duration("1s", "24h"), "15m", "How long a stream may last.")
+    stream_recheck: float = _streams(
+        p.duration("1s", "1h"),
+        "60s",
+        "How often a running stream's permission is asked for again; a question nobody answers"
+        " lets it run on for as long once more.",
+    )
     stream_ping: float = _streams(
         p.duration("50ms", "1h"), "15s", "How often a silent stream gets a comment to stay open."
     )

@@ -22,6 +22,9 @@ from gateway.errors import (
     Draining,
     Forbidden,
     GatewayError,
+    Overloaded,
+    PolicyUnavailable,
+    StorageUnavailable,
     TokenExpired,
     by_code,
 )
@@ -40,6 +43,8 @@ SEEN: dict[Happened, str | None] = {
     Happened.TOO_LONG: "STREAM_MAX_DURATION",
     Happened.OVERSIZE: "EVENT_TOO_LARGE",
     Happened.TOKEN_EXPIRED: "TOKEN_EXPIRED",
+    Happened.WITHDRAWN: "FORBIDDEN",
+    Happened.UNVERIFIED: "POLICY_UNAVAILABLE",
     Happened.DRAINING: "DRAINING",
     Happened.STOPPED: "INTERNAL",
     Happened.INTERNAL: "INTERNAL",
@@ -100,7 +105,8 @@ def test_a_broken_call_finds_its_row(error: GatewayError, row: Happened) -> None
 @pytest.mark.parametrize(
     ("error", "row"),
     [(Draining(), Happened.DRAINING), (TokenExpired(), Happened.TOKEN_EXPIRED),
-     (Forbidden(), Happened.STOPPED)],
+     (Forbidden(), Happened.WITHDRAWN), (PolicyUnavailable(), Happened.UNVERIFIED),
+     (StorageUnavailable(), Happened.UNVERIFIED), (Overloaded(), Happened.STOPPED)],
 )  # fmt: skip
 def test_a_stop_from_outside_finds_its_row(error: GatewayError, row: Happened) -> None:
     """A drain and an expiry have words of their own in the log."""

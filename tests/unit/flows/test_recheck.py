@@ -1,0 +1,184 @@
+"""A stream is held to what let it in: at revocation, at withdrawal, and when nobody can say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from gateway.domain.identity import Principal
+from gateway.domain.policy import Decision, Question, Resource
+from gateway.errors import (
+    Forbidden,
+    GatewayError,
+    PolicyUnavailable,
+    StorageUnavailable,
+    TokenExpired,
+    Unauthenticated,
+)
+from gateway.flows.authenticate import Credential
+from gateway.flows.recheck import Grant, Recheck
+
+RECHECK_S = 60.0
+ALICE = Principal("alice", "acme", frozenset({"reader"}), "jwt", "jti-1")
+QUESTION = Question(
+    subject="alice",
+    tenant="acme",
+    roles=frozenset({"reader"}),
+    scopes=None,
+    auth="jwt",
+    action="query:run",
+    resource=Resource("query", None, "alice", "acme"),
+    method="POST",
+    route="/api/v1/query",
+    ip="127.0.0.1",
+)
+GRANT = Grant(Credential("jwt", "token"), QUESTION)
+
+
+@dataclass
+class World:
+    """Authenticator, policy and clock in one; each can be told to fail."""
+
+    now: float = 1000.0
+    auth_error: GatewayError | None = None
+    policy_error: GatewayError | None = None
+    principal: Principal = ALICE
+    allow: bool = True
+    looked_up: int = 0
+    asked: list[Question] = field(default_factory=list)
+    revision: str = "1"
+
+    async def authenticate(self, credential: Credential, deadline: float) -> Principal:
+        self.looked_up += 1
+        if self.auth_error is not None:
+            raise self.auth_error
+        return self.principal
+
+    async def decide(self, question: Question) -> Decision:
+        self.asked.append(question)
+        if self.policy_error is not None:
+            raise self.policy_error
+        return Decision(self.allow, "why", "decision-1")
+
+    def time(self) -> float:
+        return self.now
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+class Stream:
+    def __init__(self) -> None:
+        self.stopped: list[GatewayError] = []
+
+    def stop(self, error: GatewayError) -> None:
+        self.stopped.append(error)
+
+    @property
+    def kind(self) -> type[GatewayError] | None:
+        return type(self.stopped[0]) if self.stopped else None
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def recheck_of(world: Any) -> Recheck:
+    return Recheck(world, world, world, recheck_s=RECHECK_S)
+
+
+async def test_a_good_stream_runs_on(world: World) -> None:
+    """The policy is asked again once an interval, not once a round."""
+    recheck, stream = recheck_of(world), Stream()
+    with recheck.watching(GRANT, stream):
+        for _ in range(180):
+            await recheck.go_over()
+            world.now += 1
+    assert stream.stopped == []
+    assert len(world.asked) == 2
+
+
+async def test_a_revoked_credential_ends_the_stream_at_the_next_round(world: World) -> None:
+    """Whatever made it invalid, the client is told that its credential has expired."""
+    recheck, stream = recheck_of(world), Stream()
+    with recheck.watching(GRANT, stream):
+        world.auth_error = Unauthenticated(reason="revoked")
+        await recheck.go_over()
+    assert stream.kind is TokenExpired
+
+
+async def test_a_withdrawn_permission_ends_the_stream_within_the_interval(world: World) -> None:
+    """The policy is asked with the roles of now, not with those of the start."""
+    recheck, stream = recheck_of(world), Stream()
+    with recheck.watching(GRANT, stream):
+        world.allow = False
+        world.principal = replace(ALICE, roles=frozenset())
+        await recheck.go_over()
+        assert stream.stopped == []
+        world.now += RECHECK_S
+        await recheck.go_over()
+    assert stream.kind is Forbidden
+    assert world.asked[0].roles == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("auth_error", "policy_error", "kind"),
+    [
+        (StorageUnavailable(), None, StorageUnavailable),
+        (None, PolicyUnavailable(), PolicyUnavailable),
+    ],
+)
+async def test_no_answer_is_borne_for_one_interval(
+    world: World,
+    auth_error: GatewayError | None,
+    policy_error: GatewayError | None,
+    kind: type[GatewayError],
+) -> None:
+    """A short outage cuts nobody off; a long one is no way round a revocation."""
+    recheck, stream = recheck_of(world), Stream()
+    with recheck.watching(GRANT, stream):
+        world.auth_error, world.policy_error = auth_error, policy_error
+        world.now += RECHECK_S
+        await recheck.go_over()
+        world.now += RECHECK_S - 1
+        await recheck.go_over()
+        assert stream.stopped == []
+        world.now += 1
+        await recheck.go_over()
+    assert stream.kind is kind
+
+
+async def test_an_outage_that_passed_is_forgotten(world: World) -> None:
+    """Two short outages are not one long one."""
+    recheck, stream = recheck_of(world), Stream()
+    with recheck.watching(GRANT, stream):
+        for error in (StorageUnavailable(), None, StorageUnavailable(), None):
+            world.auth_error = error
+            await recheck.go_over()
+            world.now += RECHECK_S - 1
+    assert stream.stopped == []
+
+
+async def test_streams_of_one_grant_cost_one_look(world: World) -> None:
+    """Also to end them all."""
+    recheck, streams = recheck_of(world), [Stream() for _ in range(100)]
+    contexts = [recheck.watching(GRANT, stream) for stream in streams]
+    for context in contexts:
+        context.__enter__()
+    world.auth_error = Unauthenticated()
+    await recheck.go_over()
+    for context in contexts:
+        context.__exit__(None, None, None)
+    assert world.looked_up == 1
+    assert all(stream.kind is TokenExpired for stream in streams)
+
+
+async def test_nothing_is_kept_of_streams_that_ended(world: World) -> None:
+    """A worker lives long: what is watched must not grow with the streams that ever were."""
+    recheck = recheck_of(world)
+    with recheck.watching(GRANT, Stream()), recheck.watching(GRANT, Stream()):
+        assert len(recheck) == 1
+    assert len(recheck) == 0
