@@ -21,6 +21,7 @@ from sanic.touchup.service import TouchUp
 from gateway.adapters.core_http import CoreHttp
 from gateway.adapters.rego import RegoPolicy, default_policy_dir
 from gateway.app import create_app
+from gateway.edge.guard import GuardedProtocol
 from gateway.edge.tasks import Tasks
 from gateway.relay.client import make_client
 from gateway.relay.transport import CoreTransport
@@ -105,10 +106,16 @@ class Gateway:
         """What a stop signal starts, up to where no request is under way."""
         await self.server.before_stop()
 
-    async def asking(self, body: bytes = b'{"query": "hi"}', **headers: str) -> Streaming:
-        """A query by alice on a socket of its own, its answer's head read."""
+    async def asking(
+        self,
+        body: bytes = b'{"query": "hi"}',
+        credential: dict[str, str] | None = None,
+        **headers: str,
+    ) -> Streaming:
+        """A query by alice (or by ``credential``) on a socket of its own, its answer's head read."""
         reader, writer = await asyncio.open_connection(*self.address)
-        typed = {"Content-Type": "application/json", **await self.bearer(), **headers}
+        typed = {"Content-Type": "application/json", **(credential or await self.bearer())}
+        typed.update(headers)
         writer.write(request("POST", "/api/v1/query", typed, body))
         async with asyncio.timeout(TIMEOUT_S):
             status, head = await read_head(reader)
@@ -150,7 +157,9 @@ async def running_gateway(core: StubCore, **settings: str) -> AsyncIterator[Gate
 
     app = create_app(Settings.load(environ), build=build, name=f"edge_{next(_numbers)}")
     listener = socket.create_server(("127.0.0.1", 0))
-    server = await app.create_server(sock=listener, return_asyncio_server=True)
+    server = await app.create_server(
+        sock=listener, return_asyncio_server=True, protocol=GuardedProtocol
+    )
     await server.startup()
     # Sanic rewrites its own methods when an application starts, and can do so once a process.
     TouchUp._registry.clear()
