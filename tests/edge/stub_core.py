@@ -67,8 +67,11 @@ class StubCore:
         return go_on
 
     def headers_of_query(self) -> dict[str, str]:
-        """The head of the last query, names in lower case."""
-        head = next(head for head in reversed(self.heads) if head.startswith("POST /v1/query"))
+        return self.headers_of("POST /v1/query ")
+
+    def headers_of(self, request_line: str) -> dict[str, str]:
+        """The head of the last request that begins so, names in lower case."""
+        head = next(head for head in reversed(self.heads) if head.startswith(request_line))
         lines = head.strip().split("\r\n")[1:]
         pairs = [line.split(": ", 1) for line in lines]
         assert len({name.lower() for name, _ in pairs}) == len(pairs)

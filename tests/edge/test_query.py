@@ -360,6 +360,22 @@ async def test_a_client_that_takes_nothing_is_cut_off(
 # --- what the core is told ------------------------------------------------------------------------
 
 
+async def test_the_core_is_told_the_owner_and_who_acts_for_him(gateway: Gateway) -> None:
+    """An admin looking after another user: the owner as the subject, himself as the actor."""
+    body = b'{"documents":[],"next_cursor":null}'
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    gateway.core.sends(head % len(body), body)
+    for query, subject, actor in (("?owner=bob", "bob", "root"), ("", "root", None)):
+        response = await gateway.client.get(
+            f"/api/v1/documents{query}",
+            headers={**await gateway.bearer("root"), "X-KB-Actor": "mallory"},
+        )
+        assert response.status_code == 200
+        sent = gateway.core.headers_of("GET /v1/documents?limit=20 ")
+        assert (sent["x-kb-subject"], sent["x-kb-tenant"]) == (subject, "acme")
+        assert sent.get("x-kb-actor") == actor
+
+
 SPOOFED = {
     "X-KB-Subject": "root",
     "X-KB-Tenant": "other",
