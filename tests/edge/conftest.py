@@ -112,7 +112,7 @@ class Gateway:
         credential: dict[str, str] | None = None,
         **headers: str,
     ) -> Streaming:
-        """A query by alice (or by ``credential``) on a socket of its own, its answer's head read."""
+        """A query by alice (or by ``credential``) on a socket of its own, its head read."""
         reader, writer = await asyncio.open_connection(*self.address)
         typed = {"Content-Type": "application/json", **(credential or await self.bearer())}
         typed.update(headers)
