@@ -1,0 +1,294 @@
+"""What a run stands on: the stub core, OPA, users, and the peers and loads started one at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from benchmarks import gobuild, proc
+from benchmarks.peers import Peer, Site
+from benchmarks.people import make_people
+from devstack import components
+from devstack.components import Launch, Missing
+from devstack.environment import inherited
+from devstack.processes import Child, Scratch, StartFailed, start_and_wait
+from gateway.adapters.rego import default_policy_dir
+
+START_LIMIT_S = 60.0
+STOP_GRACE_S = 8.0
+
+
+class LoadFailed(Exception):
+    """The load generator broke, or did not say what was waited for."""
+
+
+class Listener(Child):
+    """A program whose standard output is lines of JSON that are waited for."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._said: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+
+    def _heard(self, line: bytes) -> None:
+        super()._heard(line)
+        with contextlib.suppress(ValueError):
+            said = json.loads(line)
+            if isinstance(said, dict):
+                self._said.put_nowait(said)
+
+    async def next(self) -> dict[str, Any]:
+        """The next thing it says. Raises ``LoadFailed`` when it ends without."""
+        heard = asyncio.create_task(self._said.get())
+        ended = asyncio.create_task(self.wait())
+        try:
+            await asyncio.wait({heard, ended}, return_when=asyncio.FIRST_COMPLETED)
+            if heard.done():
+                return heard.result()
+            if not self._said.empty():
+                return self._said.get_nowait()
+        finally:
+            heard.cancel()
+            ended.cancel()
+        raise LoadFailed(f"{self.name} ended; its last lines:\n{self.last_words()}")
+
+
+@dataclass(frozen=True, slots=True)
+class Pins:
+    """Which CPUs the system under test and everything else may use; ``None``: any."""
+
+    tested: str | None
+    others: str | None
+
+    @classmethod
+    def choose(cls, wanted: bool) -> Pins:
+        """The first CPU to the tested system alone, where there are two and ``taskset``."""
+        cpus = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+        if not wanted or len(cpus) < 2 or shutil.which("taskset") is None:
+            return cls(None, None)
+        return cls(str(cpus[0]), ",".join(map(str, cpus[1:])))
+
+    def command(self, cpus: str | None, command: list[str]) -> list[str]:
+        return command if cpus is None else ["taskset", "-c", cpus, *command]
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A started system under test; ``pid`` is its first process."""
+
+    peer: Peer
+    pid: int
+    base_url: str
+
+    def url(self, path: str) -> str:
+        return f"{self.base_url}{self.peer.prefix}{path}"
+
+
+Mark = Callable[[dict[str, Any]], None]
+
+
+class Bench:
+    """``async with Bench.open(…) as bench:``; at the end nothing it started is left."""
+
+    def __init__(self, scratch: Scratch, pins: Pins) -> None:
+        self.scratch = scratch
+        self.pins = pins
+        self.site: Site
+        self._env = inherited(os.environ)
+        self._env["TMPDIR"] = str(scratch.path)
+        self._plans = 0
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def open(
+        cls,
+        *,
+        users: int,
+        needs_opa: bool,
+        pin: bool = True,
+        workers: int = 1,
+        gateway_settings: Mapping[str, str] | None = None,
+        gateway_opa_server: bool = False,
+    ) -> AsyncIterator[Bench]:
+        """Builds the programs, makes the users, starts the stub core and OPA.
+
+        Raises:
+            Missing: Go, or OPA where a peer needs it. StartFailed: something did not start.
+        """
+        raise_files_limit()
+        async with contextlib.AsyncExitStack() as ends:
+            scratch = ends.enter_context(Scratch(prefix="kbg-bench-"))
+            # Two workers have a CPU each, and what drives them has to share.
+            bench = cls(scratch, Pins.choose(pin and workers == 1))
+            programs = await gobuild.build(scratch.path)
+            backends = bench.listener("stub core", [str(programs["stubcore"])])
+            ends.push_async_callback(backends.stop)
+            await backends.start()
+            async with asyncio.timeout(START_LIMIT_S):
+                where = await backends.next()
+            bench.site = Site(
+                folder=scratch.path,
+                programs=programs,
+                core=f"http://{where['core']}",
+                s3=f"http://{where['s3']}",
+                temporal=where["temporal"],
+                opa=None,
+                people=await asyncio.to_thread(make_people, scratch.path, users),
+                workers=workers,
+                gateway_settings=gateway_settings or {},
+                gateway_opa_server=gateway_opa_server,
+            )
+            if needs_opa:
+                opa = await bench._start_opa()
+                ends.push_async_callback(opa.child.stop)
+                bench.site = replace(bench.site, opa=opa.launch.address)
+            yield bench
+
+    def listener(self, name: str, command: list[str]) -> Listener:
+        pinned = self.pins.command(self.pins.others, command)
+        return Listener(
+            name, pinned, env=self._env, cwd=self.scratch.path, alive=self.scratch.alive
+        )
+
+    async def _start_opa(self) -> components.Running:
+        found = components.find("opa", "real")
+
+        def plan() -> Launch:
+            launch = components.launch_opa(found, default_policy_dir())
+            return replace(
+                launch, command=self.pins.command(self.pins.others, list(launch.command))
+            )
+
+        return await components.start(
+            "opa", plan, env=self._env, cwd=self.scratch.path, alive=self.scratch.alive
+        )
+
+    # --- the system under test --------------------------------------------------------------------
+
+    @contextlib.asynccontextmanager
+    async def running(self, peer: Peer) -> AsyncIterator[Running]:
+        """Starts ``peer``, alone on its CPU, its output in a file; stops it at the end.
+
+        Raises:
+            Missing: it is not on this machine. StartFailed: with its last lines.
+        """
+        launch = await asyncio.to_thread(peer.plan, self.site)
+        log = self.scratch.path / f"{peer.name}.log"
+        # Its lines go to a file: reading them here would cost the other CPU as much again.
+        shell = ["/bin/sh", "-c", 'exec "$@" >>"$0" 2>&1', str(log), *launch.command]
+        child = Child(
+            peer.name,
+            self.pins.command(self.pins.tested, shell),
+            env={**self._env, **launch.env},
+            cwd=self.scratch.path,
+            alive=self.scratch.alive,
+            grace_s=STOP_GRACE_S,
+        )
+        try:
+            await start_and_wait(child, partial(launch.ready, child), START_LIMIT_S)
+        except StartFailed as exc:
+            raise StartFailed(f"{exc}\n{_tail(log)}") from exc
+        try:
+            assert child.pid is not None
+            yield Running(peer, child.pid, launch.address)
+        finally:
+            await child.stop()
+
+    # --- the load ---------------------------------------------------------------------------------
+
+    async def load(self, plan: Mapping[str, Any], limit_s: float, **marks: Mark) -> dict[str, Any]:
+        """Runs one load to its end; ``marks`` are called as it reaches ``steady`` and ``end``.
+
+        Raises:
+            LoadFailed: it broke, or was not done in ``limit_s``.
+        """
+        self._plans += 1
+        path = self.scratch.path / f"plan-{self._plans}.json"
+        whole = {
+            "core": self.site.core,
+            "tokens": str(self.site.people.tokens_file),
+            "sources": os.uname().sysname == "Linux",
+            **plan,
+        }
+        path.write_text(json.dumps(whole), "utf-8")
+        load = self.listener("load", [str(self.site.programs["load"]), str(path)])
+        try:
+            async with asyncio.timeout(limit_s):
+                await load.start()
+                while True:
+                    said = await load.next()
+                    if said["at"] == "result":
+                        return said
+                    if mark := marks.get(said["at"]):
+                        mark(said)
+        except TimeoutError as exc:
+            raise LoadFailed(f"the load was not done in {limit_s:g} s") from exc
+        finally:
+            await load.stop()
+
+    async def core_stats(self) -> dict[str, int]:
+        port = int(self.site.core.rpartition(":")[2])
+        _, _, body = (await components.http_get(port, "/stats")).partition(b"\r\n\r\n")
+        stats: dict[str, int] = json.loads(body)
+        return stats
+
+    async def forget(self) -> None:
+        """The core's counts start again at nothing."""
+        import urllib.request
+
+        request = urllib.request.Request(f"{self.site.core}/reset", method="POST")
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        await asyncio.to_thread(lambda: opener.open(request, timeout=10).close())
+
+
+class Meter:
+    """CPU seconds of a program between two marks of the load."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._began = 0.0
+        self.used_s = 0.0
+
+    def steady(self, said: dict[str, Any]) -> None:
+        self._began = proc.cpu_s(self._pid)
+
+    def end(self, said: dict[str, Any]) -> None:
+        self.used_s = proc.cpu_s(self._pid) - self._began
+
+
+def raise_files_limit() -> None:
+    """Ten thousand streams are twenty thousand sockets for whoever relays them."""
+    import resource
+
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _tail(path: Path, lines: int = 15) -> str:
+    with contextlib.suppress(OSError):
+        return "\n".join(path.read_text("utf-8", "replace").splitlines()[-lines:])
+    return ""
+
+
+def prepared(peers: list[Peer]) -> tuple[list[Peer], dict[str, str], dict[str, str]]:
+    """Those that can run here, their versions, and why the others cannot."""
+    ready: list[Peer] = []
+    versions: dict[str, str] = {}
+    missing: dict[str, str] = {}
+    for peer in peers:
+        try:
+            versions[peer.name] = peer.prepare()
+            if peer.needs_opa:
+                components.find("opa", "real")
+        except Missing as exc:
+            missing[peer.name] = str(exc)
+        else:
+            ready.append(peer)
+    return ready, versions, missing

@@ -1,0 +1,148 @@
+"""``python -m benchmarks``: the command line."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+
+from benchmarks import results, scenarios
+from benchmarks.bench import Bench, prepared
+from benchmarks.peers import DEFAULT_PEERS, PEERS, QUICK_PEERS
+from benchmarks.scenarios import Run, Sizes
+from devstack.components import Missing
+from devstack.processes import StartFailed
+
+SCENARIOS: Mapping[str, Callable[[Run], Awaitable[None]]] = {
+    "relay": scenarios.relay,
+}
+FULL: Mapping[str, Sizes] = {
+    "relay": Sizes(streams=(100, 300)),
+}
+# Enough to see whether everything works, and about where it stands.
+QUICK: Mapping[str, Sizes] = {
+    "relay": Sizes(rounds=1, seconds=5, warm_s=1, streams=(100,)),
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    made.add_argument("scenario", choices=[*SCENARIOS, "check"])
+    made.add_argument("--peers", metavar="NAME,…", help=f"of {', '.join(PEERS)}")
+    made.add_argument("--quick", action="store_true", help="three peers, one round, two minutes")
+    made.add_argument("--rounds", type=int, help="how often each peer is measured (3)")
+    made.add_argument("--seconds", type=float, help="length of each measurement")
+    made.add_argument("--streams", metavar="N,…", help="how many streams, one figure for each")
+    made.add_argument("--rate", type=float, help="events a second and stream")
+    made.add_argument("--total", type=int, help="churn: streams in all")
+    made.add_argument("--workers", type=int, default=1, help="processes each system may use (1)")
+    made.add_argument("--opa-server", action="store_true", help="the gateway asks an OPA server")
+    made.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="GATEWAY_…=…",
+        dest="settings",
+        help="a setting of the gateway's that is not the default; is recorded",
+    )
+    made.add_argument("--no-pin", action="store_true", help="share all CPUs")
+    made.add_argument("--out", type=Path, default=results.FOLDER, help="folder of the results")
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    options = parser().parse_args(argv)
+    if options.scenario == "check":
+        return check(options.out)
+    try:
+        return asyncio.run(run(options))
+    except (Missing, StartFailed) as exc:
+        print(exc, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def check(folder: Path) -> int:
+    """1 when figures are stale, or there are none."""
+    old = results.stale(folder)
+    if not any(folder.glob("*.json")):
+        print(f"no results in {folder}")
+        return 1
+    for scenario in old:
+        print(
+            f"stale: {scenario}: the code it measured has changed since; "
+            f"python -m benchmarks {scenario}"
+        )
+    return 1 if old else 0
+
+
+def sizes_of(options: argparse.Namespace) -> Sizes:
+    """The scenario's own, with what was said on the command line instead."""
+    chosen = (QUICK if options.quick else FULL)[options.scenario]
+    given = {name: getattr(options, name) for name in ("rounds", "seconds", "rate", "total")}
+    if options.streams:
+        given["streams"] = tuple(int(number) for number in options.streams.split(","))
+    values = {name: getattr(chosen, name) for name in Sizes.__dataclass_fields__}
+    return Sizes(**values | {name: value for name, value in given.items() if value is not None})
+
+
+async def run(options: argparse.Namespace) -> int:
+    sizes = sizes_of(options)
+    machine = results.machine()
+    names = options.peers.split(",") if options.peers else _default_peers(options)
+    unknown = [name for name in names if name not in PEERS]
+    if unknown:
+        raise Missing(f"no such peer: {', '.join(unknown)}; there are {', '.join(PEERS)}")
+    peers, versions, missing = await asyncio.to_thread(prepared, [PEERS[n] for n in names])
+    for name, why in missing.items():
+        _say(f"left out: {name}: {why}")
+    settings = dict(pair.split("=", 1) for pair in options.settings)
+    async with Bench.open(
+        users=max(*sizes.streams, 100),
+        needs_opa=options.opa_server or any(peer.needs_opa for peer in peers),
+        pin=not options.no_pin,
+        workers=options.workers,
+        gateway_settings=settings,
+        gateway_opa_server=options.opa_server,
+    ) as bench:
+        under_way = Run(bench, peers, sizes, _say)
+        await SCENARIOS[options.scenario](under_way)
+        pinned = bench.pins.tested is not None
+    conditions = {
+        "rounds": sizes.rounds,
+        "seconds": sizes.seconds,
+        "rate": sizes.rate,
+        "workers": options.workers,
+        "pinned": pinned,
+        "quick": options.quick,
+        "policy": "OPA server" if options.opa_server else "embedded",
+        "gateway_settings": settings,
+        "left_out": missing,
+    }
+    found = results.document(
+        options.scenario,
+        under_way.rows,
+        machine=machine,
+        versions=versions,
+        conditions=conditions,
+        direct=under_way.direct,
+    )
+    path = results.write(options.scenario, found, options.out)
+    print(results.printed(options.scenario, found))
+    print(path)
+    return 0
+
+
+def _default_peers(options: argparse.Namespace) -> Sequence[str]:
+    return QUICK_PEERS if options.quick else DEFAULT_PEERS
+
+
+_BEGAN = time.monotonic()
+
+
+def _say(line: str) -> None:
+    print(f"{time.monotonic() - _BEGAN:6.1f} s  {line}", file=sys.stderr, flush=True)

@@ -1,0 +1,28 @@
+"""Which code a figure belongs to: a digest of what a relayed byte passes through."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+MEASURED = ("gateway/relay", "gateway/edge")
+
+
+def code_digest(root: Path = CHECKOUT, parts: tuple[str, ...] = MEASURED) -> str:
+    """SHA-256 over the names and the content of all source files below ``parts``."""
+    digest = hashlib.sha256()
+    for path in _sources(root, parts):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(root).as_posix()} {len(content)}\n".encode())
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def _sources(root: Path, parts: tuple[str, ...]) -> Iterator[Path]:
+    for part in parts:
+        for path in sorted((root / part).rglob("*")):
+            # What a build or an interpreter leaves behind is not what was written.
+            if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".so":
+                yield path

@@ -1,0 +1,79 @@
+"""From single measurements to what is printed and kept: medians over rounds, ratios, tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import median
+from typing import Any
+
+Row = dict[str, Any]
+# What a row is about, as opposed to what was measured.
+KEYS = ("system", "streams", "round")
+YARDSTICKS = ("go-reverseproxy", "nginx")
+
+
+def order(names: Sequence[str], round_number: int) -> list[str]:
+    """Forwards and backwards by turns: what drifts (heat, caches) favours nobody."""
+    return list(names) if round_number % 2 == 0 else list(reversed(names))
+
+
+def medians(rows: Iterable[Row]) -> list[Row]:
+    """One row for each system and number of streams, with the median of every figure."""
+    groups: dict[tuple[Any, Any], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row["system"], row["streams"]), []).append(row)
+    return [
+        {"system": system, "streams": streams, "rounds": len(group), **_medians_of(group)}
+        for (system, streams), group in groups.items()
+    ]
+
+
+def _medians_of(group: Sequence[Row]) -> Row:
+    names = {name: None for row in group for name in row if name not in KEYS}
+    found: Row = {}
+    for name in names:
+        values = [row[name] for row in group if _is_number(row.get(name))]
+        if values:
+            found[name] = median(values)
+    return found
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def ratios(summary: Sequence[Row], figure: str) -> list[Row]:
+    """Every system's ``figure`` over each yardstick's, with as many streams."""
+    found: list[Row] = []
+    for row in summary:
+        ratio: Row = {"system": row["system"], "streams": row["streams"]}
+        for yardstick in YARDSTICKS:
+            base = next(
+                (r for r in summary if r["system"] == yardstick and r["streams"] == row["streams"]),
+                None,
+            )
+            if base and _is_number(row.get(figure)) and base.get(figure):
+                ratio[f"of_{yardstick}"] = round(row[figure] / base[figure], 3)
+        found.append(ratio)
+    return found
+
+
+def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
+    """Plain text, numbers to the right; a missing figure is a dash."""
+    cells = [list(columns), *([_cell(row.get(name)) for name in columns] for row in rows)]
+    widths = [max(len(line[n]) for line in cells) for n in range(len(columns))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if n == 0 else cell.rjust(width)
+            for n, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in cells
+    )
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+    return str(value)

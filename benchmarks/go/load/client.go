@@ -1,0 +1,178 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"benchmarks/events"
+)
+
+// caller is one client: an address of its own in 127.0.0.0/8 where that can be had, and a token.
+type caller struct {
+	number int
+	plan   *plan
+}
+
+func (c caller) token() string {
+	if len(c.plan.tokens) == 0 {
+		return ""
+	}
+	return c.plan.tokens[c.number%len(c.plan.tokens)]
+}
+
+func (c caller) dial(ctx context.Context) (*net.TCPConn, error) {
+	dialer := net.Dialer{Timeout: 30 * time.Second}
+	if c.plan.Sources {
+		// Clients have addresses of their own; limits by address must not mistake them for one.
+		at := c.number % (250 * 250)
+		dialer.LocalAddr = &net.TCPAddr{IP: net.IPv4(127, 1, byte(at/250), byte(1+at%250))}
+	}
+	if c.plan.ReceiveBytes > 0 {
+		dialer.Control = func(_, _ string, raw syscall.RawConn) error {
+			return raw.Control(func(descriptor uintptr) {
+				_ = syscall.SetsockoptInt(int(descriptor), syscall.SOL_SOCKET, syscall.SO_RCVBUF,
+					c.plan.ReceiveBytes)
+			})
+		}
+	}
+	conn, err := dialer.DialContext(ctx, "tcp", c.plan.address)
+	if err != nil {
+		return nil, err
+	}
+	return conn.(*net.TCPConn), nil
+}
+
+func (c caller) head(method, path, body string) string {
+	var text strings.Builder
+	fmt.Fprintf(&text, "%s %s HTTP/1.1\r\nHost: %s\r\n", method, path, c.plan.address)
+	if token := c.token(); token != "" {
+		fmt.Fprintf(&text, "Authorization: Bearer %s\r\n", token)
+	}
+	if method == "POST" {
+		fmt.Fprintf(&text, "Accept: text/event-stream\r\nContent-Type: application/json\r\n"+
+			"Content-Length: %d\r\n", len(body))
+	}
+	text.WriteString("\r\n")
+	text.WriteString(body)
+	return text.String()
+}
+
+// answer is an open stream whose head was 200 and an event stream.
+type answer struct {
+	conn    *net.TCPConn
+	body    io.Reader
+	checker events.Checker
+	buffer  []byte
+	at      int64 // ns: when the last bytes came
+}
+
+type statusError int
+
+func (s statusError) Error() string { return fmt.Sprintf("status %d", int(s)) }
+
+// open asks for stream `c.number` and reads its head.
+func (c caller) open(ctx context.Context, conn *net.TCPConn, order string) (*answer, error) {
+	body, _ := json.Marshal(map[string]string{"query": fmt.Sprintf("id=%d %s", c.number, order)})
+	if _, err := conn.Write([]byte(c.head("POST", c.plan.path, string(body)))); err != nil {
+		return nil, err
+	}
+	reader := bufio.NewReaderSize(conn, 4096)
+	response, err := http.ReadResponse(reader, nil)
+	if err != nil {
+		return nil, err
+	}
+	if response.StatusCode != http.StatusOK {
+		return nil, statusError(response.StatusCode)
+	}
+	if kind := response.Header.Get("Content-Type"); !strings.HasPrefix(kind, "text/event-stream") {
+		return nil, fmt.Errorf("content type %q", kind)
+	}
+	return &answer{
+		conn: conn, body: response.Body, checker: events.Checker{Stream: c.number},
+		buffer: make([]byte, 4096),
+	}, ctx.Err()
+}
+
+// read takes what has come and checks it; io.EOF only behind a whole answer.
+func (a *answer) read() (int, error) {
+	n, err := a.body.Read(a.buffer)
+	a.at = time.Now().UnixNano()
+	if n > 0 {
+		if wrong := a.checker.Feed(a.buffer[:n]); wrong != nil {
+			return n, wrong
+		}
+	}
+	if errors.Is(err, io.EOF) && !a.checker.Done {
+		return n, errors.New("ended early")
+	}
+	return n, err
+}
+
+// tally counts failures by what they were, and keeps one example of each.
+type tally struct {
+	lock   sync.Mutex
+	counts map[string]int
+	first  map[string]string
+}
+
+func newTally() *tally { return &tally{counts: map[string]int{}, first: map[string]string{}} }
+
+func (t *tally) add(err error) {
+	kind := kindOf(err)
+	t.lock.Lock()
+	defer t.lock.Unlock()
+	t.counts[kind]++
+	if t.counts[kind] == 1 {
+		t.first[kind] = err.Error()
+	}
+}
+
+func (t *tally) total() int {
+	t.lock.Lock()
+	defer t.lock.Unlock()
+	sum := 0
+	for _, count := range t.counts {
+		sum += count
+	}
+	return sum
+}
+
+func kindOf(err error) string {
+	var status statusError
+	var timeout net.Error
+	switch {
+	case errors.Is(err, events.ErrBytes):
+		return "wrong_bytes"
+	case errors.As(err, &status):
+		return fmt.Sprintf("status_%d", int(status))
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "refused"
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return "reset"
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return "timeout"
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), err.Error() == "ended early":
+		return "cut"
+	}
+	return "other"
+}
+
+func (p *plan) locate() error {
+	target, err := url.Parse(p.URL)
+	if err != nil {
+		return err
+	}
+	p.address, p.path = target.Host, target.RequestURI()
+	return nil
+}

@@ -1,0 +1,134 @@
+"""What a run leaves: ``results/<scenario>.json``, plots, and a table on the terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.digest import MEASURED, code_digest
+from benchmarks.figures import Row, medians, ratios, table
+
+FOLDER = Path(__file__).with_name("results")
+
+# scenario → the figure ratios are made of, and the table's columns.
+SHOWN: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "relay": ("cpu_us_per_event", ("cpu_us_per_event", "added_p50_ms", "added_p99_ms")),
+    "memory": (
+        "pss_kib_per_stream",
+        ("pss_kib_per_stream", "rss_kib_per_stream", "rest_kib", "kept_kib"),
+    ),
+    "unary": ("requests_per_s", ("requests_per_s", "cpu_us_per_request", "p50_ms", "p99_ms")),
+    "storm": (
+        "first_byte_max_ms",
+        ("failed", "first_byte_p50_ms", "first_byte_p99_ms", "first_byte_max_ms", "cpu_s"),
+    ),
+    "churn": (
+        "cpu_us_per_stream",
+        (
+            "failed",
+            "core_unseen",
+            "core_later_than_1s",
+            "leave_seen_p99_ms",
+            "leave_seen_max_ms",
+            "kept_kib",
+            "kept_files",
+            "cpu_us_per_stream",
+        ),
+    ),
+    "slow": (
+        "grown_kib_per_stream",
+        ("grown_kib_per_stream", "idle_kib_per_stream", "ended_early", "kib_taken"),
+    ),
+}
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were taken on."""
+    return {
+        "cpu": _cpu_model(),
+        "cpus": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
+        "memory_mib": _memory_mib(),
+        "system": f"{platform.system()} {platform.release()}",
+        "architecture": platform.machine(),
+        "python": platform.python_version(),
+        "load_average_before": round(os.getloadavg()[0], 2),
+    }
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if "model name" in line), "")
+
+
+def _memory_mib() -> int:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
+    except (ValueError, OSError):
+        return 0
+
+
+def document(
+    scenario: str,
+    rows: Sequence[Row],
+    *,
+    machine: Mapping[str, Any],
+    versions: Mapping[str, str],
+    conditions: Mapping[str, Any],
+    direct: Sequence[Row] = (),
+) -> dict[str, Any]:
+    """The whole of a result file; ``rows`` are single measurements, ``summary`` their medians."""
+    summary = medians(row for row in rows if "failed" not in row or scenario in ("storm", "churn"))
+    return {
+        "scenario": scenario,
+        "taken_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "machine": dict(machine),
+        "versions": dict(versions),
+        "conditions": dict(conditions),
+        "code": {"of": list(MEASURED), "sha256": code_digest()},
+        "rows": list(rows),
+        "summary": summary,
+        "ratios": ratios(summary, SHOWN[scenario][0]),
+        "direct": list(direct),
+    }
+
+
+def write(scenario: str, result: Mapping[str, Any], folder: Path = FOLDER) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{scenario}.json"
+    path.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    return path
+
+
+def printed(scenario: str, result: Mapping[str, Any]) -> str:
+    """The medians with their ratios, as a table."""
+    ratio_of = {(r["system"], r["streams"]): r for r in result["ratios"]}
+    rows = [
+        {**row, **ratio_of.get((row["system"], row["streams"]), {})} for row in result["summary"]
+    ]
+    rows.sort(key=lambda row: row["streams"])
+    columns = ("system", "streams", *SHOWN[scenario][1], "of_go-reverseproxy", "of_nginx")
+    return table(rows, columns)
+
+
+def stale(folder: Path = FOLDER, digest: str | None = None) -> list[str]:
+    """The scenarios whose figures were taken on other code than there is now, or cannot be read."""
+    now = code_digest() if digest is None else digest
+    return [path.stem for path in sorted(folder.glob("*.json")) if _digest_in(path) != now]
+
+
+def _digest_in(path: Path) -> str | None:
+    try:
+        found = json.loads(path.read_text("utf-8"))["code"]["sha256"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return found if isinstance(found, str) else None
