@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import struct
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,6 +59,13 @@ async def exchange(address: tuple[str, int], data: bytes, *, head_only: bool = F
             return await read_answer(reader, head_only=head_only)
     finally:
         writer.close()
+
+
+def reset(writer: asyncio.StreamWriter) -> None:
+    """Leaves as a process does that dies: with a RST, which is no half-close."""
+    linger = struct.pack("ii", 1, 0)
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    writer.transport.abort()
 
 
 async def read_answer(reader: asyncio.StreamReader, *, head_only: bool = False) -> Answer:

@@ -17,7 +17,7 @@ from gateway.edge import logs
 from .conftest import Gateway
 from .fakes import PASSWORD
 from .forging import forge
-from .raw import exchange, request
+from .raw import exchange, request, reset
 from .stub_core import DONE, END, META, STREAM_HEAD, chunk
 
 CANARY = "canary-7c1e"
@@ -191,7 +191,7 @@ async def test_a_client_that_left_before_its_json_answer_has_its_line(
     )
     async with asyncio.timeout(20):
         await gateway.core.asked.wait()
-    writer.transport.abort()
+    reset(writer)
     assert (await lines.request("gone"))["stream_end"] == "client_left"
 
 

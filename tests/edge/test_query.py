@@ -12,7 +12,7 @@ from gateway.domain.sse import CONNECTED
 from gateway.domain.stream import core_error_code
 
 from .conftest import Gateway, running_gateway
-from .raw import assert_error_shape, exchange, request
+from .raw import assert_error_shape, exchange, request, reset
 from .stub_core import DONE, END, META, STREAM_HEAD, TOKEN, StubCore, chunk
 
 SOURCES = (
@@ -330,7 +330,7 @@ async def test_a_client_that_leaves_closes_the_cores_connection(
     writer.write(request("POST", "/api/v1/query", headers, body))
     async with asyncio.timeout(20):
         await gateway.core.asked.wait()
-        writer.transport.abort()
+        reset(writer)
         await gateway.core.closed.wait()
 
 
