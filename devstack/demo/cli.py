@@ -29,6 +29,8 @@ from devstack.stack import Part, Stack
 
 OK, FAILED = 0, 1
 _ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# As the API has it; asked before anything is started.
+QUESTION_LIMIT_CHARS = 8192
 _LOG_PARTS: tuple[Part, ...] = ("gateway", "core", "worker")
 
 
@@ -69,7 +71,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "files", nargs="*", type=Path, metavar="FILE", help="PDF, DOCX, HTML, Markdown or text"
     )
-    parser.add_argument("--ask", metavar="QUESTION", help="what to ask about it")
+    parser.add_argument("--ask", type=_question, metavar="QUESTION", help="what to ask about it")
     parser.add_argument("--once", action="store_true", help="end after the answer")
     parser.add_argument("--fetch", action="store_true", help="build what is missing with Go first")
     parser.add_argument(
@@ -79,17 +81,24 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _workers(text: str) -> int:
-    count = int(text)
-    if not 1 <= count <= 64:
-        raise argparse.ArgumentTypeError("expected 1 to 64")
-    return count
+    if not (text.isascii() and text.isdigit()) or not 1 <= int(text) <= 64:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number from 1 to 64")
+    return int(text)
+
+
+def _question(text: str) -> str:
+    if not text.strip() or len(text) > QUESTION_LIMIT_CHARS:
+        raise argparse.ArgumentTypeError(f"expected 1 to {QUESTION_LIMIT_CHARS:,} characters")
+    return text
 
 
 def check_files(files: Sequence[Path]) -> None:
     """Says what is wrong with a file before anything is started. Raises ``StepFailed``."""
     for path in files:
-        if not path.is_file():
+        if not path.exists():
             raise StepFailed(f"{path}: there is no such file.")
+        if not path.is_file():
+            raise StepFailed(f"{path}: it is a folder, or no ordinary file; name the files.")
         if not os.access(path, os.R_OK):
             raise StepFailed(f"{path}: it may not be read.")
         if not path.stat().st_size:

@@ -207,7 +207,22 @@ def test_bad_file_is_refused_before_anything_starts(
     assert "Starting" not in out
 
 
-@pytest.mark.parametrize("arguments", [["--workers", "0"], ["--workers", "x"], ["--wat"]])
+def test_a_folder_is_called_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is there, so "no such file" would send the user looking for the wrong thing."""
+    assert cli.main([str(tmp_path)]) == 1
+    assert "folder" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--workers", "0"],
+        ["--workers", "x"],
+        ["--wat"],
+        ["--ask", " "],
+        ["--ask", "?" * 8193],
+    ],
+)
 def test_wrong_arguments_are_a_usage_error(arguments: list[str]) -> None:
     """Exit code 2, as everywhere."""
     with pytest.raises(SystemExit) as ended:
