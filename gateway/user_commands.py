@@ -20,6 +20,8 @@ from gateway.domain.identity import User
 from gateway.flows.login import PASSWORD_LIMIT_BYTES
 
 PASSWORD_MIN_CHARS = 8
+# Those of opa/data.json; a test compares them.
+BUNDLED_ROLES = frozenset({"reader", "editor", "admin"})
 
 _Accounts = dict[str, User]
 
@@ -112,6 +114,13 @@ def _add(arguments: argparse.Namespace) -> str:
         if fault := user_fault(user):
             raise _Refused(fault)
         users[user.subject] = user
+    if strange := sorted(user.roles - BUNDLED_ROLES):
+        # A policy of one's own may have others, so this is no fault; a typing error is likelier.
+        print(
+            f"gateway user: note: the bundled policy has no role {', '.join(strange)}"
+            f" (it has {', '.join(sorted(BUNDLED_ROLES))})",
+            file=sys.stderr,
+        )
     return f"added {_described(user)}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
 from pathlib import Path
 
 import pytest
@@ -189,3 +190,19 @@ def test_a_wrecked_file_is_said_so_and_left_alone(
     assert console.add() == 1
     assert "not JSON" in capsys.readouterr().err
     assert console.path.read_text() == "{ half"
+
+
+def test_a_role_the_bundled_policy_lacks_is_added_with_a_note(
+    console: Console, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A policy of one's own may have it; where it was a typing error, the note tells."""
+    words = ("add", "bob", "--tenant", "acme", "--role", "edtor", "--password-stdin")
+    assert console.run(*words, stdin=f"{PASSWORD}\n") == 0
+    assert console.users["bob"].roles == {"edtor"}
+    assert "no role edtor (it has admin, editor, reader)" in capsys.readouterr().err
+
+
+def test_bundled_roles_are_those_of_the_policy() -> None:
+    """The note must not speak of roles that were renamed."""
+    data = json.loads((Path(__file__).parents[2] / "opa/data.json").read_text("utf-8"))
+    assert data["gateway"]["roles"].keys() == user_commands.BUNDLED_ROLES
