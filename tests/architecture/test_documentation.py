@@ -18,6 +18,8 @@ CHECKOUT = Path(__file__).parents[2]
 PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
 _COMMAND = re.compile(r"(?:^|&&|`)\s*(gateway [a-z][^`&#\n|]*)", re.MULTILINE)
 _SETTING = re.compile(r"\bGATEWAY_[A-Z0-9_]*[A-Z0-9]\b(?!_|…|\*)")
+_LINK = re.compile(r"\]\((?!\w+:)([^)\s#]*)#?([^)\s]*)\)")
+_HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 NOT_SETTINGS = {"GATEWAY_CONFIG_FILE", "GATEWAY_REQUIRE_REAL"}
 
 
@@ -80,3 +82,24 @@ def test_settings_in_the_documentation_exist(page: Path) -> None:
     known = {spec.env for spec in SPECS.values()} | NOT_SETTINGS
     known |= {f"{spec.env}_FILE" for spec in SPECS.values() if spec.secret}
     assert set(_SETTING.findall(page.read_text("utf-8"))) <= known
+
+
+def links() -> Iterator[tuple[Path, str, str]]:
+    for page in [*PAGES, CHECKOUT / "CHANGELOG.md"]:
+        for match in _LINK.finditer(page.read_text("utf-8")):
+            yield page, match[1], match[2]
+
+
+def anchors(page: Path) -> set[str]:
+    """As GitHub makes them of headings: lower case, hyphens for blanks, no punctuation."""
+    headings = _HEADING.findall(page.read_text("utf-8"))
+    return {re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-") for text in headings}
+
+
+@pytest.mark.parametrize(("page", "target", "anchor"), sorted(set(links())), ids=str)
+def test_links_between_pages_lead_somewhere(page: Path, target: str, anchor: str) -> None:
+    """A page that was moved or never written leaves no reader in front of a 404."""
+    found = page.parent / target if target else page
+    assert found.exists(), f"{page.name} links to {target}"
+    if anchor:
+        assert anchor in anchors(found), f"{page.name} links to {target}#{anchor}"
