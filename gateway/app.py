@@ -15,8 +15,10 @@ from sanic_ext import Extend
 from sanic_ext.extensions.injection.extension import InjectionExtension
 
 from blueprints import auth, docs, documents, keys, ops, query
+from gateway.edge import guard
 from gateway.edge.bodies import FormLimits
 from gateway.edge.body_limit import limit_bodies
+from gateway.edge.connections import Limits
 from gateway.edge.cors import Cors
 from gateway.edge.lifecycle import Lifecycle
 from gateway.edge.pipeline import Pipeline
@@ -37,11 +39,6 @@ from gateway.settings import Settings
 API_PREFIX = "/api/v1"
 # How long a client may be without taking a byte of a stream before it is cut off, in seconds.
 CLIENT_STALL_S = 30.0
-# Absolute end of a request's head and body, in seconds (Sanic restarts its clock at every byte).
-REQUEST_TIMEOUT_S = 30
-KEEP_ALIVE_TIMEOUT_S = 75
-# Sanic's own ceiling; a token of 8 KiB and what a browser adds fit in.
-HEAD_LIMIT_BYTES = 16 * 1024
 
 BuildServices = Callable[[Settings, Tasks], Awaitable[Services]]
 
@@ -71,6 +68,7 @@ def create_app(
     _inject(app, wiring)
     _mount(app)
     limit_bodies(app, settings.body_limit)
+    guard.install(app, _connection_limits(settings), settings.trusted_proxies)
     return app
 
 
@@ -81,16 +79,23 @@ def _sanic_config(settings: Settings) -> Config:
             "ACCESS_LOG": False,
             "AUTO_EXTEND": False,
             "MOTD": False,
-            "REQUEST_MAX_HEADER_SIZE": HEAD_LIMIT_BYTES,
-            "REQUEST_TIMEOUT": REQUEST_TIMEOUT_S,
             # Streams have clocks of their own; this one only backs them up.
             "RESPONSE_TIMEOUT": int(settings.stream_total) + 60,
-            "KEEP_ALIVE_TIMEOUT": KEEP_ALIVE_TIMEOUT_S,
             "GRACEFUL_SHUTDOWN_TIMEOUT": settings.shutdown_grace,
             "FALLBACK_ERROR_FORMAT": "json",
         }
     )
     return config
+
+
+def _connection_limits(settings: Settings) -> Limits:
+    return Limits(
+        connections=settings.connections_limit,
+        per_address=settings.connections_per_address,
+        head_s=settings.head_timeout,
+        body_s=settings.body_timeout,
+        idle_s=settings.keep_alive_timeout,
+    )
 
 
 def _mount(app: Sanic[Any, Any]) -> None:
@@ -149,6 +154,7 @@ class _Wiring:
 
     async def _on_request(self, request: Any) -> Any:
         assert self._pipeline is not None
+        guard.refuse_unguarded(request)
         return await self._pipeline.on_request(request)
 
     async def _on_response(self, request: Any, response: Any) -> None:

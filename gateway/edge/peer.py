@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from sanic import Request
 
@@ -17,29 +17,37 @@ def client_ip(request: Request, trusted: Sequence[Network]) -> str:
 
     What stands left of it was written by somebody we don't know, so it is never believed.
     """
-    peer = request.conn_info.client_ip if request.conn_info else ""
-    if not trusted or not _is_trusted(peer, trusted):
+    peer = plain_address(request.conn_info.client_ip) if request.conn_info else ""
+    if not trusted or not is_trusted(peer, trusted):
         return peer
     hops = ",".join(request.headers.getall("x-forwarded-for", [])).split(",")
     for hop in reversed([hop.strip() for hop in hops if hop.strip()]):
-        if not _is_address(hop):
+        address = plain_address(hop)
+        if not address:
             return peer
-        if not _is_trusted(hop, trusted):
-            return hop
-        peer = hop
+        if not is_trusted(address, trusted):
+            return address
+        peer = address
     return peer
 
 
-def _is_address(text: str) -> bool:
+def plain_address(text: str) -> str:
+    """The one spelling of an address; empty for what is none.
+
+    An IPv4 address that came over an IPv6 socket is an IPv4 address, or no IPv4 network would hold
+    it. A zone (``fe80::1%eth0``) means something on its own machine only, and is free text.
+    """
     try:
-        ip_address(text)
+        address = ip_address(text.partition("%")[0])
     except ValueError:
-        return False
-    return True
+        return ""
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return str(mapped or address)
 
 
-def _is_trusted(text: str, trusted: Sequence[Network]) -> bool:
-    return _is_address(text) and any(ip_address(text) in network for network in trusted)
+def is_trusted(address: str, trusted: Sequence[Network]) -> bool:
+    """Whether ``address``, in its plain spelling, belongs to one of our proxies."""
+    return bool(address) and any(ip_address(address) in network for network in trusted)
 
 
 def traceparent(request: Request) -> str | None:

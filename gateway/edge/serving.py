@@ -11,6 +11,8 @@ from sanic.worker.loader import AppLoader
 
 from gateway import __version__
 from gateway.edge import logs
+from gateway.edge.connections import OTHER_FILES, raise_file_limit
+from gateway.edge.guard import GuardedProtocol
 from gateway.edge.report import start_reporting
 from gateway.settings import Settings
 
@@ -35,12 +37,14 @@ def serve(settings: Settings) -> None:
     Raises:
         OSError: the address cannot be bound.
     """
+    _make_room_for_files(settings)
     loader = AppLoader(factory=partial(make_app, settings))
     app = loader.load()
     app.prepare(
         host=settings.server_host,
         port=settings.server_port,
         workers=settings.server_workers,
+        protocol=GuardedProtocol,
         backlog=BACKLOG,
         access_log=False,
         motd=False,
@@ -54,3 +58,15 @@ def serve(settings: Settings) -> None:
         version=__version__,
     )
     Sanic.serve(primary=app, app_loader=loader)
+
+
+def _make_room_for_files(settings: Settings) -> None:
+    """Workers inherit this process's limit; a cap above it would never be reached."""
+    needed = settings.connections_limit + settings.core_connections + OTHER_FILES
+    shortage = raise_file_limit(needed)
+    if shortage is not None:
+        log.warning(
+            "too few open files allowed",
+            problem=shortage,
+            mend="raise `ulimit -n` or lower GATEWAY_CONNECTIONS_LIMIT",
+        )

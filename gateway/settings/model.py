@@ -271,6 +271,27 @@ class Settings:
         p.size("1KiB", "1GiB"), "8MiB", "The largest answer of the core that is held in memory."
     )
 
+    connections_limit: int = _limits(
+        p.integer(1, 1_000_000),
+        "16384",
+        "Connections a worker may have open; the next one is answered 503 and closed.",
+    )
+    connections_per_address: int = _limits(
+        p.integer(1, 1_000_000),
+        "1024",
+        "Those of one client address; trusted proxies and the machine itself are exempt, and what"
+        " comes through a trusted proxy counts for the client it names.",
+    )
+    head_timeout: float = _limits(
+        p.duration("100ms", "10m"), "10s", "How long a request's head may take from its first byte."
+    )
+    body_timeout: float = _limits(
+        p.duration("100ms", "10m"), "30s", "How long a request's body may take after its head."
+    )
+    keep_alive_timeout: float = _limits(
+        p.duration("100ms", "1h"), "75s", "How long a connection may stay open between requests."
+    )
+
     stream_early_head: float = _streams(
         p.duration("0s", "60s"),
         "1s",

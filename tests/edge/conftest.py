@@ -10,12 +10,13 @@ import asyncio
 import contextlib
 import itertools
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 import pytest
+import uvloop
 from sanic.touchup.service import TouchUp
 
 from gateway.adapters.core_http import CoreHttp
@@ -42,6 +43,17 @@ from .raw import TIMEOUT_S, read_chunk, read_head, request
 from .stub_core import StubCore, stub_core
 
 _numbers = itertools.count()
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """uvloop, on which ``gateway serve`` runs; modules that say ``BOTH_LOOPS`` on asyncio's too."""
+    loops: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"uvloop": uvloop.new_event_loop}
+    if getattr(getattr(item, "module", None), "BOTH_LOOPS", False):
+        loops["asyncio"] = asyncio.new_event_loop
+    return loops
+
 
 ENVIRONMENT = {
     "GATEWAY_JWT_SECRET": "an edge test's secret of forty bytes....",
@@ -141,7 +153,7 @@ async def running_gateway(core: StubCore, **settings: str) -> AsyncIterator[Gate
     users, clock, keys, store, workflows = world
 
     async def build(loaded: Settings, tasks: Tasks) -> Services:
-        client = make_client(CoreTransport(limit=100))
+        client = make_client(CoreTransport(limit=loaded.core_connections))
         adapters = Adapters(
             clock=clock,
             users=users,  # type: ignore[arg-type]

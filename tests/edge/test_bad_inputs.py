@@ -544,7 +544,8 @@ TOKENS = [
     Bad("four parts", with_token(forge() + ".cccc"), *NOBODY),
     Bad("five parts", with_token("a.b.c.d.e"), *NOBODY),
     Bad("no base64", with_token("a!.b!.c!"), *NOBODY),
-    Bad("a token of 12 KiB", with_token("a" * 12_000), *NOBODY),
+    Bad("a token of 7 KiB", with_token("a" * 7_000), *NOBODY),
+    Bad("a token of 12 KiB", with_token("a" * 12_000), 431, "HEADERS_TOO_LARGE"),
     Bad("a token of 16 KiB", with_token("a" * 16_384), 431, "HEADERS_TOO_LARGE"),
     Bad("nothing after Bearer", me(("Authorization", "Bearer")), *NOBODY),
     Bad("blanks after Bearer", me(("Authorization", "Bearer   ")), *NOBODY),
@@ -573,7 +574,8 @@ TOKENS = [
     Bad("a key that is none", me(("X-API-Key", "kbg_x")), *NOBODY),
     Bad("an empty key", me(("X-API-Key", "")), *NOBODY),
     Bad("a token as a key", me(("X-API-Key", "{alice}")), *NOBODY),
-    Bad("a key of 12 KiB", me(("X-API-Key", "kbg_" + "a" * 12_000)), *NOBODY),
+    Bad("a key of 7 KiB", me(("X-API-Key", "kbg_" + "a" * 7_000)), *NOBODY),
+    Bad("a key of 12 KiB", me(("X-API-Key", "kbg_" + "a" * 12_000)), 431, "HEADERS_TOO_LARGE"),
     Bad(
         "a token in the query string",
         request("GET", "/api/v1/auth/me?access_token={alice}"),
@@ -691,7 +693,7 @@ WIRE = [
     Bad(
         "a request id with a line feed",
         get("/nothing").replace(b"\r\n\r\n", b"\r\nX-Request-ID: a\nb\r\n\r\n"),
-        *MISSING,
+        *MALFORMED,
     ),
 ]
 
