@@ -67,6 +67,9 @@ ENVIRONMENT = {
     "GATEWAY_S3_SECRET_KEY": "secret",
     "GATEWAY_ADMIN_LISTEN_PORT": "0",
     "GATEWAY_DRAIN_LIMIT": "0s",
+    # What a busy machine does to a clock is no subject of these tests.
+    "GATEWAY_POLICY_BUDGET": "10s",
+    "GATEWAY_IO_DEADLINE": "20s",
 }
 
 
@@ -158,7 +161,9 @@ async def running_gateway(core: StubCore, **settings: str) -> AsyncIterator[Gate
             clock=clock,
             users=users,  # type: ignore[arg-type]
             passwords=PlainPasswords(),
-            policy=RegoPolicy(loaded.policy_dir or default_policy_dir()),
+            policy=RegoPolicy(
+                loaded.policy_dir or default_policy_dir(), budget_s=loaded.policy_budget
+            ),
             core=CoreHttp(client, [core.url], loaded.core_token),
             store=store,  # type: ignore[arg-type]
             workflows=workflows,
