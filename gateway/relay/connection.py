@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol, cast
 
 import httptools
@@ -48,7 +49,8 @@ class Exchange:
         self.request = request
         self.parser = httptools.HttpResponseParser(self)
         self.connection: Connection | None = None
-        self.head: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self.head: asyncio.Future[None] = self._loop.create_future()
         self.status = 0
         self.reason = b""
         self.headers: list[tuple[bytes, bytes]] = []
@@ -199,15 +201,18 @@ class Exchange:
     # --- what the consumer calls ----------------------------------------------------------------
 
     def attach(self, sink: Sink) -> None:
-        """From now on ``sink`` is told; what came already it is told at once."""
+        """From now on ``sink`` is told; what came already it is told at once.
+
+        Reading ahead for a pulling consumer may have paused the socket. That pause ends first: one
+        the sink asks for while it is told must stand.
+        """
         self._sink = sink
+        self.resume()
         while self._buffer:
             sink.received(self._buffer.popleft())
         self._buffered = 0
         if self.complete or self.error is not None:
             self._end()
-        elif self._paused:
-            self.resume()
 
     async def read(self, timeout_s: float | None) -> bytes:
         """All that has come, or what comes next; ``b""`` at the end. Raises how it broke."""
@@ -216,7 +221,7 @@ class Exchange:
                 raise self.error
             if self.complete:
                 return b""
-            self._waiter = asyncio.get_running_loop().create_future()
+            self._waiter = self._loop.create_future()
             try:
                 async with asyncio.timeout(timeout_s):
                     await self._waiter
@@ -239,6 +244,12 @@ class Exchange:
             self._paused = False
             if self.connection is not None:
                 self.connection.resume_reading()
+
+    def forgotten(self) -> None:
+        """Closes on the loop's own thread: the garbage collector runs on any."""
+        if self.connection is not None:
+            with suppress(RuntimeError):  # the loop is closed, and its sockets with it
+                self._loop.call_soon_threadsafe(self.close)
 
     def close(self) -> None:
         """Nobody wants the rest. A body under way closes its connection: the core sees it leave."""

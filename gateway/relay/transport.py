@@ -171,4 +171,4 @@ class Body(httpx.AsyncByteStream):
     def __del__(self) -> None:
         # The connection holds the exchange and the loop the connection, so only this object can
         # be forgotten; then nobody is left to take the rest.
-        self._exchange.close()
+        self._exchange.forgotten()
