@@ -18,13 +18,32 @@ from devstack.processes import StartFailed
 
 SCENARIOS: Mapping[str, Callable[[Run], Awaitable[None]]] = {
     "relay": scenarios.relay,
+    "memory": scenarios.memory,
+    "unary": scenarios.unary,
+    "storm": scenarios.storm,
+    "churn": scenarios.churn,
+    "slow": scenarios.slow,
 }
 FULL: Mapping[str, Sizes] = {
     "relay": Sizes(streams=(100, 300)),
+    "memory": Sizes(streams=(2000,), seconds=3.0),
+    "unary": Sizes(),
+    "storm": Sizes(streams=(2000,), seconds=3.0),
+    "churn": Sizes(rounds=1),
+    "slow": Sizes(rounds=1, streams=(4,), seconds=180.0),
 }
 # Enough to see whether everything works, and about where it stands.
 QUICK: Mapping[str, Sizes] = {
     "relay": Sizes(rounds=1, seconds=5, warm_s=1, streams=(100,)),
+    "memory": Sizes(rounds=1, seconds=2, warm_s=1, streams=(500,)),
+    "unary": Sizes(rounds=1, seconds=4, warm_s=1),
+    "storm": Sizes(rounds=1, seconds=1, warm_s=1, streams=(500,)),
+    "churn": Sizes(rounds=1, total=2000),
+    "slow": Sizes(rounds=1, seconds=10, warm_s=1, streams=(4,)),
+}
+# The figures that count beside Go with the same duties are about requests, not about streams.
+QUICK_PEERS_OF: Mapping[str, Sequence[str]] = {
+    "unary": ("gateway", "go-reverseproxy", "go-jwt-opa")
 }
 
 
@@ -37,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--seconds", type=float, help="length of each measurement")
     made.add_argument("--streams", metavar="N,…", help="how many streams, one figure for each")
     made.add_argument("--rate", type=float, help="events a second and stream")
+    made.add_argument("--get", help="unary: what is asked for, below each system's prefix")
     made.add_argument("--total", type=int, help="churn: streams in all")
     made.add_argument("--workers", type=int, default=1, help="processes each system may use (1)")
     made.add_argument("--opa-server", action="store_true", help="the gateway asks an OPA server")
@@ -83,7 +103,7 @@ def check(folder: Path) -> int:
 def sizes_of(options: argparse.Namespace) -> Sizes:
     """The scenario's own, with what was said on the command line instead."""
     chosen = (QUICK if options.quick else FULL)[options.scenario]
-    given = {name: getattr(options, name) for name in ("rounds", "seconds", "rate", "total")}
+    given = {name: getattr(options, name) for name in ("rounds", "seconds", "rate", "total", "get")}
     if options.streams:
         given["streams"] = tuple(int(number) for number in options.streams.split(","))
     values = {name: getattr(chosen, name) for name in Sizes.__dataclass_fields__}
@@ -102,7 +122,7 @@ async def run(options: argparse.Namespace) -> int:
         _say(f"left out: {name}: {why}")
     settings = dict(pair.split("=", 1) for pair in options.settings)
     async with Bench.open(
-        users=max(*sizes.streams, 100),
+        users=max((2000 if options.scenario == "churn" else 100, *sizes.streams)),
         needs_opa=options.opa_server or any(peer.needs_opa for peer in peers),
         pin=not options.no_pin,
         workers=options.workers,
@@ -116,6 +136,7 @@ async def run(options: argparse.Namespace) -> int:
         "rounds": sizes.rounds,
         "seconds": sizes.seconds,
         "rate": sizes.rate,
+        "get": sizes.get,
         "workers": options.workers,
         "pinned": pinned,
         "quick": options.quick,
@@ -138,7 +159,8 @@ async def run(options: argparse.Namespace) -> int:
 
 
 def _default_peers(options: argparse.Namespace) -> Sequence[str]:
-    return QUICK_PEERS if options.quick else DEFAULT_PEERS
+    quick = QUICK_PEERS_OF.get(options.scenario, QUICK_PEERS)
+    return quick if options.quick else DEFAULT_PEERS
 
 
 _BEGAN = time.monotonic()

@@ -26,7 +26,11 @@ class _Stat:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """KiB, all processes together. ``pss`` counts a page shared by two as half for each."""
+    """KiB, all processes together.
+
+    ``pss`` counts a page shared by two as half for each, be the other process ours or a stranger's:
+    right on a quiet machine, and jumpy where others start and end the same interpreter.
+    """
 
     rss_kib: int
     pss_kib: int

@@ -19,8 +19,8 @@ FOLDER = Path(__file__).with_name("results")
 SHOWN: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "relay": ("cpu_us_per_event", ("cpu_us_per_event", "added_p50_ms", "added_p99_ms")),
     "memory": (
-        "pss_kib_per_stream",
-        ("pss_kib_per_stream", "rss_kib_per_stream", "rest_kib", "kept_kib"),
+        "rss_kib_per_stream",
+        ("rss_kib_per_stream", "pss_kib_per_stream", "rest_kib", "kept_kib"),
     ),
     "unary": ("requests_per_s", ("requests_per_s", "cpu_us_per_request", "p50_ms", "p99_ms")),
     "storm": (

@@ -32,6 +32,7 @@ class Sizes:
     rate: float = 50.0
     total: int = 50_000
     connections: int = 32
+    get: str = "/documents/{id}"
 
 
 @dataclass(slots=True)
@@ -97,40 +98,45 @@ def _trouble(result: dict[str, Any]) -> Row:
 
 async def relay(run: Run) -> None:
     """Paced streams: CPU of the relay for each event, and what it adds to the time it takes."""
-    sizes = run.sizes
-    base: dict[int, dict[str, float]] = {}
-    for streams in sizes.streams:
-        core = f"{run.bench.site.core}/v1/query"
-        result = await _paced(run, core, streams, sizes.seconds)
-        base[streams] = result["delay_ms"]
-        run.direct.append(
-            {
-                "streams": streams,
-                "p50_ms": result["delay_ms"]["p50"],
-                "p99_ms": result["delay_ms"]["p99"],
-            }
-        )
+    base: dict[tuple[int, int], dict[str, float]] = {}
     async for number, system in run.each():
+        if (number, run.sizes.streams[0]) not in base:
+            await _measure_direct(run, number, base)
         await _warm(run, system)
-        for streams in sizes.streams:
+        for streams in run.sizes.streams:
             meter = Meter(system.pid)
-            result = await _paced(run, system.url("/query"), streams, sizes.seconds, meter)
-            delay, direct = result["delay_ms"] or {}, base[streams]
-            row = _base(system, streams, number)
-            if result["events"]:
-                row |= {
-                    "cpu_us_per_event": meter.used_s / result["events"] * 1e6,
-                    "added_p50_ms": delay["p50"] - direct["p50"],
-                    "added_p99_ms": delay["p99"] - direct["p99"],
-                    "p50_ms": delay["p50"],
-                    "p99_ms": delay["p99"],
-                    "cpu_percent": meter.used_s / result["window_s"] * 100,
-                    "events": result["events"],
-                    "generator_cpu_percent": result["window_generator_cpu_s"]
-                    / result["window_s"]
-                    * 100,
-                }
-            run.note(row | _trouble(result))
+            result = await _paced(run, system.url("/query"), streams, run.sizes.seconds, meter)
+            figures = _relay_figures(result, meter, base[number, streams])
+            run.note(_base(system, streams, number) | figures | _trouble(result))
+
+
+async def _measure_direct(
+    run: Run, number: int, base: dict[tuple[int, int], dict[str, float]]
+) -> None:
+    """The same load with nobody in between; once a round, while the first peer idles."""
+    for streams in run.sizes.streams:
+        core = f"{run.bench.site.core}/v1/query"
+        delay = (await _paced(run, core, streams, run.sizes.seconds))["delay_ms"]
+        base[number, streams] = delay
+        run.direct.append(
+            {"streams": streams, "round": number, "p50_ms": delay["p50"], "p99_ms": delay["p99"]}
+        )
+
+
+def _relay_figures(result: dict[str, Any], meter: Meter, direct: dict[str, float]) -> Row:
+    if not result["events"]:
+        return {}
+    delay, window_s = result["delay_ms"], result["window_s"]
+    return {
+        "cpu_us_per_event": meter.used_s / result["events"] * 1e6,
+        "added_p50_ms": delay["p50"] - direct["p50"],
+        "added_p99_ms": delay["p99"] - direct["p99"],
+        "p50_ms": delay["p50"],
+        "p99_ms": delay["p99"],
+        "cpu_percent": meter.used_s / window_s * 100,
+        "events": result["events"],
+        "generator_cpu_percent": result["window_generator_cpu_s"] / window_s * 100,
+    }
 
 
 async def _paced(
@@ -153,3 +159,233 @@ async def _paced(
 async def _warm(run: Run, system: Running) -> None:
     """Every path has been taken once, and what is loaded late is loaded."""
     await _paced(run, system.url("/query"), 50, run.sizes.warm_s)
+
+
+# --- memory ---------------------------------------------------------------------------------------
+
+SETTLE_S = 3.0
+QUIET_RATE = 0.5  # Events a second: every stream is alive, and the relay is not busy.
+
+
+async def memory(run: Run) -> None:
+    """Many quiet streams: what each open one takes, and what is kept once they are gone.
+
+    Every size has a process of its own: what an earlier one left would be taken into account.
+    """
+    for streams in run.sizes.streams:
+        async for number, system in run.each():
+            await _warm(run, system)
+            await asyncio.sleep(SETTLE_S)
+            rest = proc.memory(system.pid)
+            held: list[proc.Memory] = []
+            marks = {"end": lambda said, to=held, pid=system.pid: to.append(proc.memory(pid))}
+            plan = {
+                "mode": "streams",
+                "url": system.url("/query"),
+                "streams": streams,
+                "rate": QUIET_RATE,
+                "seconds": run.sizes.seconds,
+                "settle_s": SETTLE_S,
+                "open_per_s": 400,
+            }
+            limit_s = run.sizes.seconds + streams / 400 + 150
+            result = await run.bench.load(plan, limit_s, **marks)
+            await asyncio.sleep(SETTLE_S)
+            kept = proc.memory(system.pid)
+            failed = sum(result["failures"].values())
+            opened = max(streams - failed, 1)
+            run.note(
+                _base(system, streams, number)
+                | {
+                    "pss_kib_per_stream": (held[0].pss_kib - rest.pss_kib) / opened,
+                    "rss_kib_per_stream": (held[0].rss_kib - rest.rss_kib) / opened,
+                    "rest_kib": rest.rss_kib,
+                    "rest_pss_kib": rest.pss_kib,
+                    "kept_kib": kept.rss_kib - rest.rss_kib,
+                }
+                | _trouble(result | {"events_due": None})
+            )
+
+
+# --- unary ----------------------------------------------------------------------------------------
+
+
+async def unary(run: Run) -> None:
+    """Small GETs on a few connections that stay open, each with its own user."""
+    streams = run.sizes.connections
+    async for number, system in run.each():
+        asks_opa = system.peer.needs_opa or run.bench.site.gateway_opa_server
+        meter = Meter(system.pid, run.bench.opa_pid if asks_opa else None)
+        plan = {
+            "mode": "unary",
+            "url": system.url(run.sizes.get),
+            "streams": streams,
+            "seconds": run.sizes.seconds,
+            "settle_s": run.sizes.warm_s,
+        }
+        result = await run.bench.load(
+            plan, run.sizes.seconds + 90, steady=meter.steady, end=meter.end
+        )
+        row = _base(system, streams, number)
+        if requests := result["requests"]:
+            row |= {
+                "requests_per_s": requests / result["window_s"],
+                "cpu_us_per_request": meter.used_s / requests * 1e6,
+                "p50_ms": result["delay_ms"]["p50"],
+                "p99_ms": result["delay_ms"]["p99"],
+                "cpu_percent": meter.used_s / result["window_s"] * 100,
+                "generator_cpu_percent": result["window_generator_cpu_s"]
+                / result["window_s"]
+                * 100,
+            }
+            if asks_opa:
+                row["opa_cpu_us_per_request"] = meter.opa_used_s / requests * 1e6
+        run.note(row | _trouble(result))
+
+
+# --- storm ----------------------------------------------------------------------------------------
+
+
+async def storm(run: Run) -> None:
+    """All streams at one moment: how many fail, and when the last has its first byte."""
+    for streams in run.sizes.streams:
+        async for number, system in run.each():
+            await _warm(run, system)
+            meter = Meter(system.pid)
+            plan = {
+                "mode": "storm",
+                "url": system.url("/query"),
+                "streams": streams,
+                "rate": QUIET_RATE,
+                "seconds": run.sizes.seconds,
+            }
+            result = await run.bench.load(
+                plan, run.sizes.seconds + 150, steady=meter.steady, end=meter.end
+            )
+            first = result["first_byte_ms"] or {}
+            figures = {f"first_byte_{name}_ms": first.get(name) for name in ("p50", "p99", "max")}
+            run.note(
+                _base(system, streams, number)
+                | {"failed": sum(result["failures"].values())}
+                | figures
+                | {"all_first_events_s": result["all_first_events_s"], "cpu_s": meter.used_s}
+                | _trouble(result)
+            )
+
+
+# --- churn ----------------------------------------------------------------------------------------
+
+CHURN_LIFE_MS = 400.0
+CHURN_AT_A_TIME = 200
+# Longer than connections to the core are kept for the next request.
+CHURN_SETTLE_S = 8.0
+
+
+async def churn(run: Run) -> None:
+    """Clients that leave at random moments: what stays behind, and how soon the core knows.
+
+    A fifth as many go first, so that what a process takes once and for all is not counted.
+    """
+    total = run.sizes.total
+    async for number, system in run.each():
+        await _churn(run, system, max(total // 5, 1), Meter(system.pid))
+        await asyncio.sleep(CHURN_SETTLE_S)
+        before, files = proc.memory(system.pid), proc.open_files(system.pid)
+        meter = Meter(system.pid)
+        result = await _churn(run, system, total, meter)
+        await asyncio.sleep(CHURN_SETTLE_S)
+        after = proc.memory(system.pid)
+        seen = result.get("leave_seen_ms") or {}
+        run.note(
+            _base(system, total, number)
+            | {
+                "failed": sum(result["failures"].values()),
+                "core_opened": result.get("core_opened"),
+                "core_open_after": result["core_open_after"],
+                "core_unseen": result.get("core_unseen"),
+                "core_later_than_1s": result.get("core_later_than_1s"),
+                "leave_seen_p50_ms": seen.get("p50"),
+                "leave_seen_p99_ms": seen.get("p99"),
+                "leave_seen_max_ms": seen.get("max"),
+                "kept_kib": after.rss_kib - before.rss_kib,
+                "kept_files": proc.open_files(system.pid) - files,
+                "cpu_us_per_stream": meter.used_s / total * 1e6,
+                "seconds": result["seconds"],
+            }
+            | _trouble(result)
+        )
+
+
+async def _churn(run: Run, system: Running, total: int, meter: Meter) -> dict[str, Any]:
+    await run.bench.forget()
+    plan = {
+        "mode": "churn",
+        "url": system.url("/query"),
+        "streams": CHURN_AT_A_TIME,
+        "total": total,
+        "rate": 20.0,
+        "life_ms": CHURN_LIFE_MS,
+        "seed": 1,
+    }
+    return await run.bench.load(plan, total / 100 + 120, steady=meter.steady, end=meter.end)
+
+
+# --- slow -----------------------------------------------------------------------------------------
+
+SLOW_BYTES_PER_S = 1024
+# A window this small opens again every few seconds; the default's would stay shut for minutes.
+SLOW_RECEIVE_BYTES = 8192
+SAMPLE_EVERY_S = 1.0
+
+
+async def slow(run: Run) -> None:
+    """A core that offers 1 GiB to each of a few clients that take 1 KiB a second.
+
+    What counts is how much more that takes than as many idle streams do.
+    """
+    for streams in run.sizes.streams:
+        async for number, system in run.each():
+            await _warm(run, system)
+            idle: list[proc.Memory] = []
+            mark = {"end": lambda said, to=idle, pid=system.pid: to.append(proc.memory(pid))}
+            before = proc.memory(system.pid)
+            plan = {"url": system.url("/query"), "streams": streams}
+            quiet = {"mode": "streams", "rate": QUIET_RATE, "seconds": 3.0, "open_per_s": 100}
+            await run.bench.load(plan | quiet, 120, **mark)
+            trickle = {
+                "mode": "slow",
+                "seconds": run.sizes.seconds,
+                "read_bytes_s": SLOW_BYTES_PER_S,
+                "receive_bytes": SLOW_RECEIVE_BYTES,
+            }
+            async with _watching(system) as peaks:
+                result = await run.bench.load(plan | trickle, run.sizes.seconds + 120)
+            run.note(
+                _base(system, streams, number)
+                | {
+                    "grown_kib_per_stream": (max(peaks) - idle[0].rss_kib) / streams,
+                    "idle_kib_per_stream": (idle[0].rss_kib - before.rss_kib) / streams,
+                    "ended_early": result["ended_early"],
+                    "kib_taken": result["bytes"] / 1024,
+                    "watched_s": run.sizes.seconds,
+                }
+                | _trouble(result)
+            )
+
+
+@contextlib.asynccontextmanager
+async def _watching(system: Running) -> AsyncIterator[list[int]]:
+    """Samples the system's memory (RSS, KiB) until the block ends."""
+    found = [0]
+
+    async def watch() -> None:
+        while True:
+            found.append(proc.memory(system.pid).rss_kib)
+            await asyncio.sleep(SAMPLE_EVERY_S)
+
+    task = asyncio.create_task(watch(), name="memory samples")
+    try:
+        yield found
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

@@ -77,9 +77,23 @@ type answer struct {
 	at      int64 // ns: when the last bytes came
 }
 
-type statusError int
+// statusError is an answer other than 200, with the gateway's code where it gives one.
+type statusError struct {
+	status int
+	code   string
+}
 
-func (s statusError) Error() string { return fmt.Sprintf("status %d", int(s)) }
+func (s statusError) Error() string { return strings.TrimSpace(fmt.Sprint(s.status, " ", s.code)) }
+
+func refusal(response *http.Response) statusError {
+	var body struct {
+		Error struct {
+			Code string `json:"code"`
+		} `json:"error"`
+	}
+	_ = json.NewDecoder(io.LimitReader(response.Body, 1<<16)).Decode(&body)
+	return statusError{response.StatusCode, body.Error.Code}
+}
 
 // open asks for stream `c.number` and reads its head.
 func (c caller) open(ctx context.Context, conn *net.TCPConn, order string) (*answer, error) {
@@ -93,7 +107,7 @@ func (c caller) open(ctx context.Context, conn *net.TCPConn, order string) (*ans
 		return nil, err
 	}
 	if response.StatusCode != http.StatusOK {
-		return nil, statusError(response.StatusCode)
+		return nil, refusal(response)
 	}
 	if kind := response.Header.Get("Content-Type"); !strings.HasPrefix(kind, "text/event-stream") {
 		return nil, fmt.Errorf("content type %q", kind)
@@ -155,7 +169,7 @@ func kindOf(err error) string {
 	case errors.Is(err, events.ErrBytes):
 		return "wrong_bytes"
 	case errors.As(err, &status):
-		return fmt.Sprintf("status_%d", int(status))
+		return status.Error()
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "refused"
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):

@@ -100,9 +100,8 @@ func get(conn net.Conn, reader *bufio.Reader, request []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	body, err := io.ReadAll(response.Body)
-	if err == nil && response.StatusCode != http.StatusOK {
-		err = statusError(response.StatusCode)
+	if response.StatusCode != http.StatusOK {
+		return nil, refusal(response)
 	}
-	return body, err
+	return io.ReadAll(response.Body)
 }
