@@ -17,6 +17,8 @@ _SHARED: tuple[Any, ...] = (
     structlog.stdlib.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 )
+# What our own modules say through the standard library's `extra`; a library's extras stay out.
+_EXTRAS = ("status", "media_type", "coding", "request_id")
 
 
 def configure(level: str, log_format: str, stream: TextIO = sys.stderr) -> None:
@@ -33,7 +35,7 @@ def configure(level: str, log_format: str, stream: TextIO = sys.stderr) -> None:
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=list(_SHARED),
+            foreign_pre_chain=[*_SHARED, structlog.stdlib.ExtraAdder(allow=_EXTRAS)],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.ExceptionRenderer(_place_and_kind),

@@ -262,6 +262,15 @@ async def test_a_librarys_exception_is_logged_the_same_way(uncached: None) -> No
     assert CANARY not in kept.text
 
 
+async def test_what_a_module_adds_to_its_line_is_on_it(uncached: None) -> None:
+    """Our modules' ``extra`` is told; a library's, which may hold anything, is not."""
+    stream = io.StringIO()
+    logs.configure("info", "json", stream)
+    logging.getLogger("gateway.core").warning("core_status", extra={"status": 418, "body": CANARY})
+    assert json.loads(stream.getvalue())["status"] == 418
+    assert CANARY not in stream.getvalue()
+
+
 async def test_on_a_terminal_lines_are_for_reading(uncached: None) -> None:
     """``auto`` looks at the stream; there too an exception's text and variables stay out."""
 
