@@ -1,13 +1,11 @@
 """The wire, guarded below Sanic: its connection and its reading of requests, replaced.
 
 Bare Sanic takes heads and bodies that RFC 9112 calls invalid, gives a slow client for ever, and
-takes a half-closed connection for a client that left. ``GuardedHttp`` reads heads and chunked
-bodies by ``domain/wire.py`` instead, ``GuardedProtocol`` keeps the caps and the deadlines of
-``connections.py``. Answering, routing, handlers and middleware stay Sanic's.
+takes a half-closed connection for a client that left. ``GuardedHttp`` reads by our own rules
+instead, and ``GuardedProtocol``, here, keeps the caps and the deadlines of ``connections.py``.
 
-This is the one file on a request's way in that knows Sanic's inside. ``check_shape`` looks at
-start-up whether Sanic still has the shape it was written for; a server that was started without
-``GuardedProtocol`` answers nothing but 500 (``install``).
+``sanic_shape.py`` looks at start-up whether Sanic still is what the two were written for; a server
+that was started without ``GuardedProtocol`` answers nothing but 500 (``refuse_unguarded``).
 """
 
 from __future__ import annotations
@@ -16,177 +14,25 @@ import asyncio
 from asyncio import CancelledError
 from typing import Any
 
-import sanic
 from sanic import Request, Sanic
-from sanic.compat import Header
-from sanic.exceptions import BadRequest, PayloadTooLarge, RequestTimeout, ServiceUnavailable
-from sanic.headers import format_http1_response
-from sanic.helpers import has_message_body
+from sanic.exceptions import BadRequest, RequestTimeout, ServiceUnavailable
 from sanic.http import Http
 from sanic.http.constants import Stage
-from sanic.http.http1 import HTTP_CONTINUE
-from sanic.response import BaseHTTPResponse
 from sanic.server.protocols.http_protocol import HttpProtocol
 
-from gateway.domain.wire import ChunkedBody, Head, end_of_head, read_head
 from gateway.edge.body_limit import LINGER_BYTES
 from gateway.edge.connections import LINGER_S, Connections, Limits, TurnedAway
+from gateway.edge.guarded_http import GuardedHttp, is_event_stream
 from gateway.edge.peer import Network, client_ip, plain_address
-from gateway.errors import InternalError, MalformedRequest, Overloaded
-
-EVENT_STREAM = "text/event-stream"
-
-
-class GuardedHttp(Http):  # type: ignore[misc]
-    """Sanic's reading of requests with the heads and the chunked bodies read by our rules."""
-
-    __slots__ = ("_chunks", "refused")
-
-    def __init__(self, protocol: GuardedProtocol) -> None:
-        super().__init__(protocol)
-        # Set once a request was refused at the wire: nothing behind it is read as a request.
-        self.refused = False
-
-    def init_for_request(self) -> None:
-        """Sanic calls this before it waits for a request; the one before is over."""
-        super().init_for_request()
-        self.protocol.request_over()
-
-    async def http1(self) -> None:
-        await super().http1()
-        if self.refused:
-            await self.protocol.linger()
-
-    async def http1_request_header(self) -> None:
-        """Replaces Sanic's, whose signals ``http.lifecycle.read_head`` and ``.request`` go out."""
-        self.protocol.begin_stage()
-        head_bytes = await self._head()
-        head = read_head(head_bytes)
-        request = self._make_request(head, head_bytes)
-        self.keep_alive = head.keep_alive
-        self.head_only = head.method == "HEAD"
-        self.url = head.target
-        self._expect_body(head)
-        if head.version == "1.0":
-            self.response_func = self._close_delimited_head
-        del self.recv_buffer[: len(head_bytes) + 4]
-        self.request, request.stream = request, self
-        self.protocol.state["requests_count"] += 1
-        self.protocol.request_begins(request)
-
-    async def _head(self) -> bytes:
-        """Waits for a whole head; what can never become one is refused at once."""
-        buffer = self.recv_buffer
-        looked_at = 0
-        skipped = False
-        while True:
-            # RFC 9112, 2.2: one empty line before a request is forgiven.
-            if not skipped and buffer[:2] == b"\r\n":
-                del buffer[:2]
-                skipped, looked_at = True, 0
-            end = end_of_head(buffer, looked_at)
-            if end is not None:
-                return bytes(buffer[:end])
-            looked_at = len(buffer)
-            await self._receive_more()
-
-    def _make_request(self, head: Head, head_bytes: bytes) -> Request:
-        protocol = self.protocol
-        request = protocol.request_class(
-            url_bytes=head.target.encode("ascii"),
-            headers=Header(head.fields),
-            head=head_bytes,
-            version=head.version,
-            method=head.method,
-            transport=protocol.transport,
-            app=protocol.app,
-        )
-        protocol.request_class._current.set(request)
-        request.conn_info = protocol.conn_info
-        return request
-
-    def _expect_body(self, head: Head) -> None:
-        self.request_bytes_left = self.request_bytes = head.length or 0
-        self.expecting_continue = head.expects_continue and bool(head.length or head.chunked)
-        if head.chunked:
-            self.request_body = "chunked"
-            self._chunks = ChunkedBody()
-        elif head.length is not None:
-            self.request_body = True
-
-    async def read(self) -> bytes | None:
-        """The next bytes of the body; ``None`` at its end."""
-        if self.request_body != "chunked":
-            data: bytes | None = await super().read()
-            return data
-        if self.expecting_continue:
-            self.expecting_continue = False
-            await self._send(HTTP_CONTINUE)
-        while True:
-            piece = self._take_chunks()
-            if self.request_bytes > self.request_max_size:
-                self.keep_alive = False
-                raise PayloadTooLarge("Request body exceeds the size limit")
-            if piece:
-                return piece
-            if self._chunks.ended:
-                self.request_body = None
-                return None
-            await self._receive_more()
-
-    def _take_chunks(self) -> bytes:
-        try:
-            piece = self._chunks.take(self.recv_buffer)
-        except MalformedRequest as exc:
-            self.refused, self.keep_alive, self.request_body = True, False, None
-            # Sanic's own class: over a body that nobody wanted it is prepared for no other.
-            raise BadRequest from exc
-        self.request_bytes = self._chunks.announced_bytes
-        return piece
-
-    async def error_response(self, exception: Exception) -> None:
-        if self.stage is Stage.REQUEST:
-            self.refused = True
-        await super().error_response(exception)
-
-    def create_empty_request(self) -> None:
-        """The request Sanic makes up for a refusal; this one knows who was refused."""
-        super().create_empty_request()
-        self.request.conn_info = self.protocol.conn_info
-
-    def respond(self, response: BaseHTTPResponse) -> BaseHTTPResponse:
-        """An event stream begins for nobody when the client has closed its side."""
-        if self.protocol.half_closed and _is_event_stream(response):
-            self.protocol.close()
-        answer: BaseHTTPResponse = super().respond(response)
-        return answer
-
-    async def _close_delimited_head(self, data: bytes, end_stream: bool) -> None:
-        """The head of an answer to HTTP/1.0, which knows no chunks: the body ends with a close."""
-        response = self.response
-        whole = end_stream or (not data and getattr(response, "body", None))
-        if whole or "content-length" in response.headers or not has_message_body(response.status):
-            await self.http1_response_header(data, end_stream)
-            return
-        self.keep_alive = False
-        response.headers["connection"] = "close"
-        self.response_func = self._close_delimited_body
-        head = format_http1_response(response.status, response.processed_headers)
-        await self._send(head if self.head_only else head + data)
-        self.stage = Stage.RESPONSE
-
-    async def _close_delimited_body(self, data: bytes, end_stream: bool) -> None:
-        if data and not self.head_only:
-            await self._send(data)
-        if end_stream:
-            self.response_func = None
-            self.stage = Stage.IDLE
+from gateway.edge.sanic_shape import check_shape
+from gateway.errors import InternalError, Overloaded
 
 
 class GuardedProtocol(HttpProtocol):
     """Sanic's connection under the worker's caps and deadlines."""
 
     HTTP_CLASS = GuardedHttp
+    transport: Any
     __slots__ = (
         "_address",
         "_connections",
@@ -267,7 +113,7 @@ class GuardedProtocol(HttpProtocol):
         elif now_s - self._time > self.response_timeout:
             self._cancel(http, ServiceUnavailable("Response Timeout"))
 
-    def _end_late_body(self, http: Http) -> None:
+    def _end_late_body(self, http: GuardedHttp) -> None:
         """A 408 where the answer is still to come; a close where it went out before the body."""
         http.request_body = None
         if http.stage is Stage.HANDLER:
@@ -325,7 +171,7 @@ class GuardedProtocol(HttpProtocol):
             return False
         if http.stage is Stage.IDLE and not self.recv_buffer and not http.request_body:
             return False
-        if http.stage is Stage.RESPONSE and _is_event_stream(http.response):
+        if http.stage is Stage.RESPONSE and is_event_stream(http.response):
             return False
         self.half_closed = True
         self._data_received.set()
@@ -360,10 +206,6 @@ class GuardedProtocol(HttpProtocol):
         await asyncio.Event().wait()
 
 
-def _is_event_stream(response: BaseHTTPResponse | None) -> bool:
-    return response is not None and (response.content_type or "").startswith(EVENT_STREAM)
-
-
 def install(app: Sanic[Any, Any], limits: Limits, trusted: tuple[Network, ...]) -> Connections:
     """Gives ``app`` its book of connections; ``GuardedProtocol`` looks for it there.
 
@@ -389,38 +231,3 @@ def refuse_unguarded(request: Request) -> None:
     """For a server that was started without ``protocol=GuardedProtocol``."""
     if not isinstance(request.stream, GuardedHttp):
         raise InternalError from RuntimeError("the server runs without the guard")
-
-
-# What Sanic's methods must refer to for ours to fit in between.
-_SHAPE: dict[Any, set[str]] = {
-    Http.http1: {
-        *("init_for_request", "recv_buffer", "_receive_more", "http1_request_header"),
-        *("stage", "response_func", "error_response", "request_body", "keep_alive", "conn_info"),
-    },
-    Http.http1_request_header: {
-        *("recv_buffer", "_receive_more", "keep_alive", "head_only", "url", "request_class"),
-        *("request_bytes_left", "request_bytes", "expecting_continue", "request_body", "_current"),
-    },
-    Http.read: {"request_body", "request_bytes", "request_max_size", "expecting_continue", "_send"},
-    Http.http1_response_header: {"response_func", "stage", "processed_headers", "_send"},
-    Http.error_response: {"stage", "keep_alive", "create_empty_request"},
-    HttpProtocol.connection_task: {"_setup_connection", "_http", "http1", "_task", "close"},
-    HttpProtocol.connection_made: {"connections", "transport", "_task", "recv_buffer", "conn_info"},
-    HttpProtocol.data_received: {"recv_buffer", "_data_received", "_time", "pause_reading"},
-    HttpProtocol.receive_more: {"_data_received", "resume_reading"},
-    HttpProtocol.check_timeouts: {"_http", "_task", "exception", "stage", "response_timeout"},
-}
-
-
-def check_shape() -> None:
-    """Raises ``RuntimeError`` when Sanic's methods no longer use what this file relies on."""
-    missing = [
-        f"{method.__qualname__}: {name}"
-        for method, names in _SHAPE.items()
-        for name in sorted(names - set(method.__code__.co_names))
-    ]
-    if missing:
-        raise RuntimeError(
-            f"Sanic {sanic.__version__} is not of the shape gateway/edge/guard.py was written for"
-            f" (25.12); it lacks {', '.join(missing)}. Install the version the gateway asks for."
-        )

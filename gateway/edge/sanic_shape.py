@@ -1,0 +1,48 @@
+"""Whether Sanic still has the shape that our code below its public API was written for.
+
+``guard.py`` takes the place of some of Sanic's methods and fits in between others. A release that
+moves them would not fail loudly: requests would be read by Sanic's rules again, or deadlines never
+be looked at. So the gateway looks first, and does not start on a Sanic it does not know.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sanic
+from sanic.http import Http
+from sanic.server.protocols.http_protocol import HttpProtocol
+
+# What Sanic's methods must refer to for ours to fit in between.
+_SHAPE: dict[Any, set[str]] = {
+    Http.http1: {
+        *("init_for_request", "recv_buffer", "_receive_more", "http1_request_header"),
+        *("stage", "response_func", "error_response", "request_body", "keep_alive", "conn_info"),
+    },
+    Http.http1_request_header: {
+        *("recv_buffer", "_receive_more", "keep_alive", "head_only", "url", "request_class"),
+        *("request_bytes_left", "request_bytes", "expecting_continue", "request_body", "_current"),
+    },
+    Http.read: {"request_body", "request_bytes", "request_max_size", "expecting_continue", "_send"},
+    Http.http1_response_header: {"response_func", "stage", "processed_headers", "_send"},
+    Http.error_response: {"stage", "keep_alive", "create_empty_request"},
+    HttpProtocol.connection_task: {"_setup_connection", "_http", "http1", "_task", "close"},
+    HttpProtocol.connection_made: {"connections", "transport", "_task", "recv_buffer", "conn_info"},
+    HttpProtocol.data_received: {"recv_buffer", "_data_received", "_time", "pause_reading"},
+    HttpProtocol.receive_more: {"_data_received", "resume_reading"},
+    HttpProtocol.check_timeouts: {"_http", "_task", "exception", "stage", "response_timeout"},
+}
+
+
+def check_shape() -> None:
+    """Raises ``RuntimeError`` when Sanic's methods no longer use what the guard relies on."""
+    missing = [
+        f"{method.__qualname__}: {name}"
+        for method, names in _SHAPE.items()
+        for name in sorted(names - set(method.__code__.co_names))
+    ]
+    if missing:
+        raise RuntimeError(
+            f"Sanic {sanic.__version__} is not of the shape the guard was written for"
+            f" (25.12); it lacks {', '.join(missing)}. Install the version the gateway asks for."
+        )
