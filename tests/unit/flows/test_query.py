@@ -21,6 +21,7 @@ from gateway.errors import (
     Draining,
     Forbidden,
     GatewayError,
+    Overloaded,
     TokenExpired,
 )
 from gateway.flows.query import Answer, Query, StreamLimits
@@ -440,7 +441,12 @@ async def test_a_token_that_ends_before_the_head_is_a_401(clock: MovedTime) -> N
 
 @pytest.mark.parametrize(
     ("error", "word"),
-    [(Draining(), "draining"), (TokenExpired(), "token_expired"), (Forbidden(), "stopped")],
+    [
+        (Draining(), "draining"),
+        (TokenExpired(), "token_expired"),
+        (Forbidden(), "permission_withdrawn"),
+        (Overloaded(), "stopped"),
+    ],
 )
 async def test_a_stop_ends_the_stream_with_its_error(
     clock: MovedTime, error: GatewayError, word: str
