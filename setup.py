@@ -16,6 +16,7 @@ REQUIRES = [
     "argon2-cffi>=25.1,<27",
     "boto3>=1.44,<2",
     "botocore>=1.44,<2",
+    "dnspython>=2.8,<3",
     "httpx>=0.28,<1",
     "msgspec>=0.22,<1",
     "multipart>=2,<3",

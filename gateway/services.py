@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any, Protocol
 
 import httpx
@@ -25,6 +26,7 @@ from gateway.adapters.s3_keys import S3KeyStore
 from gateway.adapters.temporal import TemporalAccess, TemporalWorkflows
 from gateway.adapters.users_file import UsersFile, UsersFileError, admin_user
 from gateway.domain.actions import ACTIONS
+from gateway.domain.balancing import Balancer
 from gateway.domain.documents import ALLOWED_TYPES, UploadRules
 from gateway.domain.tokens import TokenSettings
 from gateway.flows.authenticate import Authenticator
@@ -45,6 +47,7 @@ from gateway.ports import (
     Workflows,
 )
 from gateway.relay.client import make_client
+from gateway.relay.discovery import Discovery, DnsLookup
 from gateway.relay.transport import CoreTransport
 from gateway.settings import Settings
 
@@ -135,7 +138,7 @@ async def build_adapters(settings: Settings) -> Adapters:
         users=build_users(settings),
         passwords=passwords,
         policy=_policy(settings, closers),
-        core=_core(settings, closers),
+        core=await _core(settings, closers),
         store=store,
         workflows=await TemporalWorkflows.connect(_temporal_access(settings)),
         key_store=S3KeyStore(keys_s3, settings.s3_keys_bucket),
@@ -264,10 +267,17 @@ def _policy(settings: Settings, closers: list[Callable[[], Any]]) -> Policy:
     return rego
 
 
-def _core(settings: Settings, closers: list[Callable[[], Any]]) -> CoreHttp:
+async def _core(settings: Settings, closers: list[Callable[[], Any]]) -> CoreHttp:
+    cores = Balancer(Random())
+    clock = asyncio.get_running_loop().time
+    discovery = Discovery(
+        settings.services_core, DnsLookup(), lambda found: cores.update(found, clock())
+    )
+    closers.append(discovery.aclose)
+    await discovery.start()
     return CoreHttp(
         _client(settings.core_connections, closers),
-        settings.services_core,
+        cores,
         settings.core_token,
         timeouts=CoreTimeouts(
             connect_s=settings.core_connect_timeout, call_s=settings.core_timeout

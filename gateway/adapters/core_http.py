@@ -2,6 +2,7 @@
 
 A query is opened and its head checked; the body is handed on as it comes. Document calls are
 bounded as a whole. Nothing the core wrote leaves through an error: its texts are not for clients.
+Which address a call goes to, and whether it is made again, is ``core_calls``'s to decide.
 """
 
 from __future__ import annotations
@@ -9,13 +10,24 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
+from random import Random
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import quote, urlencode
 
 import httpx
 import msgspec
 
+from gateway.adapters.core_calls import (
+    NO_ADDRESS,
+    Answered,
+    Call,
+    CoreCalls,
+    CoreTimeouts,
+    any_good,
+    raise_for_transport,
+)
+from gateway.domain.balancing import Address, Balancer, Outcome
 from gateway.domain.documents import CoreDocument
 from gateway.domain.headers import core_headers
 from gateway.domain.ids import is_uuid7
@@ -30,29 +42,17 @@ from gateway.errors import (
     ValidationFailed,
 )
 from gateway.ports import CorePage, CoreSink, OnBehalfOf
-from gateway.relay.client import BODY, ON_SENT
+from gateway.relay.client import BODY
 from gateway.relay.transport import Body
+
+__all__ = ["CoreHttp", "CoreTimeouts", "HttpCoreStream"]
 
 _T = TypeVar("_T")
 
 log = logging.getLogger("gateway.core")
 
-_NOTHING_SENT = (httpx.ConnectError, httpx.ConnectTimeout)
-_BROKEN = (httpx.NetworkError, httpx.RemoteProtocolError)
-
-
-@dataclass(frozen=True, slots=True)
-class CoreTimeouts:
-    """Seconds. ``call_s`` bounds a document call as a whole, retry and body included.
-
-    ``head_s`` bounds the wait for a query's head where the caller keeps no clock of its own.
-    """
-
-    connect_s: float = 2.0
-    pool_s: float = 1.0
-    head_s: float = 60.0
-    call_s: float = 1.5
-    check_s: float = 1.0
+# How long a health check waits for one address before it asks another one as well.
+ASK_NEXT_S = 0.1
 
 
 class _Page(msgspec.Struct):
@@ -69,7 +69,8 @@ class CoreHttp:
 
     Args:
         client: made by ``relay.client.make_client``; whoever made it closes it.
-        base_urls: one or more addresses of the same core, used in turn.
+        cores: the addresses of one and the same core: URLs that stay, or a balancer that somebody
+            else keeps up to date (``relay.discovery``).
         token: ``GATEWAY_CORE_TOKEN``, which the core checks.
         body_limit_bytes: the largest document answer that is read.
     """
@@ -77,20 +78,21 @@ class CoreHttp:
     def __init__(
         self,
         client: httpx.AsyncClient,
-        base_urls: Sequence[str],
+        cores: Sequence[str] | Balancer,
         token: str,
         *,
         timeouts: CoreTimeouts | None = None,
         body_limit_bytes: int = 4 * 1024 * 1024,
     ) -> None:
-        if not base_urls:
-            raise ValueError("at least one base URL of the core is needed")
-        self._client = client
-        self._base_urls = [url.rstrip("/") for url in base_urls]
+        if not isinstance(cores, Balancer):
+            if not cores:
+                raise ValueError("at least one base URL of the core is needed")
+            cores = Balancer(Random(), [Address(url.rstrip("/")) for url in cores])
+        self._balancer = cores
         self._token = token
         self._timeouts = timeouts or CoreTimeouts()
+        self._calls = CoreCalls(client, cores, self._timeouts)
         self._body_limit_bytes = body_limit_bytes
-        self._turn = 0
 
     async def open_query(
         self,
@@ -108,23 +110,19 @@ class CoreHttp:
             "Accept": "text/event-stream",
             "Content-Type": "application/json",
         }
+        content = msgspec.json.encode(body)
         try:
-            async with asyncio.timeout(self._timeouts.head_s):
-                response = await self._send(
-                    "POST",
-                    "/v1/query",
-                    headers=headers,
-                    content=msgspec.json.encode(body),
-                    on_sent=on_sent,
-                )
+            async with asyncio.timeout(self._timeouts.head_s) as bound:
+                call = Call("POST", "/v1/query", headers, bound.expired, content, on_sent)
+                answered = await self._calls.send(call)
         except TimeoutError as exc:
             raise CoreTimeout from exc
         try:
-            await self._check_stream_head(response)
+            await self._check_stream_head(answered.response)
         except BaseException:
-            await response.aclose()
+            await answered.aclose()
             raise
-        return HttpCoreStream(response)
+        return HttpCoreStream(answered)
 
     async def list_documents(self, who: OnBehalfOf, *, limit: int, cursor: str | None) -> CorePage:
         query = {"limit": str(limit)} | ({"cursor": cursor} if cursor is not None else {})
@@ -150,34 +148,36 @@ class CoreHttp:
         await self._call("DELETE", _document_path(document_id), who, absent=True)
 
     async def check(self) -> None:
-        """Asks ``/healthz``. Raises ``CoreUnavailable``, ``CoreTimeout`` or ``CoreProtocolError``.
+        """Asks ``/healthz``: good when one address answers well, be the others slow or gone.
 
-        Every address is asked until one answers well.
+        Raises:
+            CoreUnavailable, CoreTimeout, CoreProtocolError: no address did.
         """
-        for left in range(len(self._base_urls) - 1, -1, -1):
-            try:
-                await self._check_one()
-            except (CoreUnavailable, CoreTimeout):
-                if not left:
-                    raise
-            else:
-                return
-
-    async def _check_one(self) -> None:
-        headers = {"Authorization": f"Bearer {self._token}"}
+        if not self._balancer.addresses:
+            raise CoreUnavailable from ValueError(NO_ADDRESS)
+        asked: list[Address] = []
         try:
-            async with asyncio.timeout(self._timeouts.check_s):
-                response = await self._send_once(self._next_url(), "GET", "/healthz", headers)
-                try:
-                    status = response.status_code
-                    if status == 200:
-                        await self._read_bounded(response)
-                finally:
-                    await response.aclose()
+            async with asyncio.timeout(self._timeouts.check_s) as bound:
+                ask = partial(self._check_next, asked, bound.expired)
+                await any_good([ask] * len(self._balancer), ASK_NEXT_S)
         except TimeoutError as exc:
             raise CoreTimeout from exc
+
+    async def _check_next(self, asked: list[Address], late: Callable[[], bool]) -> None:
+        """Asks an address that is not in ``asked``, and notes it there."""
+        headers = {"Authorization": f"Bearer {self._token}"}
+        lease = self._calls.lease(asked)
+        asked.append(lease.address)
+        try:
+            answered = await self._calls.send_once(lease, Call("GET", "/healthz", headers, late))
+            try:
+                status = answered.response.status_code
+                if status == 200:
+                    await self._read_whole(answered, late)
+            finally:
+                await answered.aclose()
         except httpx.TransportError as exc:
-            _raise_for_transport(exc)
+            raise_for_transport(exc)
         if status != 200:
             hint = "; is GATEWAY_CORE_TOKEN the core's?" if status in (401, 403) else ""
             raise CoreUnavailable from ValueError(f"the core's health answer is {status}{hint}")
@@ -202,75 +202,24 @@ class CoreHttp:
         """
         headers = {**self._headers(who), "Accept": "application/json"}
         try:
-            async with asyncio.timeout(self._timeouts.call_s):
-                response = await self._send(method, target, headers=headers)
+            async with asyncio.timeout(self._timeouts.call_s) as bound:
+                limit_s = self._timeouts.call_s
+                call = Call(method, target, headers, bound.expired, bound_s=limit_s)
+                answered = await self._calls.send(call)
                 try:
-                    if 200 <= response.status_code < 300:
-                        return response.status_code, await self._read_bounded(response)
-                    if absent and response.status_code == 404:
+                    status = answered.response.status_code
+                    if 200 <= status < 300:
+                        return status, await self._read_whole(answered, bound.expired)
+                    if absent and status == 404:
+                        answered.end(Outcome.GOOD)
                         return 404, b""
-                    await self._raise_for_status(response)
+                    await self._raise_for_status(answered.response)
                 finally:
-                    await response.aclose()
+                    await answered.aclose()
         except TimeoutError as exc:
             raise CoreTimeout from exc
         except httpx.TransportError as exc:
-            _raise_for_transport(exc)
-
-    async def _send(
-        self,
-        method: str,
-        target: str,
-        *,
-        headers: Mapping[str, str],
-        content: bytes | None = None,
-        on_sent: Callable[[], None] | None = None,
-    ) -> httpx.Response:
-        """Sends it, and once more where that can do no harm: at the next address.
-
-        A connection that could not be made took nothing, so any call may try another address. One
-        that broke may have done its work: only calls that change nothing twice are repeated, at
-        the same address too if there is no other, since it may just have been a stale connection.
-        """
-        first = self._next_url()
-        try:
-            return await self._send_once(first, method, target, headers, content, on_sent)
-        except httpx.TransportError as exc:
-            again = self._next_url()
-            nothing_sent = isinstance(exc, _NOTHING_SENT)
-            repeatable = nothing_sent and again != first
-            if not repeatable and (nothing_sent or method == "POST" or not _broke(exc)):
-                _raise_for_transport(exc)
-        try:
-            return await self._send_once(again, method, target, headers, content, on_sent)
-        except httpx.TransportError as exc:
-            _raise_for_transport(exc)
-
-    async def _send_once(
-        self,
-        base_url: str,
-        method: str,
-        target: str,
-        headers: Mapping[str, str],
-        content: bytes | None = None,
-        on_sent: Callable[[], None] | None = None,
-    ) -> httpx.Response:
-        timeouts = self._timeouts
-        request = self._client.build_request(
-            method,
-            base_url + target,
-            headers=headers,
-            content=content,
-            # Silence in a body is the flow's to judge: it knows events from comments.
-            timeout=httpx.Timeout(None, connect=timeouts.connect_s, pool=timeouts.pool_s),
-            extensions={} if on_sent is None else {ON_SENT: on_sent},
-        )
-        return await self._client.send(request, stream=True)
-
-    def _next_url(self) -> str:
-        url = self._base_urls[self._turn % len(self._base_urls)]
-        self._turn += 1
-        return url
+            raise_for_transport(exc)
 
     async def _check_stream_head(self, response: httpx.Response) -> None:
         if response.status_code != 200:
@@ -309,6 +258,19 @@ class CoreHttp:
         except (TimeoutError, httpx.TransportError, CoreProtocolError):
             return b""
 
+    async def _read_whole(self, answered: Answered, late: Callable[[], bool]) -> bytes:
+        """The body of a call that ends with it, and so does its word on the address."""
+        try:
+            body = await self._read_bounded(answered.response)
+        except (httpx.TransportError, CoreProtocolError):
+            answered.end(Outcome.FAILED)
+            raise
+        except asyncio.CancelledError:
+            answered.end(Outcome.FAILED if late() else Outcome.UNKNOWN)
+            raise
+        answered.end(Outcome.GOOD)
+        return body
+
     async def _read_bounded(self, response: httpx.Response) -> bytes:
         if response.headers.get("content-encoding", "identity") != "identity":
             raise CoreProtocolError
@@ -323,23 +285,25 @@ class CoreHttp:
 class HttpCoreStream:
     """Implements ``ports.CoreStream``: owns the response and closes it on every way out."""
 
-    def __init__(self, response: httpx.Response) -> None:
-        self._response = response
-        self._body: Body | None = response.extensions.get(BODY)
+    def __init__(self, answered: Answered) -> None:
+        self._answered = answered
+        self._body: Body | None = answered.response.extensions.get(BODY)
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The raw bytes as they come. Raises ``CoreTruncated``, or ``CoreReset`` for a reset."""
         try:
-            async for chunk in self._response.aiter_raw():
+            async for chunk in self._answered.response.aiter_raw():
                 yield chunk
         except httpx.TransportError as exc:
+            self._answered.end(Outcome.FAILED)
             raise _broken(exc) from exc
+        self._answered.end(Outcome.GOOD)
 
     def attach(self, sink: CoreSink) -> bool:
         """Pushes where the transport is ours; over another one (a mock) the bytes are pulled."""
         if self._body is None:
             return False
-        self._body.attach(_Told(sink))
+        self._body.attach(_Told(sink, self._answered))
         return True
 
     def pause(self) -> None:
@@ -351,19 +315,21 @@ class HttpCoreStream:
             self._body.resume()
 
     async def aclose(self) -> None:
-        await self._response.aclose()
+        await self._answered.aclose()
 
 
 class _Told:
     """A sink behind the transport's: bytes go straight through, failures in our words."""
 
-    __slots__ = ("_sink", "received")
+    __slots__ = ("_answered", "_sink", "received")
 
-    def __init__(self, sink: CoreSink) -> None:
+    def __init__(self, sink: CoreSink, answered: Answered) -> None:
         self._sink = sink
+        self._answered = answered
         self.received = sink.received
 
     def ended(self, error: httpx.TransportError | None) -> None:
+        self._answered.end(Outcome.GOOD if error is None else Outcome.FAILED)
         self._sink.ended(None if error is None else _broken(error))
 
 
@@ -392,18 +358,3 @@ def _retry_after_s(response: httpx.Response) -> int | None:
     if not (text.isascii() and text.isdigit() and len(text) <= 9):
         return None
     return min(max(int(text), 1), 300)
-
-
-def _broke(exc: httpx.TransportError) -> bool:
-    return isinstance(exc, _BROKEN)
-
-
-def _raise_for_transport(exc: httpx.TransportError) -> NoReturn:
-    """httpx's failures of a call, in the contract's words."""
-    if isinstance(exc, httpx.PoolTimeout):
-        raise Overloaded from exc
-    if isinstance(exc, httpx.TimeoutException):
-        raise CoreTimeout from exc
-    if isinstance(exc, httpx.ProtocolError | httpx.UnsupportedProtocol | httpx.DecodingError):
-        raise CoreProtocolError from exc
-    raise CoreUnavailable from exc

@@ -9,6 +9,9 @@ import httpx
 # ``request.extensions`` key of a callable called once the request's head went out: from then on
 # the connection stands. ``CoreTransport`` honours it; other transports (mocks) may not.
 ON_SENT = "gateway.on_sent"
+# ``request.extensions`` key of the (host, port) to connect to where that is not the URL's: the
+# ``Host`` header and the name a certificate must have stay the URL's.
+ADDRESS = "gateway.address"
 # ``response.extensions`` key of the body itself, which httpx wraps: it can be pushed into a sink.
 BODY = "gateway.body"
 

@@ -16,16 +16,23 @@ from gateway.relay.connection import Connection
 
 
 class Origin(NamedTuple):
-    """Where a core is."""
+    """Where a core is, and the name it must prove on ``https``.
+
+    The name is part of it: a connection made for one name must not carry another's requests.
+    """
 
     scheme: str
     host: str
     port: int
+    name: str
 
     @classmethod
-    def of(cls, url: httpx.URL) -> Origin:
+    def of(cls, url: httpx.URL, address: tuple[str, int] | None = None) -> Origin:
+        """``address`` is the host and port to connect to where that is not the URL's."""
+        if address is not None:
+            return cls(url.scheme, *address, url.host)
         default = 443 if url.scheme == "https" else 80
-        return cls(url.scheme, url.host, url.port or default)
+        return cls(url.scheme, url.host, url.port or default, url.host)
 
 
 class Pool:
@@ -68,7 +75,11 @@ class Pool:
         if origin.scheme == "https":
             tls = self._tls if self._tls is not None else ssl.create_default_context()
         _, connection = await loop.create_connection(
-            lambda: Connection(self._free, self._lost), origin.host, origin.port, ssl=tls
+            lambda: Connection(self._free, self._lost),
+            origin.host,
+            origin.port,
+            ssl=tls,
+            server_hostname=None if tls is None else origin.name,
         )
         self._origins[connection] = origin
         return connection

@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator
 
 import httpx
 
-from gateway.relay.client import BODY, ON_SENT
+from gateway.relay.client import ADDRESS, BODY, ON_SENT
 from gateway.relay.connection import Connection, Exchange, Sink
 from gateway.relay.pool import Origin, Pool
 from gateway.relay.slots import Slot, Slots
@@ -99,7 +99,7 @@ class CoreTransport(httpx.AsyncBaseTransport):
     async def _connection(self, request: httpx.Request, timeout_s: float | None) -> Connection:
         if request.url.scheme not in ("http", "https"):
             raise httpx.UnsupportedProtocol("http or https", request=request)
-        origin = Origin.of(request.url)
+        origin = Origin.of(request.url, request.extensions.get(ADDRESS))
         kept = self._pool.take(origin)
         if kept is not None:
             return kept

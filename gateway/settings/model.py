@@ -130,9 +130,14 @@ class Settings:
     )
 
     services_core: tuple[str, ...] = _core(
-        p.list_of(p.URL, "http:// or https:// addresses", at_least=1),
+        p.list_of(
+            p.CORE,
+            "http:// or https:// addresses, dns+http://name:port or srv+http://name",
+            at_least=1,
+        ),
         None,
-        "Base URLs of the LlamaIndex core.",
+        "Base URLs of the LlamaIndex core. dns+http://name:port is every address of that name,"
+        " srv+http://name every one of its SRV records; both are looked up again at their TTL.",
         required=True,
         example="http://127.0.0.1:8100",
     )

@@ -31,6 +31,7 @@ _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)?\Z")
 _SIZE = re.compile(r"([0-9]+)(B|KiB|MiB|GiB)?\Z")
 _INTEGER = re.compile(r"[0-9]{1,12}\Z")
 _HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])\Z")
+_SERVICE = re.compile(r"\A(https?://)_[A-Za-z0-9-]+\._[A-Za-z0-9-]+\.")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]\Z")
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+\Z")
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]+={0,2}\Z")
@@ -147,6 +148,19 @@ def _parse_url(text: str) -> str:
     return text.rstrip("/")
 
 
+def _parse_core(text: str) -> str:
+    """A core's URL, or a name to look up: ``dns+http://name[:port]``, ``srv+http://name``."""
+    if text.startswith("dns+"):
+        return "dns+" + _parse_url(text.removeprefix("dns+"))
+    if not text.startswith("srv+"):
+        return _parse_url(text)
+    url = text.removeprefix("srv+")
+    # ``_service._proto.`` is part of such a name, and of no other.
+    parts = _split_url(_SERVICE.sub(r"\1", url))
+    _refuse_unless(parts.port is None and not parts.netloc.startswith("["), text)
+    return "srv+" + url.rstrip("/")
+
+
 def _parse_bare_url(text: str) -> str:
     _refuse_unless(_split_url(text).path in ("", "/"), text)
     return text.rstrip("/")
@@ -224,6 +238,11 @@ ADDRESS = Parser("host:port", _parse_address)
 URL = Parser(
     "an http:// or https:// address without user, query or fragment, such as http://core:8100",
     _parse_url,
+)
+CORE = Parser(
+    "an http:// or https:// address without user, query or fragment, such as http://core:8100;"
+    " dns+http://name:port for every address of that name; srv+http://name for its SRV records",
+    _parse_core,
 )
 BARE_URL = Parser(
     "an http:// or https:// address with no path, such as https://s3.example.com", _parse_bare_url

@@ -1,0 +1,237 @@
+"""One call to one of the cores: which address, how it went there, and whether it is made again.
+
+What flows which way: ``CoreHttp`` says what is to be asked (``Call``); ``CoreCalls`` takes a lease
+from the balancer, sends the call there, and gives an ``Answered``: the response and the lease, to
+be ended together, once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import httpx
+import structlog
+
+from gateway.domain.balancing import Address, Balancer, Lease, Outcome, RetryBudget
+from gateway.errors import CoreProtocolError, CoreTimeout, CoreUnavailable, Overloaded
+from gateway.relay.client import ADDRESS, ON_SENT
+
+log = structlog.get_logger("gateway.core")
+
+_NOTHING_SENT = (httpx.ConnectError, httpx.ConnectTimeout)
+_BROKEN = (httpx.NetworkError, httpx.RemoteProtocolError)
+# A gateway or a load balancer in front of a core says these when the core is gone or full.
+_CANNOT_SERVE = (502, 503, 504)
+MAX_TRIES = 3
+NO_ADDRESS = "no address of the core is known"
+
+
+@dataclass(frozen=True, slots=True)
+class CoreTimeouts:
+    """Seconds. ``call_s`` bounds a document call as a whole, retry and body included.
+
+    ``head_s`` bounds the wait for a query's head where the caller keeps no clock of its own.
+    ``check_s`` bounds a health check over all addresses.
+    """
+
+    connect_s: float = 2.0
+    pool_s: float = 1.0
+    head_s: float = 60.0
+    call_s: float = 1.5
+    check_s: float = 0.75
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What is asked. ``target`` is path and query; ``late`` whether the call's time is over.
+
+    ``bound_s`` is that time where it is short: connecting to one address must then leave some of it
+    for another one.
+    """
+
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    late: Callable[[], bool]
+    content: bytes | None = None
+    on_sent: Callable[[], None] | None = None
+    bound_s: float | None = None
+
+
+class Answered:
+    """A response whose head is in, and the lease it came on."""
+
+    __slots__ = ("lease", "response")
+
+    def __init__(self, response: httpx.Response, lease: Lease) -> None:
+        self.response = response
+        self.lease = lease
+
+    def end(self, outcome: Outcome) -> None:
+        """How the exchange went; only the first word counts."""
+        _end(self.lease, outcome)
+
+    async def aclose(self) -> None:
+        """Ends both; an exchange nobody judged says nothing about its address."""
+        try:
+            await self.response.aclose()
+        finally:
+            self.lease.abandon()
+
+
+class CoreCalls:
+    """Sends calls to the addresses of ``balancer``, again where that can do no harm."""
+
+    def __init__(
+        self, client: httpx.AsyncClient, balancer: Balancer, timeouts: CoreTimeouts
+    ) -> None:
+        self._balancer = balancer
+        self._client = client
+        self._timeouts = timeouts
+        self._budget = RetryBudget()
+
+    async def send(self, call: Call) -> Answered:
+        """Sends it, and again where that can do no harm, as far as the budget goes.
+
+        A connection that could not be made took nothing, so any call may try another address. One
+        that broke may have done its work: only calls that change nothing twice are repeated, at
+        the same address too if there is no other, since it may just have been a stale connection.
+
+        Raises:
+            CoreUnavailable, CoreProtocolError, CoreTimeout, Overloaded.
+        """
+        self._budget.request(_now())
+        tried: list[Address] = []
+        while True:
+            lease = self.lease(tried)
+            try:
+                return await self.send_once(lease, call)
+            except httpx.TransportError as exc:
+                failure = exc
+            tried.append(lease.address)
+            if not self._may_repeat(call, failure, tried):
+                raise_for_transport(failure)
+
+    async def send_once(self, lease: Lease, call: Call) -> Answered:
+        """Sends it there. Raises ``httpx.TransportError``; then the lease has ended."""
+        try:
+            response = await self._client.send(self._request(lease.address, call), stream=True)
+        except httpx.TransportError as exc:
+            _end(lease, _outcome(exc))
+            raise
+        except BaseException:
+            # Whoever asked left, which says nothing of the address, unless it was silent too long.
+            _end(lease, Outcome.FAILED if call.late() else Outcome.UNKNOWN)
+            raise
+        answered = Answered(response, lease)
+        if response.status_code in _CANNOT_SERVE:
+            answered.end(Outcome.FAILED)
+        return answered
+
+    def lease(self, tried: Sequence[Address]) -> Lease:
+        """One that was not tried yet, where there is such a one. Raises ``CoreUnavailable``."""
+        now = _now()
+        lease = self._balancer.choose(now, tried) or self._balancer.choose(now)
+        if lease is None:
+            raise CoreUnavailable from ValueError(NO_ADDRESS)
+        return lease
+
+    def _request(self, address: Address, call: Call) -> httpx.Request:
+        extensions: dict[str, object] = {}
+        if call.on_sent is not None:
+            extensions[ON_SENT] = call.on_sent
+        if address.connect_to is not None:
+            extensions[ADDRESS] = address.connect_to
+        return self._client.build_request(
+            call.method,
+            address.base_url + call.target,
+            headers=call.headers,
+            content=call.content,
+            # Silence in a body is the flow's to judge: it knows events from comments.
+            timeout=httpx.Timeout(None, connect=self._connect_s(call), pool=self._timeouts.pool_s),
+            extensions=extensions,
+        )
+
+    def _connect_s(self, call: Call) -> float:
+        if call.bound_s is None or len(self._balancer) < 2:
+            return self._timeouts.connect_s
+        return min(self._timeouts.connect_s, call.bound_s / 2)
+
+    def _may_repeat(self, call: Call, failure: httpx.TransportError, tried: list[Address]) -> bool:
+        nothing_sent = isinstance(failure, _NOTHING_SENT)
+        if not nothing_sent and (call.method == "POST" or not isinstance(failure, _BROKEN)):
+            return False
+        elsewhere = any(address not in tried for address in self._balancer.addresses)
+        once_more = not nothing_sent and len(tried) == 1
+        if len(tried) >= MAX_TRIES or not (elsewhere or once_more):
+            return False
+        if self._budget.take(_now()):
+            return True
+        log.warning("core call not repeated: the budget is used up")
+        return False
+
+
+def _end(lease: Lease, outcome: Outcome) -> None:
+    """Ends it, and tells the log when the address is left out for that."""
+    out_s = lease.end(outcome, _now())
+    if out_s is not None:
+        log.warning(
+            "core address left out",
+            address=str(lease.address),
+            outcome=outcome.value,
+            for_s=out_s,
+        )
+
+
+async def any_good(
+    asks: Sequence[Callable[[], Coroutine[Any, Any, None]]], next_after_s: float
+) -> None:
+    """Returns when one of them succeeds; a further one starts when one failed or takes long.
+
+    Raises what the last one raised when all failed. None is left running.
+    """
+    waiting, asking = list(asks), set[asyncio.Task[None]]()
+    failure: BaseException | None = None
+    try:
+        while waiting or asking:
+            if waiting:
+                asking.add(asyncio.create_task(waiting.pop(0)(), name="core check"))
+            done, asking = await asyncio.wait(
+                asking,
+                timeout=next_after_s if waiting else None,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            failures = [task.exception() for task in done]
+            if None in failures:
+                return
+            failure = failures[-1] if failures else failure
+    finally:
+        for task in asking:
+            task.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
+    assert failure is not None
+    raise failure
+
+
+def raise_for_transport(exc: httpx.TransportError) -> NoReturn:
+    """httpx's failures of a call, in the contract's words."""
+    if isinstance(exc, httpx.PoolTimeout):
+        raise Overloaded from exc
+    if isinstance(exc, httpx.TimeoutException):
+        raise CoreTimeout from exc
+    if isinstance(exc, httpx.ProtocolError | httpx.UnsupportedProtocol | httpx.DecodingError):
+        raise CoreProtocolError from exc
+    raise CoreUnavailable from exc
+
+
+def _outcome(exc: httpx.TransportError) -> Outcome:
+    if isinstance(exc, httpx.PoolTimeout):
+        return Outcome.UNKNOWN
+    return Outcome.UNREACHABLE if isinstance(exc, _NOTHING_SENT) else Outcome.FAILED
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
