@@ -182,6 +182,12 @@ class CoreSink(Protocol):
 
     def received(self, data: bytes) -> None: ...
 
+    def framed(self, data: bytes) -> bool:
+        """One read that may be a whole HTTP chunk, framing and all; true when it was taken.
+
+        Only called between two chunks; when it is not taken it comes again through ``received``.
+        """
+
     def ended(self, error: GatewayError | None) -> None:
         """Once, after the last ``received``; ``None`` where the body came to its proper end."""
 

@@ -31,7 +31,10 @@ _LINE_END = re.compile(rb"[\r\n]")
 _CR, _LF = 0x0D, 0x0A
 
 # A run of whole events of two lines each, ending in LF, none of which ends an answer.
-_PLAIN_RUN = re.compile(rb"(?:event: (?!done\n|error\n)[a-z][a-z_-]*\ndata: [^\r\n]*\n\n)+")
+_PLAIN = rb"(?:event: (?!done\n|error\n)[a-z][a-z_-]*\ndata: [^\r\n]*\n\n)+"
+_PLAIN_RUN = re.compile(_PLAIN)
+# The same as one HTTP chunk: its size in hex, the run, and the line end that closes it.
+_PLAIN_CHUNK = re.compile(rb"([0-9a-fA-F]{1,8})\r\n(" + _PLAIN + rb")\r\n")
 
 Verdict = Literal["done", "error", "oversize"]
 
@@ -227,6 +230,19 @@ def _milliseconds(digits: bytes) -> int:
     return int(digits) if len(digits) <= 9 else 999_999_999
 
 
+def plain_chunk(data: bytes, limit_bytes: int) -> int:
+    """The size of the plain run that ``data`` is one whole HTTP chunk of, else 0.
+
+    A run passes at a boundary (``EventSplitter.at_boundary``) as it is. The size that the chunk
+    names must be the run's: an honest chunk inside a longer one would be a lie about the framing.
+    """
+    match = _PLAIN_CHUNK.fullmatch(data)
+    if match is None:
+        return 0
+    size = match.end(2) - match.start(2)
+    return size if int(match[1], 16) == size <= limit_bytes else 0
+
+
 class SseParser:
     """The events of a stream, as a browser would dispatch them."""
 
@@ -309,10 +325,15 @@ class EventSplitter:
         The cheap way for what a core sends nearly always: a read that begins at a boundary and is
         a run of two-line events, none of them an end. 0 for anything else: ``feed`` decides then.
         """
-        if self.verdict is None and self._blocks.at_boundary and _PLAIN_RUN.fullmatch(data):
+        if self.at_boundary and _PLAIN_RUN.fullmatch(data):
             # In such a run every blank line ends an event with data: there are no others.
             return data.count(b"\n\n") if len(data) <= self._blocks.limit_bytes else 0
         return 0
+
+    @property
+    def at_boundary(self) -> bool:
+        """Whether the answer goes on and nothing is held: what comes next begins a block."""
+        return self.verdict is None and self._blocks.at_boundary
 
     def feed(self, data: bytes) -> Fed:
         if self.verdict is not None:

@@ -55,8 +55,11 @@ class ClientStream:
         self._unsent_bytes = 0
 
     def write(self, data: bytes) -> bool:
+        return self.write_framed(b"%x\r\n%b\r\n" % (len(data), data))
+
+    def write_framed(self, data: bytes) -> bool:
         transport = self._transport
-        transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+        transport.write(data)
         return transport.get_write_buffer_size() <= HIGH_WATER_BYTES
 
     def on_room(self, call: Callable[[], None]) -> None:

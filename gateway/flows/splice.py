@@ -1,11 +1,12 @@
 """An answer pushed through: the core's bytes go to the client inside the loop's read callback.
 
 This is the hot path, so here is why it is cheap. A relayed event costs: the socket's read callback,
-the HTTP parser, one regular expression that recognises a run of ordinary events (``passes``), and
-one write to the client's transport. No task wakes up, no future is made, no clock is asked. All
-that is slow is done elsewhere: clocks, pings and the log run once a tick for all streams
-(``Ticker``), and whatever is not an ordinary event goes to the state machine that the pulled way
-uses too (``domain.stream_state``), so that both end alike.
+one regular expression that recognises a chunk of ordinary events (``framed``), and one write of the
+very same bytes to the client's transport: chunked to chunked, the framing is right as it came. What
+comes in other pieces passes the HTTP parser and ``passes`` first. No task wakes up, no future is
+made, no clock is asked. All that is slow is done elsewhere: clocks, pings and the log run once a
+tick for all streams (``Ticker``), and whatever is not an ordinary event goes to the state machine
+that the pulled way uses too (``domain.stream_state``), so that both end alike.
 
 Backpressure: when the client's transport holds more than it should, reading from the core is
 paused, and resumed once the client has taken it. The client's side is a ``Client``: what ``edge``
@@ -20,6 +21,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol
 
+from gateway.domain.sse import plain_chunk
 from gateway.domain.stream import ENDINGS, Happened
 from gateway.domain.stream_state import Step
 from gateway.errors import GatewayError
@@ -36,6 +38,9 @@ class Client(Protocol):
 
     def write(self, data: bytes) -> bool:
         """Sends whole events, never blocks; false when it should get no more for now."""
+
+    def write_framed(self, data: bytes) -> bool:
+        """The same for what is framed as one HTTP chunk already."""
 
     def on_room(self, call: Callable[[], None]) -> None:
         """Calls once when it can take more."""
@@ -55,6 +60,9 @@ class Splice:
         self._splitter = answer.state.splitter
         self._passes = self._splitter.passes
         self._write = client.write
+        self._write_framed = client.write_framed
+        self._limit_bytes = answer.state.limits.event_limit_bytes
+        self._plain = False
         self._loop = asyncio.get_running_loop()
         self._finished: asyncio.Future[None] = self._loop.create_future()
         self._stream: CoreStream | None = None
@@ -106,6 +114,21 @@ class Splice:
 
     # --- what the core's connection calls -------------------------------------------------------
 
+    def framed(self, data: bytes) -> bool:
+        if not self._plain:
+            return False
+        size = plain_chunk(data, self._limit_bytes)
+        if not size:
+            return False
+        state = self._state
+        # In a plain run every blank line ends an event with data: there are no others.
+        state.events += data.count(b"\n\n")
+        state.sent_bytes += size
+        self._heard = True
+        if not self._write_framed(data):
+            self._hold()
+        return True
+
     def received(self, data: bytes) -> None:
         events = self._passes(data)
         if events and not self._finished.done():
@@ -114,6 +137,9 @@ class Splice:
             self._send(data)
         else:
             self._received_other(data)
+        # After the first event, at a boundary, chunks may pass as they come (``framed``).
+        self._plain = not self._finished.done() and self._splitter.at_boundary
+        self._plain = self._plain and self._state.first_event_s is not None
 
     def _received_other(self, data: bytes) -> None:
         if self._finished.done():
@@ -138,7 +164,8 @@ class Splice:
         """Books what happened since the last tick and looks at the clocks."""
         state = self._state
         if self._heard:
-            state.heard_at = now
+            # What the core said went on to the client at once.
+            state.heard_at = state.told_at = now
             self._heard = False
         if self._told:
             state.told_at = now
@@ -169,7 +196,12 @@ class Splice:
     def _send(self, data: bytes) -> None:
         self._state.sent_bytes += len(data)
         self._told = True
-        if not self._write(data) and not self._full:
+        if not self._write(data):
+            self._hold()
+
+    def _hold(self) -> None:
+        """The client has enough for now: the core is to wait."""
+        if not self._full:
             self._full = True
             if self._stream is not None:
                 self._stream.pause()
@@ -181,6 +213,7 @@ class Splice:
             self._stream.resume()
 
     def _end_with(self, step: Step) -> None:
+        self._plain = False
         if step.piece:
             self._send(step.piece)
         assert step.happened is not None
@@ -189,6 +222,7 @@ class Splice:
             self._finished.set_result(None)
 
     def _fail(self, error: Exception) -> None:
+        self._plain = False
         self._state.ended(Happened.CLIENT_LEFT)
         if not self._finished.done():
             self._finished.set_exception(error)

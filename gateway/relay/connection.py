@@ -6,6 +6,10 @@ the read is used up, ``flush`` hands all its parts on in one piece: to a ``Sink`
 (push: no task wakes up for it) or to a small buffer that a consumer pulls from. Nobody waits in the
 push case, so a relayed event costs one callback from the event loop.
 
+A relayed event that is one whole chunk does not even meet the parser: between two chunks the
+parser's state is the same before and after it, so the sink may take the chunk, framing and all
+(``Sink.framed``), and hand it on as it came.
+
 The parser decides where a body ends. A connection may serve again only when its parser says so and
 nothing followed the body's end; whatever is wrong with it closes it. An exchange ends once: with
 its body's end, with a failure, or by being closed; then, and only then, its slot comes back.
@@ -32,6 +36,12 @@ class Sink(Protocol):
     """Takes an answer's body as it comes, inside the event loop's read callback: never awaits."""
 
     def received(self, data: bytes) -> None: ...
+
+    def framed(self, data: bytes) -> bool:
+        """A read that began between two chunks, with its chunked framing as it came.
+
+        True: it was one whole chunk and is dealt with. False: nothing happened; it is parsed.
+        """
 
     def ended(self, error: httpx.TransportError | None) -> None:
         """Once, after the last ``received``; ``None`` where the body came to its proper end."""
@@ -70,6 +80,7 @@ class Exchange:
         self._waiter: asyncio.Future[None] | None = None
         self._sink: Sink | None = None
         self._told_end = False
+        self._between_chunks = False
 
     # --- what the parser calls ------------------------------------------------------------------
 
@@ -95,6 +106,12 @@ class Exchange:
             self.headers.clear()
             return
         self.status, self._headed = status, True
+
+    def on_chunk_header(self) -> None:
+        self._between_chunks = False
+
+    def on_chunk_complete(self) -> None:
+        self._between_chunks = True
 
     def on_body(self, data: bytes) -> None:
         if not self.complete:
@@ -125,6 +142,11 @@ class Exchange:
             if self._head_bytes > HEAD_LIMIT_BYTES:
                 self._fail_unless_complete("head too large")
         self.flush()
+        if self.connection is not None:
+            # A read that ends in CR LF just after a chunk's end left nothing of the next one
+            # behind: a size line's first bytes would end otherwise, a whole one is a header.
+            between = self._between_chunks and self._sink is not None and data[-2:] == b"\r\n"
+            self.connection.framed = self._sink.framed if between and self._sink else None
 
     def _fail_unless_complete(self, why: str) -> None:
         if not self.complete and self.error is None:
@@ -278,6 +300,8 @@ class Connection(asyncio.Protocol):
         self._on_lost = on_lost
         self._reading = True
         self.idle_until_s = 0.0
+        # Set while the parser stands between two chunks and somebody takes whole ones as they are.
+        self.framed: Callable[[bytes], bool] | None = None
 
     # --- what the event loop calls --------------------------------------------------------------
 
@@ -286,6 +310,8 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
+        if self.framed is not None and self.framed(data):
+            return
         exchange = self._exchange
         if exchange is None:
             # Bytes nobody asked for: they must not become the head of the next answer.
@@ -323,6 +349,7 @@ class Connection(asyncio.Protocol):
     def exchange_ended(self, exchange: Exchange) -> None:
         """Back to the pool if it can serve again, else closed."""
         self._exchange = None
+        self.framed = None
         clean = exchange.complete and exchange.keep_alive and not exchange.excess
         if clean and self.is_usable:
             self.resume_reading()
