@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks import results, scenarios
+from benchmarks import plots, results, scenarios
 from benchmarks.bench import Bench, prepared
 from benchmarks.peers import DEFAULT_PEERS, PEERS, QUICK_PEERS
 from benchmarks.scenarios import Run, Sizes
@@ -155,6 +155,11 @@ async def run(options: argparse.Namespace) -> int:
     path = results.write(options.scenario, found, options.out)
     print(results.printed(options.scenario, found))
     print(path)
+    if plots.available():
+        for picture in plots.draw(options.scenario, found, options.out):
+            print(picture)
+    else:
+        print("no pictures: `pip install matplotlib` draws them")
     return 0
 
 

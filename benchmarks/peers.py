@@ -11,7 +11,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from benchmarks import install
 from benchmarks.people import People
 from devstack import components
 from devstack.components import Launch, Missing, answering, free_port
+from devstack.processes import Child
 
 CORE_TOKEN = "benchmarks-core-token"  # The stub core's own; it guards nothing.
 
@@ -112,8 +113,8 @@ def _reverse_proxy_checking(site: Site) -> Launch:
     return Launch([*bare.command, "-opa", site.opa], bare.address, _refusing(port), env)
 
 
-def _refusing(port: int) -> Callable[[object], object]:
-    async def ready(child: object) -> bool:
+def _refusing(port: int) -> Callable[[Child], Awaitable[bool]]:
+    async def ready(child: Child) -> bool:
         return (await components.http_get(port, "/healthz")).startswith(b"HTTP/1.1 401 ")
 
     return ready

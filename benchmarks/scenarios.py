@@ -275,7 +275,7 @@ async def storm(run: Run) -> None:
 
 # --- churn ----------------------------------------------------------------------------------------
 
-CHURN_LIFE_MS = 400.0
+CHURN_LIFE_MS = 800.0
 CHURN_AT_A_TIME = 200
 # Longer than connections to the core are kept for the next request.
 CHURN_SETTLE_S = 8.0
@@ -300,6 +300,7 @@ async def churn(run: Run) -> None:
             _base(system, total, number)
             | {
                 "failed": sum(result["failures"].values()),
+                "headed": result["headed"],
                 "core_opened": result.get("core_opened"),
                 "core_open_after": result["core_open_after"],
                 "core_unseen": result.get("core_unseen"),

@@ -71,6 +71,9 @@ type Checker struct {
 	stage    int // 0: meta is due; 1: tokens; 2: usage came, done is due; 3: nothing is due
 }
 
+// Begun says whether the first event was seen, whole and right.
+func (c *Checker) Begun() bool { return c.stage > 0 }
+
 // Feed takes bytes in, cut anywhere.
 func (c *Checker) Feed(data []byte) error {
 	if len(c.buffer) > 0 {

@@ -77,7 +77,7 @@ func (c *crowd) run(number int, begin <-chan struct{}) {
 	defer func() { c.pings.Add(int64(stream.checker.Comments)) }()
 	for {
 		n, err := stream.read()
-		if n > 0 && stream.checker.Tokens > 0 {
+		if n > 0 && stream.checker.Begun() {
 			tell()
 		}
 		if err != nil {
