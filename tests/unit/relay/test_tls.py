@@ -20,13 +20,14 @@ from gateway.relay.transport import CoreTransport
 from .scripted import OK, answering, serve
 
 
-def self_signed(folder: Path, address: str) -> Path:
-    """A PEM file with a key and a certificate for this address, good for an hour."""
+def self_signed(folder: Path, address: str, name_in_it: x509.GeneralName | None = None) -> Path:
+    """A PEM file with a key and a certificate for this address (or name), good for an hour."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, address)])
     now = datetime.datetime.now(datetime.UTC)
     hour = datetime.timedelta(hours=1)
-    names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
+    subject = name_in_it or x509.IPAddress(ipaddress.ip_address(address))
+    names = x509.SubjectAlternativeName([subject])
     certificate = (
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
         .not_valid_before(now - hour)
