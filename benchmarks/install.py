@@ -39,7 +39,10 @@ def place() -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Wheel:
-    """The gateway as its wheel installs it: a folder for ``PYTHONPATH``."""
+    """The gateway as its wheel installs it: a folder for ``PYTHONPATH``.
+
+    That is this interpreter's own where the very code of the checkout is installed in it.
+    """
 
     path: Path
     version: str
@@ -52,8 +55,12 @@ def gateway_wheel() -> Wheel:
     Raises:
         Missing: it does not build; the message ends with pip's last lines.
     """
+    from gateway import __file__ as gateway_file
     from gateway import __version__
 
+    installed = Path(gateway_file).resolve().parent.parent
+    if installed != CHECKOUT and code_digest(installed) == code_digest():
+        return Wheel(installed, __version__)
     digest = code_digest(parts=(*_IN_THE_WHEEL, "setup.py", "pyproject.toml"))[:16]
     target = place() / "gateway" / digest
     if not target.exists():

@@ -63,7 +63,9 @@ def draw(scenario: str, result: Mapping[str, Any], folder: Path) -> list[Path]:
     )
     paths = [folder / f"{scenario}.{kind}" for kind in ("png", "svg")]
     for path in paths:
-        picture.savefig(path, dpi=130)
+        # No date inside: the same figures give the same file.
+        metadata = {"Date": None} if path.suffix == ".svg" else None
+        picture.savefig(path, dpi=130, metadata=metadata)
     return paths
 
 
@@ -77,10 +79,14 @@ def _bars(axes: Any, result: Mapping[str, Any], streams: int, figure: str) -> No
     above = [max(high - value, 0.0) for value, (_, high) in zip(values, spread, strict=True)]
     colours = [_OURS if name == "gateway" else _OTHERS for name in names]
     bars = axes.barh(names, values, color=colours, xerr=(below, above), ecolor="#334155")
-    axes.bar_label(bars, labels=[f" {value:.3g}" for value in values], fontsize=8, padding=4)
+    axes.bar_label(bars, labels=[_label(value) for value in values], fontsize=8, padding=4)
     axes.margins(x=0.18)
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=8)
+
+
+def _label(value: float) -> str:
+    return f" {value:,.0f}" if abs(value) >= 100 else f" {value:.3g}"
 
 
 def _spread(rows: Sequence[Row], of: Row, figure: str) -> tuple[float, float]:

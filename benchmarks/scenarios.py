@@ -61,7 +61,7 @@ class Run:
                             "system": name,
                             "streams": 0,
                             "round": number,
-                            "failed": str(exc).splitlines()[0],
+                            "broken": str(exc).splitlines()[0],
                         }
                     )
 
@@ -81,8 +81,8 @@ def _base(system: Running, streams: int, number: int) -> Row:
 
 def _trouble(result: dict[str, Any]) -> Row:
     """What went wrong in a load, if anything did: a relay that drops is not fast but wrong."""
-    found: Row = {}
-    if result.get("failures"):
+    found: Row = {"failed": sum(result["failures"].values())}
+    if found["failed"]:
         found["failures"] = result["failures"]
         found["failure_examples"] = result["failure_examples"]
     if result.get("late"):
@@ -266,7 +266,6 @@ async def storm(run: Run) -> None:
             figures = {f"first_byte_{name}_ms": first.get(name) for name in ("p50", "p99", "max")}
             run.note(
                 _base(system, streams, number)
-                | {"failed": sum(result["failures"].values())}
                 | figures
                 | {"all_first_events_s": result["all_first_events_s"], "cpu_s": meter.used_s}
                 | _trouble(result)
@@ -299,7 +298,6 @@ async def churn(run: Run) -> None:
         run.note(
             _base(system, total, number)
             | {
-                "failed": sum(result["failures"].values()),
                 "headed": result["headed"],
                 "core_opened": result.get("core_opened"),
                 "core_open_after": result["core_open_after"],
