@@ -117,7 +117,6 @@ class GuardedProtocol(HttpProtocol):
         """A 408 where the answer is still to come; a close where it went out before the body."""
         http.request_body = None
         if http.stage is Stage.HANDLER:
-            http.refused = True
             self._cancel(http, RequestTimeout("The body took too long"))
         else:
             self.close()
@@ -188,10 +187,10 @@ class GuardedProtocol(HttpProtocol):
         await super().receive_more()
 
     async def linger(self) -> None:
-        """After a refusal: no more is said, and what still comes is thrown away for a moment.
+        """After the last answer: no more is said, and what still comes is thrown away for a moment.
 
-        Closing at once, with bytes unread, would make TCP reset the connection, and the reset may
-        overtake the refusal on its way to the client.
+        Closing at once would make TCP reset the connection when more comes, and the reset may
+        overtake the answer on its way to the client (RFC 9112, 9.6).
         """
         transport = self.transport
         if self.half_closed or transport is None or transport.is_closing():

@@ -30,17 +30,12 @@ EVENT_STREAM = "text/event-stream"
 class GuardedHttp(Http):
     """Sanic's reading of requests with the heads and the chunked bodies read by our rules."""
 
-    __slots__ = ("_chunks", "refused")
+    __slots__ = ("_chunks",)
     protocol: GuardedProtocol
     # Sanic declares narrower types than it puts in.
     request_body: Any
     request_bytes: Any
     response_func: Any
-
-    def __init__(self, protocol: GuardedProtocol) -> None:
-        super().__init__(protocol)
-        # Set once a request was refused at the wire: nothing behind it is read as a request.
-        self.refused = False
 
     def init_for_request(self) -> None:
         """Sanic calls this before it waits for a request; the one before is over."""
@@ -49,8 +44,7 @@ class GuardedHttp(Http):
 
     async def http1(self) -> None:
         await super().http1()
-        if self.refused:
-            await self.protocol.linger()
+        await self.protocol.linger()
 
     async def http1_request_header(self) -> None:
         """Replaces Sanic's, whose signals ``http.lifecycle.read_head`` and ``.request`` go out."""
@@ -133,16 +127,11 @@ class GuardedHttp(Http):
         try:
             piece = self._chunks.take(self.recv_buffer)
         except MalformedRequest as exc:
-            self.refused, self.keep_alive, self.request_body = True, False, None
+            self.keep_alive, self.request_body = False, None
             # Sanic's own class: over a body that nobody wanted it is prepared for no other.
             raise BadRequest from exc
         self.request_bytes = self._chunks.announced_bytes
         return piece
-
-    async def error_response(self, exception: Exception) -> None:
-        if self.stage is Stage.REQUEST:
-            self.refused = True
-        await super().error_response(exception)
 
     def create_empty_request(self) -> None:
         """The request Sanic makes up for a refusal; this one knows who was refused."""

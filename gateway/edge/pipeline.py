@@ -1,4 +1,4 @@
-"""The way of every request: scope → preflight → target → drain → who are you → may you → handler.
+"""The way of every request: scope → preflight → drain → who are you → may you → handler.
 
 The order matters. The scope comes first, so that every refusal has an id and a log line. Preflights
 carry no credential and are answered before one is asked for; no refusal goes before them, because
@@ -33,14 +33,10 @@ from gateway.errors import (
     Forbidden,
     PolicyUnavailable,
     Unauthenticated,
-    UriTooLong,
     ValidationFailed,
 )
 from gateway.flows.authenticate import Authenticator, credentials
 from gateway.ports import Clock, Policy
-
-# What proxies and browsers are sure to carry (RFC 9110, section 4.1); heads may be twice that.
-TARGET_LIMIT_BYTES = 8000
 
 RequestStage = Callable[[Request], Awaitable[HTTPResponse | None]]
 
@@ -75,7 +71,6 @@ class Pipeline:
         self._trusted = tuple(trusted_proxies)
         self.request_stages: tuple[RequestStage, ...] = (
             self._answer_preflight,
-            _refuse_long_target,
             self._refuse_while_draining,
             self._authenticate,
             self._authorize,
@@ -154,11 +149,6 @@ class Pipeline:
         scope.question = _question(request, scope, endpoint, scope.caller)
         scope.decision = await self._policy.decide(scope.question)
         _enforce(scope.decision)
-
-
-async def _refuse_long_target(request: Request) -> None:
-    if len(request.raw_url) > TARGET_LIMIT_BYTES:
-        raise UriTooLong
 
 
 def _close_after(request: Request) -> None:

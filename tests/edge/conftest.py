@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 import pytest
 import uvloop
+from sanic.server.protocols.http_protocol import HttpProtocol
 from sanic.touchup.service import TouchUp
 
 from gateway.adapters.core_http import CoreHttp
@@ -148,7 +149,9 @@ class Gateway:
 
 
 @contextlib.asynccontextmanager
-async def running_gateway(core: StubCore, **settings: str) -> AsyncIterator[Gateway]:
+async def running_gateway(
+    core: StubCore, protocol: type[HttpProtocol] = GuardedProtocol, **settings: str
+) -> AsyncIterator[Gateway]:
     """``settings`` are environment names without their prefix: ``CORS_ORIGINS="…"``."""
     environ = {**ENVIRONMENT, "GATEWAY_SERVICES_CORE": core.url}
     environ.update({f"GATEWAY_{name}": text for name, text in settings.items()})
@@ -175,7 +178,7 @@ async def running_gateway(core: StubCore, **settings: str) -> AsyncIterator[Gate
     app = create_app(Settings.load(environ), build=build, name=f"edge_{next(_numbers)}")
     listener = socket.create_server(("127.0.0.1", 0))
     server = await app.create_server(
-        sock=listener, return_asyncio_server=True, protocol=GuardedProtocol
+        sock=listener, return_asyncio_server=True, protocol=protocol
     )
     await server.startup()
     # Sanic rewrites its own methods when an application starts, and can do so once a process.
