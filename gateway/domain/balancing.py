@@ -122,6 +122,7 @@ class Lease:
         return member
 
     def __del__(self) -> None:
+        # The collector may run this on another thread; one count down is one step to the others.
         self._release()
 
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import json
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from random import Random
 from typing import Any
 
+import httpx
 import pytest
 from aiohttp import web
+from structlog.testing import capture_logs
 
 from gateway.adapters.core_http import CoreHttp, CoreTimeouts
+from gateway.domain.balancing import Address, Balancer
 from gateway.domain.documents import CoreDocument
 from gateway.domain.headers import CORE_REQUEST_HEADERS
 from gateway.domain.sse import CONNECTED, SseParser
@@ -344,7 +349,7 @@ async def test_a_full_pool_is_overloaded() -> None:
 
 
 async def test_addresses_are_used_in_turn() -> None:
-    """Plain round robin."""
+    """Where none has more calls in flight than another."""
     page = reply(200, json.dumps({"documents": [], "next_cursor": None}).encode())
     async with serve(answering(page)) as a, serve(answering(page)) as b:
         async with core_at(a.url, b.url) as (core, _):
@@ -381,6 +386,289 @@ async def test_a_question_that_broke_is_never_asked_twice() -> None:
             with pytest.raises(CoreUnavailable):
                 await core.open_query(WHO, {})
         assert (bad.connections, other.connections) == (1, 0)
+
+
+LISTING = reply(200, json.dumps({"documents": [], "next_cursor": None}).encode())
+
+
+async def listed(core: CoreHttp) -> None:
+    await core.list_documents(WHO, limit=1, cursor=None)
+
+
+def told(url: str) -> Address:
+    """An address as a look-up would tell it."""
+    parsed = httpx.URL(url)
+    assert parsed.port is not None
+    return Address("http://core.test", (parsed.host, parsed.port))
+
+
+@asynccontextmanager
+async def found_core(
+    *addresses: Address, **options: Any
+) -> AsyncIterator[tuple[CoreHttp, Balancer]]:
+    """A core at addresses that somebody else keeps up to date."""
+    balancer = Balancer(Random(1), addresses)
+    transport = CoreTransport(limit=options.pop("limit", 10))
+    async with make_client(transport) as client:
+        yield CoreHttp(client, balancer, "s3cret", **{"timeouts": PATIENT, **options}), balancer
+        assert transport.slots.in_use == 0
+        assert [balancer.streams(address) for address in addresses] == [0] * len(addresses)
+
+
+async def test_a_core_found_by_name_is_called_by_its_name() -> None:
+    """The connection goes to the address, the ``Host`` header says the name."""
+    async with serve(answering(LISTING)) as server, found_core(told(server.url)) as (core, _):
+        await listed(core)
+        await core.check()
+        assert [b"host: core.test\r\n" in one.lower() for one in server.requests] == [True, True]
+
+
+async def test_a_core_that_was_not_found_is_unavailable() -> None:
+    """At once, for calls and for the health check, until somebody finds it."""
+    async with serve(answering(LISTING)) as server, found_core() as (core, balancer):
+        for ask in (listed, lambda core: core.open_query(WHO, {}), CoreHttp.check):
+            with pytest.raises(CoreUnavailable) as caught:
+                await ask(core)
+            assert "no address" in str(caught.value.__cause__)
+        balancer.update([told(server.url)], 0.0)
+        await listed(core)
+
+
+async def test_a_stream_counts_at_its_address_until_its_end() -> None:
+    """So a new question goes where fewer streams are, however many calls came since."""
+    head = reply(200, b"", EVENTS).replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
+
+    async def script(peer: Peer, server: Server) -> None:
+        while await peer.request():
+            await peer.send(head)
+
+    async with serve(script) as a, serve(script) as b:
+        one, other = told(a.url), told(b.url)
+        async with found_core(one, other) as (core, balancer):
+            streams = [await core.open_query(WHO, {}) for _ in range(6)]
+            assert (balancer.streams(one), balancer.streams(other)) == (3, 3)
+            for stream in streams[::2]:
+                await stream.aclose()
+                await stream.aclose()
+            assert {balancer.streams(one), balancer.streams(other)} == {0, 3}
+            streams += [await core.open_query(WHO, {}) for _ in range(3)]
+            assert (balancer.streams(one), balancer.streams(other)) == (3, 3)
+            for stream in streams:
+                await stream.aclose()
+
+
+class Taken:
+    """A sink that notes what it is told."""
+
+    def __init__(self) -> None:
+        self.data = b""
+        self.end: list[GatewayError | None] = []
+
+    def received(self, data: bytes) -> None:
+        self.data += data
+
+    def ended(self, error: GatewayError | None) -> None:
+        self.end.append(error)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+async def test_a_pushed_stream_counts_until_its_end_too(whole: bool) -> None:
+    """Well or not; closing it afterwards counts nothing twice."""
+    go_on = asyncio.Event()
+
+    async def script(peer: Peer, server: Server) -> None:
+        await peer.request()
+        await peer.send(CHUNKED + chunk(TOKEN))
+        await asyncio.wait_for(go_on.wait(), 30)
+        await peer.send(chunk(DONE) + (b"0\r\n\r\n" if whole else b""))
+
+    async with serve(script) as server, found_core(told(server.url)) as (core, balancer):
+        stream, taken = await core.open_query(WHO, {}), Taken()
+        assert stream.attach(taken)
+        await until(lambda: taken.data == TOKEN)
+        assert balancer.streams(told(server.url)) == 1
+        go_on.set()
+        await until(lambda: bool(taken.end))
+        assert (taken.data, taken.end == [None]) == (TOKEN + DONE, whole)
+        assert balancer.streams(told(server.url)) == 0
+        await stream.aclose()
+        assert balancer.streams(told(server.url)) == 0
+
+
+async def test_a_pushed_stream_that_is_closed_early_counts_no_more() -> None:
+    """The client left: its sink is told nothing, the count is right all the same."""
+    async with (
+        serve(answering(CHUNKED + chunk(TOKEN))) as server,
+        found_core(told(server.url)) as (core, balancer),
+    ):
+        stream = await core.open_query(WHO, {})
+        assert stream.attach(Taken())
+        assert balancer.streams(told(server.url)) == 1
+        await stream.aclose()
+        assert balancer.streams(told(server.url)) == 0
+
+
+async def test_a_forgotten_stream_counts_no_more() -> None:
+    """Nobody closed it."""
+    async with (
+        serve(answering(CHUNKED + chunk(TOKEN))) as server,
+        found_core(told(server.url)) as (core, balancer),
+    ):
+        await core.open_query(WHO, {})
+        gc.collect()
+        await until(lambda: balancer.streams(told(server.url)) == 0)
+        await server.until(lambda: server.open == 0)
+
+
+async def test_an_address_that_refuses_is_left_out_and_said_so() -> None:
+    """One failure and no call is tried there for a while; no client notices."""
+    async with serve(answering(LISTING)) as server:
+        gone = told(unused_url())
+        async with found_core(gone, told(server.url)) as (core, balancer):
+            with capture_logs() as logs:
+                for _ in range(20):
+                    await listed(core)
+            assert gone in balancer.ejected(asyncio.get_running_loop().time())
+        assert len(server.requests) == 20
+    out = [line for line in logs if line["event"] == "core address left out"]
+    assert len(out) == 1
+    assert out[0]["outcome"] == "unreachable"
+    assert "core.test at 127.0.0.1:" in out[0]["address"]
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+async def test_an_address_that_cannot_serve_is_left_out_after_three_answers(status: int) -> None:
+    """What a proxy in front of a dead core says; the call itself has its true status."""
+    stream = reply(200, DONE, EVENTS)
+    async with serve(answering(reply(status))) as bad, serve(answering(stream)) as good:
+        async with found_core(told(bad.url), told(good.url)) as (core, _):
+            refused = 0
+            for _ in range(20):
+                try:
+                    assert (await ask(core))[1] == "done"
+                except GatewayError:
+                    refused += 1
+        assert (refused, len(bad.requests), len(good.requests)) == (3, 3, 17)
+
+
+async def test_an_address_that_breaks_its_streams_is_left_out_after_three() -> None:
+    """A good head is not enough: it would draw all streams by ending them so fast."""
+    async with (
+        serve(once(CHUNKED + chunk(TOKEN))) as bad,
+        serve(once(CHUNKED + chunk(DONE) + LAST)) as good,
+        found_core(told(bad.url), told(good.url)) as (core, balancer),
+    ):
+        words = [(await ask(core))[1] for _ in range(12)]
+        assert balancer.ejected(asyncio.get_running_loop().time()) == (told(bad.url),)
+    assert words.count("core_truncated") == 3
+
+
+async def test_clients_that_leave_take_no_core_away() -> None:
+    """Neither before its head nor after it."""
+
+    async def script(peer: Peer, server: Server) -> None:
+        await peer.request()
+        server.requests.append(b"")
+        if server.connections % 2:
+            await peer.send(CHUNKED)
+        await peer.left()
+
+    async with (
+        serve(script) as server,
+        serve(script) as other,
+        found_core(told(server.url), told(other.url)) as (core, balancer),
+    ):
+        for n in range(20):
+            client = asyncio.ensure_future(ask(core))
+            await until(lambda n=n: len(server.requests) + len(other.requests) > n)
+            client.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await client
+        assert balancer.ejected(asyncio.get_running_loop().time()) == ()
+
+
+async def test_a_silent_address_is_left_out_after_three_timeouts() -> None:
+    """A frozen core takes connections and answers nothing."""
+    async with serve(answering(b"")) as frozen, serve(answering(LISTING)) as good:
+        short = CoreTimeouts(call_s=0.05, head_s=30)
+        async with found_core(told(frozen.url), told(good.url), timeouts=short) as (core, balancer):
+            late = 0
+            while not balancer.ejected(asyncio.get_running_loop().time()):
+                try:
+                    await listed(core)
+                except CoreTimeout:
+                    late += 1
+            assert late == 3
+
+
+async def test_what_is_repeated_keeps_to_the_budget() -> None:
+    """When every address breaks every call, the load grows by a fifth, not by a factor."""
+    async with serve(once(b"")) as a, serve(once(b"")) as b, serve(once(b"")) as c:
+        async with found_core(*(told(server.url) for server in (a, b, c))) as (core, _):
+            for _ in range(50):
+                with pytest.raises(CoreUnavailable):
+                    await listed(core)
+        calls = sum(len(server.requests) for server in (a, b, c))
+        assert 50 < calls <= 50 + 3 + 10
+
+
+async def test_a_question_goes_on_to_a_third_address() -> None:
+    """Two cores went away in the same moment."""
+    stream = reply(200, DONE, EVENTS)
+    async with serve(answering(stream)) as server:
+        gone = [told(unused_url()) for _ in range(2)]
+        async with found_core(*gone, told(server.url)) as (core, _):
+            assert (await ask(core))[1] == "done"
+
+
+@contextmanager
+def black_hole() -> Iterator[str]:
+    """An address that takes no connection and refuses none: its queue is full."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as sock, ExitStack() as stack:
+        for _ in range(4):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(sock.getsockname())
+        yield f"http://127.0.0.1:{sock.getsockname()[1]}"
+
+
+async def test_a_document_call_has_time_left_for_another_address() -> None:
+    """A machine that vanished refuses nothing: connecting gets half of the call's time."""
+    async with serve(answering(LISTING)) as server:
+        with black_hole() as url:
+            times = CoreTimeouts(connect_s=30, call_s=2)
+            async with found_core(told(url), told(server.url), timeouts=times) as (core, balancer):
+                await listed(core)
+                assert balancer.ejected(asyncio.get_running_loop().time()) == (told(url),)
+
+
+async def test_one_healthy_address_is_a_healthy_core() -> None:
+    """The others refuse, fail or say nothing: each of them is not waited for."""
+    well = reply(200, b"{}")
+    async with (
+        serve(answering(b"")) as frozen,
+        serve(answering(reply(500))) as failing,
+        serve(answering(well)) as good,
+    ):
+        addresses = [told(unused_url()), told(frozen.url), told(failing.url), told(good.url)]
+        async with found_core(*addresses) as (core, _):
+            for _ in range(6):
+                await core.check()
+        await frozen.until(lambda: frozen.open == 0)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_no_healthy_address_is_the_last_ones_failure() -> None:
+    """And a timeout when the last ones only keep silent."""
+    async with serve(answering(b"")) as frozen, serve(answering(reply(500))) as failing:
+        async with found_core(told(unused_url()), told(failing.url)) as (core, _):
+            with pytest.raises(CoreUnavailable):
+                await core.check()
+        short = CoreTimeouts(check_s=0.2)
+        async with found_core(told(frozen.url), told(failing.url), timeouts=short) as (core, _):
+            with pytest.raises(CoreTimeout):
+                await core.check()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 # --- endings ----------------------------------------------------------------------------
