@@ -30,8 +30,9 @@ _BOM = b"\xef\xbb\xbf"
 _LINE_END = re.compile(rb"[\r\n]")
 _CR, _LF = 0x0D, 0x0A
 
-# A run of whole events of two lines each, ending in LF, none of which ends an answer.
-_PLAIN = rb"(?:event: (?!done\n|error\n)[a-z][a-z_-]*\ndata: [^\r\n]*\n\n)+"
+# A run of whole events of two lines each, ending in LF, none of which ends an answer. ``.`` stops
+# at LF alone and is several times as fast as a class; CR is looked for beside it.
+_PLAIN = rb"(?:event: (?!done\n|error\n)[a-z][a-z_-]*\ndata: .*\n\n)+"
 _PLAIN_RUN = re.compile(_PLAIN)
 # The same as one HTTP chunk: its size in hex, the run, and the line end that closes it.
 _PLAIN_CHUNK = re.compile(rb"([0-9a-fA-F]{1,8})\r\n(" + _PLAIN + rb")\r\n")
@@ -237,9 +238,9 @@ def plain_chunk(data: bytes, limit_bytes: int) -> int:
     names must be the run's: an honest chunk inside a longer one would be a lie about the framing.
     """
     match = _PLAIN_CHUNK.fullmatch(data)
-    if match is None:
+    if match is None or data.count(b"\r") != 2:
         return 0
-    size = match.end(2) - match.start(2)
+    size = len(data) - match.start(2) - 2
     return size if int(match[1], 16) == size <= limit_bytes else 0
 
 
@@ -325,7 +326,7 @@ class EventSplitter:
         The cheap way for what a core sends nearly always: a read that begins at a boundary and is
         a run of two-line events, none of them an end. 0 for anything else: ``feed`` decides then.
         """
-        if self.at_boundary and _PLAIN_RUN.fullmatch(data):
+        if self.at_boundary and b"\r" not in data and _PLAIN_RUN.fullmatch(data):
             # In such a run every blank line ends an event with data: there are no others.
             return data.count(b"\n\n") if len(data) <= self._blocks.limit_bytes else 0
         return 0

@@ -65,6 +65,23 @@ class StreamState:
         heard_at: when the core last said something; ``told_at``: when the client was.
     """
 
+    __slots__ = (
+        "_request_id",
+        "_total_at",
+        "end",
+        "error",
+        "events",
+        "expires_at",
+        "first_event_s",
+        "heard_at",
+        "limits",
+        "sent_bytes",
+        "splitter",
+        "started",
+        "stopped",
+        "told_at",
+    )
+
     def __init__(
         self, limits: StreamLimits, request_id: str, *, now: float, expires_at: float
     ) -> None:

@@ -36,11 +36,9 @@ TICK_S = 0.25
 class Client(Protocol):
     """The client's end of a stream that has begun."""
 
-    def write(self, data: bytes) -> bool:
-        """Sends whole events, never blocks; false when it should get no more for now."""
-
-    def write_framed(self, data: bytes) -> bool:
-        """The same for what is framed as one HTTP chunk already."""
+    @property
+    def send_framed(self) -> Callable[[bytes], bool]:
+        """Sends one HTTP chunk, never blocks; false when it should get no more for now."""
 
     def on_room(self, call: Callable[[], None]) -> None:
         """Calls once when it can take more."""
@@ -52,6 +50,26 @@ class Client(Protocol):
 class Splice:
     """Relays one answer to one client; ``run`` returns when it has ended."""
 
+    __slots__ = (
+        "_answer",
+        "_client",
+        "_core_ended",
+        "_finished",
+        "_full",
+        "_heard",
+        "_limit_bytes",
+        "_lingering",
+        "_loop",
+        "_passes",
+        "_plain",
+        "_send_framed",
+        "_splitter",
+        "_state",
+        "_stream",
+        "_ticker",
+        "_told",
+    )
+
     def __init__(self, answer: Answer, client: Client, ticker: Ticker) -> None:
         self._answer = answer
         self._client = client
@@ -59,8 +77,7 @@ class Splice:
         self._state = answer.state
         self._splitter = answer.state.splitter
         self._passes = self._splitter.passes
-        self._write = client.write
-        self._write_framed = client.write_framed
+        self._send_framed = client.send_framed
         self._limit_bytes = answer.state.limits.event_limit_bytes
         self._plain = False
         self._loop = asyncio.get_running_loop()
@@ -125,7 +142,7 @@ class Splice:
         state.events += data.count(b"\n\n")
         state.sent_bytes += size
         self._heard = True
-        if not self._write_framed(data):
+        if not self._send_framed(data):
             self._hold()
         return True
 
@@ -196,7 +213,7 @@ class Splice:
     def _send(self, data: bytes) -> None:
         self._state.sent_bytes += len(data)
         self._told = True
-        if not self._write(data):
+        if not self._send_framed(b"%x\r\n%b\r\n" % (len(data), data)):
             self._hold()
 
     def _hold(self) -> None:

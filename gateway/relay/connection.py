@@ -55,6 +55,34 @@ class Exchange:
         excess: something followed the end.
     """
 
+    __slots__ = (
+        "_between_chunks",
+        "_buffer",
+        "_buffered",
+        "_head_bytes",
+        "_headed",
+        "_interim",
+        "_loop",
+        "_limit",
+        "_parts",
+        "_paused",
+        "_sink",
+        "_slot",
+        "_told_end",
+        "_waiter",
+        "complete",
+        "connection",
+        "error",
+        "excess",
+        "head",
+        "headers",
+        "keep_alive",
+        "parser",
+        "reason",
+        "request",
+        "status",
+    )
+
     def __init__(self, request: httpx.Request, slot: Slot, read_buffer_bytes: int) -> None:
         self.request = request
         self.parser = httptools.HttpResponseParser(self)
@@ -290,6 +318,16 @@ class Exchange:
 
 class Connection(asyncio.Protocol):
     """A socket to a core. ``on_free`` takes it back when it can serve again, ``on_lost`` once."""
+
+    __slots__ = (
+        "_exchange",
+        "_on_free",
+        "_on_lost",
+        "_reading",
+        "_transport",
+        "framed",
+        "idle_until_s",
+    )
 
     def __init__(
         self, on_free: Callable[[Connection], None], on_lost: Callable[[Connection], None]
