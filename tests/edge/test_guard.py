@@ -265,11 +265,10 @@ async def test_a_server_started_without_the_guard_answers_nothing_but_500() -> N
         assert (await gateway.client.get("/healthz")).status_code == 500
 
 
-async def test_a_sanic_of_another_shape_is_told_from_this_one(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_a_sanic_of_another_shape_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """The gateway does not start on it, and says what is missing and what to install."""
     sanic_shape.check_shape()
-    monkeypatch.setitem(sanic_shape._SHAPE, sanic_shape.Http.read, {"gone_in_27"})
-    with pytest.raises(RuntimeError, match=r"Http\.read: gone_in_27.*Install"):
+    read = next(method for method in sanic_shape._SHAPE if method.__name__ == "read")
+    monkeypatch.setitem(sanic_shape._SHAPE, read, {"gone_in_27"})
+    with pytest.raises(RuntimeError, match=r"read: gone_in_27.*Install"):
         sanic_shape.check_shape()
