@@ -11,12 +11,11 @@ VERSION = re.search(
 )[1]
 
 REQUIRES = [
-    # Four of its private names are used (relay/transport.py): a minor version at a time.
-    "aiohttp>=3.14,<3.15",
     "argon2-cffi>=25.1,<27",
     "boto3>=1.44,<2",
     "botocore>=1.44,<2",
     "dnspython>=2.8,<3",
+    "httptools>=0.7,<1",
     "httpx>=0.28,<1",
     "msgspec>=0.22,<1",
     "multipart>=2,<3",
@@ -34,6 +33,7 @@ REQUIRES = [
 ]
 
 DEVSTACK = [
+    "aiohttp>=3.14,<4",
     "bm25s>=0.3.16,<0.4",
     "llama-index-core>=0.14.25,<0.15",
     "llama-index-retrievers-bm25>=0.8,<0.9",

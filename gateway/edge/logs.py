@@ -45,7 +45,7 @@ def configure(level: str, log_format: str, stream: TextIO = sys.stderr) -> None:
     )
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     # Libraries speak only when something is wrong: their chatter may hold URLs with queries.
-    for name in ("botocore", "boto3", "urllib3", "httpx", "aiohttp", "sanic", "temporalio"):
+    for name in ("botocore", "boto3", "urllib3", "httpx", "sanic", "temporalio"):
         logging.getLogger(name).setLevel(logging.WARNING)
     structlog.configure(
         processors=[

@@ -1,7 +1,7 @@
 """How many requests may be under way to the core at once: counted here, decided synchronously.
 
-aiohttp's connector could count too, but a waiter there that is cancelled just as it was woken takes
-the wake-up with it, and its wait shares one clock with connecting. Here each slot is an object
+A semaphore would do, but for this: a waiter that is cancelled just as it was woken must pass the
+wake-up on, and waiting has a clock of its own. Here each slot is an object
 whose holder gives it back exactly once.
 """
 
