@@ -35,7 +35,9 @@ from gateway.errors import (
 from gateway.flows.query import Query, StreamLimits
 from gateway.ports import OnBehalfOf
 from gateway.relay.client import make_client
+from gateway.relay.discovery import Discovery, DnsLookup
 from gateway.relay.transport import CoreTransport
+from tests.unit.relay.name_server import name_server
 from tests.unit.relay.scripted import CHUNKED, Peer, Server, answering, once, serve, until
 
 ID = "01920000-0000-7000-8000-000000000001"
@@ -464,6 +466,9 @@ class Taken:
         self.data = b""
         self.end: list[GatewayError | None] = []
 
+    def framed(self, data: bytes) -> bool:
+        return False
+
     def received(self, data: bytes) -> None:
         self.data += data
 
@@ -619,6 +624,42 @@ async def test_a_question_goes_on_to_a_third_address() -> None:
         gone = [told(unused_url()) for _ in range(2)]
         async with found_core(*gone, told(server.url)) as (core, _):
             assert (await ask(core))[1] == "done"
+
+
+async def test_calls_follow_a_name_to_where_it_leads() -> None:
+    """From the name server's record to the connection, and on to the next record."""
+    asleep, awake = asyncio.Event(), asyncio.Event()
+
+    async def sleep(length_s: float) -> None:
+        asleep.set()
+        await awake.wait()
+        awake.clear()
+
+    async with (
+        serve(answering(LISTING)) as a,
+        serve(answering(LISTING)) as b,
+        name_server() as names,
+        found_core() as (core, balancer),
+    ):
+        names.records["core.kb", "A"] = (5, ["127.0.0.1"])
+        names.records["_http._tcp.core.kb", "SRV"] = (5, [f"0 1 {httpx.URL(a.url).port} core.kb."])
+        discovery = Discovery(
+            ["srv+http://_http._tcp.core.kb"],
+            DnsLookup(["127.0.0.1"], names.port),
+            lambda found: balancer.update(found, asyncio.get_running_loop().time()),
+            sleep=sleep,
+        )
+        await discovery.start(within_s=30)
+        await listed(core)
+        names.records["_http._tcp.core.kb", "SRV"] = (5, [f"0 1 {httpx.URL(b.url).port} core.kb."])
+        await asyncio.wait_for(asleep.wait(), 30)
+        asleep.clear()
+        awake.set()
+        await asyncio.wait_for(asleep.wait(), 30)
+        await listed(core)
+        await discovery.aclose()
+        assert (len(a.requests), len(b.requests)) == (1, 1)
+        assert b"host: core.kb\r\n" in b.requests[0].lower()
 
 
 @contextmanager
