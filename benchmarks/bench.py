@@ -281,9 +281,11 @@ def raise_files_limit() -> None:
             return
 
 
-def _tail(path: Path, lines: int = 15) -> str:
+def _tail(path: Path, lines: int = 6, width: int = 400) -> str:
     with contextlib.suppress(OSError):
-        return "\n".join(path.read_text("utf-8", "replace").splitlines()[-lines:])
+        last = path.read_text("utf-8", "replace").splitlines()[-lines:]
+        # A line of a log ends with what matters most of it: the exception.
+        return "\n".join(line if len(line) <= width else f"…{line[-width:]}" for line in last)
     return ""
 
 

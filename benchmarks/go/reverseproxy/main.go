@@ -122,6 +122,16 @@ func guarded(next http.Handler, secret []byte, policy asker) http.Handler {
 	})
 }
 
+// fullDuplex keeps the server from closing a request's body once the answer begins. Without it a
+// core that answers a POST at once makes ReverseProxy cut one stream in ten or so: the transport,
+// looking for the body's end, finds it closed, and closes the connection to the core.
+func fullDuplex(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_ = http.NewResponseController(w).EnableFullDuplex()
+		next.ServeHTTP(w, r)
+	})
+}
+
 func main() {
 	listen := flag.String("listen", "127.0.0.1:0", "")
 	core := flag.String("core", "", "base URL")
@@ -141,6 +151,7 @@ func main() {
 		Transport:     transport,
 		ErrorLog:      log.New(io.Discard, "", 0),
 	}
+	handler = fullDuplex(handler)
 	if *opa != "" {
 		policy := asker{*opa + "/v1/data/gateway/authz", &http.Client{
 			Transport: transport.Clone(), Timeout: 2 * time.Second,
