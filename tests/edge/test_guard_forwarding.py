@@ -1,0 +1,175 @@
+"""What a client says of itself stays at the gateway: none of it reaches the core or a log."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from gateway.domain.headers import CORE_REQUEST_HEADERS
+
+from .conftest import Gateway, running_gateway
+from .raw import TIMEOUT_S, Answer, exchange, read_head, request
+from .stub_core import StubCore
+
+CLAIMED = "mallory-claims-this"
+SPOOFED = {
+    "X-KB-Subject": CLAIMED,
+    "x-kb-tenant": CLAIMED,
+    "X-KB-ROLES": f"admin,{CLAIMED}",
+    "X-Kb-Actor": CLAIMED,
+    "X_KB_Subject": CLAIMED,
+    "X-KB-Anything": CLAIMED,
+    "Forwarded": f"for={CLAIMED};host={CLAIMED}",
+    "X-Forwarded-For": f"1.1.1.1, {CLAIMED}",
+    "X-Forwarded-Host": CLAIMED,
+    "X-Forwarded-Proto": CLAIMED,
+    "X-Forwarded-Prefix": CLAIMED,
+    "X-Real-IP": CLAIMED,
+    "X-Original-URL": CLAIMED,
+    "Via": CLAIMED,
+    "TE": "trailers",
+    "Trailer": CLAIMED,
+    "Keep-Alive": CLAIMED,
+    "Proxy-Authorization": CLAIMED,
+    "Proxy-Connection": CLAIMED,
+    "Upgrade": CLAIMED,
+    "Connection": "keep-alive, X-Mine, X-Request-ID, Authorization, X-KB-Subject",
+    "X-Mine": CLAIMED,
+    "Cookie": CLAIMED,
+    "Accept-Language": CLAIMED,
+    "User-Agent": CLAIMED,
+    "traceparent": CLAIMED,
+    "tracestate": CLAIMED,
+    "baggage": CLAIMED,
+}
+
+
+async def asked(gateway: Gateway, extra: dict[str, str]) -> dict[str, str]:
+    """The head of the core's query that a client's query with these headers leads to."""
+    streaming = await gateway.asking(**extra)
+    assert streaming.status == 200
+    await streaming.rest()
+    streaming.writer.close()
+    return gateway.core.headers_of_query()
+
+
+async def test_nothing_a_client_claims_reaches_the_core(gateway: Gateway) -> None:
+    """The core is told who was verified, and has no header that is not on the allow-list."""
+    heard = await asked(gateway, SPOOFED)
+    assert set(heard) <= CORE_REQUEST_HEADERS
+    assert CLAIMED not in str(heard)
+    assert (heard["x-kb-subject"], heard["x-kb-tenant"]) == ("alice", "acme")
+    assert heard["x-kb-roles"] == "editor"
+    assert "x-kb-actor" not in heard
+    assert heard["authorization"] == "Bearer core-token"
+
+
+@pytest.mark.parametrize("name", SPOOFED)
+async def test_each_claim_alone_changes_nothing(gateway: Gateway, name: str) -> None:
+    """No single header makes the core hear anything else than without it."""
+    ours = {"x-request-id", "traceparent", "host"}
+    plain, spoofed = await asked(gateway, {}), await asked(gateway, {name: SPOOFED[name]})
+    assert {k: v for k, v in spoofed.items() if k not in ours} == {
+        k: v for k, v in plain.items() if k not in ours
+    }
+
+
+async def test_a_name_in_connection_takes_no_header_of_ours_away(gateway: Gateway) -> None:
+    """``Connection`` is between the client and us: it strips nothing from our call."""
+    heard = await asked(gateway, {"Connection": "X-KB-Subject, Authorization, X-Request-ID"})
+    assert heard["x-kb-subject"] == "alice"
+    assert heard["authorization"] == "Bearer core-token"
+    assert heard["x-request-id"]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [b"a b", b"a\tb", "é".encode(), b"\xff", b'a;b"', b"<script>", b"a" * 300, b"", b"%0d%0aX: y"],
+)
+async def test_an_odd_request_id_is_replaced_everywhere(gateway: Gateway, given: bytes) -> None:
+    """Head, body and the core get one of our own making."""
+    data = request("GET", "/nothing").replace(
+        b"\r\n\r\n", b"\r\nX-Request-ID: " + given + b"\r\n\r\n"
+    )
+    answer = await exchange(gateway.address, data)
+    told = answer.header("x-request-id")
+    assert answer.status == 404
+    assert told is not None
+    assert len(told) == 36
+    assert answer.json()["error"]["details"]["request_id"] == told
+
+
+async def test_no_header_can_be_put_into_an_answer(gateway: Gateway) -> None:
+    """Whatever a client sends, the answer's header names are ours."""
+    hostile = b"x\r\nX-Injected: y"
+    reflecting = (b"X-Request-ID", b"Origin", b"Accept-Encoding", b"traceparent", b"Host2")
+    for name in reflecting:
+        for bytes_between in (b"\r", b"\n", b"\x0b", b"\x0c", b"\x85", b"\xe2\x80\xa8"):
+            value = hostile.replace(b"\r\n", bytes_between)
+            data = request("GET", "/healthz").replace(
+                b"\r\n\r\n", b"\r\n" + name + b": " + value + b"\r\n\r\n"
+            )
+            answer = await exchange(gateway.address, data)
+            assert answer.header("x-injected") is None
+
+
+async def _client_ip(gateway: Gateway, capsys: pytest.CaptureFixture[str], told: list[str]) -> str:
+    lines = [("X-Forwarded-For", text) for text in told]
+    capsys.readouterr()
+    answer: Answer = await exchange(gateway.address, request("GET", "/healthz", lines))
+    assert answer.status == 200
+    logged = capsys.readouterr()
+    fields = dict(part.split("=", 1) for part in (logged.out + logged.err).split() if "=" in part)
+    return fields["ip"]
+
+
+TOLD = {
+    "nobody": ([], "127.0.0.1"),
+    "one": (["9.9.9.9"], "9.9.9.9"),
+    "the right one": (["1.1.1.1, 9.9.9.9"], "9.9.9.9"),
+    "over a proxy": (["1.1.1.1, 9.9.9.9, 127.0.0.3"], "9.9.9.9"),
+    "in two lines": (["1.1.1.1", "9.9.9.9"], "9.9.9.9"),
+    "nonsense at the right": (["9.9.9.9, nonsense"], "127.0.0.1"),
+    "nonsense behind a proxy": (["nonsense, 127.0.0.4"], "127.0.0.4"),
+    "only proxies": (["127.0.0.5, 127.0.0.6"], "127.0.0.5"),
+    "a mapped one": (["::ffff:9.9.9.9"], "9.9.9.9"),
+    "a zone": (["fe80::1%a=b"], "fe80::1"),
+    "a long spelling": (["2001:0db8:0:0:0:0:0:1"], "2001:db8::1"),
+    "an integer": (["151587081"], "127.0.0.1"),
+    "with a port": (["9.9.9.9:80"], "127.0.0.1"),
+}
+
+
+@pytest.mark.parametrize("told", TOLD)
+async def test_behind_trusted_proxies_the_address_is_counted_from_the_right(
+    core: StubCore, capsys: pytest.CaptureFixture[str], told: str
+) -> None:
+    """The nearest one that is no proxy of ours; what is no address ends the search."""
+    lines, expected = TOLD[told]
+    async with running_gateway(core, TRUSTED_PROXIES="127.0.0.0/8") as gateway:
+        assert await _client_ip(gateway, capsys, lines) == expected
+
+
+async def test_without_trusted_proxies_nobody_is_believed(
+    gateway: Gateway, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The peer is who is connected."""
+    for lines, _ in TOLD.values():
+        assert await _client_ip(gateway, capsys, lines) == "127.0.0.1"
+
+
+async def test_refusals_at_the_wire_have_their_log_line(
+    gateway: Gateway, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the peer's address and nothing of the bytes that were refused."""
+    reader, writer = await asyncio.open_connection(*gateway.address)
+    writer.write(f"GET /{CLAIMED} HTTP/1.1\r\nHost: x\r\n{CLAIMED}\r\n\r\n".encode())
+    async with asyncio.timeout(TIMEOUT_S):
+        assert (await read_head(reader))[0] == 400
+    writer.close()
+    logged = capsys.readouterr()
+    line = next(line for line in (logged.out + logged.err).splitlines() if "request_id" in line)
+    assert "ip=127.0.0.1" in line
+    assert "MALFORMED_REQUEST" in line
+    assert CLAIMED not in logged.out + logged.err
