@@ -321,12 +321,13 @@ class HttpCoreStream:
 class _Told:
     """A sink behind the transport's: bytes go straight through, failures in our words."""
 
-    __slots__ = ("_answered", "_sink", "received")
+    __slots__ = ("_answered", "_sink", "framed", "received")
 
     def __init__(self, sink: CoreSink, answered: Answered) -> None:
         self._sink = sink
         self._answered = answered
         self.received = sink.received
+        self.framed = sink.framed
 
     def ended(self, error: httpx.TransportError | None) -> None:
         self._answered.end(Outcome.GOOD if error is None else Outcome.FAILED)

@@ -472,6 +472,9 @@ class Taken:
     def received(self, data: bytes) -> None:
         self.data += data
 
+    def framed(self, data: bytes) -> bool:
+        return False
+
     def ended(self, error: GatewayError | None) -> None:
         self.end.append(error)
 
