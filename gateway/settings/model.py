@@ -59,7 +59,7 @@ class Settings:
     admin_host: str = _server(
         p.HOST,
         "127.0.0.1",
-        "Address of the admin listener (`/metrics`, `/readyz` with reasons). Keep it away from the"
+        "Address of the admin listener (`/readyz` with latencies and reasons). Keep it away from the"
         " public network.",
         env="GATEWAY_ADMIN_LISTEN_HOST",
     )
