@@ -19,7 +19,8 @@ from collections.abc import AsyncIterator
 import httpx
 
 from gateway.relay.client import ADDRESS, BODY, ON_SENT
-from gateway.relay.connection import Connection, Exchange, Sink
+from gateway.relay.connection import Connection
+from gateway.relay.exchange import Exchange, Sink
 from gateway.relay.pool import Origin, Pool
 from gateway.relay.slots import Slot, Slots
 

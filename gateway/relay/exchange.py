@@ -1,0 +1,314 @@
+"""One request's answer: bytes in, a head and a body out.
+
+``Connection`` hands each read to the present ``Exchange``'s httptools parser, whose callbacks
+collect the head and the body's parts; when the read is used up, ``flush`` hands all its parts on in
+one piece: to a ``Sink`` that was attached (push: no task wakes up for it) or to a small buffer that
+a consumer pulls from.
+
+A relayed event that is one whole chunk does not even meet the parser: between two chunks the
+parser's state is the same before and after it, so the sink may take the chunk, framing and all
+(``Sink.framed``), and hand it on as it came.
+
+The parser decides where a body ends. An exchange ends once: with its body's end, with a failure, or
+by being closed; then, and only then, its slot comes back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from contextlib import suppress
+from typing import TYPE_CHECKING, Protocol
+
+import httptools
+import httpx
+
+if TYPE_CHECKING:
+    from gateway.relay.connection import Connection
+    from gateway.relay.slots import Slot
+
+HEAD_LIMIT_BYTES = 64 * 1024
+
+
+class Sink(Protocol):
+    """Takes an answer's body as it comes, inside the event loop's read callback: never awaits."""
+
+    def received(self, data: bytes) -> None: ...
+
+    def framed(self, data: bytes) -> bool:
+        """A read that began between two chunks, with its chunked framing as it came.
+
+        True: it was one whole chunk and is dealt with. False: nothing happened; it is parsed.
+        """
+
+    def ended(self, error: httpx.TransportError | None) -> None:
+        """Once, after the last ``received``; ``None`` where the body came to its proper end."""
+
+
+class Exchange:
+    """One request's answer. ``head`` is done when status and headers are there.
+
+    Attributes:
+        complete: the body came to its end; ``error``: it will not.
+        excess: something followed the end.
+    """
+
+    __slots__ = (
+        "_between_chunks",
+        "_buffer",
+        "_buffered",
+        "_head_bytes",
+        "_headed",
+        "_interim",
+        "_limit",
+        "_loop",
+        "_parts",
+        "_paused",
+        "_sink",
+        "_slot",
+        "_told_end",
+        "_waiter",
+        "complete",
+        "connection",
+        "error",
+        "excess",
+        "head",
+        "headers",
+        "keep_alive",
+        "parser",
+        "reason",
+        "request",
+        "status",
+    )
+
+    def __init__(self, request: httpx.Request, slot: Slot, read_buffer_bytes: int) -> None:
+        self.request = request
+        self.parser = httptools.HttpResponseParser(self)
+        self.connection: Connection | None = None
+        self._loop = asyncio.get_running_loop()
+        self.head: asyncio.Future[None] = self._loop.create_future()
+        self.status = 0
+        self.reason = b""
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.complete = False
+        self.excess = False
+        self.keep_alive = False
+        self.error: httpx.TransportError | None = None
+        self._slot = slot
+        self._head_bytes = 0
+        self._interim = False
+        self._headed = False
+        self._parts: list[bytes] = []
+        self._buffer: deque[bytes] = deque()
+        self._buffered = 0
+        self._limit = read_buffer_bytes
+        self._paused = False
+        self._waiter: asyncio.Future[None] | None = None
+        self._sink: Sink | None = None
+        self._told_end = False
+        self._between_chunks = False
+
+    # --- what the parser calls ------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        if self.complete:
+            self.excess = True
+
+    def on_status(self, reason: bytes) -> None:
+        if not self._headed:
+            self.reason += reason
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._headed:
+            self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        if self._headed:
+            return
+        status = self.parser.get_status_code()
+        if 100 <= status < 200:
+            # An interim head comes before the answer and is none (RFC 9110, 15.2).
+            self._interim, self.reason = True, b""
+            self.headers.clear()
+            return
+        self.status, self._headed = status, True
+
+    def on_chunk_header(self) -> None:
+        self._between_chunks = False
+
+    def on_chunk_complete(self) -> None:
+        self._between_chunks = True
+
+    def on_body(self, data: bytes) -> None:
+        if not self.complete:
+            self._parts.append(data)
+
+    def on_message_complete(self) -> None:
+        if self._interim:
+            self._interim = False
+        elif self._headed and not self.complete:
+            self.complete = True
+            # To be asked here: a moment later the parser is at the next message's start.
+            self.keep_alive = self.parser.should_keep_alive()
+
+    # --- what the connection calls --------------------------------------------------------------
+
+    def feed(self, data: bytes) -> None:
+        """Parses one read and hands on what it held; sets ``error`` where it makes no sense."""
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self.excess = True
+            self._fail_unless_complete("upgraded")
+        except httptools.HttpParserError as exc:
+            self.excess = True
+            self._fail_unless_complete(type(exc).__name__)
+        if not self._headed:
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_LIMIT_BYTES:
+                self._fail_unless_complete("head too large")
+        self.flush()
+        if self.connection is not None:
+            # A read that ends in CR LF just after a chunk's end left nothing of the next one
+            # behind: a size line's first bytes would end otherwise, a whole one is a header.
+            between = self._between_chunks and self._sink is not None and data[-2:] == b"\r\n"
+            self.connection.framed = self._sink.framed if between and self._sink else None
+
+    def _fail_unless_complete(self, why: str) -> None:
+        if not self.complete and self.error is None:
+            self.error = httpx.RemoteProtocolError(why, request=self.request)
+
+    def fail(self, error: httpx.TransportError) -> None:
+        """The connection broke. What came before it is handed out first."""
+        if not self.complete and self.error is None:
+            self.error = error
+        self.flush()
+
+    def eof(self) -> None:
+        """The core closed its side: the end of a body that has no other, else a failure."""
+        if self._until_close() and self.error is None:
+            self.complete = True
+        elif self._headed:
+            self._fail_unless_complete("cut short")
+        else:
+            self.fail(httpx.ReadError("hung up", request=self.request))
+        self.flush()
+
+    def _until_close(self) -> bool:
+        """A body with neither length nor chunks ends with its connection (RFC 9112, 6.3)."""
+        if not self._headed or self.status in (204, 304):
+            return False
+        names = {name.lower() for name, _ in self.headers}
+        return not names & {b"content-length", b"transfer-encoding"}
+
+    def flush(self) -> None:
+        """Hands on what the last read brought, and then how it ended, each once."""
+        if self._headed or self.error is not None:
+            self._tell_head()
+        if self._parts:
+            parts = self._parts
+            data = parts[0] if len(parts) == 1 else b"".join(parts)
+            self._parts = []
+            if self._sink is not None:
+                self._sink.received(data)
+            else:
+                self._keep(data)
+        if self.complete or self.error is not None:
+            self._end()
+
+    def _tell_head(self) -> None:
+        if self.head.done():
+            return
+        if self._headed:
+            self.head.set_result(None)
+        else:
+            assert self.error is not None
+            self.head.set_exception(self.error)
+
+    def _keep(self, data: bytes) -> None:
+        self._buffer.append(data)
+        self._buffered += len(data)
+        if self._buffered > 2 * self._limit and not self.complete:
+            self.pause()
+        self._wake()
+
+    def _end(self) -> None:
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            connection.exchange_ended(self)
+        self._slot.release()
+        self._wake()
+        if self._sink is not None and not self._told_end:
+            self._told_end = True
+            self._sink.ended(None if self.complete else self.error)
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    # --- what the consumer calls ----------------------------------------------------------------
+
+    def attach(self, sink: Sink) -> None:
+        """From now on ``sink`` is told; what came already it is told at once.
+
+        Reading ahead for a pulling consumer may have paused the socket. That pause ends first: one
+        the sink asks for while it is told must stand.
+        """
+        self._sink = sink
+        self.resume()
+        while self._buffer:
+            sink.received(self._buffer.popleft())
+        self._buffered = 0
+        if self.complete or self.error is not None:
+            self._end()
+
+    async def read(self, timeout_s: float | None) -> bytes:
+        """All that has come, or what comes next; ``b""`` at the end. Raises how it broke."""
+        while not self._buffer:
+            if self.error is not None:
+                raise self.error
+            if self.complete:
+                return b""
+            self._waiter = self._loop.create_future()
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await self._waiter
+            finally:
+                self._waiter = None
+        data = self._buffer.popleft()
+        self._buffered -= len(data)
+        if self._paused and self._buffered <= self._limit:
+            self.resume()
+        return data
+
+    def pause(self) -> None:
+        """Stops reading from the core: its socket fills up, not our memory."""
+        if self.connection is not None and not self._paused:
+            self._paused = True
+            self.connection.pause_reading()
+
+    def resume(self) -> None:
+        if self._paused:
+            self._paused = False
+            if self.connection is not None:
+                self.connection.resume_reading()
+
+    def forgotten(self) -> None:
+        """Closes on the loop's own thread: the garbage collector runs on any."""
+        if self.connection is not None:
+            with suppress(RuntimeError):  # the loop is closed, and its sockets with it
+                self._loop.call_soon_threadsafe(self.close)
+
+    def close(self) -> None:
+        """Nobody wants the rest. A body under way closes its connection: the core sees it leave."""
+        self._sink = None
+        self._buffer.clear()
+        if self.connection is not None:
+            self._fail_unless_complete("closed")
+            self.connection.abort()
+            self._end()
+        if not self.head.done():
+            self.head.cancel()
+        elif not self.head.cancelled():
+            self.head.exception()  # seen: nobody is left to be told
+        self._slot.release()
