@@ -1,9 +1,9 @@
 """One connection to a core: a socket that carries one exchange at a time.
 
 What flows which way: ``Connection`` is the socket's ``asyncio.Protocol`` and hands each read to the
-present ``Exchange`` (``exchange.py``); a request goes out in one write. A connection may serve again
-only when its exchange's parser says so and nothing followed the body's end; whatever is wrong with
-it closes it.
+present ``Exchange`` (``exchange.py``); a request goes out in one write. A connection may serve
+again only when its exchange's parser says so and nothing followed the body's end; whatever is wrong
+with it closes it.
 """
 
 from __future__ import annotations
