@@ -166,7 +166,11 @@ class GuardedProtocol(HttpProtocol):
             Whether the connection stays open for the answer.
         """
         http = self.http
-        if http is None or self.lingering or self.transport.is_closing():
+        transport = self.transport
+        if http is None or self.lingering or transport.is_closing():
+            return False
+        # Over TLS no side can be closed alone: who has said all has left.
+        if not transport.can_write_eof():
             return False
         if http.stage is Stage.IDLE and not self.recv_buffer and not http.request_body:
             return False
