@@ -65,8 +65,9 @@ class Ending:
 
     Attributes:
         error: the class of the terminal ``error`` event; ``None``: none is sent.
-        core: whether the core's connection may serve another request once its body has ended
-            as it should, or is closed at once, which is how a core learns that nobody listens.
+        core: whether the core is given a moment to end its body, so that its connection may serve
+            another request, or is left at once, which is how it learns that nobody listens. A
+            body that had come to its end by then leaves nothing to close, whatever it said.
         by: whose doing it was, for the log and the metric.
         given: the failure itself decides the error (a core's known code, a refused call);
             ``error`` is what stands in when there is none.

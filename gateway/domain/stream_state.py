@@ -210,6 +210,6 @@ class StreamState:
 
     def excess_after_done(self) -> None:
         """More came behind ``done``: the client has all it needs, the log shall know."""
-        if self.end is not None:
+        if self.end is not None and self.end.word == Happened.DONE.value:
             happened = Happened.EXCESS_AFTER_DONE
             self.end = replace(self.end, word=happened.value, by=ENDINGS[happened].by)

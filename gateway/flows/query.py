@@ -182,12 +182,12 @@ class Answer:
         now = self._loop.time()
         try:
             chunk = task.result()
+            return self.state.eof(now) if chunk is None else self.state.feed(chunk, now)
         except GatewayError as error:
             return self.state.broke(error)
         except Exception:
             log.exception("stream_broke", extra={"request_id": self._who.request_id})
             return self.state.internal()
-        return self.state.eof(now) if chunk is None else self.state.feed(chunk, now)
 
     def _count(self, piece: bytes) -> bytes:
         self.state.sent_bytes += len(piece)

@@ -163,7 +163,12 @@ class Splice:
             if self._splitter.feed(data).excess:
                 self._state.excess_after_done()
             return
-        step = self._state.feed(data, self._loop.time())
+        try:
+            step = self._state.feed(data, self._loop.time())
+        except Exception:
+            # Raised into the event loop it would look as if the core had broken off.
+            log.exception("stream_broke", extra={"request_id": self._answer.request_id})
+            step = self._state.internal()
         if step is not None:
             self._carry_out(step)
 
