@@ -59,8 +59,8 @@ class Settings:
     admin_host: str = _server(
         p.HOST,
         "127.0.0.1",
-        "Address of the admin listener (`/readyz` with latencies and reasons). Keep it away from the"
-        " public network.",
+        "Address of the admin listener (`/readyz` with latencies and reasons). Keep it away from"
+        " the public network.",
         env="GATEWAY_ADMIN_LISTEN_HOST",
     )
     admin_port: int = _server(
@@ -318,6 +318,11 @@ class Settings:
     )
     stream_ping: float = _streams(
         p.duration("50ms", "1h"), "15s", "How often a silent stream gets a comment to stay open."
+    )
+    stream_client_stall: float = _streams(
+        p.duration("100ms", "1h"),
+        "30s",
+        "How long a client may take nothing of what waits for it before it is cut off.",
     )
     stream_event_limit: int = _streams(
         p.size("1KiB", "64MiB"), "1MiB", "The largest event; a longer one ends the stream."

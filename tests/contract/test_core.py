@@ -466,9 +466,6 @@ class Taken:
         self.data = b""
         self.end: list[GatewayError | None] = []
 
-    def framed(self, data: bytes) -> bool:
-        return False
-
     def received(self, data: bytes) -> None:
         self.data += data
 
