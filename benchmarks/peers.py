@@ -246,7 +246,13 @@ def _litellm(site: Site) -> Launch:
     )
     command = [str(install.venv("litellm").program("litellm")), "--config", str(path)]
     command += ["--host", "127.0.0.1", "--port", str(port), "--num_workers", "1"]
-    env = {"PYTHONPATH": "", "LITELLM_LOCAL_MODEL_COST_MAP": "True", "NO_DOCS": "True"}
+    env = {
+        "PYTHONPATH": "",
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        "NO_DOCS": "True",
+        # It refuses to start without a key of its own; a pass-through endpoint asks for none.
+        "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true",
+    }
     return Launch(command, f"http://127.0.0.1:{port}", answering(port, "/health/liveliness"), env)
 
 

@@ -274,7 +274,8 @@ async def storm(run: Run) -> None:
 
 # --- churn ----------------------------------------------------------------------------------------
 
-CHURN_LIFE_MS = 800.0
+# Long enough for most to be left in the midst of their events, not before the core was asked.
+CHURN_LIFE_MS = 1500.0
 CHURN_AT_A_TIME = 200
 # Longer than connections to the core are kept for the next request.
 CHURN_SETTLE_S = 8.0
