@@ -138,6 +138,12 @@ def read_head(head: bytes) -> Head:
     )
 
 
+def without_target(head: bytes) -> bytes:
+    """The same head with ``/`` for its target, for one whose target is too long to be looked at."""
+    method, _, rest = head.partition(b" ")
+    return method + b" / " + rest.partition(b" ")[2]
+
+
 def _refuse_long_fields(head: bytes) -> None:
     if any(len(line) > FIELD_LIMIT_BYTES for line in head.split(b"\r\n")[1:]):
         raise HeadersTooLarge("One of the request headers is too large.")

@@ -13,6 +13,15 @@ EXPOSED_HEADERS = "X-Request-ID, Retry-After, WWW-Authenticate"
 MAX_AGE_S = 600
 
 
+def is_preflight(request: Request) -> bool:
+    """A browser's question before the request itself: it has no credential and no other use."""
+    return (
+        request.method == "OPTIONS"
+        and "origin" in request.headers
+        and "access-control-request-method" in request.headers
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Cors:
     """``origins`` is the allow-list; ``*`` stands for all and excludes ``credentials``."""
@@ -22,12 +31,7 @@ class Cors:
 
     def preflight(self, request: Request) -> HTTPResponse | None:
         """The answer to a true preflight; ``None`` for anything else, which goes its usual way."""
-        if not (
-            self.origins
-            and request.method == "OPTIONS"
-            and "origin" in request.headers
-            and "access-control-request-method" in request.headers
-        ):
+        if not (self.origins and is_preflight(request)):
             return None
         response = empty(204)
         if self._allowed(request) is not None:

@@ -18,8 +18,9 @@ from sanic.http.constants import Stage
 from sanic.http.http1 import HTTP_CONTINUE
 from sanic.response import BaseHTTPResponse
 
-from gateway.domain.wire import ChunkedBody, Head, end_of_head, read_head
-from gateway.errors import MalformedRequest
+from gateway.domain.wire import ChunkedBody, Head, end_of_head, read_head, without_target
+from gateway.edge.cors import is_preflight
+from gateway.errors import MalformedRequest, UriTooLong
 
 if TYPE_CHECKING:
     from gateway.edge.guard import GuardedProtocol
@@ -50,7 +51,13 @@ class GuardedHttp(Http):
         """Replaces Sanic's, whose signals ``http.lifecycle.read_head`` and ``.request`` go out."""
         self.protocol.begin_stage()
         head_bytes = await self._head()
-        head = read_head(head_bytes)
+        too_long: UriTooLong | None = None
+        try:
+            head = read_head(head_bytes)
+        except UriTooLong as exc:
+            # Without its target the request still says which page asks, so that the page's
+            # preflight is answered and the page can read the refusal.
+            too_long, head = exc, read_head(without_target(head_bytes))
         request = self._make_request(head, head_bytes)
         self.keep_alive = head.keep_alive
         self.head_only = head.method == "HEAD"
@@ -62,6 +69,9 @@ class GuardedHttp(Http):
         self.request, request.stream = request, self
         self.protocol.state["requests_count"] += 1
         self.protocol.request_begins(request)
+        if too_long is not None and not is_preflight(request):
+            self.keep_alive = False
+            raise too_long
 
     async def _head(self) -> bytes:
         """Waits for a whole head; what can never become one is refused at once."""
