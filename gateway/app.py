@@ -37,8 +37,6 @@ from gateway.services import Services, build_services
 from gateway.settings import Settings
 
 API_PREFIX = "/api/v1"
-# How long a client may be without taking a byte of a stream before it is cut off, in seconds.
-CLIENT_STALL_S = 30.0
 
 BuildServices = Callable[[Settings, Tasks], Awaitable[Services]]
 
@@ -61,7 +59,7 @@ def create_app(
         configure_logging=False,
         dumps=None,
     )
-    streams = OpenStreams(client_stall_s=CLIENT_STALL_S)
+    streams = OpenStreams(client_stall_s=settings.stream_client_stall)
     app.ctx.form_limits = FormLimits(settings.form_limit, settings.form_parts)
     app.ctx.answer_limit_bytes = settings.answer_limit
     wiring = _Wiring(app, settings, streams, build)

@@ -13,19 +13,28 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import socket
 import struct
+import sys
 import termios
-from collections.abc import Callable
-from typing import cast
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, cast
 
 from sanic import Request
 from sanic.http import Http
 from sanic.http.constants import Stage
 
+from gateway.flows.splice import ClientStalled
+
 # What may stand in the transport before the core is told to wait: as much as asyncio's own mark.
 HIGH_WATER_BYTES = 64 * 1024
 # How often the kernel is asked what a client has taken, in seconds.
 STALL_LOOK_S = 2.0
+# ``tcpi_bytes_acked`` of Linux's ``struct tcp_info`` (tcp(7), since 4.1).
+_TCP_INFO_BYTES = 192
+_BYTES_ACKED = struct.Struct("=Q")
+_BYTES_ACKED_AT = 120
 
 
 def can_write_below(request: Request) -> bool:
@@ -70,47 +79,95 @@ def _sender(transport: asyncio.Transport) -> Callable[[bytes], bool]:
     return send
 
 
-class ClientStream:
-    """Implements ``flows.splice.Client`` for a request whose ``can_write_below`` is true."""
+class Progress:
+    """Whether a client takes anything of what it was sent, by what its kernel has acknowledged."""
 
-    def __init__(self, request: Request, *, stall_s: float) -> None:
-        assert isinstance(request.stream, Http)
+    def __init__(self, request: Request, stall_s: float) -> None:
         # uvloop's transports have asyncio's methods and not its base class.
-        self._transport = cast(asyncio.Transport, request.transport)
-        self.send_framed = _sender(self._transport)
-        self._can_write: asyncio.Event = request.stream.protocol._can_write
+        self.transport = cast(asyncio.Transport, request.transport)
+        self._can_write: asyncio.Event = cast(Any, request.protocol)._can_write
         self._stall_s = stall_s
-        self._waiting: asyncio.Task[None] | None = None
         self._looked_at = 0.0
         self._progress_at = 0.0
-        self._unsent_bytes = 0
+        self._taken = 0
 
-    def on_room(self, call: Callable[[], None]) -> None:
-        self._waiting = asyncio.get_running_loop().create_task(self._wait(call), name="client-room")
+    def stalled(self, now: float) -> bool:
+        """True when something waits for it and it took nothing for too long, or has left.
 
-    async def _wait(self, call: Callable[[], None]) -> None:
+        A client that closed its side is not gone for the transport while bytes wait for it.
+        """
+        if self.transport.is_closing():
+            return True
+        if now < self._looked_at + min(STALL_LOOK_S, self._stall_s):
+            return False
+        self._looked_at = now
+        unsent = self.transport.get_write_buffer_size() + self._in_kernel()
+        taken = self._acknowledged(unsent)
+        if not unsent or taken > self._taken or not self._progress_at:
+            self._progress_at = now
+        self._taken = taken
+        return now - self._progress_at > self._stall_s
+
+    async def room(self, look: Callable[[], Awaitable[None]]) -> None:
+        """Returns when Sanic's ``send`` will not wait; meanwhile ``look`` is called now and then.
+
+        Raises:
+            ClientStalled: it would wait for good.
+        """
+        if self._can_write.is_set():
+            return
+        loop = asyncio.get_running_loop()
+        self._looked_at = self._progress_at = 0.0
+        while not self._can_write.is_set():
+            if self.stalled(loop.time()):
+                raise ClientStalled
+            await look()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(STALL_LOOK_S, self._stall_s)):
+                    await self._can_write.wait()
+
+    async def wait(self, call: Callable[[], None]) -> None:
         await self._can_write.wait()
         call()
 
-    def stalled(self, now: float) -> bool:
-        """Progress is what is still unsent or unacknowledged getting less, or being nothing."""
-        if now < self._looked_at + STALL_LOOK_S:
-            return False
-        self._looked_at = now
-        unsent = self._transport.get_write_buffer_size() + self._in_kernel()
-        if unsent == 0 or unsent < self._unsent_bytes or not self._progress_at:
-            self._progress_at = now
-        self._unsent_bytes = unsent
-        return now - self._progress_at > self._stall_s
+    def _acknowledged(self, unsent: int) -> int:
+        """Bytes the client's side has acknowledged; where that is not told, what waits, negated.
+
+        What waits grows while a core sends faster than a slow client takes: it alone would make
+        that client look as if it took nothing.
+        """
+        if sys.platform != "linux":
+            return -unsent
+        try:
+            told = self._socket().getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+            return int(_BYTES_ACKED.unpack_from(told, _BYTES_ACKED_AT)[0])
+        except (OSError, ValueError, struct.error):
+            return -unsent
 
     def _in_kernel(self) -> int:
         """Bytes the kernel holds for the client: unsent or unacknowledged (tcp(7), SIOCOUTQ)."""
-        socket = self._transport.get_extra_info("socket")
         try:
-            told = fcntl.ioctl(socket.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
+            told = fcntl.ioctl(self._socket().fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
         except (OSError, ValueError):
             return 0
         return int(struct.unpack("i", told)[0])
+
+    def _socket(self) -> socket.socket:
+        return cast(socket.socket, self.transport.get_extra_info("socket"))
+
+
+class ClientStream:
+    """Implements ``flows.splice.Client`` for a request whose ``can_write_below`` is true."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.send_framed = _sender(progress.transport)
+        self.stalled = progress.stalled
+        self._progress = progress
+        self._waiting: asyncio.Task[None] | None = None
+
+    def on_room(self, call: Callable[[], None]) -> None:
+        waiting = self._progress.wait(call)
+        self._waiting = asyncio.get_running_loop().create_task(waiting, name="client-room")
 
     def close(self) -> None:
         if self._waiting is not None:

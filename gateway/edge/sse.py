@@ -7,11 +7,10 @@ import contextlib
 from collections.abc import Iterator
 
 from sanic import Request
-from sanic.response import BaseHTTPResponse
 
 from gateway.domain.sse import CONNECTED
 from gateway.edge import access_log
-from gateway.edge.client_stream import ClientStream, can_write_below, cut
+from gateway.edge.client_stream import ClientStream, Progress, can_write_below, cut
 from gateway.edge.scope import Scope, now_s, scope_of
 from gateway.errors import GatewayError
 from gateway.flows.query import Answer
@@ -71,18 +70,26 @@ class OpenStreams:
         """
         scope = scope_of(request)
         scope.streamed = True
+        progress = Progress(request, self._client_stall_s)
         try:
             response = await request.respond(headers=HEADERS, content_type=CONTENT_TYPE)
-            await self._send(response, CONNECTED)
+            await response.send(CONNECTED)
             answer.state.sent_bytes += len(CONNECTED)
             scope.first_byte_s = now_s()
-            if not (can_write_below(request) and await self._splice(request, answer)):
+            if not (can_write_below(request) and await self._splice(progress, answer)):
                 async for piece in answer.pieces(greet=False):
-                    await self._send(response, piece)
+                    await progress.room(answer.leave_core_if_over)
+                    await response.send(piece)
+            await progress.room(answer.leave_core_if_over)
             await response.eof()
-        except (TimeoutError, ClientStalled):
-            scope.stream_end = "client_stalled"
+        except ClientStalled:
+            left = progress.transport.is_closing()
+            scope.stream_end = "client_left" if left else "client_stalled"
             cut(request)
+        except Exception:
+            # Sanic would end the body as if it were whole.
+            cut(request)
+            raise
         finally:
             scope.sent_bytes = answer.state.sent_bytes
             scope.error = answer.error
@@ -91,13 +98,9 @@ class OpenStreams:
             )
             access_log.write(request, scope, 200, scope.sent_bytes)
 
-    async def _splice(self, request: Request, answer: Answer) -> bool:
-        client = ClientStream(request, stall_s=self._client_stall_s)
+    async def _splice(self, progress: Progress, answer: Answer) -> bool:
+        client = ClientStream(progress)
         try:
             return await Splice(answer, client, self._ticker).run()
         finally:
             client.close()
-
-    async def _send(self, response: BaseHTTPResponse, piece: bytes) -> None:
-        async with asyncio.timeout(self._client_stall_s):
-            await response.send(piece)

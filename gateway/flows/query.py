@@ -76,6 +76,7 @@ class Answer:
         self._waiter: asyncio.Future[None] | None = None
         self._sent_at: float | None = None
         self._left = False
+        self._closed = False
 
     # --- from outside ---------------------------------------------------------------------------
 
@@ -111,7 +112,7 @@ class Answer:
         try:
             await self._await_head()
         except BaseException:
-            await self._close()
+            await self.leave_core()
             raise
         return self
 
@@ -122,7 +123,7 @@ class Answer:
         trace: TracebackType | None,
     ) -> None:
         self.state.ended(Happened.CLIENT_LEFT)  # unless it had ended before
-        await self._close()
+        await self.leave_core()
 
     async def stream(self) -> CoreStream:
         """The core's stream, as soon as its head is there; for who does not pull ``pieces``.
@@ -135,7 +136,7 @@ class Answer:
             try:
                 await task
             except asyncio.CancelledError:
-                self._pending = task  # ours was cancelled, not the task: ``_close`` sees to it
+                self._pending = task  # ours was cancelled, not the task: ``leave_core`` sees to it
                 raise
         assert self._stream is not None
         return self._stream
@@ -152,6 +153,8 @@ class Answer:
             yield self._count(CONNECTED)
         while True:
             step = await self._next()
+            if step.happened is not None and ENDINGS[step.happened].core == "close":
+                await self.leave_core()  # the client may take its time over the last piece
             yield self._count(step.piece)
             self.state.told(step, self._loop.time())
             if step.happened is not None:
@@ -261,7 +264,7 @@ class Answer:
     # --- the core's side --------------------------------------------------------------------------
 
     def _begin(self, work: Coroutine[Any, Any, bytes | None], name: str) -> None:
-        """Starts the one pending operation; ``_take_pending`` or ``_close`` sees to its end."""
+        """Starts the one pending operation; ``_take_pending`` or ``leave_core`` sees to its end."""
         self._pending = self._loop.create_task(work, name=f"query-{name}")
 
     async def _open_core(self) -> bytes:
@@ -278,7 +281,13 @@ class Answer:
             self._chunks = self._stream.chunks()
         return await anext(self._chunks, None)
 
-    async def _close(self) -> None:
+    async def leave_core_if_over(self) -> None:
+        """What ends a stream ends it for the core also while the client takes its time."""
+        if self.state.must_stop(self._loop.time()) is not None:
+            await self.leave_core()
+
+    async def leave_core(self) -> None:
+        """Closes the core's side at once; safe to call twice."""
         self._left = True
         task, self._pending = self._pending, None
         try:
@@ -288,5 +297,6 @@ class Answer:
         finally:
             if task is not None and task.done() and not task.cancelled():
                 task.exception()  # seen: nobody is left to be told
-            if self._stream is not None:
+            if self._stream is not None and not self._closed:
+                self._closed = True
                 await self._stream.aclose()

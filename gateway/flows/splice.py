@@ -105,6 +105,8 @@ class Splice:
             self._answer.on_stop = None
             self._ticker.remove(self)
         await self._linger()
+        # Before the client has taken the last bytes: it may take its time.
+        await self._answer.leave_core()
         return True
 
     async def _attach(self) -> bool:

@@ -334,11 +334,8 @@ async def test_a_client_that_leaves_closes_the_cores_connection(
         await gateway.core.closed.wait()
 
 
-async def test_a_client_that_takes_nothing_is_cut_off(
-    core: StubCore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_client_that_takes_nothing_is_cut_off(core: StubCore) -> None:
     """Who reads no byte for the stall limit is reset, and the core's connection is closed."""
-    monkeypatch.setattr("gateway.app.CLIENT_STALL_S", 0.2)
 
     async def flood(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(STREAM_HEAD)
@@ -347,7 +344,7 @@ async def test_a_client_that_takes_nothing_is_cut_off(
             await writer.drain()
 
     core.script = flood
-    async with running_gateway(core) as gateway:
+    async with running_gateway(core, STREAM_CLIENT_STALL="200ms") as gateway:
         streaming = await gateway.asking()
         core.closed.clear()
         async with asyncio.timeout(20):
