@@ -42,6 +42,8 @@ from gateway.domain.policy import (
 from gateway.errors import PolicyBroken, PolicyUnavailable
 
 NOT_LOADED: Final = "none"
+# How long a question may wait for those before it: some thousands of them, in seconds.
+TURN_LIMIT_S: Final = 5.0
 
 T = TypeVar("T")
 
@@ -127,7 +129,9 @@ class RegoPolicy:
 
     Args:
         policy_dir: holds ``*.rego`` and ``data.json``; see ``default_policy_dir``.
-        budget_s: seconds one question may take, waiting for those before it included.
+        budget_s: seconds one question may take once it is its turn. Waiting for those before it
+            has a limit of its own (``TURN_LIMIT_S``): a thousand streams opened at once are a
+            queue, not a policy that fails.
     """
 
     def __init__(self, policy_dir: Path, budget_s: float = 0.25) -> None:
@@ -137,6 +141,7 @@ class RegoPolicy:
         self._fault: PolicyBroken | None = None
         self._revision = NOT_LOADED
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="policy")
+        self._turn = asyncio.Lock()
         try:
             self._thread.submit(self._load).result()
         except PolicyBroken as exc:
@@ -157,8 +162,13 @@ class RegoPolicy:
         if text is None:
             return deny(MALFORMED_INPUT, decision_id)
         try:
-            async with asyncio.timeout(self._budget_s):
-                return believe(await self._run(lambda: self._answer(text)), decision_id)
+            async with asyncio.timeout(TURN_LIMIT_S):
+                await self._turn.acquire()
+            try:
+                async with asyncio.timeout(self._budget_s):
+                    return believe(await self._run(lambda: self._answer(text)), decision_id)
+            finally:
+                self._turn.release()
         except TimeoutError as exc:
             raise PolicyUnavailable from exc
 
