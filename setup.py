@@ -49,8 +49,10 @@ DEVSTACK = [
 LINT = ["ruff==0.17.6"]
 IMPORTS = ["import-linter>=2.16,<3"]
 TYPES = ["boto3-stubs>=1.44,<2", "mypy>=2.4,<3", "types-ujson>=5.10"]
+BENCH = ["matplotlib>=3.10,<4"]
 TEST = [
     "cryptography>=46",
+    "h11>=0.16,<1",
     "hypothesis>=6.170,<7",
     "pytest>=9.2,<10",
     "pytest-asyncio>=1.5,<2",
@@ -87,6 +89,7 @@ setup(
     include_package_data=False,
     install_requires=REQUIRES,
     extras_require={
+        "bench": BENCH,
         "devstack": DEVSTACK,
         "lint": LINT,
         "imports": IMPORTS,
