@@ -177,9 +177,7 @@ async def running_gateway(
 
     app = create_app(Settings.load(environ), build=build, name=f"edge_{next(_numbers)}")
     listener = socket.create_server(("127.0.0.1", 0))
-    server = await app.create_server(
-        sock=listener, return_asyncio_server=True, protocol=protocol
-    )
+    server = await app.create_server(sock=listener, return_asyncio_server=True, protocol=protocol)
     await server.startup()
     # Sanic rewrites its own methods when an application starts, and can do so once a process.
     TouchUp._registry.clear()
