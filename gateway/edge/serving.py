@@ -37,9 +37,9 @@ def serve(settings: Settings) -> None:
     Raises:
         OSError: the address cannot be bound.
     """
-    _make_room_for_files(settings)
     loader = AppLoader(factory=partial(make_app, settings))
     app = loader.load()
+    _make_room_for_files(settings)
     app.prepare(
         host=settings.server_host,
         port=settings.server_port,

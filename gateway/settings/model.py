@@ -151,7 +151,7 @@ class Settings:
         p.duration("50ms", "60s"), "2s", "Time limit of connecting to the core."
     )
     core_connections: int = _core(
-        p.integer(1, 100_000), "10000", "Connections to the core a worker may have open."
+        p.integer(1, 100_000), "2500", "Connections to the core a worker may have open."
     )
 
     services_temporal: str = _temporal(
