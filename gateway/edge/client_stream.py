@@ -60,12 +60,14 @@ def _sender(transport: asyncio.Transport) -> Callable[[bytes], bool]:
     """
     queued, queue = transport.get_write_buffer_size, transport.write
     if transport.get_extra_info("sslcontext") is not None:
-        return lambda data: (queue(data), queued() <= HIGH_WATER_BYTES)[1]
+        return lambda data: transport.is_closing() or (queue(data), queued() <= HIGH_WATER_BYTES)[1]
     descriptor = transport.get_extra_info("socket").fileno()
     to_kernel = os.write
 
     def send(data: bytes) -> bool:
-        if not queued() and not transport.is_closing():
+        if transport.is_closing():
+            return True  # The client left; its handler is about to hear of it.
+        if not queued():
             try:
                 sent = to_kernel(descriptor, data)
             except OSError:  # full (EAGAIN) or broken: the transport finds out which

@@ -41,6 +41,8 @@ class Visit:
     async def send(self, data: bytes, size: int) -> None:
         """In writes of ``size`` bytes, each given a chance to be read alone."""
         for start in range(0, len(data), size):
+            if self._writer.is_closing():
+                raise ConnectionResetError("the gateway left")
             self._writer.write(data[start : start + size])
             await self._writer.drain()
             await asyncio.sleep(0)
