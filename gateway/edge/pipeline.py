@@ -6,8 +6,8 @@ a browser lets a page read one only when the preflight went well. Authentication
 policy's question, which names the principal. Sanic also runs this on its own errors (404, 405, a
 bad body): without a route there is nothing to guard, so the last two stages do nothing.
 
-On the way out ``on_response`` adds the headers every answer has, then compresses, then logs: the log
-counts what is really sent.
+On the way out ``on_response`` adds the headers every answer has, then compresses, then logs: the
+log counts what is really sent.
 """
 
 from __future__ import annotations
