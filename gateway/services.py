@@ -275,8 +275,10 @@ async def _core(settings: Settings, closers: list[Callable[[], Any]]) -> CoreHtt
     )
     closers.append(discovery.aclose)
     await discovery.start()
+    transport = CoreTransport(limit=settings.core_connections)
+    closers.append(transport.aclose)
     return CoreHttp(
-        _client(settings.core_connections, closers),
+        transport,
         cores,
         settings.core_token,
         timeouts=CoreTimeouts(

@@ -1,8 +1,8 @@
 """One call to one of the cores: which address, how it went there, and whether it is made again.
 
 What flows which way: ``CoreHttp`` says what is to be asked (``Call``); ``CoreCalls`` takes a lease
-from the balancer, sends the call there, and gives an ``Answered``: the response and the lease, to
-be ended together, once.
+from the balancer, sends the call there, and gives an ``Answered``: the answer's body, its head in,
+and the lease, to be ended together, once.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import httpx
 import structlog
 
 from gateway.domain.balancing import Address, Balancer, Lease, Outcome, RetryBudget
 from gateway.errors import CoreProtocolError, CoreTimeout, CoreUnavailable, Overloaded
-from gateway.relay.client import ADDRESS, ON_SENT
+from gateway.relay.pool import Origin
+from gateway.relay.transport import Body, CoreTransport
 
 log = structlog.get_logger("gateway.core")
 
@@ -62,36 +63,44 @@ class Call:
 
 
 class Answered:
-    """A response whose head is in, and the lease it came on."""
+    """An answer whose head is in, and the lease it came on."""
 
-    __slots__ = ("lease", "response")
+    __slots__ = ("body", "lease")
 
-    def __init__(self, response: httpx.Response, lease: Lease) -> None:
-        self.response = response
+    def __init__(self, body: Body, lease: Lease) -> None:
+        self.body = body
         self.lease = lease
 
     def end(self, outcome: Outcome) -> None:
         """How the exchange went; only the first word counts."""
-        _end(self.lease, outcome)
+        end_lease(self.lease, outcome)
 
-    async def aclose(self) -> None:
+    def close(self) -> None:
         """Ends both; an exchange nobody judged says nothing about its address."""
-        try:
-            await self.response.aclose()
-        finally:
-            self.lease.abandon()
+        self.body.close()
+        self.lease.abandon()
+
+
+class _Place(NamedTuple):
+    """What every request to one address begins with."""
+
+    origin: Origin
+    path: str
+    fixed: str
 
 
 class CoreCalls:
     """Sends calls to the addresses of ``balancer``, again where that can do no harm."""
 
     def __init__(
-        self, client: httpx.AsyncClient, balancer: Balancer, timeouts: CoreTimeouts
+        self, transport: CoreTransport, balancer: Balancer, timeouts: CoreTimeouts
     ) -> None:
         self._balancer = balancer
-        self._client = client
+        self._transport = transport
         self._timeouts = timeouts
         self._budget = RetryBudget()
+        # As many as there are addresses: a name's that is no longer listed is made anew.
+        self._places: dict[Address, _Place] = {}
 
     async def send(self, call: Call) -> Answered:
         """Sends it, and again where that can do no harm, as far as the budget goes.
@@ -117,17 +126,26 @@ class CoreCalls:
 
     async def send_once(self, lease: Lease, call: Call) -> Answered:
         """Sends it there. Raises ``httpx.TransportError``; then the lease has ended."""
+        place = self._place(lease.address)
         try:
-            response = await self._client.send(self._request(lease.address, call), stream=True)
+            body = await self._transport.ask(
+                place.origin,
+                _message(place, call),
+                connect_s=self._connect_s(call),
+                pool_s=self._timeouts.pool_s,
+                # Silence in a body is the flow's to judge: it knows events from comments.
+                read_s=None,
+                on_sent=call.on_sent,
+            )
         except httpx.TransportError as exc:
-            _end(lease, _outcome(exc))
+            end_lease(lease, _outcome(exc))
             raise
         except BaseException:
             # Whoever asked left, which says nothing of the address, unless it was silent too long.
-            _end(lease, Outcome.FAILED if call.late() else Outcome.UNKNOWN)
+            end_lease(lease, Outcome.FAILED if call.late() else Outcome.UNKNOWN)
             raise
-        answered = Answered(response, lease)
-        if response.status_code in _CANNOT_SERVE:
+        answered = Answered(body, lease)
+        if body.status in _CANNOT_SERVE:
             answered.end(Outcome.FAILED)
         return answered
 
@@ -139,21 +157,13 @@ class CoreCalls:
             raise CoreUnavailable from ValueError(NO_ADDRESS)
         return lease
 
-    def _request(self, address: Address, call: Call) -> httpx.Request:
-        extensions: dict[str, object] = {}
-        if call.on_sent is not None:
-            extensions[ON_SENT] = call.on_sent
-        if address.connect_to is not None:
-            extensions[ADDRESS] = address.connect_to
-        return self._client.build_request(
-            call.method,
-            address.base_url + call.target,
-            headers=call.headers,
-            content=call.content,
-            # Silence in a body is the flow's to judge: it knows events from comments.
-            timeout=httpx.Timeout(None, connect=self._connect_s(call), pool=self._timeouts.pool_s),
-            extensions=extensions,
-        )
+    def _place(self, address: Address) -> _Place:
+        place = self._places.get(address)
+        if place is None:
+            if len(self._places) > 2 * len(self._balancer):
+                self._places.clear()
+            place = self._places[address] = _place(address)
+        return place
 
     def _connect_s(self, call: Call) -> float:
         if call.bound_s is None or len(self._balancer) < 2:
@@ -174,7 +184,28 @@ class CoreCalls:
         return False
 
 
-def _end(lease: Lease, outcome: Outcome) -> None:
+def _place(address: Address) -> _Place:
+    url = httpx.URL(address.base_url)
+    host = url.netloc.decode("ascii")
+    return _Place(
+        Origin.of(url, address.connect_to),
+        url.raw_path.decode("ascii").rstrip("/"),
+        # "identity" because relayed bytes are not ours to unpack.
+        f"Host: {host}\r\nAccept-Encoding: identity\r\nUser-Agent: kb-gateway\r\n",
+    )
+
+
+def _message(place: _Place, call: Call) -> bytes:
+    """The whole request. ``domain.headers`` has seen to it that no value can end its line."""
+    lines = [f"{call.method} {place.path}{call.target} HTTP/1.1\r\n{place.fixed}"]
+    lines += [f"{name}: {value}\r\n" for name, value in call.headers.items()]
+    if call.content is None:
+        return "".join((*lines, "\r\n")).encode("ascii")
+    lines.append(f"Content-Length: {len(call.content)}\r\n\r\n")
+    return "".join(lines).encode("ascii") + call.content
+
+
+def end_lease(lease: Lease, outcome: Outcome) -> None:
     """Ends it, and tells the log when the address is left out for that."""
     out_s = lease.end(outcome, _now())
     if out_s is not None:

@@ -25,6 +25,7 @@ from gateway.adapters.core_calls import (
     CoreCalls,
     CoreTimeouts,
     any_good,
+    end_lease,
     raise_for_transport,
 )
 from gateway.domain.balancing import Address, Balancer, Outcome
@@ -42,8 +43,7 @@ from gateway.errors import (
     ValidationFailed,
 )
 from gateway.ports import CorePage, CoreSink, OnBehalfOf
-from gateway.relay.client import BODY
-from gateway.relay.transport import Body
+from gateway.relay.transport import Body, CoreTransport
 
 __all__ = ["CoreHttp", "CoreTimeouts", "HttpCoreStream"]
 
@@ -65,10 +65,10 @@ _PAGE = msgspec.json.Decoder(_Page)
 
 
 class CoreHttp:
-    """Implements ``ports.Core`` over any ``httpx.AsyncClient``.
+    """Implements ``ports.Core``.
 
     Args:
-        client: made by ``relay.client.make_client``; whoever made it closes it.
+        transport: whoever made it closes it.
         cores: the addresses of one and the same core: URLs that stay, or a balancer that somebody
             else keeps up to date (``relay.discovery``).
         token: ``GATEWAY_CORE_TOKEN``, which the core checks.
@@ -77,7 +77,7 @@ class CoreHttp:
 
     def __init__(
         self,
-        client: httpx.AsyncClient,
+        transport: CoreTransport,
         cores: Sequence[str] | Balancer,
         token: str,
         *,
@@ -91,7 +91,7 @@ class CoreHttp:
         self._balancer = cores
         self._token = token
         self._timeouts = timeouts or CoreTimeouts()
-        self._calls = CoreCalls(client, cores, self._timeouts)
+        self._calls = CoreCalls(transport, cores, self._timeouts)
         self._body_limit_bytes = body_limit_bytes
 
     async def open_query(
@@ -118,9 +118,9 @@ class CoreHttp:
         except TimeoutError as exc:
             raise CoreTimeout from exc
         try:
-            await self._check_stream_head(answered.response)
+            await self._check_stream_head(answered.body)
         except BaseException:
-            await answered.aclose()
+            answered.close()
             raise
         return HttpCoreStream(answered)
 
@@ -171,11 +171,11 @@ class CoreHttp:
         try:
             answered = await self._calls.send_once(lease, Call("GET", "/healthz", headers, late))
             try:
-                status = answered.response.status_code
+                status = answered.body.status
                 if status == 200:
                     await self._read_whole(answered, late)
             finally:
-                await answered.aclose()
+                answered.close()
         except httpx.TransportError as exc:
             raise_for_transport(exc)
         if status != 200:
@@ -207,35 +207,35 @@ class CoreHttp:
                 call = Call(method, target, headers, bound.expired, bound_s=limit_s)
                 answered = await self._calls.send(call)
                 try:
-                    status = answered.response.status_code
+                    status = answered.body.status
                     if 200 <= status < 300:
                         return status, await self._read_whole(answered, bound.expired)
                     if absent and status == 404:
                         answered.end(Outcome.GOOD)
                         return 404, b""
-                    await self._raise_for_status(answered.response)
+                    await self._raise_for_status(answered.body)
                 finally:
-                    await answered.aclose()
+                    answered.close()
         except TimeoutError as exc:
             raise CoreTimeout from exc
         except httpx.TransportError as exc:
             raise_for_transport(exc)
 
-    async def _check_stream_head(self, response: httpx.Response) -> None:
-        if response.status_code != 200:
-            await self._raise_for_status(response)
-        media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-        coding = response.headers.get("content-encoding", "identity").strip().lower()
+    async def _check_stream_head(self, answer: Body) -> None:
+        if answer.status != 200:
+            await self._raise_for_status(answer)
+        media_type = (answer.header(b"content-type") or "").partition(";")[0].strip().lower()
+        coding = _coding(answer)
         if media_type != "text/event-stream" or coding != "identity":
             log.error("core_wrong_stream_head", extra={"media_type": media_type, "coding": coding})
             raise CoreProtocolError
 
-    async def _raise_for_status(self, response: httpx.Response) -> NoReturn:
+    async def _raise_for_status(self, answer: Body) -> NoReturn:
         """What a status that is no success means to a client of ours."""
-        status = response.status_code
+        status = answer.status
         log.warning("core_status", extra={"status": status})
         if status in (400, 404, 422):
-            code = core_error_code(await self._error_body(response))
+            code = core_error_code(await self._error_body(answer))
             if code == ValidationFailed.code:
                 raise ValidationFailed
             if status == 404 and code == NotFound.code:
@@ -246,22 +246,22 @@ class CoreHttp:
             log.error("core_refused_the_gateways_token", extra={"status": status})
             raise CoreUnavailable
         if status in (429, 503):
-            raise Overloaded(retry_after_s=_retry_after_s(response))
+            raise Overloaded(retry_after_s=_retry_after_s(answer))
         if status >= 500:
             raise CoreUnavailable
         raise CoreProtocolError
 
-    async def _error_body(self, response: httpx.Response) -> bytes:
+    async def _error_body(self, answer: Body) -> bytes:
         try:
             async with asyncio.timeout(self._timeouts.call_s):
-                return await self._read_bounded(response)
+                return await self._read_bounded(answer)
         except (TimeoutError, httpx.TransportError, CoreProtocolError):
             return b""
 
     async def _read_whole(self, answered: Answered, late: Callable[[], bool]) -> bytes:
         """The body of a call that ends with it, and so does its word on the address."""
         try:
-            body = await self._read_bounded(answered.response)
+            body = await self._read_bounded(answered.body)
         except (httpx.TransportError, CoreProtocolError):
             answered.end(Outcome.FAILED)
             raise
@@ -271,67 +271,65 @@ class CoreHttp:
         answered.end(Outcome.GOOD)
         return body
 
-    async def _read_bounded(self, response: httpx.Response) -> bytes:
-        if response.headers.get("content-encoding", "identity") != "identity":
+    async def _read_bounded(self, answer: Body) -> bytes:
+        if _coding(answer) != "identity":
             raise CoreProtocolError
-        body = bytearray()
-        async for chunk in response.aiter_raw():
-            body += chunk
-            if len(body) > self._body_limit_bytes:
-                raise CoreProtocolError
-        return bytes(body)
+        body = await answer.whole(self._body_limit_bytes)
+        if body is None:
+            raise CoreProtocolError
+        return body
 
 
 class HttpCoreStream:
-    """Implements ``ports.CoreStream``: owns the response and closes it on every way out."""
+    """Implements ``ports.CoreStream``: owns the answer and closes it on every way out.
+
+    Pushing, it stands between the transport and the sink: bytes go straight through, failures in
+    our words.
+    """
+
+    __slots__ = ("_body", "_lease", "_sink", "framed", "received")
 
     def __init__(self, answered: Answered) -> None:
-        self._answered = answered
-        self._body: Body | None = answered.response.extensions.get(BODY)
+        self._body = answered.body
+        self._lease = answered.lease
+        self._sink: CoreSink | None = None
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The raw bytes as they come. Raises ``CoreTruncated``, or ``CoreReset`` for a reset."""
         try:
-            async for chunk in self._answered.response.aiter_raw():
+            async for chunk in self._body:
                 yield chunk
         except httpx.TransportError as exc:
-            self._answered.end(Outcome.FAILED)
+            end_lease(self._lease, Outcome.FAILED)
             raise _broken(exc) from exc
-        self._answered.end(Outcome.GOOD)
+        end_lease(self._lease, Outcome.GOOD)
 
     def attach(self, sink: CoreSink) -> bool:
-        """Pushes where the transport is ours; over another one (a mock) the bytes are pulled."""
-        if self._body is None:
-            return False
-        self._body.attach(_Told(sink, self._answered))
-        return True
-
-    def pause(self) -> None:
-        if self._body is not None:
-            self._body.pause()
-
-    def resume(self) -> None:
-        if self._body is not None:
-            self._body.resume()
-
-    async def aclose(self) -> None:
-        await self._answered.aclose()
-
-
-class _Told:
-    """A sink behind the transport's: bytes go straight through, failures in our words."""
-
-    __slots__ = ("_answered", "_sink", "framed", "received")
-
-    def __init__(self, sink: CoreSink, answered: Answered) -> None:
         self._sink = sink
-        self._answered = answered
         self.received = sink.received
         self.framed = sink.framed
+        self._body.attach(self)
+        return True
 
     def ended(self, error: httpx.TransportError | None) -> None:
-        self._answered.end(Outcome.GOOD if error is None else Outcome.FAILED)
-        self._sink.ended(None if error is None else _broken(error))
+        """What the transport calls; ``received`` and ``framed``, too, are the sink's own."""
+        end_lease(self._lease, Outcome.GOOD if error is None else Outcome.FAILED)
+        if self._sink is not None:
+            self._sink.ended(None if error is None else _broken(error))
+
+    def pause(self) -> None:
+        self._body.pause()
+
+    def resume(self) -> None:
+        self._body.resume()
+
+    async def aclose(self) -> None:
+        self._body.close()
+        self._lease.abandon()
+
+
+def _coding(answer: Body) -> str:
+    return (answer.header(b"content-encoding") or "identity").lower()
 
 
 def _broken(error: httpx.TransportError) -> CoreTruncated:
@@ -353,9 +351,9 @@ def _decode(decoder: msgspec.json.Decoder[_T], body: bytes) -> _T:
         raise CoreProtocolError from exc
 
 
-def _retry_after_s(response: httpx.Response) -> int | None:
+def _retry_after_s(answer: Body) -> int | None:
     """A core's ``Retry-After`` in whole seconds, kept between 1 s and 5 min; else our default."""
-    text = response.headers.get("retry-after", "")
+    text = answer.header(b"retry-after") or ""
     if not (text.isascii() and text.isdigit() and len(text) <= 9):
         return None
     return min(max(int(text), 1), 300)

@@ -68,7 +68,7 @@ class Connection(asyncio.Protocol):
         self._on_lost(self)
         if self._exchange is not None:
             kind = "reset" if exc is not None else "closed"
-            self._exchange.fail(httpx.ReadError(kind, request=self._exchange.request))
+            self._exchange.fail(httpx.ReadError(kind))
 
     # --- what the pool and the exchange call ----------------------------------------------------
 
@@ -81,7 +81,7 @@ class Connection(asyncio.Protocol):
         self._exchange = exchange
         exchange.connection = self
         if self._transport is None:
-            exchange.fail(httpx.ReadError("closed", request=exchange.request))
+            exchange.fail(httpx.ReadError("closed"))
             return
         self._transport.write(message)
 

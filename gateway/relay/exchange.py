@@ -16,7 +16,6 @@ by being closed; then, and only then, its slot comes back.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
@@ -46,9 +45,10 @@ class Sink(Protocol):
 
 
 class Exchange:
-    """One request's answer. ``head`` is done when status and headers are there.
+    """One request's answer. Thousands of these are open at a time, so each holds little.
 
     Attributes:
+        status: 0 until the head is in. ``headers``: as they came; gone once a sink is attached.
         complete: the body came to its end; ``error``: it will not.
         excess: something followed the end.
     """
@@ -57,11 +57,12 @@ class Exchange:
         "_between_chunks",
         "_buffer",
         "_buffered",
+        "_delimited",
         "_head_bytes",
-        "_headed",
         "_interim",
         "_limit",
         "_loop",
+        "_parser",
         "_parts",
         "_paused",
         "_sink",
@@ -72,21 +73,16 @@ class Exchange:
         "connection",
         "error",
         "excess",
-        "head",
         "headers",
         "keep_alive",
-        "parser",
         "reason",
-        "request",
         "status",
     )
 
-    def __init__(self, request: httpx.Request, slot: Slot, read_buffer_bytes: int) -> None:
-        self.request = request
-        self.parser = httptools.HttpResponseParser(self)
+    def __init__(self, slot: Slot, read_buffer_bytes: int) -> None:
+        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         self.connection: Connection | None = None
         self._loop = asyncio.get_running_loop()
-        self.head: asyncio.Future[None] = self._loop.create_future()
         self.status = 0
         self.reason = b""
         self.headers: list[tuple[bytes, bytes]] = []
@@ -97,9 +93,9 @@ class Exchange:
         self._slot = slot
         self._head_bytes = 0
         self._interim = False
-        self._headed = False
+        self._delimited = False
         self._parts: list[bytes] = []
-        self._buffer: deque[bytes] = deque()
+        self._buffer: list[bytes] = []
         self._buffered = 0
         self._limit = read_buffer_bytes
         self._paused = False
@@ -115,23 +111,26 @@ class Exchange:
             self.excess = True
 
     def on_status(self, reason: bytes) -> None:
-        if not self._headed:
+        if not self.status:
             self.reason += reason
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._headed:
+        if not self.status:
             self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
-        if self._headed:
+        if self.status or self._parser is None:
             return
-        status = self.parser.get_status_code()
+        status = self._parser.get_status_code()
         if 100 <= status < 200:
             # An interim head comes before the answer and is none (RFC 9110, 15.2).
-            self._interim, self.reason = True, b""
-            self.headers.clear()
+            self._interim, self.reason, self.headers = True, b"", []
             return
-        self.status, self._headed = status, True
+        self.status = status
+        # A body with neither length nor chunks ends with its connection (RFC 9112, 6.3).
+        names = {name.lower() for name, _ in self.headers}
+        framed = not names.isdisjoint((b"content-length", b"transfer-encoding"))
+        self._delimited = framed or status in (204, 304)
 
     def on_chunk_header(self) -> None:
         self._between_chunks = False
@@ -146,24 +145,18 @@ class Exchange:
     def on_message_complete(self) -> None:
         if self._interim:
             self._interim = False
-        elif self._headed and not self.complete:
+        elif self.status and not self.complete and self._parser is not None:
             self.complete = True
             # To be asked here: a moment later the parser is at the next message's start.
-            self.keep_alive = self.parser.should_keep_alive()
+            self.keep_alive = self._parser.should_keep_alive()
 
     # --- what the connection calls --------------------------------------------------------------
 
     def feed(self, data: bytes) -> None:
         """Parses one read and hands on what it held; sets ``error`` where it makes no sense."""
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self.excess = True
-            self._fail_unless_complete("upgraded")
-        except httptools.HttpParserError as exc:
-            self.excess = True
-            self._fail_unless_complete(type(exc).__name__)
-        if not self._headed:
+        if self._parser is not None:
+            self._parse(self._parser, data)
+        if not self.status:
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_LIMIT_BYTES:
                 self._fail_unless_complete("head too large")
@@ -174,9 +167,19 @@ class Exchange:
             between = self._between_chunks and self._sink is not None and data[-2:] == b"\r\n"
             self.connection.framed = self._sink.framed if between and self._sink else None
 
+    def _parse(self, parser: httptools.HttpResponseParser, data: bytes) -> None:
+        try:
+            parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self.excess = True
+            self._fail_unless_complete("upgraded")
+        except httptools.HttpParserError as exc:
+            self.excess = True
+            self._fail_unless_complete(type(exc).__name__)
+
     def _fail_unless_complete(self, why: str) -> None:
         if not self.complete and self.error is None:
-            self.error = httpx.RemoteProtocolError(why, request=self.request)
+            self.error = httpx.RemoteProtocolError(why)
 
     def fail(self, error: httpx.TransportError) -> None:
         """The connection broke. What came before it is handed out first."""
@@ -186,44 +189,27 @@ class Exchange:
 
     def eof(self) -> None:
         """The core closed its side: the end of a body that has no other, else a failure."""
-        if self._until_close() and self.error is None:
+        if not self.status:
+            self.fail(httpx.ReadError("hung up"))
+        elif not self._delimited and self.error is None:
             self.complete = True
-        elif self._headed:
-            self._fail_unless_complete("cut short")
         else:
-            self.fail(httpx.ReadError("hung up", request=self.request))
+            self._fail_unless_complete("cut short")
         self.flush()
-
-    def _until_close(self) -> bool:
-        """A body with neither length nor chunks ends with its connection (RFC 9112, 6.3)."""
-        if not self._headed or self.status in (204, 304):
-            return False
-        names = {name.lower() for name, _ in self.headers}
-        return not names & {b"content-length", b"transfer-encoding"}
 
     def flush(self) -> None:
         """Hands on what the last read brought, and then how it ended, each once."""
-        if self._headed or self.error is not None:
-            self._tell_head()
         if self._parts:
-            parts = self._parts
-            data = parts[0] if len(parts) == 1 else b"".join(parts)
-            self._parts = []
+            data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+            self._parts.clear()
             if self._sink is not None:
                 self._sink.received(data)
             else:
                 self._keep(data)
         if self.complete or self.error is not None:
             self._end()
-
-    def _tell_head(self) -> None:
-        if self.head.done():
-            return
-        if self._headed:
-            self.head.set_result(None)
-        else:
-            assert self.error is not None
-            self.head.set_exception(self.error)
+        elif self.status:
+            self._wake()
 
     def _keep(self, data: bytes) -> None:
         self._buffer.append(data)
@@ -234,6 +220,7 @@ class Exchange:
 
     def _end(self) -> None:
         connection, self.connection = self.connection, None
+        self._parser = None  # it holds this exchange as this held it
         if connection is not None:
             connection.exchange_ended(self)
         self._slot.release()
@@ -248,6 +235,13 @@ class Exchange:
 
     # --- what the consumer calls ----------------------------------------------------------------
 
+    async def headed(self, timeout_s: float | None) -> None:
+        """Returns when status and headers are in. Raises how it broke, or ``TimeoutError``."""
+        while not self.status:
+            if self.error is not None:
+                raise self.error
+            await self._wait(timeout_s)
+
     def attach(self, sink: Sink) -> None:
         """From now on ``sink`` is told; what came already it is told at once.
 
@@ -255,31 +249,39 @@ class Exchange:
         the sink asks for while it is told must stand.
         """
         self._sink = sink
+        self.headers = []
         self.resume()
-        while self._buffer:
-            sink.received(self._buffer.popleft())
-        self._buffered = 0
+        kept, self._buffer, self._buffered = self._buffer, [], 0
+        for data in kept:
+            sink.received(data)
         if self.complete or self.error is not None:
             self._end()
 
     async def read(self, timeout_s: float | None) -> bytes:
-        """All that has come, or what comes next; ``b""`` at the end. Raises how it broke."""
+        """What came, in the pieces it came in; ``b""`` at the end. Raises how it broke."""
         while not self._buffer:
             if self.error is not None:
                 raise self.error
             if self.complete:
                 return b""
-            self._waiter = self._loop.create_future()
-            try:
-                async with asyncio.timeout(timeout_s):
-                    await self._waiter
-            finally:
-                self._waiter = None
-        data = self._buffer.popleft()
+            await self._wait(timeout_s)
+        data = self._buffer.pop(0)
         self._buffered -= len(data)
         if self._paused and self._buffered <= self._limit:
             self.resume()
         return data
+
+    async def _wait(self, timeout_s: float | None) -> None:
+        """Until something has come, or the end has."""
+        self._waiter = self._loop.create_future()
+        try:
+            if timeout_s is None:
+                await self._waiter
+            else:
+                async with asyncio.timeout(timeout_s):
+                    await self._waiter
+        finally:
+            self._waiter = None
 
     def pause(self) -> None:
         """Stops reading from the core: its socket fills up, not our memory."""
@@ -307,8 +309,4 @@ class Exchange:
             self._fail_unless_complete("closed")
             self.connection.abort()
             self._end()
-        if not self.head.done():
-            self.head.cancel()
-        elif not self.head.cancelled():
-            self.head.exception()  # seen: nobody is left to be told
         self._slot.release()

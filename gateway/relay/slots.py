@@ -39,11 +39,17 @@ class Slots:
     def waiting(self) -> int:
         return len(self._waiters)
 
+    def take(self) -> Slot | None:
+        """A slot, where one is free and nobody waits for it."""
+        if self.in_use >= self.limit or self._waiters:
+            return None
+        self.in_use += 1
+        return Slot(self)
+
     async def acquire(self, timeout_s: float | None) -> Slot:
         """Waits for a free slot; ``TimeoutError`` when none came free in time."""
-        if self.in_use < self.limit and not self._waiters:
-            self.in_use += 1
-            return Slot(self)
+        if (slot := self.take()) is not None:
+            return slot
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters[waiter] = None
         try:

@@ -9,7 +9,7 @@ import json
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import ExitStack, aclosing, asynccontextmanager, contextmanager
 from random import Random
 from typing import Any
 
@@ -34,7 +34,6 @@ from gateway.errors import (
 )
 from gateway.flows.query import Query, StreamLimits
 from gateway.ports import OnBehalfOf
-from gateway.relay.client import make_client
 from gateway.relay.discovery import Discovery, DnsLookup
 from gateway.relay.transport import CoreTransport
 from tests.unit.relay.name_server import name_server
@@ -72,8 +71,8 @@ class SystemClock:
 @asynccontextmanager
 async def core_at(*urls: str, **options: Any) -> AsyncIterator[tuple[CoreHttp, CoreTransport]]:
     transport = CoreTransport(limit=options.pop("limit", 10))
-    async with make_client(transport) as client:
-        yield CoreHttp(client, urls, "s3cret", **{"timeouts": PATIENT, **options}), transport
+    async with aclosing(transport):
+        yield CoreHttp(transport, urls, "s3cret", **{"timeouts": PATIENT, **options}), transport
         assert transport.slots.in_use == 0
 
 
@@ -411,8 +410,8 @@ async def found_core(
     """A core at addresses that somebody else keeps up to date."""
     balancer = Balancer(Random(1), addresses)
     transport = CoreTransport(limit=options.pop("limit", 10))
-    async with make_client(transport) as client:
-        yield CoreHttp(client, balancer, "s3cret", **{"timeouts": PATIENT, **options}), balancer
+    async with aclosing(transport):
+        yield CoreHttp(transport, balancer, "s3cret", **{"timeouts": PATIENT, **options}), balancer
         assert transport.slots.in_use == 0
         assert [balancer.streams(address) for address in addresses] == [0] * len(addresses)
 

@@ -25,7 +25,6 @@ from gateway.adapters.rego import RegoPolicy, default_policy_dir
 from gateway.app import create_app
 from gateway.edge.guard import GuardedProtocol
 from gateway.edge.tasks import Tasks
-from gateway.relay.client import make_client
 from gateway.relay.transport import CoreTransport
 from gateway.services import Adapters, Services, assemble
 from gateway.settings import Settings
@@ -159,7 +158,7 @@ async def running_gateway(
     users, clock, keys, store, workflows = world
 
     async def build(loaded: Settings, tasks: Tasks) -> Services:
-        client = make_client(CoreTransport(limit=loaded.core_connections))
+        transport = CoreTransport(limit=loaded.core_connections)
         adapters = Adapters(
             clock=clock,
             users=users,  # type: ignore[arg-type]
@@ -167,11 +166,11 @@ async def running_gateway(
             policy=RegoPolicy(
                 loaded.policy_dir or default_policy_dir(), budget_s=loaded.policy_budget
             ),
-            core=CoreHttp(client, [core.url], loaded.core_token),
+            core=CoreHttp(transport, [core.url], loaded.core_token),
             store=store,  # type: ignore[arg-type]
             workflows=workflows,
             key_store=keys,
-            closers=[client.aclose],
+            closers=[transport.aclose],
         )
         return assemble(loaded, adapters, tasks)
 
