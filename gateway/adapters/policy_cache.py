@@ -9,20 +9,16 @@ policy: both are asked again, so that a mended policy counts at once.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections import OrderedDict
 from dataclasses import dataclass, replace
-from typing import Final
 
-from gateway.domain.policy import POLICY_BROKEN, Decision, Question, canonical
+from gateway.domain.policy import POLICY_BROKEN, Decision, Question
 from gateway.ports import Clock, Policy
-
-_DIGEST_BYTES: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """A decision and the end of its life, in seconds of ``Clock.monotonic``."""
+    """A decision, marked as cached, and the end of its life in seconds of ``Clock.monotonic``."""
 
     decision: Decision
     until: float
@@ -57,11 +53,11 @@ class CachedPolicy:
 
     async def decide(self, question: Question) -> Decision:
         """A kept decision has ``cached`` set and the ``decision_id`` it was made with."""
-        key = self._key(question)
+        key = question.digest(self._inner.revision)
         if key is None:
             return await self._inner.decide(question)
         if (kept := self._lookup(key)) is not None:
-            return replace(kept, cached=True)
+            return kept
         task = self._under_way.get(key) or self._ask(key, question)
         # ``wait`` and not ``shield``: a caller cancelled here leaves nothing behind at all, while
         # a shield whose caller left may report the question's error to the loop as nobody's.
@@ -75,10 +71,6 @@ class CachedPolicy:
         """Forgets everything; a question under way is answered, its decision no longer kept."""
         self._kept.clear()
         self._under_way.clear()
-
-    def _key(self, question: Question) -> bytes | None:
-        text = canonical({"input": question.as_input(), "revision": self._inner.revision})
-        return None if text is None else hashlib.blake2b(text, digest_size=_DIGEST_BYTES).digest()
 
     def _lookup(self, key: bytes) -> Decision | None:
         kept = self._kept.get(key)
@@ -112,7 +104,7 @@ class CachedPolicy:
         until = asked_at + min(self._ttl_s, _ttl_s(decision))
         if until <= self._clock.monotonic():
             return
-        self._kept[key] = _Kept(decision, until)
+        self._kept[key] = _Kept(replace(decision, cached=True), until)
         while len(self._kept) > self._max_entries:
             self._kept.popitem(last=False)
 

@@ -40,7 +40,7 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """The identity a request runs as, made anew for each request.
+    """The identity a request runs as; requests with one credential share it.
 
     ``scopes`` narrows an API key to some actions and is ``None`` for a JWT (no narrowing).
     ``expires_at`` is in Unix seconds, ``None`` for a key that never expires.

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
+
+import msgspec
 
 # The gateway's own reasons to deny; all others are the policy's (docs/policy.md lists them).
 POLICY_BROKEN: Final = "policy_broken"
@@ -59,6 +62,23 @@ class Question:
             },
             "request": {"method": self.method, "route": self.route, "ip": self.ip},
         }
+
+    def digest(self, revision: str) -> bytes | None:
+        """Names this question to the policy of ``revision``: 16 bytes over all of the input.
+
+        ``None`` when the question cannot be spelled in JSON, and so cannot be asked.
+        """
+        resource = self.resource
+        whole = (
+            *(self.subject, self.tenant, sorted(self.roles), self.auth, self.action),
+            None if self.scopes is None else sorted(self.scopes),
+            *(resource.type, resource.id, resource.owner, resource.tenant),
+            *(self.method, self.route, self.ip, revision),
+        )
+        try:
+            return hashlib.blake2b(msgspec.json.encode(whole), digest_size=16).digest()
+        except UnicodeEncodeError:
+            return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from gateway.domain.api_keys import (
     PREFIX,
@@ -23,7 +24,7 @@ from gateway.domain.api_keys import (
     parse_key,
 )
 from gateway.domain.identity import AuthMethod, Principal, User
-from gateway.domain.tokens import TOKEN_LIMIT_BYTES, Claims, TokenSettings, stands_for, verify
+from gateway.domain.tokens import TOKEN_LIMIT_BYTES, TokenSettings, stands_for, verify
 from gateway.errors import AmbiguousCredentials, TokenExpired, Unauthenticated
 from gateway.flows.key_lookups import KeyLookups
 from gateway.ports import Clock, Deadline, KeyStore, Users
@@ -68,6 +69,14 @@ def _bearer(text: str) -> str:
     return rest.strip(_BLANKS)
 
 
+class _Verified(NamedTuple):
+    """A token's principal, the user it was issued to, and its end in Unix seconds."""
+
+    principal: Principal
+    user: User
+    ends_at: float
+
+
 class Authenticator:
     """Turns a credential into a principal.
 
@@ -94,7 +103,7 @@ class Authenticator:
         self._clock = clock
         self._lookups = KeyLookups(keys, clock, ttl_s=key_ttl_s, max_entries=max_keys)
         self._max_tokens = max_tokens
-        self._verified: OrderedDict[bytes, Claims] = OrderedDict()
+        self._verified: OrderedDict[bytes, _Verified] = OrderedDict()
         self._users_revision = users.revision
 
     def use_tokens(self, tokens: TokenSettings) -> None:
@@ -115,46 +124,43 @@ class Authenticator:
         return await self._by_key(credential.text, deadline)
 
     def _by_token(self, text: str) -> Principal:
-        claims = self._claims(text)
+        """Verified now, or remembered: never past its end, nor for a user who is another now."""
+        if len(text) > TOKEN_LIMIT_BYTES:
+            raise Unauthenticated(reason="too_long")
+        if self._users.revision != self._users_revision:
+            self._verified.clear()
+            self._users_revision = self._users.revision
+        now = self._clock.time()
+        digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+        kept = self._verified.get(digest)
+        # Users are never changed in place: a reload that says anything else of one makes a new one.
+        if kept is None or self._users.get(kept.principal.subject) is not kept.user:
+            return self._verify(text, digest, now)
+        if now >= kept.ends_at:
+            del self._verified[digest]
+            raise TokenExpired(reason="expired")
+        self._verified.move_to_end(digest)
+        return kept.principal
+
+    def _verify(self, text: str, digest: bytes, now: float) -> Principal:
+        self._verified.pop(digest, None)
+        claims = verify(text, now, self._tokens)
         user = self._living_user(claims.subject)
         if not stands_for(claims, user, self._tokens):
             raise Unauthenticated(reason="superseded")
-        return Principal(
-            subject=claims.subject,
-            tenant=claims.tenant,
-            roles=claims.roles & user.roles,
+        principal = Principal(
+            # The user's own strings, where they say the same: a token's die with its request.
+            subject=user.subject,
+            tenant=user.tenant,
+            roles=user.roles if claims.roles >= user.roles else claims.roles & user.roles,
             auth="jwt",
             credential_id=claims.token_id,
             expires_at=claims.expires_at,
         )
-
-    def _claims(self, text: str) -> Claims:
-        """What the token says, verified now or remembered: never past its end."""
-        if len(text) > TOKEN_LIMIT_BYTES:
-            raise Unauthenticated(reason="too_long")
-        self._forget_if_users_changed()
-        now = self._clock.time()
-        digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
-        claims = self._verified.get(digest)
-        if claims is None:
-            claims = verify(text, now, self._tokens)
-            self._remember(digest, claims)
-        elif now >= claims.expires_at:
-            del self._verified[digest]
-            raise TokenExpired(reason="expired")
-        else:
-            self._verified.move_to_end(digest)
-        return claims
-
-    def _forget_if_users_changed(self) -> None:
-        if self._users.revision != self._users_revision:
-            self._verified.clear()
-            self._users_revision = self._users.revision
-
-    def _remember(self, digest: bytes, claims: Claims) -> None:
-        self._verified[digest] = claims
+        self._verified[digest] = _Verified(principal, user, claims.expires_at)
         while len(self._verified) > self._max_tokens:
             self._verified.popitem(last=False)
+        return principal
 
     async def _by_key(self, text: str, deadline: Deadline) -> Principal:
         presented = parse_key(text)

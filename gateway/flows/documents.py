@@ -24,6 +24,7 @@ from gateway.domain.documents import (
 from gateway.domain.ids import is_uuid7
 from gateway.errors import (
     CoreUnavailable,
+    GatewayError,
     NotFound,
     StorageUnavailable,
     TemporalTimeout,
@@ -78,12 +79,29 @@ class Documents:
     # --- one ---
 
     async def get(self, who: OnBehalfOf, ref: DocumentRef, deadline: Deadline) -> Document:
-        """Raises ``NotFound`` for an unknown or deleted document."""
+        """Raises ``NotFound`` for an unknown or deleted document.
+
+        The core first: what it has a final record of, nobody else knows better, and that is nearly
+        every document that is asked for. A deletion takes the record away before all else.
+        """
+        loop = asyncio.get_running_loop()
+        began, failure = loop.time(), None
+        try:
+            record = await self._core.get_document(who, ref.document_id)
+        except GatewayError as exc:
+            record, failure = None, exc
+        if record is not None and _is_final(record):
+            return _from_core(record, None)
+        # A core that answers slowly, but in time, must not fail the question after it.
+        deadline += loop.time() - began
         known = await self._workflows.describe(ref, deadline)
         if known is not None and known.cancelled:
             raise NotFound
         if known is not None and not known.closed:
             return _from_workflow(await self._with_progress(known, deadline))
+        if failure is not None:
+            raise failure
+        # The workflow may have ended between the two questions; its last word is in the record.
         record = await self._core.get_document(who, ref.document_id)
         if record is None:
             raise NotFound
@@ -201,6 +219,11 @@ async def _twice(step: Callable[[], Awaitable[None]]) -> None:
         await step()
     except _OUTAGES:
         await step()
+
+
+def _is_final(record: CoreDocument) -> bool:
+    """Whether nothing that happens to the document can still change what is shown of it."""
+    return record.status in ("indexed", "failed") and record.sha256 is not None
 
 
 def _is_before(status: UploadStatus, before: str | None) -> bool:

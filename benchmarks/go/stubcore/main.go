@@ -146,7 +146,7 @@ func stream(w http.ResponseWriter, r *http.Request, wanted order) bool {
 func document(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	fmt.Fprintf(w, `{"document_id":%q,"filename":"report.pdf","content_type":"application/pdf",`+
-		`"size":48213,"sha256":null,"status":"indexed","error":null,`+
+		`"size":48213,"sha256":"`+strings.Repeat("5e", 32)+`","status":"indexed","error":null,`+
 		`"created_at":"2026-01-31T08:00:00Z","updated_at":"2026-01-31T08:00:04Z","chunks":17}`,
 		r.PathValue("id"))
 }

@@ -93,6 +93,45 @@ async def test_cores_record_is_the_truth_once_the_workflow_is_over() -> None:
     )
 
 
+async def test_a_final_record_answers_without_the_workflow() -> None:
+    """Nobody knows better, so Temporal is not asked: it may be down, and it is slow."""
+    world = World()
+    ref = world.ref()
+    world.core.records[ref.document_id] = replace(world.core.record(ref), sha256="a" * 64)
+    world.workflows.fail["describe"] = [TemporalUnavailable()]
+    found = await get(world, ref)
+    assert (found.status, found.sha256) == ("indexed", "a" * 64)
+
+
+async def test_an_awaited_document_is_shown_while_the_core_is_down() -> None:
+    """The workflow knows it; only one that it has no open workflow for is the core's to tell."""
+    world = World()
+    ref = await world.started()
+    world.core.fail["get_document"] = [CoreUnavailable()]
+    assert (await get(world, ref)).status == "awaiting_upload"
+    world.workflows.become(ref, "indexed", closed=True)
+    world.core.fail["get_document"] = [CoreUnavailable()]
+    with pytest.raises(CoreUnavailable):
+        await get(world, ref)
+
+
+async def test_a_workflow_that_ends_between_the_questions_leaves_its_last_word() -> None:
+    """The record that was read first is older than the workflow's end."""
+    world = World()
+    ref = await world.started()
+    world.core.record(ref, "processing")
+    describe = world.workflows.describe
+
+    async def ends_meanwhile(asked: DocumentRef, deadline: float) -> object:
+        world.workflows.become(ref, "indexed", closed=True)
+        world.core.record(ref)
+        return await describe(asked, deadline)
+
+    world.workflows.describe = ends_meanwhile  # type: ignore[method-assign, assignment]
+    assert (await get(world, ref)).updated_at == "2027-01-15T08:00:05Z"
+    assert (await get(world, ref)).status == "indexed"
+
+
 async def test_record_left_processing_by_a_broken_workflow_is_failed() -> None:
     """A workflow that broke could not tell the core; how it ended does."""
     world = World()
