@@ -19,12 +19,9 @@ REQUIRES = [
     "httpx>=0.28,<1",
     "msgspec>=0.22,<1",
     "multipart>=2,<3",
-    # sanic-ext imports pydantic without declaring it, and is silently absent without it.
-    "pydantic>=2.14,<3",
     "pyjwt>=2.15,<3",
     "regopy>=1.5.2,<2",
     "sanic>=25.12,<26",
-    "sanic-ext>=25.12,<26",
     "sentry-sdk>=2.75,<3",
     "structlog>=26.1,<27",
     "temporalio>=1.35,<2",

@@ -11,8 +11,6 @@ from typing import Any
 
 from sanic import Blueprint, Sanic
 from sanic.config import Config
-from sanic_ext import Extend
-from sanic_ext.extensions.injection.extension import InjectionExtension
 
 from blueprints import auth, docs, documents, keys, ops, query
 from gateway.edge import guard
@@ -20,6 +18,7 @@ from gateway.edge.bodies import FormLimits
 from gateway.edge.body_limit import limit_bodies
 from gateway.edge.connections import Limits
 from gateway.edge.cors import Cors
+from gateway.edge.endpoint import provide
 from gateway.edge.lifecycle import Lifecycle
 from gateway.edge.pipeline import Pipeline
 from gateway.edge.render import ErrorRenderer
@@ -62,8 +61,7 @@ def create_app(
     streams = OpenStreams(client_stall_s=settings.stream_client_stall)
     app.ctx.form_limits = FormLimits(settings.form_limit, settings.form_parts)
     app.ctx.answer_limit_bytes = settings.answer_limit
-    wiring = _Wiring(app, settings, streams, build)
-    _inject(app, wiring)
+    _Wiring(app, settings, streams, build)
     _mount(app)
     limit_bodies(app, settings.body_limit)
     guard.install(app, _connection_limits(settings), settings.trusted_proxies)
@@ -75,6 +73,8 @@ def _sanic_config(settings: Settings) -> Config:
     config.update(
         {
             "ACCESS_LOG": False,
+            # Where sanic-ext happens to be installed, it stays out: merely being there it costs a
+            # third of the request rate, and its HEAD and OPTIONS routes go round the guard.
             "AUTO_EXTEND": False,
             "MOTD": False,
             # Streams have clocks of their own; this one only backs them up.
@@ -117,7 +117,6 @@ class _Wiring:
         self._app = app
         self._settings = settings
         self.streams = streams
-        self._services: Services | None = None
         admin_port = settings.admin_port
         self._lifecycle = Lifecycle(
             app,
@@ -131,13 +130,8 @@ class _Wiring:
         app.register_middleware(self._on_request, "request")
         app.register_middleware(self._on_response, "response")
 
-    @property
-    def services(self) -> Services:
-        assert self._services is not None, "the server has not started"
-        return self._services
-
     def _attach(self, services: Any) -> None:
-        self._services = services
+        provide(self._app, _provided(services, self.streams))
         settings = self._settings
         self._pipeline = Pipeline(
             authenticator=services.authenticator,
@@ -160,22 +154,15 @@ class _Wiring:
         await self._pipeline.on_response(request, response)
 
 
-def _inject(app: Sanic[Any, Any], wiring: _Wiring) -> None:
-    """Handlers ask for a flow by its type; sanic-ext's injection, and nothing else of it, gives it.
-
-    The rest of sanic-ext is left out because merely extending an app with all of it costs a third
-    of the request rate, and because its HEAD and OPTIONS routes would go round the guard.
-    """
-    Extend(app, extensions=[InjectionExtension], built_in_extensions=False)
-    provided: dict[type, Callable[[], Any]] = {
-        Login: lambda: wiring.services.login,
-        Keys: lambda: wiring.services.keys,
-        Uploads: lambda: wiring.services.uploads,
-        Documents: lambda: wiring.services.documents,
-        Query: lambda: wiring.services.query,
-        Recheck: lambda: wiring.services.recheck,
-        Health: lambda: wiring.services.health,
-        OpenStreams: lambda: wiring.streams,
+def _provided(services: Services, streams: OpenStreams) -> dict[type, object]:
+    """What handlers may ask for."""
+    return {
+        Login: services.login,
+        Keys: services.keys,
+        Uploads: services.uploads,
+        Documents: services.documents,
+        Query: services.query,
+        Recheck: services.recheck,
+        Health: services.health,
+        OpenStreams: streams,
     }
-    for kind, give in provided.items():
-        app.ext.add_dependency(kind, give)

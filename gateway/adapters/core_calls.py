@@ -191,7 +191,8 @@ def _place(address: Address) -> _Place:
         Origin.of(url, address.connect_to),
         url.raw_path.decode("ascii").rstrip("/"),
         # "identity" because relayed bytes are not ours to unpack.
-        f"Host: {host}\r\nAccept-Encoding: identity\r\nUser-Agent: kb-gateway\r\n",
+        f"Host: {host}\r\nConnection: keep-alive\r\nAccept-Encoding: identity\r\n"
+        "User-Agent: kb-gateway\r\n",
     )
 
 

@@ -3,7 +3,7 @@
 Sanic knows one limit: beyond it the connection is closed at once, with the rest of the body unread
 in the kernel. TCP then answers the client's next bytes with a reset, and the reset may overtake the
 413: the client sees a broken connection and no reason. So Sanic's own limit is set higher, by
-``LINGER_BYTES``; ours is set on each request before its body is read, and lifted again once the
+``LINGER_BYTES``; ours is set as a handler's body is read, and lifted again once the
 answer is a refusal, so that Sanic swallows the rest of the body before it closes.
 """
 
@@ -21,12 +21,12 @@ LINGER_BYTES = 16 * 1024 * 1024
 def limit_bodies(app: Sanic[Any, Any], limit_bytes: int) -> None:
     """Holds every route of ``app`` to ``limit_bytes`` a body."""
     app.config.REQUEST_MAX_SIZE = limit_bytes + LINGER_BYTES
+    app.ctx.body_limit_bytes = limit_bytes
 
-    # After routing and before the body is read: no middleware runs that early.
-    @app.signal("http.routing.after")
-    async def set_limit(request: Request, **_: Any) -> None:
-        if isinstance(request.stream, Http):
-            request.stream.request_max_size = limit_bytes
+
+def set_limit(http: Http) -> None:
+    """For a body that is read for its handler; what is swallowed after an answer has Sanic's."""
+    http.request_max_size = http.protocol.app.ctx.body_limit_bytes
 
 
 def swallow_rest(request: Request) -> None:

@@ -19,6 +19,7 @@ from sanic.http.http1 import HTTP_CONTINUE
 from sanic.response import BaseHTTPResponse
 
 from gateway.domain.wire import ChunkedBody, Head, end_of_head, read_head, without_target
+from gateway.edge.body_limit import set_limit
 from gateway.edge.cors import is_preflight
 from gateway.errors import MalformedRequest, UriTooLong
 
@@ -115,6 +116,8 @@ class GuardedHttp(Http):
 
     async def read(self) -> bytes | None:
         """The next bytes of the body; ``None`` at its end."""
+        if self.stage is Stage.HANDLER:
+            set_limit(self)
         if self.request_body != "chunked":
             data: bytes | None = await super().read()
             return data
