@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import structlog
 from sanic import Request
 
+from gateway.edge import logs
 from gateway.edge.scope import Scope, now_s
-
-log = structlog.get_logger("gateway.access")
 
 
 def write(request: Request, scope: Scope, status: int, sent_bytes: int) -> None:
@@ -27,7 +25,7 @@ def write(request: Request, scope: Scope, status: int, sent_bytes: int) -> None:
     }
     fields.update(_who(scope))
     fields.update(_verdict(scope))
-    log.info("request", **fields)
+    logs.info("gateway.access", "request", fields)
 
 
 def _ms(seconds: float) -> float:

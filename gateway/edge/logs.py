@@ -1,14 +1,23 @@
-"""Logging: one JSON object a line, or something to read when stderr is a terminal."""
+"""Logging: one JSON object a line, or something to read when stderr is a terminal.
+
+A request's line is the one that comes thousands of times a second, so ``info`` says it in JSON
+without structlog and the standard library in between, which cost ten times as much, and writes all
+that one round of the event loop brings in one go. It looks as if structlog had written it.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import atexit
 import logging
 import sys
+import time
 import traceback
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, TextIO
 
+import msgspec
 import structlog
 
 _SHARED: tuple[Any, ...] = (
@@ -19,6 +28,78 @@ _SHARED: tuple[Any, ...] = (
 )
 # What our own modules say through the standard library's `extra`; a library's extras stay out.
 _EXTRAS = ("status", "media_type", "coding", "request_id")
+# What the kernel takes in one piece on a pipe (pipe(7), PIPE_BUF): workers share one, and a line
+# must not end up in the middle of another's.
+WHOLE_BYTES = 4096
+
+
+class _Lines:
+    """Lines that wait for the end of the loop's present round."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._waiting: list[str] = []
+
+    def add(self, line: str) -> None:
+        self._waiting.append(line)
+        if len(self._waiting) > 1:
+            return
+        try:
+            asyncio.get_running_loop().call_soon(self.flush)
+        except RuntimeError:
+            self.flush()
+
+    def flush(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for piece in _pieces(waiting):
+            self._stream.write(piece)
+        if waiting:
+            self._stream.flush()
+
+
+def _pieces(lines: list[str]) -> Iterator[str]:
+    """Whole lines together, as many as are safe; their JSON may hold more bytes than characters."""
+    piece, size = "", 0
+    for line in lines:
+        length = len(line.encode("utf-8", "replace"))
+        if piece and size + length > WHOLE_BYTES:
+            yield piece
+            piece, size = "", 0
+        piece += line
+        size += length
+    if piece:
+        yield piece
+
+
+_lines: _Lines | None = None
+_second: tuple[int, str] = (0, "")
+
+
+def info(logger: str, event: str, fields: dict[str, Any]) -> None:
+    """One line at level ``info``. ``fields`` are JSON-ready; this takes them over."""
+    if not logging.getLogger(logger).isEnabledFor(logging.INFO):
+        return
+    if _lines is None:
+        structlog.get_logger(logger).info(event, **fields)
+        return
+    fields |= {"event": event, "logger": logger, "level": "info", "timestamp": _timestamp()}
+    _lines.add(msgspec.json.encode(fields).decode() + "\n")
+
+
+def flush() -> None:
+    """Writes what waits; for the end of a process."""
+    if _lines is not None:
+        _lines.flush()
+
+
+def _timestamp() -> str:
+    """RFC 3339 in UTC with microseconds; only these change between two lines of a second."""
+    global _second
+    now = time.time()
+    second = int(now)
+    if second != _second[0]:
+        _second = (second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)))
+    return f"{_second[1]}.{int((now - second) * 1_000_000):06d}Z"
 
 
 def configure(level: str, log_format: str, stream: TextIO = sys.stderr) -> None:
@@ -44,6 +125,9 @@ def configure(level: str, log_format: str, stream: TextIO = sys.stderr) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
+    global _lines
+    flush()
+    _lines = None if console else _Lines(stream)
     # Libraries speak only when something is wrong: their chatter may hold URLs with queries.
     for name in ("botocore", "boto3", "urllib3", "httpx", "sanic", "temporalio"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -82,3 +166,6 @@ def _told(exception: BaseException) -> Iterator[str]:
     if isinstance(exception, BaseExceptionGroup):
         for part in exception.exceptions:
             yield from _told(part)
+
+
+atexit.register(flush)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from sanic import Request
@@ -31,6 +32,7 @@ def client_ip(request: Request, trusted: Sequence[Network]) -> str:
     return peer
 
 
+@lru_cache(maxsize=4096)
 def plain_address(text: str) -> str:
     """The one spelling of an address; empty for what is none.
 
