@@ -11,6 +11,8 @@ Traps of regopy 1.5 that shape this file:
 - ``set_input`` cuts text at a NUL and reads a backslash as an escape: ``"ann\\0x"`` would be taken
   for ``"ann"``. ``set_input_term`` with JSON text does neither.
 - data added after a build is ignored: a reload makes a new interpreter.
+- loaded after another C++ extension (ujson, temporalio), it leaks 12 KiB an answer: its C++ library
+  is to be made global first (``_load_regopy``).
 - a false rule is left out of the document, and ``ok()`` is true all the same: the whole document is
   asked for, and ``believe`` wants all of it.
 """
@@ -18,16 +20,21 @@ Traps of regopy 1.5 that shape this file:
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import hashlib
+import importlib
 import importlib.resources
 import json
+import sys
 import time
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
+from gateway.adapters.policy_thread import PolicyThread
 from gateway.domain.ids import new_uuid7
 from gateway.domain.policy import (
     MALFORMED_INPUT,
@@ -44,8 +51,6 @@ from gateway.errors import PolicyBroken, PolicyUnavailable
 NOT_LOADED: Final = "none"
 # How long a question may wait for those before it: some thousands of them, in seconds.
 TURN_LIMIT_S: Final = 5.0
-
-T = TypeVar("T")
 
 
 def default_policy_dir() -> Path:
@@ -89,15 +94,26 @@ def read_policy_files(policy_dir: Path) -> PolicyFiles:
     return PolicyFiles(modules, data)
 
 
+def _load_regopy() -> Any:
+    """Here and not at the top: who asks an OPA server needs neither its wheel nor its 11 MB.
+
+    Linked against a C++ library that an extension before it brought for itself alone, regopy never
+    frees the text of its string streams; with that library in the global scope it does.
+    """
+    try:
+        if sys.platform == "linux":
+            with suppress(OSError):
+                ctypes.CDLL("libstdc++.so.6", mode=ctypes.RTLD_GLOBAL)
+        return importlib.import_module("regopy")
+    except (ImportError, OSError) as exc:
+        raise PolicyBroken from exc
+
+
 class _Engine:
     """One interpreter with its built policy. Only the thread that made it may touch it."""
 
     def __init__(self, files: PolicyFiles) -> None:
-        try:
-            # Imported here: who asks an OPA server needs neither regopy's wheel nor its 11 MB.
-            import regopy
-        except (ImportError, OSError) as exc:
-            raise PolicyBroken from exc
+        regopy = _load_regopy()
         self._faults = (regopy.RegoError, ValueError)
         self._interpreter = regopy.Interpreter()
         # What is wrong travels in the exception; by default it would also go to stdout. Set here
@@ -136,14 +152,12 @@ class RegoPolicy:
 
     def __init__(self, policy_dir: Path, budget_s: float = 0.25) -> None:
         self._policy_dir = policy_dir
-        self._budget_s = budget_s
         self._engine: _Engine | None = None
         self._fault: PolicyBroken | None = None
         self._revision = NOT_LOADED
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="policy")
-        self._turn = asyncio.Lock()
+        self._thread = PolicyThread(budget_s=budget_s, turn_s=TURN_LIMIT_S)
         try:
-            self._thread.submit(self._load).result()
+            self._thread.do(self._load).result()
         except PolicyBroken as exc:
             self._fault = exc
 
@@ -162,15 +176,10 @@ class RegoPolicy:
         if text is None:
             return deny(MALFORMED_INPUT, decision_id)
         try:
-            async with asyncio.timeout(TURN_LIMIT_S):
-                await self._turn.acquire()
-            try:
-                async with asyncio.timeout(self._budget_s):
-                    return believe(await self._run(lambda: self._answer(text)), decision_id)
-            finally:
-                self._turn.release()
+            answer = await self._thread.ask(partial(self._answer, text))
         except TimeoutError as exc:
             raise PolicyUnavailable from exc
+        return believe(answer, decision_id)
 
     async def check(self) -> None:
         if self._fault is not None:
@@ -180,15 +189,12 @@ class RegoPolicy:
 
     async def reload(self) -> None:
         """Reads the files again. ``PolicyBroken`` when they are no policy: the old one stays."""
-        await self._run(self._load)
+        await asyncio.wrap_future(self._thread.do(self._load))
         self._fault = None
 
     def close(self) -> None:
         """Ends the thread; nothing can be asked afterwards."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
-
-    async def _run(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        self._thread.close()
 
     def _answer(self, text: bytes) -> object:
         return None if self._engine is None else self._engine.answer(text)
