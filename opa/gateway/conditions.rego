@@ -50,7 +50,20 @@ resource_well_formed if {
 	object.keys(input.resource) == {"type", "id", "owner", "tenant"}
 	is_string(input.resource.type)
 	is_string_or_null(input.resource.id)
+	owner_well_formed
+	tenant_well_formed
+}
+
+# The caller's own names were matched already, and matching is what costs most here.
+owner_well_formed if {
+	input.resource.owner == input.subject.id
+} else if {
 	is_name_or_null(input.resource.owner)
+}
+
+tenant_well_formed if {
+	input.resource.tenant == input.subject.tenant
+} else if {
 	is_name(input.resource.tenant)
 }
 
