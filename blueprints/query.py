@@ -98,10 +98,12 @@ async def ask(
     scope = scope_of(request)
     scope.upstream = "core"
     expires_at = scope.caller.expires_at
+    streamed = body.stream and not prefers_json(request)
     answer = query.open(scope.on_behalf_of(), body.for_core(), token_expires_at=expires_at)
-    with streams.under_way(scope, answer), recheck.watching(scope.grant, answer):
+    grant = scope.give_grant(recheck.keepsake)
+    with streams.under_way(scope, answer), recheck.watching(grant, answer):
         async with answer:
-            if body.stream and not prefers_json(request):
+            if streamed:
                 await streams.relay(request, answer)
                 return None
             limit_bytes = request.app.ctx.answer_limit_bytes

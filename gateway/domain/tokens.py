@@ -88,7 +88,10 @@ class IssuedToken:
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """A verified token. ``expires_at`` is ``exp``, or earlier when the lifetime was shortened."""
+    """A verified token. ``expires_at`` is ``exp``, or earlier when the lifetime was shortened.
+
+    ``signed_with`` is the secret that verified it: when it is retired, so is the token.
+    """
 
     subject: str
     tenant: str
@@ -97,6 +100,7 @@ class Claims:
     expires_at: int
     token_id: str
     password_tag: str | None = None
+    signed_with: bytes = field(default=b"", repr=False)
 
 
 def parse_secret(text: str) -> bytes:
@@ -173,7 +177,8 @@ def verify(token: str, now: float, settings: TokenSettings) -> Claims:
         TokenExpired: everything else was right.
         Unauthenticated: with ``reason`` naming the first thing that was wrong.
     """
-    claims, not_before = _claims(_signed_payload(token, settings.secrets), settings)
+    payload, secret = _signed_payload(token, settings.secrets)
+    claims, not_before = _claims(payload, secret, settings)
     latest = now + settings.skew_s
     if claims.issued_at > latest or not_before > latest:
         raise Unauthenticated(reason="not_yet_valid")
@@ -192,7 +197,8 @@ def stands_for(claims: Claims, user: User, settings: TokenSettings) -> bool:
     return any(hmac.compare_digest(claims.password_tag, tag) for tag in expected)
 
 
-def _signed_payload(token: str, keys: tuple[bytes, ...]) -> Mapping[str, Any]:
+def _signed_payload(token: str, keys: tuple[bytes, ...]) -> tuple[Mapping[str, Any], bytes]:
+    """What was signed, and the secret it was signed with."""
     if len(token) > TOKEN_LIMIT_BYTES:
         raise Unauthenticated(reason="too_long")
     if _COMPACT.match(token) is None:
@@ -202,7 +208,7 @@ def _signed_payload(token: str, keys: tuple[bytes, ...]) -> Mapping[str, Any]:
             parts = _JWS.decode_complete(token, key, algorithms=[_ALGORITHM])
         except PyJWTError:
             continue
-        return _payload(parts)
+        return _payload(parts), key
     raise Unauthenticated(reason="signature")
 
 
@@ -219,7 +225,9 @@ def _payload(parts: Mapping[str, Any]) -> Mapping[str, Any]:
     return payload
 
 
-def _claims(payload: Mapping[str, Any], settings: TokenSettings) -> tuple[Claims, int]:
+def _claims(
+    payload: Mapping[str, Any], secret: bytes, settings: TokenSettings
+) -> tuple[Claims, int]:
     """The claims, each of its type, and ``nbf``."""
     if payload.get("iss") != settings.issuer:
         raise Unauthenticated(reason="issuer")
@@ -235,6 +243,7 @@ def _claims(payload: Mapping[str, Any], settings: TokenSettings) -> tuple[Claims
         expires_at=min(_time(payload, "exp"), issued_at + settings.lifetime_s),
         token_id=_token_id(payload),
         password_tag=_optional_text(payload, _PASSWORD_CLAIM),
+        signed_with=secret,
     )
     return claims, _time(payload, "nbf")
 

@@ -17,14 +17,18 @@ import socket
 import struct
 import sys
 import termios
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, cast
 
 from sanic import Request
+from sanic.compat import Header
 from sanic.http import Http
 from sanic.http.constants import Stage
+from sanic.response import BaseHTTPResponse
 
+from gateway.edge.gate import Gate
 from gateway.flows.splice import ClientStalled
 
 # What may stand in the transport before the core is told to wait: as much as asyncio's own mark.
@@ -46,7 +50,7 @@ def can_write_below(request: Request) -> bool:
         and not stream.head_only
         and getattr(stream.response_func, "__func__", None) is Http.http1_response_chunked
         and hasattr(request.transport, "get_write_buffer_size")
-        and isinstance(getattr(stream.protocol, "_can_write", None), asyncio.Event)
+        and isinstance(getattr(stream.protocol, "_can_write", None), Gate)
     )
 
 
@@ -84,10 +88,12 @@ def _sender(transport: asyncio.Transport) -> Callable[[bytes], bool]:
 class Progress:
     """Whether a client takes anything of what it was sent, by what its kernel has acknowledged."""
 
+    __slots__ = ("_looked_at", "_progress_at", "_stall_s", "_taken", "can_write", "transport")
+
     def __init__(self, request: Request, stall_s: float) -> None:
         # uvloop's transports have asyncio's methods and not its base class.
         self.transport = cast(asyncio.Transport, request.transport)
-        self._can_write: asyncio.Event = cast(Any, request.protocol)._can_write
+        self.can_write: Gate = cast(Any, request.protocol)._can_write
         self._stall_s = stall_s
         self._looked_at = 0.0
         self._progress_at = 0.0
@@ -116,21 +122,17 @@ class Progress:
         Raises:
             ClientStalled: it would wait for good.
         """
-        if self._can_write.is_set():
+        if self.can_write.is_set():
             return
         loop = asyncio.get_running_loop()
         self._looked_at = self._progress_at = 0.0
-        while not self._can_write.is_set():
+        while not self.can_write.is_set():
             if self.stalled(loop.time()):
                 raise ClientStalled
             await look()
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(STALL_LOOK_S, self._stall_s)):
-                    await self._can_write.wait()
-
-    async def wait(self, call: Callable[[], None]) -> None:
-        await self._can_write.wait()
-        call()
+                    await self.can_write.wait()
 
     def _acknowledged(self, unsent: int) -> int:
         """Bytes the client's side has acknowledged; where that is not told, what waits, negated.
@@ -161,19 +163,44 @@ class Progress:
 class ClientStream:
     """Implements ``flows.splice.Client`` for a request whose ``can_write_below`` is true."""
 
+    __slots__ = ("_gate", "_wanted", "send_framed", "stalled")
+
     def __init__(self, progress: Progress) -> None:
         self.send_framed = _sender(progress.transport)
         self.stalled = progress.stalled
-        self._progress = progress
-        self._waiting: asyncio.Task[None] | None = None
+        self._gate = progress.can_write
+        self._wanted: Callable[[], None] | None = None
 
     def on_room(self, call: Callable[[], None]) -> None:
-        waiting = self._progress.wait(call)
-        self._waiting = asyncio.get_running_loop().create_task(waiting, name="client-room")
+        self._wanted = call
+        if self._gate.is_set():
+            # The transport holds much, and not so much that it says so: it will be asked again.
+            asyncio.get_running_loop().call_soon(self._tell)
+        else:
+            self._gate.then(self._tell)
+
+    def _tell(self) -> None:
+        wanted, self._wanted = self._wanted, None
+        if wanted is not None:
+            wanted()
 
     def close(self) -> None:
-        if self._waiting is not None:
-            self._waiting.cancel()
+        self._wanted = None
+        self._gate.forget(self._tell)
+
+
+_NO_HEADERS = Header()
+_NO_ARGUMENTS: defaultdict[Any, Any] = defaultdict()
+
+
+def forget_head(request: Request, response: BaseHTTPResponse) -> None:
+    """Lets go of what a stream that has begun needs no more: three kilobytes of strings.
+
+    The request keeps its method, its route, its path and its scope, for the log.
+    """
+    request.headers = response.headers = _NO_HEADERS
+    request.head = request.body = b""
+    request.parsed_args = request.parsed_not_grouped_args = _NO_ARGUMENTS
 
 
 def cut(request: Request) -> None:

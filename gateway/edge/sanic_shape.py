@@ -30,6 +30,9 @@ _SHAPE: dict[Any, set[str]] = {
     HttpProtocol.connection_made: {"connections", "transport", "_task", "recv_buffer", "conn_info"},
     HttpProtocol.data_received: {"recv_buffer", "_data_received", "_time", "pause_reading"},
     HttpProtocol.receive_more: {"_data_received", "resume_reading"},
+    HttpProtocol.send: {"_can_write", "is_closing", "write"},
+    HttpProtocol.pause_writing: {"_can_write", "clear"},
+    HttpProtocol.resume_writing: {"_can_write", "set"},
     HttpProtocol.check_timeouts: {"_http", "_task", "exception", "stage", "response_timeout"},
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -13,7 +14,7 @@ from gateway.domain.identity import Principal
 from gateway.domain.policy import Decision, Question
 from gateway.edge.endpoint import Endpoint
 from gateway.errors import GatewayError
-from gateway.flows.authenticate import Credential
+from gateway.flows.authenticate import Credential, Proof
 from gateway.flows.recheck import Grant
 from gateway.ports import Deadline, OnBehalfOf
 
@@ -52,12 +53,15 @@ class Scope:
             raise RuntimeError("a public route asked who its caller is")
         return self.principal
 
-    @property
-    def grant(self) -> Grant:
-        """What let this request in; a stream is held to it for as long as it runs."""
+    def give_grant(self, keepsake: Callable[[Credential], Proof]) -> Grant:
+        """What let this request in; a stream is held to it for as long as it runs.
+
+        The credential itself is let go: what ``keepsake`` makes of it is all that is needed.
+        """
         if self.credential is None or self.question is None:
             raise RuntimeError("a public route asked what let its request in")
-        return Grant(self.credential, self.question)
+        proof, self.credential = keepsake(self.credential), None
+        return Grant(proof, self.question)
 
     def on_behalf_of(self) -> OnBehalfOf:
         """Whom the core is called for: the owner asked for, with the caller as the actor."""

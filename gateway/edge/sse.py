@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Iterator
 
 from sanic import Request
 
 from gateway.domain.sse import CONNECTED
 from gateway.edge import access_log
-from gateway.edge.client_stream import ClientStream, Progress, can_write_below, cut
+from gateway.edge.client_stream import (
+    ClientStream,
+    Progress,
+    can_write_below,
+    cut,
+    forget_head,
+)
 from gateway.edge.scope import Scope, now_s, scope_of
 from gateway.errors import GatewayError
 from gateway.flows.query import Answer
@@ -47,19 +51,18 @@ class OpenStreams:
             return False
         return True
 
-    @contextlib.contextmanager
-    def under_way(self, scope: Scope, answer: Answer) -> Iterator[None]:
+    def under_way(self, scope: Scope, answer: Answer) -> _UnderWay:
         """Counts ``answer`` among the open ones, from before the core is asked to the very end."""
+        return _UnderWay(self, scope, answer)
+
+    def add(self, answer: Answer) -> None:
         self._answers.add(answer)
         self._none_left.clear()
-        try:
-            yield
-        finally:
-            self._answers.discard(answer)
-            if not self._answers:
-                self._none_left.set()
-            if answer.end is not None:
-                scope.stream_end = scope.stream_end or answer.end.word
+
+    def discard(self, answer: Answer) -> None:
+        self._answers.discard(answer)
+        if not self._answers:
+            self._none_left.set()
 
     async def relay(self, request: Request, answer: Answer) -> None:
         """Streams ``answer`` to the end: its own, or the client's leaving.
@@ -74,6 +77,7 @@ class OpenStreams:
         try:
             response = await request.respond(headers=HEADERS, content_type=CONTENT_TYPE)
             await response.send(CONNECTED)
+            forget_head(request, response)
             answer.state.sent_bytes += len(CONNECTED)
             scope.first_byte_s = now_s()
             if not (can_write_below(request) and await self._splice(progress, answer)):
@@ -104,3 +108,23 @@ class OpenStreams:
             return await Splice(answer, client, self._ticker).run()
         finally:
             client.close()
+
+
+class _UnderWay:
+    """What ``with streams.under_way(…)`` holds; a generator would take five times as much."""
+
+    __slots__ = ("_answer", "_scope", "_streams")
+
+    def __init__(self, streams: OpenStreams, scope: Scope, answer: Answer) -> None:
+        self._streams = streams
+        self._scope = scope
+        self._answer = answer
+
+    def __enter__(self) -> None:
+        self._streams.add(self._answer)
+
+    def __exit__(self, *_: object) -> None:
+        self._streams.discard(self._answer)
+        end = self._answer.end
+        if end is not None:
+            self._scope.stream_end = self._scope.stream_end or end.word

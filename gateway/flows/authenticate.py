@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from gateway.domain.api_keys import (
@@ -24,7 +24,7 @@ from gateway.domain.api_keys import (
     parse_key,
 )
 from gateway.domain.identity import AuthMethod, Principal, User
-from gateway.domain.tokens import TOKEN_LIMIT_BYTES, TokenSettings, stands_for, verify
+from gateway.domain.tokens import TOKEN_LIMIT_BYTES, Claims, TokenSettings, stands_for, verify
 from gateway.errors import AmbiguousCredentials, TokenExpired, Unauthenticated
 from gateway.flows.key_lookups import KeyLookups
 from gateway.ports import Clock, Deadline, KeyStore, Users
@@ -69,12 +69,22 @@ def _bearer(text: str) -> str:
     return rest.strip(_BLANKS)
 
 
-class _Verified(NamedTuple):
-    """A token's principal, the user it was issued to, and its end in Unix seconds."""
+class VerifiedToken(NamedTuple):
+    """What is kept of a token that was verified: all that it takes to do so again, without it.
+
+    Attributes:
+        user: as he was then; he is never changed in place.
+        ends_at: in Unix seconds.
+    """
 
     principal: Principal
     user: User
+    claims: Claims
     ends_at: float
+
+
+# What a credential leaves behind for as long as its stream runs.
+Proof = Credential | VerifiedToken
 
 
 class Authenticator:
@@ -103,7 +113,7 @@ class Authenticator:
         self._clock = clock
         self._lookups = KeyLookups(keys, clock, ttl_s=key_ttl_s, max_entries=max_keys)
         self._max_tokens = max_tokens
-        self._verified: OrderedDict[bytes, _Verified] = OrderedDict()
+        self._verified: OrderedDict[bytes, VerifiedToken] = OrderedDict()
         self._users_revision = users.revision
 
     def use_tokens(self, tokens: TokenSettings) -> None:
@@ -111,19 +121,34 @@ class Authenticator:
         self._tokens = tokens
         self._verified.clear()
 
-    async def authenticate(self, credential: Credential, deadline: Deadline) -> Principal:
-        """The principal ``credential`` stands for at this moment.
+    async def authenticate(self, proof: Proof, deadline: Deadline) -> Principal:
+        """The principal that a credential, or what was kept of it, stands for at this moment.
 
         Raises:
             Unauthenticated: it stands for nobody; ``reason`` says why, for the log.
             TokenExpired: it did once.
             StorageUnavailable: whether an API key stands cannot be found out now.
         """
-        if credential.kind == "jwt":
-            return self._by_token(credential.text)
-        return await self._by_key(credential.text, deadline)
+        if isinstance(proof, VerifiedToken):
+            return self._again(proof).principal
+        if proof.kind == "jwt":
+            return self._by_token(proof.text).principal
+        return await self._by_key(proof.text, deadline)
 
-    def _by_token(self, text: str) -> Principal:
+    def keepsake(self, credential: Credential) -> Proof:
+        """What is to be kept of a credential that was believed just now, to ask for it again."""
+        return self._by_token(credential.text) if credential.kind == "jwt" else credential
+
+    def is_unchanged(self, proof: Proof) -> bool:
+        """Whether asking again can only say the same: known of tokens, without looking at them."""
+        return (
+            isinstance(proof, VerifiedToken)
+            and proof.claims.signed_with in self._tokens.secrets
+            and self._users.get(proof.principal.subject) is proof.user
+            and self._clock.time() < proof.ends_at
+        )
+
+    def _by_token(self, text: str) -> VerifiedToken:
         """Verified now, or remembered: never past its end, nor for a user who is another now."""
         if len(text) > TOKEN_LIMIT_BYTES:
             raise Unauthenticated(reason="too_long")
@@ -133,34 +158,43 @@ class Authenticator:
         now = self._clock.time()
         digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
         kept = self._verified.get(digest)
-        # Users are never changed in place: a reload that says anything else of one makes a new one.
-        if kept is None or self._users.get(kept.principal.subject) is not kept.user:
-            return self._verify(text, digest, now)
-        if now >= kept.ends_at:
+        if kept is None:
+            kept = self._verified[digest] = self._believe(verify(text, now, self._tokens))
+            while len(self._verified) > self._max_tokens:
+                self._verified.popitem(last=False)
+        elif now >= kept.ends_at:
             del self._verified[digest]
             raise TokenExpired(reason="expired")
-        self._verified.move_to_end(digest)
-        return kept.principal
+        else:
+            self._verified.move_to_end(digest)
+            if self._users.get(kept.principal.subject) is not kept.user:
+                kept = self._verified[digest] = self._believe(kept.claims)
+        return kept
 
-    def _verify(self, text: str, digest: bytes, now: float) -> Principal:
-        self._verified.pop(digest, None)
-        claims = verify(text, now, self._tokens)
+    def _again(self, kept: VerifiedToken) -> VerifiedToken:
+        if kept.claims.signed_with not in self._tokens.secrets:
+            raise Unauthenticated(reason="signature")
+        if self._clock.time() >= kept.ends_at:
+            raise TokenExpired(reason="expired")
+        return self._believe(kept.claims)
+
+    def _believe(self, claims: Claims) -> VerifiedToken:
+        """The claims of a token that was verified, held against the user as he is now."""
         user = self._living_user(claims.subject)
         if not stands_for(claims, user, self._tokens):
             raise Unauthenticated(reason="superseded")
+        if claims.roles == user.roles:
+            # One set for all of a user's tokens; thousands of them are kept.
+            claims = replace(claims, roles=user.roles, tenant=user.tenant, subject=user.subject)
         principal = Principal(
-            # The user's own strings, where they say the same: a token's die with its request.
-            subject=user.subject,
-            tenant=user.tenant,
-            roles=user.roles if claims.roles >= user.roles else claims.roles & user.roles,
+            subject=claims.subject,
+            tenant=claims.tenant,
+            roles=claims.roles if claims.roles is user.roles else claims.roles & user.roles,
             auth="jwt",
             credential_id=claims.token_id,
             expires_at=claims.expires_at,
         )
-        self._verified[digest] = _Verified(principal, user, claims.expires_at)
-        while len(self._verified) > self._max_tokens:
-            self._verified.popitem(last=False)
-        return principal
+        return VerifiedToken(principal, user, claims, claims.expires_at)
 
     async def _by_key(self, text: str, deadline: Deadline) -> Principal:
         presented = parse_key(text)

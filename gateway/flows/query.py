@@ -61,14 +61,32 @@ class Answer:
         on_stop: called when somebody wants it to end; a splice listens here.
     """
 
+    __slots__ = (
+        "_body",
+        "_chunks",
+        "_closed",
+        "_core",
+        "_left",
+        "_loop",
+        "_pending",
+        "_sent_at",
+        "_stream",
+        "_waiter",
+        "_who",
+        "on_stop",
+        "request_id",
+        "state",
+    )
+
     def __init__(
         self, core: Core, who: OnBehalfOf, body: Mapping[str, Any], state: StreamState
     ) -> None:
         self.state = state
+        self.request_id = who.request_id
         self.on_stop: Callable[[], None] | None = None
         self._core = core
-        self._who = who
-        self._body = body
+        self._who: OnBehalfOf | None = who
+        self._body: Mapping[str, Any] | None = body
         self._loop = asyncio.get_running_loop()
         self._stream: CoreStream | None = None
         self._chunks: AsyncIterator[bytes] | None = None
@@ -79,10 +97,6 @@ class Answer:
         self._closed = False
 
     # --- from outside ---------------------------------------------------------------------------
-
-    @property
-    def request_id(self) -> str:
-        return self._who.request_id
 
     @property
     def end(self) -> StreamEnd | None:
@@ -189,7 +203,7 @@ class Answer:
         except GatewayError as error:
             return self.state.broke(error)
         except Exception:
-            log.exception("stream_broke", extra={"request_id": self._who.request_id})
+            log.exception("stream_broke", extra={"request_id": self.request_id})
             return self.state.internal()
 
     def _count(self, piece: bytes) -> bytes:
@@ -268,7 +282,12 @@ class Answer:
         self._pending = self._loop.create_task(work, name=f"query-{name}")
 
     async def _open_core(self) -> bytes:
-        stream = await self._core.open_query(self._who, self._body, self._on_sent)
+        who, body = self._who, self._body
+        assert who is not None
+        assert body is not None
+        # Once asked, neither is needed again: an answer may stay open for long.
+        self._who = self._body = None
+        stream = await self._core.open_query(who, body, self._on_sent)
         if self._left:
             await stream.aclose()
         self._stream = stream

@@ -9,6 +9,10 @@ A relayed event that is one whole chunk does not even meet the parser: between t
 parser's state is the same before and after it, so the sink may take the chunk, framing and all
 (``Sink.framed``), and hand it on as it came.
 
+Between two chunks there is nothing that a parser knows and the exchange does not. A stream that is
+silent, as most are at any moment, therefore has none: it takes a kilobyte, with its callbacks. The
+next read that must be parsed gets a new one, told of an answer that is chunked.
+
 The parser decides where a body ends. An exchange ends once: with its body's end, with a failure, or
 by being closed; then, and only then, its slot comes back.
 """
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
     from gateway.relay.slots import Slot
 
 HEAD_LIMIT_BYTES = 64 * 1024
+_CHUNKED_ANSWER = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 class Sink(Protocol):
@@ -127,6 +132,7 @@ class Exchange:
             self._interim, self.reason, self.headers = True, b"", []
             return
         self.status = status
+        self.keep_alive = self._parser.should_keep_alive()
         # A body with neither length nor chunks ends with its connection (RFC 9112, 6.3).
         names = {name.lower() for name, _ in self.headers}
         framed = not names.isdisjoint((b"content-length", b"transfer-encoding"))
@@ -148,14 +154,13 @@ class Exchange:
         elif self.status and not self.complete and self._parser is not None:
             self.complete = True
             # To be asked here: a moment later the parser is at the next message's start.
-            self.keep_alive = self._parser.should_keep_alive()
+            self.keep_alive = self.keep_alive and self._parser.should_keep_alive()
 
     # --- what the connection calls --------------------------------------------------------------
 
     def feed(self, data: bytes) -> None:
         """Parses one read and hands on what it held; sets ``error`` where it makes no sense."""
-        if self._parser is not None:
-            self._parse(self._parser, data)
+        self._parse(data)
         if not self.status:
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_LIMIT_BYTES:
@@ -164,12 +169,19 @@ class Exchange:
         if self.connection is not None:
             # A read that ends in CR LF just after a chunk's end left nothing of the next one
             # behind: a size line's first bytes would end otherwise, a whole one is a header.
-            between = self._between_chunks and self._sink is not None and data[-2:] == b"\r\n"
-            self.connection.framed = self._sink.framed if between and self._sink else None
+            between = self._between_chunks and data[-2:] == b"\r\n"
+            if between and self._sink is not None:
+                self.connection.framed = self._sink.framed
+                self._parser = None
+            else:
+                self.connection.framed = None
 
-    def _parse(self, parser: httptools.HttpResponseParser, data: bytes) -> None:
+    def _parse(self, data: bytes) -> None:
         try:
-            parser.feed_data(data)
+            if self._parser is None:
+                self._parser = httptools.HttpResponseParser(self)
+                self._parser.feed_data(_CHUNKED_ANSWER)
+            self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self.excess = True
             self._fail_unless_complete("upgraded")

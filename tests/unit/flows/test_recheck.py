@@ -17,7 +17,7 @@ from gateway.errors import (
     TokenExpired,
     Unauthenticated,
 )
-from gateway.flows.authenticate import Credential
+from gateway.flows.authenticate import Credential, Proof
 from gateway.flows.recheck import Grant, Recheck
 
 RECHECK_S = 60.0
@@ -55,6 +55,9 @@ class World:
         if self.auth_error is not None:
             raise self.auth_error
         return self.principal
+
+    def is_unchanged(self, proof: Proof) -> bool:
+        return False
 
     async def decide(self, question: Question) -> Decision:
         self.asked.append(question)
