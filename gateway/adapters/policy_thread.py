@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
@@ -54,7 +55,10 @@ class PolicyThread:
     """Runs work in the order it was given.
 
     Args:
-        budget_s: seconds one question may take once it is its turn; ``turn_s``: and before that.
+        budget_s: seconds of work one question may take once it is its turn. The thread's own time
+            is counted, where the system tells it: on a machine that is busy with other things a
+            question is no dearer than on a quiet one.
+        turn_s: seconds from when it was asked to its answer, whatever happens meanwhile.
     """
 
     def __init__(self, *, budget_s: float, turn_s: float) -> None:
@@ -63,11 +67,13 @@ class PolicyThread:
         self._queue: SimpleQueue[_Question | Callable[[], None] | None] = SimpleQueue()
         # The oldest first: the watch looks no further than the first that may still wait.
         self._open: dict[_Question, None] = {}
-        # What the thread is at and since when; the thread writes it, the watch reads it.
+        # What the thread is at, and its clock then; the thread writes it, the watch reads it.
         self._present: tuple[_Question, float] | None = None
         self._watch: asyncio.TimerHandle | None = None
         # A daemon: a policy that never ends must not keep the process from ending.
-        threading.Thread(target=self._run, name="policy", daemon=True).start()
+        thread = threading.Thread(target=self._run, name="policy", daemon=True)
+        thread.start()
+        self._worked_s = _clock_of(thread)
 
     def do(self, work: Callable[[], T]) -> Future[T]:
         """Runs ``work`` when all before it is done, however long it takes."""
@@ -106,7 +112,7 @@ class PolicyThread:
         """Fails the question that takes too long, and those that waited too long behind it."""
         now = time.monotonic()
         present = self._present
-        if present is not None and now - present[1] > self._budget_s:
+        if present is not None and self._worked_s() - present[1] > self._budget_s:
             _fail(present[0])
         for question in self._open:
             if now - question.asked_at <= self._turn_s:
@@ -123,11 +129,11 @@ class PolicyThread:
             work = self._next(wait=not answered)
             if isinstance(work, _Question):
                 if not work.answer.done():
-                    began = time.monotonic()
-                    self._present = (work, began)
+                    if not answered:
+                        gathering_since = time.monotonic()
+                    self._present = (work, self._worked_s())
                     work.run()
                     self._present = None
-                    gathering_since = gathering_since if answered else began
                     answered.append(work)
                     if time.monotonic() - gathering_since < GATHER_S:
                         continue
@@ -144,6 +150,13 @@ class PolicyThread:
             return self._queue.get(block=wait)
         except Empty:
             return _NOTHING
+
+
+def _clock_of(thread: threading.Thread) -> Callable[[], float]:
+    """The seconds the thread has worked, readable from any other; else seconds that passed."""
+    if hasattr(time, "pthread_getcpuclockid") and thread.ident is not None:
+        return partial(time.clock_gettime, time.pthread_getcpuclockid(thread.ident))
+    return time.monotonic
 
 
 def _NOTHING() -> None:

@@ -50,7 +50,7 @@ from gateway.errors import PolicyBroken, PolicyUnavailable
 
 NOT_LOADED: Final = "none"
 # How long a question may wait for those before it: some thousands of them, in seconds.
-TURN_LIMIT_S: Final = 5.0
+TURN_LIMIT_S: Final = 10.0
 
 
 def default_policy_dir() -> Path:
