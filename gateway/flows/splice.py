@@ -31,6 +31,8 @@ from gateway.ports import CoreStream
 log = logging.getLogger("gateway.splice")
 
 TICK_S = 0.25
+# How often a stream is looked at more closely, in seconds; its own clocks may be nearer.
+LOOK_S = 0.5
 
 
 class Client(Protocol):
@@ -59,6 +61,7 @@ class Splice:
         "_heard",
         "_limit_bytes",
         "_lingering",
+        "_look_at",
         "_loop",
         "_passes",
         "_plain",
@@ -83,6 +86,7 @@ class Splice:
         self._loop = asyncio.get_running_loop()
         self._finished: asyncio.Future[None] = self._loop.create_future()
         self._stream: CoreStream | None = None
+        self._look_at = 0.0
         self._heard = False
         self._told = False
         self._full = False
@@ -197,6 +201,9 @@ class Splice:
         if self._full:
             # The core is paused, so its silence is ours; the client's clock runs instead.
             state.heard_at = state.told_at = now
+        if now < self._look_at and state.stopped is None:
+            return
+        self._look_at = min(now + LOOK_S, state.next_due())
         if self._client.stalled(now):
             self._fail(ClientStalled())
         elif now >= state.next_due() or state.stopped is not None:
