@@ -95,6 +95,8 @@ def gateway_env(
         "GATEWAY_SERVER_PORT": str(port),
         "GATEWAY_SERVER_WORKERS": str(workers),
         "GATEWAY_ADMIN_LISTEN_PORT": str(admin_port),
+        # No load balancer has to notice that it stops.
+        "GATEWAY_DRAIN_GRACE": "0s",
         "GATEWAY_PUBLIC_URL": f"http://127.0.0.1:{port}",
         "GATEWAY_JWT_SECRET": secrets.jwt,
         "GATEWAY_ADMIN_USERNAME": ADMIN,

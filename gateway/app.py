@@ -13,6 +13,7 @@ from sanic import Blueprint, Sanic
 from sanic.config import Config
 
 from blueprints import auth, docs, documents, keys, ops, query
+from gateway import services
 from gateway.edge import guard
 from gateway.edge.bodies import FormLimits
 from gateway.edge.body_limit import limit_bodies
@@ -66,6 +67,11 @@ def create_app(
     limit_bodies(app, settings.body_limit)
     guard.install(app, _connection_limits(settings), settings.trusted_proxies)
     return app
+
+
+def import_for(settings: Settings) -> None:
+    """Imports what these settings make the gateway use, and nothing else; starts nothing."""
+    services.import_for(settings)
 
 
 def _sanic_config(settings: Settings) -> Config:
@@ -124,8 +130,11 @@ class _Wiring:
             attach=self._attach,
             streams=streams,
             admin_address=(settings.admin_host, admin_port) if admin_port else None,
+            grace_s=settings.drain_grace,
             drain_limit_s=settings.drain_limit,
+            let_go_s=settings.shutdown_grace,
         )
+        app.ctx.lifecycle = self._lifecycle
         self._pipeline: Pipeline | None = None
         app.register_middleware(self._on_request, "request")
         app.register_middleware(self._on_response, "response")

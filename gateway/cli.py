@@ -112,8 +112,9 @@ def _add_serve(commands: Commands[argparse.ArgumentParser], environ: Environ) ->
         lambda parsed: _serve(parsed, environ),
         "serve the API until SIGTERM or SIGINT",
         """
-        On SIGTERM readiness fails, requests and streams under way get GATEWAY_DRAIN_LIMIT to
-        end, and then the workers exit.
+        On SIGTERM (or SIGINT) readiness fails; for GATEWAY_DRAIN_GRACE everything is served all
+        the same; then what is under way gets what is left of GATEWAY_DRAIN_LIMIT. A second SIGINT
+        cuts that short. On SIGHUP secrets, users and policy are read again.
 
         examples:
           gateway serve
@@ -185,7 +186,13 @@ def _serve(parsed: argparse.Namespace, environ: Environ) -> int:
     given = {"server_workers": parsed.workers, "server_host": parsed.host}
     given["server_port"] = parsed.port
     said = {SPECS[name].env or "": text for name, text in given.items() if text is not None}
-    settings = Settings.load({**environ, **said}, parsed.config)
+
+    def load() -> Settings:
+        return Settings.load({**environ, **said}, parsed.config)
+
+    # Temporal's core (Rust) would start a thread a processor; it carries a few calls a second.
+    os.environ.setdefault("TOKIO_WORKER_THREADS", "1")
+    settings = load()
     from gateway.adapters.users_file import UsersFileError
     from gateway.edge.serving import serve
     from gateway.services import build_users
@@ -193,7 +200,7 @@ def _serve(parsed: argparse.Namespace, environ: Environ) -> int:
     try:
         # Asked here, because a worker that cannot start can only say so with a traceback.
         build_users(settings)
-        serve(settings)
+        return serve(settings, load)
     except UsersFileError as problem:
         print(f"gateway serve: {problem}", file=sys.stderr)
         return FAULT
@@ -201,7 +208,6 @@ def _serve(parsed: argparse.Namespace, environ: Environ) -> int:
         address = f"{settings.server_host}:{settings.server_port}"
         print(f"gateway serve: cannot listen on {address}: {problem}", file=sys.stderr)
         return FAULT
-    return OK
 
 
 def _check(parsed: argparse.Namespace, environ: Environ) -> int:

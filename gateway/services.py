@@ -6,14 +6,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, Protocol
 
 import httpx
 import structlog
 
+from gateway.adapters import s3_client
 from gateway.adapters.argon2_passwords import Argon2Passwords
 from gateway.adapters.clock import SystemClock
 from gateway.adapters.core_http import CoreHttp, CoreTimeouts
@@ -49,6 +51,7 @@ from gateway.ports import (
 from gateway.relay.client import make_client
 from gateway.relay.discovery import Discovery, DnsLookup
 from gateway.relay.transport import CoreTransport
+from gateway.reload import needing_restart, policy_faults
 from gateway.settings import Settings
 
 log = structlog.get_logger("gateway.services")
@@ -67,10 +70,10 @@ class Spawn(Protocol):
 
 @dataclass(slots=True)
 class Services:
-    """What handlers and the pipeline are given. ``close`` runs in reverse order."""
+    """What handlers and the pipeline are given."""
 
     clock: Clock
-    policy: Policy
+    policy: CachedPolicy
     authenticator: Authenticator
     login: Login
     keys: Keys
@@ -80,7 +83,30 @@ class Services:
     recheck: Recheck
     health: Health
     users: UsersFile
-    closers: list[Callable[[], Any]] = field(default_factory=list)
+    adapters: Adapters
+    settings: Settings
+
+    async def reload(self, settings: Settings) -> None:
+        """Takes over other secrets, users and policy: all of them, or none where one is wrong."""
+        users, faults = _users_found(settings)
+        faults += await policy_faults(self.adapters.policy)
+        if users is None or faults:
+            for fault in faults:
+                log.error("reload: a fault", fault=fault)
+            log.error("reload failed; the old settings stay", faults=len(faults))
+            return
+        self.users.adopt(users)
+        if isinstance(self.adapters.policy, RegoPolicy):
+            await self.adapters.policy.reload()
+        self.policy.clear()
+        self.login.tokens = tokens = _tokens(settings)
+        self.authenticator.use_tokens(tokens)
+        for take_over in self.adapters.reloaders:
+            take_over(settings)
+        before, self.settings = self.settings, settings
+        log.info("reloaded", users=len(self.users), policy=self.policy.revision)
+        if needing := needing_restart(before, settings):
+            log.warning("a restart is needed for some settings", settings=needing)
 
     def reload_if_changed(self) -> None:
         """Takes over a changed users file; a bad one is logged and changes nothing."""
@@ -96,7 +122,7 @@ class Services:
 
     async def aclose(self) -> None:
         """Lets go of every connection and thread, the last made first."""
-        for close in reversed(self.closers):
+        for close in reversed(self.adapters.closers):
             result = close()
             if asyncio.iscoroutine(result):
                 await result
@@ -115,6 +141,7 @@ class Adapters:
     workflows: Workflows
     key_store: KeyStore
     closers: list[Callable[[], Any]] = field(default_factory=list)
+    reloaders: list[Callable[[Settings], None]] = field(default_factory=list)
 
 
 async def build_services(settings: Settings, tasks: Spawn) -> Services:
@@ -128,21 +155,28 @@ async def build_services(settings: Settings, tasks: Spawn) -> Services:
 
 async def build_adapters(settings: Settings) -> Adapters:
     closers: list[Callable[[], Any]] = []
-    documents_s3 = _s3(settings, settings.s3_access_key, settings.s3_secret_key, closers)
-    keys_s3 = _s3(settings, settings.s3_keys_access_key, settings.s3_keys_secret_key, closers)
+    documents_s3 = S3Client(_documents_access(settings))
+    keys_s3 = S3Client(_keys_access(settings))
     store = S3ObjectStore(documents_s3, _public_access(settings), settings.s3_bucket)
+    core = await _core(settings, closers)
     passwords = Argon2Passwords(settings.login_waiting)
-    closers += [store.close, passwords.close]
+    closers += [documents_s3.close, keys_s3.close, store.close, passwords.close]
     return Adapters(
         clock=SystemClock(),
         users=build_users(settings),
         passwords=passwords,
         policy=_policy(settings, closers),
-        core=await _core(settings, closers),
+        core=core,
         store=store,
         workflows=await TemporalWorkflows.connect(_temporal_access(settings)),
         key_store=S3KeyStore(keys_s3, settings.s3_keys_bucket),
         closers=closers,
+        reloaders=[
+            lambda fresh: documents_s3.use(_documents_access(fresh)),
+            lambda fresh: keys_s3.use(_keys_access(fresh)),
+            lambda fresh: store.sign_for(_public_access(fresh)),
+            lambda fresh: core.use_token(fresh.core_token),
+        ],
     )
 
 
@@ -194,7 +228,8 @@ def assemble(settings: Settings, adapters: Adapters, tasks: Spawn) -> Services:
             clock,
         ),
         users=adapters.users,
-        closers=adapters.closers,
+        adapters=adapters,
+        settings=settings,
     )
 
 
@@ -208,6 +243,13 @@ def build_users(settings: Settings) -> UsersFile:
             password_hash=settings.admin_password_hash,
         )
     return UsersFile(str(settings.users_file) if settings.users_file else None, admin)
+
+
+def _users_found(settings: Settings) -> tuple[UsersFile | None, list[str]]:
+    try:
+        return build_users(settings), []
+    except UsersFileError as exc:
+        return None, [str(exc)]
 
 
 def upload_rules(settings: Settings) -> UploadRules:
@@ -288,20 +330,22 @@ async def _core(settings: Settings, closers: list[Callable[[], Any]]) -> CoreHtt
     )
 
 
-def _s3(
-    settings: Settings, access_key: str, secret_key: str, closers: list[Callable[[], Any]]
-) -> S3Client:
-    client = S3Client(
-        S3Access(
-            settings.s3_endpoint,
-            settings.s3_region,
-            access_key,
-            secret_key,
-            timeout_s=settings.io_deadline,
-        )
+def _documents_access(settings: Settings) -> S3Access:
+    return S3Access(
+        settings.s3_endpoint,
+        settings.s3_region,
+        settings.s3_access_key,
+        settings.s3_secret_key,
+        timeout_s=settings.io_deadline,
     )
-    closers.append(client.close)
-    return client
+
+
+def _keys_access(settings: Settings) -> S3Access:
+    return replace(
+        _documents_access(settings),
+        access_key=settings.s3_keys_access_key,
+        secret_key=settings.s3_keys_secret_key,
+    )
 
 
 def _public_access(settings: Settings) -> S3Access:
@@ -311,6 +355,17 @@ def _public_access(settings: Settings) -> S3Access:
         settings.s3_access_key,
         settings.s3_secret_key,
     )
+
+
+def import_for(settings: Settings) -> None:
+    """Imports what workers with these settings use and nothing imports before; starts nothing.
+
+    Called once in the process they are forked from, so that it is in memory once.
+    """
+    if settings.services_opa is None:
+        with contextlib.suppress(ImportError, OSError):
+            import regopy  # noqa: F401
+    s3_client.read_models()
 
 
 def _within(check: Callable[[float], Coroutine[Any, Any, None]]) -> Check:

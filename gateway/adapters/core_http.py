@@ -94,6 +94,10 @@ class CoreHttp:
         self._calls = CoreCalls(transport, cores, self._timeouts)
         self._body_limit_bytes = body_limit_bytes
 
+    def use_token(self, token: str) -> None:
+        """Another one from the next call on."""
+        self._token = token
+
     async def open_query(
         self,
         who: OnBehalfOf,

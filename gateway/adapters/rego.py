@@ -187,6 +187,10 @@ class RegoPolicy:
         if not is_sound(await self.decide_input(PROBE)):
             raise PolicyBroken from ValueError("the policy does not deny an empty question")
 
+    async def try_load(self) -> None:
+        """Changes nothing; raises ``PolicyBroken`` when the files, as they are, are no policy."""
+        await self._run(self._prepare)
+
     async def reload(self) -> None:
         """Reads the files again. ``PolicyBroken`` when they are no policy: the old one stays."""
         await asyncio.wrap_future(self._thread.do(self._load))
@@ -200,9 +204,12 @@ class RegoPolicy:
         return None if self._engine is None else self._engine.answer(text)
 
     def _load(self) -> None:
+        self._engine, self._revision = self._prepare()
+
+    def _prepare(self) -> tuple[_Engine, str]:
         """Runs on the policy's thread: the new engine answers the probe before it takes over."""
         files = read_policy_files(self._policy_dir)
         engine = _Engine(files)
         if not is_sound(believe(engine.answer(canonical(PROBE) or b""), NOT_LOADED)):
             raise PolicyBroken from ValueError("the policy does not deny an empty question")
-        self._engine, self._revision = engine, files.revision
+        return engine, files.revision

@@ -32,6 +32,10 @@ class S3ObjectStore:
         self._signer = make_client(public)
         self._bucket = bucket
 
+    def sign_for(self, public: S3Access) -> None:
+        """Other credentials for the permissions from now on."""
+        self._signer = make_client(public)
+
     def presign_post(self, key: str, announced: Announced, *, expires_in_s: int) -> PresignedUpload:
         fields = _headers(announced)
         conditions: list[Any] = [{name: value} for name, value in fields.items()]

@@ -76,13 +76,25 @@ class StoreFailed(StorageUnavailable):
         self.s3_code = s3_code
 
 
+# botocore reads its description of S3 (some 10 MiB once parsed) once a session; so there is one,
+# without credentials: each client gets its own.
+_SESSION: boto3.session.Session | None = None
+
+
+def _session() -> boto3.session.Session:
+    global _SESSION
+    if _SESSION is None:
+        _SESSION = boto3.session.Session(aws_access_key_id="-", aws_secret_access_key="-")
+    return _SESSION
+
+
+def read_models() -> None:
+    """Reads what botocore knows of S3: before a fork it is in memory once for all workers."""
+    make_client(S3Access(None, "us-east-1", "-", "-"))
+
+
 def make_client(access: S3Access) -> Any:
     """A boto3 S3 client: SigV4, path-style, no retries, no credentials from anywhere else."""
-    session = boto3.session.Session(
-        aws_access_key_id=access.access_key,
-        aws_secret_access_key=access.secret_key,
-        region_name=access.region,
-    )
     config = Config(
         signature_version="s3v4",
         s3={"addressing_style": "path"},
@@ -95,7 +107,15 @@ def make_client(access: S3Access) -> Any:
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
     )
-    return session.client("s3", endpoint_url=access.endpoint, config=config, verify=access.ca_file)
+    return _session().client(
+        "s3",
+        region_name=access.region,
+        endpoint_url=access.endpoint,
+        aws_access_key_id=access.access_key,
+        aws_secret_access_key=access.secret_key,
+        config=config,
+        verify=access.ca_file,
+    )
 
 
 class S3Client:
@@ -141,6 +161,10 @@ class S3Client:
         if self._region == "us-east-1":
             return {}
         return {"CreateBucketConfiguration": {"LocationConstraint": self._region}}
+
+    def use(self, access: S3Access) -> None:
+        """Other credentials from the next call on; calls under way keep theirs."""
+        self.sync = make_client(access)
 
     def close(self) -> None:
         """Lets go of the threads without waiting for calls that were abandoned."""

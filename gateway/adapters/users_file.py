@@ -103,6 +103,12 @@ class UsersFile:
         self._revision += 1
         self.fault = None
 
+    def adopt(self, other: UsersFile) -> None:
+        """Takes over the accounts of another one, its file and its admin too."""
+        self._path, self._admin = other._path, other._admin
+        self._stamp, self._users, self.fault = other._stamp, other._users, other.fault
+        self._revision += 1
+
     def _with_admin(self, users: dict[str, User]) -> dict[str, User]:
         if self._admin is None:
             return users

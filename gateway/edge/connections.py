@@ -9,7 +9,10 @@ when a stage began costs nothing; a limit is kept to within ``TICK_S``.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import resource
+import struct
+import termios
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,6 +33,8 @@ TICK_S = 0.5
 # How long, and for how many at once, the gateway waits for a client to read a refusal.
 LINGER_S = 2.0
 LINGERING_LIMIT = 256
+# At the end of a drain: how long a connection just accepted may take to send its first byte.
+FRESH_S = 1.0
 # Files a worker has open beside its connections: listeners, logs, S3, Temporal, OPA.
 OTHER_FILES = 128
 
@@ -53,6 +58,8 @@ class Watched(Protocol):
     """A connection that can be asked at each tick whether it is late."""
 
     def check(self, now_s: float) -> None: ...
+
+    def leave_if_idle(self, now_s: float) -> None: ...
 
 
 class Connections:
@@ -105,6 +112,12 @@ class Connections:
         else:
             del self._by_address[address]
 
+    def close_idle(self) -> None:
+        """Closes connections on which nothing is under way, nor about to be."""
+        now_s = self._clock()
+        for connection in tuple(self._open):
+            connection.leave_if_idle(now_s)
+
     def turned_away(self) -> None:
         """Counted, and told once a tick: a flood must not fill the log as well."""
         self._turned_away += 1
@@ -154,6 +167,9 @@ class TurnedAway(asyncio.Protocol):
         if now_s - self._since_s > LINGER_S:
             self._transport.abort()
 
+    def leave_if_idle(self, now_s: float) -> None:
+        """It leaves by itself."""
+
     def connection_lost(self, exc: Exception | None) -> None:
         if self._lingers:
             self._connections.lingering -= 1
@@ -170,6 +186,15 @@ def overloaded_answer() -> bytes:
         b"Cache-Control: no-store\r\nRetry-After: %d\r\nConnection: close\r\n\r\n%b"
         % (len(body), request_id.encode(), Overloaded.default_retry_after_s or 1, body)
     )
+
+
+def has_unread(transport: asyncio.BaseTransport) -> bool:
+    """Whether the kernel holds bytes of this connection that the loop has not read yet."""
+    try:
+        told = fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.FIONREAD, bytes(4))
+    except (OSError, ValueError, AttributeError):
+        return False
+    return bool(struct.unpack("i", told)[0])
 
 
 def is_loopback(address: str) -> bool:

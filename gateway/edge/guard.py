@@ -21,7 +21,14 @@ from sanic.http.constants import Stage
 from sanic.server.protocols.http_protocol import HttpProtocol
 
 from gateway.edge.body_limit import LINGER_BYTES
-from gateway.edge.connections import LINGER_S, Connections, Limits, TurnedAway
+from gateway.edge.connections import (
+    FRESH_S,
+    LINGER_S,
+    Connections,
+    Limits,
+    TurnedAway,
+    has_unread,
+)
 from gateway.edge.gate import Gate
 from gateway.edge.guarded_http import GuardedHttp, is_event_stream
 from gateway.edge.peer import Network, client_ip, plain_address
@@ -117,6 +124,23 @@ class GuardedProtocol(HttpProtocol):
                 self._cancel(http, RequestTimeout("The head took too long"))
         elif now_s - self._time > self.response_timeout:
             self._cancel(http, ServiceUnavailable("Response Timeout"))
+
+    def leave_if_idle(self, now_s: float) -> None:
+        """Closes when no request is under way: none begun, and none waiting to be read.
+
+        What the client sends at this very moment meets a closed connection all the same; HTTP
+        leaves that race to clients, who may send again (RFC 9112, 9.3.1).
+        """
+        http = self.http
+        transport = self.transport
+        if http is None or transport is None or self.lingering:
+            return
+        if http.stage is not Stage.IDLE or http.request_body or self.recv_buffer:
+            return
+        if self._fresh and now_s - self._since_s < FRESH_S:
+            return
+        if not has_unread(transport):
+            self.close()
 
     def _end_late_body(self, http: GuardedHttp) -> None:
         """A 408 where the answer is still to come; a close where it went out before the body."""

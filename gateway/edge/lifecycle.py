@@ -3,11 +3,17 @@
 Sanic calls these listeners in each worker process. Everything that belongs to an event loop (the
 clients, the background watches) is made in ``before_server_start`` and nowhere earlier, because
 the application object is built before the worker has a loop.
+
+A drain goes through two stages. In its *grace* the worker only says that it leaves: it is not
+ready, and every answer ends its connection, but everything is served, because load balancers still
+send requests. Then it *ends*: it accepts no more, refuses new streams, closes idle connections, and
+waits for what is under way until the drain limit, which counts from the signal.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
@@ -16,16 +22,23 @@ import structlog
 from sanic import Sanic
 
 from gateway.edge import admin
+from gateway.edge.connections import Connections
 from gateway.edge.routes import check_routes
 from gateway.edge.sse import OpenStreams
 from gateway.edge.tasks import Tasks
 from gateway.errors import Draining
 from gateway.flows.health import Health
 from gateway.flows.recheck import Recheck
+from gateway.settings import Settings
 
 log = structlog.get_logger("gateway.lifecycle")
 
 RELOAD_INTERVAL_S = 1.0
+LOOK_S = 0.05
+# How long the last words of streams that are ended may take to be said.
+LAST_WORDS_S = 1.0
+
+StopAccepting = Callable[[], Awaitable[None]]
 
 
 class Running(Protocol):
@@ -39,11 +52,17 @@ class Running(Protocol):
 
     def reload_if_changed(self) -> None: ...
 
+    async def reload(self, settings: Settings) -> None: ...
+
     async def aclose(self) -> None: ...
 
 
 class Lifecycle:
-    """Registers itself on ``app``; ``attach`` receives the services once they exist."""
+    """Registers itself on ``app``; ``attach`` receives the services once they exist.
+
+    ``grace_s`` and ``drain_limit_s`` both count from the start of the drain; ``let_go_s`` is for
+    the connections afterwards.
+    """
 
     def __init__(
         self,
@@ -53,15 +72,22 @@ class Lifecycle:
         attach: Callable[[Running], None],
         streams: OpenStreams,
         admin_address: tuple[str, int] | None,
+        grace_s: float,
         drain_limit_s: float,
+        let_go_s: float,
     ) -> None:
+        self._app = app
         self._build = build
         self._attach = attach
         self._streams = streams
         self._admin_address = admin_address
+        self._grace_s = grace_s
         self._drain_limit_s = drain_limit_s
+        self._let_go_s = let_go_s
         self._services: Running | None = None
         self._admin: asyncio.Server | None = None
+        self._cut_short = asyncio.Event()
+        self.ending = False
         self.tasks = Tasks()
         app.register_listener(self._before_start, "before_server_start")
         app.register_listener(self._after_start, "after_server_start")
@@ -70,12 +96,25 @@ class Lifecycle:
 
     @property
     def draining(self) -> bool:
+        """Whether this worker is leaving: each answer says so."""
         return self._services is not None and self._services.health.draining
+
+    @property
+    def status(self) -> str:
+        return self._running.health.status
 
     @property
     def _running(self) -> Running:
         assert self._services is not None, "the server has not started"
         return self._services
+
+    @property
+    def _connections(self) -> Connections:
+        connections: Connections = self._app.ctx.connections
+        return connections
+
+    async def reload(self, settings: Settings) -> None:
+        await self._running.reload(settings)
 
     async def _before_start(self, app: Sanic[Any, Any]) -> None:
         check_routes(app)
@@ -94,15 +133,56 @@ class Lifecycle:
         # full collection would go through, stopping all streams for tens of milliseconds.
         gc.collect()
         gc.freeze()
-        log.info("worker ready", status=self._running.health.status)
 
-    async def _before_stop(self, _app: Sanic[Any, Any]) -> None:
-        """Not ready any more; running streams get the drain limit and then one last event."""
+    # --- draining ------------------------------------------------------------------------------
+
+    def cut_short(self) -> None:
+        """Ends the grace and the wait for what is under way; streams still get their last event."""
+        self._cut_short.set()
+
+    async def drain(self, stop_accepting: StopAccepting | None = None) -> None:
+        """Returns when no request is under way any more, at the drain limit or a little later."""
+        if self.draining:
+            return
+        began = asyncio.get_running_loop().time()
         self._running.health.draining = True
-        if not await self._streams.wait_until_none(self._drain_limit_s):
+        log.info("draining", connections=len(self._connections), streams=len(self._streams))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(began + self._grace_s):
+                await self._cut_short.wait()
+        self.ending = True
+        if stop_accepting is not None:
+            await stop_accepting()
+        if not await self._all_over(began + max(self._grace_s, self._drain_limit_s)):
             log.info("ending streams", open=len(self._streams))
             self._streams.stop_all(Draining())
-            await self._streams.wait_until_none(timeout_s=1.0)
+            await self._streams.wait_until_none(LAST_WORDS_S)
+
+    async def let_connections_go(self) -> None:
+        """Waits for clients to take the last of their answers; not for ever."""
+        await self._nobody_left(asyncio.get_running_loop().time() + self._let_go_s)
+
+    async def _all_over(self, until: float) -> bool:
+        """Whether everybody left by ``until``, a time of the loop's, or before it was cut short."""
+        while not self._cut_short.is_set():
+            if await self._nobody_left(min(until, asyncio.get_running_loop().time() + LOOK_S)):
+                return True
+            if asyncio.get_running_loop().time() >= until:
+                break
+        return len(self._streams) == 0
+
+    async def _nobody_left(self, until: float) -> bool:
+        while True:
+            self._connections.close_idle()
+            if not len(self._connections):
+                return True
+            left_s = until - asyncio.get_running_loop().time()
+            if left_s <= 0:
+                return False
+            await asyncio.sleep(min(LOOK_S, left_s))
+
+    async def _before_stop(self, _app: Sanic[Any, Any]) -> None:
+        await self.drain()
 
     async def _after_stop(self, _app: Sanic[Any, Any]) -> None:
         if self._admin is not None:

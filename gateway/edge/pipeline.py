@@ -45,6 +45,9 @@ class DrainState(Protocol):
     @property
     def draining(self) -> bool: ...
 
+    @property
+    def ending(self) -> bool: ...
+
 
 class Pipeline:
     """The request and response middleware of the public application."""
@@ -71,7 +74,7 @@ class Pipeline:
         self._trusted = tuple(trusted_proxies)
         self.request_stages: tuple[RequestStage, ...] = (
             self._answer_preflight,
-            self._refuse_while_draining,
+            self._refuse_while_ending,
             self._authenticate,
             self._authorize,
         )
@@ -119,9 +122,9 @@ class Pipeline:
             return str(given[0])
         return new_uuid7(self._clock.time())
 
-    async def _refuse_while_draining(self, request: Request) -> None:
+    async def _refuse_while_ending(self, request: Request) -> None:
         endpoint = scope_of(request).endpoint
-        if self._drain.draining and endpoint is not None and endpoint.kind == "stream":
+        if self._drain.ending and endpoint is not None and endpoint.kind == "stream":
             raise Draining
 
     async def _answer_preflight(self, request: Request) -> HTTPResponse | None:

@@ -1,63 +1,128 @@
-"""``gateway serve``: Sanic's worker processes on one address."""
+"""``gateway serve``: one supervisor, its workers, one address.
+
+All that a worker needs is imported and built here, before the first fork: what no process writes to
+is in memory once for all of them (see ``docs/decisions/0010-workers.md``).
+"""
 
 from __future__ import annotations
 
-from functools import partial
+import gc
+import ssl
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
 from sanic import Sanic
-from sanic.worker.loader import AppLoader
 
 from gateway import __version__
-from gateway.edge import logs
+from gateway.edge import listeners, logs, malloc, worker
+from gateway.edge.children import Seat, Timing, Watcher
 from gateway.edge.connections import OTHER_FILES, raise_file_limit
-from gateway.edge.guard import GuardedProtocol
+from gateway.edge.lifecycle import Lifecycle
 from gateway.edge.report import start_reporting
-from gateway.settings import Settings
+from gateway.edge.supervisor import Supervisor
+from gateway.settings import Settings, SettingsError
 
 log = structlog.get_logger("gateway.serving")
 
-# Connections the kernel holds while workers are busy: 100, Sanic's own, stalls a connect storm.
-BACKLOG = 4096
+LoadSettings = Callable[[], Settings]
+# What a worker may take to stop beyond its settings: its queue emptied, its last words said.
+STOP_MARGIN_S = 5.0
 
 
-def make_app(settings: Settings) -> Sanic[Any, Any]:
-    """Runs in the main process and again in each worker (they are spawned, not forked)."""
-    from gateway.app import create_app  # the composition root imports edge, so not at the top
+def serve(settings: Settings, load: LoadSettings, watchers: Sequence[Watcher] = ()) -> int:
+    """Serves until told to stop (SIGTERM, SIGINT); gives the exit status.
 
-    logs.configure(settings.log_level, settings.log_format)
-    start_reporting(settings.sentry_dsn, settings.sentry_environment, __version__)
-    return create_app(settings)
-
-
-def serve(settings: Settings) -> None:
-    """Serves until told to stop (SIGTERM, SIGINT).
+    Args:
+        load: reads the settings again, at SIGHUP; raises ``SettingsError``.
+        watchers: hear of every worker that starts or dies, in the supervisor.
 
     Raises:
         OSError: the address cannot be bound.
     """
-    loader = AppLoader(factory=partial(make_app, settings))
-    app = loader.load()
+    logs.configure(settings.log_level, settings.log_format)
+    malloc.keep_small()
+    bound = listeners.bind(settings.server_host, settings.server_port, settings.server_workers)
     _make_room_for_files(settings)
-    app.prepare(
-        host=settings.server_host,
-        port=settings.server_port,
-        workers=settings.server_workers,
-        protocol=GuardedProtocol,
-        backlog=BACKLOG,
-        access_log=False,
-        motd=False,
-        debug=False,
-        auto_reload=False,
-    )
+    gateway = _Gateway(settings, load)
+    # What lives here lives as long as every worker; a collection that went through it in a worker
+    # would write to its pages, and so copy them.
+    gc.collect()
+    gc.freeze()
     log.info(
         "serving",
         address=f"http://{settings.server_host}:{settings.server_port}",
         workers=settings.server_workers,
         version=__version__,
     )
-    Sanic.serve(primary=app, app_loader=loader)
+    return Supervisor(
+        settings.server_workers,
+        bound,
+        gateway.work,
+        reload=gateway.reload,
+        watchers=watchers,
+        timing=Timing(stop_s=stop_limit_s(settings)),
+    ).run()
+
+
+def stop_limit_s(settings: Settings) -> float:
+    """How long a worker may take from the signal to its end, in seconds; then it is killed."""
+    return max(settings.drain_grace, settings.drain_limit) + settings.shutdown_grace + STOP_MARGIN_S
+
+
+class _Gateway:
+    """The application as the supervisor made it, and the settings of the workers to come."""
+
+    def __init__(self, settings: Settings, load: LoadSettings) -> None:
+        from gateway import app  # the composition root imports edge, so not at the top
+
+        app.import_for(settings)
+        self._create_app = app.create_app
+        self._settings = settings
+        self._load = load
+        self._app = self._create_app(settings)
+
+    def reload(self) -> bool:
+        """In the supervisor: settings for workers that are forked from now on."""
+        fresh = self._loaded()
+        if fresh is None:
+            return False
+        self._settings = fresh
+        self._app = _again(self._app, lambda: self._create_app(fresh))
+        return True
+
+    def work(self, seat: Seat) -> int:
+        """In a worker: never returns to the supervisor's code."""
+        settings = self._settings
+        start_reporting(settings.sentry_dsn, settings.sentry_environment, __version__)
+        lifecycle: Lifecycle = self._app.ctx.lifecycle
+
+        async def reload() -> None:
+            fresh = self._loaded()
+            if fresh is not None:
+                await lifecycle.reload(fresh)
+
+        return worker.run(self._app, lifecycle, seat, reload=reload, tls=_tls(settings))
+
+    def _loaded(self) -> Settings | None:
+        try:
+            return self._load()
+        except SettingsError as problem:
+            for fault in problem.faults:
+                log.error("reload: a fault in the settings", fault=str(fault))
+            log.error("reload failed; the old settings stay", faults=len(problem.faults))
+            return None
+
+
+def _again(app: Sanic[Any, Any], make: Callable[[], Sanic[Any, Any]]) -> Sanic[Any, Any]:
+    """Sanic keeps applications by name and wants each name once."""
+    Sanic.unregister_app(app)
+    return make()
+
+
+def _tls(_settings: Settings) -> ssl.SSLContext | None:
+    """The context every connection is served with; ``None``: plain HTTP."""
+    return None
 
 
 def _make_room_for_files(settings: Settings) -> None:

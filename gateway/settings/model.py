@@ -328,10 +328,17 @@ class Settings:
         p.size("1KiB", "64MiB"), "1MiB", "The largest event; a longer one ends the stream."
     )
 
+    drain_grace: float = _stop(
+        p.duration("0s", "10m"),
+        "5s",
+        "After the signal to stop: how long the gateway is not ready and serves all the same, until"
+        " load balancers have noticed. At least the time they take to.",
+    )
     drain_limit: float = _stop(
         p.duration("0s", "1h"),
         "25s",
-        "How long requests and streams under way may go on after the signal to stop.",
+        "How long requests and streams under way may go on after the signal to stop; then streams"
+        " end with `DRAINING`. The grace is part of it.",
     )
     shutdown_grace: float = _stop(
         p.duration("100ms", "5m"), "5s", "How long a worker may take to exit once it has drained."

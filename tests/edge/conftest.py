@@ -66,6 +66,7 @@ ENVIRONMENT = {
     "GATEWAY_S3_ACCESS_KEY": "access",
     "GATEWAY_S3_SECRET_KEY": "secret",
     "GATEWAY_ADMIN_LISTEN_PORT": "0",
+    "GATEWAY_DRAIN_GRACE": "0s",
     "GATEWAY_DRAIN_LIMIT": "0s",
     # What a busy machine does to a clock is no subject of these tests.
     "GATEWAY_POLICY_BUDGET": "10s",

@@ -36,7 +36,7 @@ SERVABLE = {name: text for name, text in ENVIRON.items() if name != "GATEWAY_USE
 def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
     """The settings ``serve`` was called with, in place of a server."""
     calls: list[Settings] = []
-    monkeypatch.setattr(serving, "serve", calls.append)
+    monkeypatch.setattr(serving, "serve", lambda settings, load: calls.append(settings) or 0)
     return calls
 
 
@@ -112,7 +112,7 @@ def test_serve_on_a_taken_address_ends_with_1(
 ) -> None:
     """A taken port is told in a line, not in a traceback."""
 
-    def taken(_: Settings) -> None:
+    def taken(_: Settings, _load: object) -> int:
         raise OSError(98, "Address already in use")
 
     monkeypatch.setattr(serving, "serve", taken)

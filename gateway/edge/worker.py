@@ -1,0 +1,150 @@
+"""A worker: the application on an event loop of its own, in a process the supervisor forked.
+
+Sanic's own runner is not used: it decides about signals, closes the listener before the drain and
+cuts what is open. Here the supervisor decides when, and ``Lifecycle`` decides how.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import faulthandler
+import os
+import signal
+import ssl
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import structlog
+import uvloop
+from sanic import Sanic
+
+from gateway.edge.children import Seat
+from gateway.edge.guard import GuardedProtocol
+from gateway.edge.lifecycle import Lifecycle
+from gateway.edge.listeners import BACKLOG, anybody_waits, refuse_new
+from gateway.edge.worker_line import Order, Word, heard, say
+
+log = structlog.get_logger("gateway.worker")
+
+HEARTBEAT_S = 2.0
+# An accept queue that stayed empty for so long stays empty, once no handshake begins any more: the
+# last packet of a handshake takes a round trip. It is looked at for ``EMPTYING_LIMIT_S`` at most.
+QUIET_S = 0.25
+EMPTYING_LIMIT_S = 2.0
+LOOK_S = 0.01
+
+Reload = Callable[[], Coroutine[Any, Any, None]]
+
+
+def run(
+    app: Sanic[Any, Any],
+    lifecycle: Lifecycle,
+    seat: Seat,
+    *,
+    reload: Reload,
+    tls: ssl.SSLContext | None = None,
+) -> int:
+    """Serves from ``seat`` until told to stop; gives the process's exit status."""
+    # Says where each thread is when the supervisor ends a worker that hangs.
+    faulthandler.enable()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_Worker(app, lifecycle, seat, reload, tls).serve())
+    return 0
+
+
+class _Worker:
+    def __init__(
+        self,
+        app: Sanic[Any, Any],
+        lifecycle: Lifecycle,
+        seat: Seat,
+        reload: Reload,
+        tls: ssl.SSLContext | None,
+    ) -> None:
+        self._app = app
+        self._lifecycle = lifecycle
+        self._seat = seat
+        self._reload = reload
+        self._tls = tls
+        self._told_to_stop = asyncio.Event()
+        # Whether the whole gateway stops; else it is this worker alone, and a successor accepts.
+        self._all_stop = False
+        self._server: Any = None
+
+    async def serve(self) -> None:
+        self._beat()
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._seat.line, self._hear)
+        loop.add_signal_handler(signal.SIGTERM, self._told_to_stop.set)
+        server = self._server = await self._start()
+        say(self._seat.line, Word.READY)
+        log.info(
+            "worker ready",
+            worker=self._seat.number,
+            pid=os.getpid(),
+            restarts=self._seat.restarts,
+            status=self._lifecycle.status,
+        )
+        await self._told_to_stop.wait()
+        await self._lifecycle.drain(self._stop_accepting)
+        await self._lifecycle.let_connections_go()
+        for connection in tuple(server.connections):
+            connection.abort()
+        await server.before_stop()
+        await server.after_stop()
+
+    async def _start(self) -> Any:
+        server: Any = await self._app.create_server(
+            sock=self._seat.listener,
+            ssl=self._tls,
+            protocol=GuardedProtocol,
+            backlog=BACKLOG,
+            access_log=False,
+            # Not before there is anything to serve with.
+            asyncio_server_kwargs={"start_serving": False},
+        )
+        await server.startup()
+        await server.before_start()
+        await server.start_serving()
+        await server.after_start()
+        return server
+
+    # --- the line to the supervisor --------------------------------------------------------------
+
+    def _beat(self) -> None:
+        say(self._seat.line, Word.ALIVE)
+        asyncio.get_running_loop().call_later(HEARTBEAT_S, self._beat)
+
+    def _hear(self) -> None:
+        orders = heard(self._seat.line)
+        if orders is None:
+            # The supervisor is gone: nobody would replace this worker, or stop it.
+            asyncio.get_running_loop().remove_reader(self._seat.line)
+            log.error("the supervisor is gone", worker=self._seat.number, pid=os.getpid())
+        if orders is None or Order.DRAIN.value in orders:
+            self._all_stop = True
+            self._told_to_stop.set()
+        if orders and Order.CUT_SHORT.value in orders:
+            self._lifecycle.cut_short()
+        if orders and Order.RELOAD.value in orders:
+            self._lifecycle.tasks.spawn(self._reload(), "reload")
+
+    # --- stopping ------------------------------------------------------------------------------
+
+    async def _stop_accepting(self) -> None:
+        """Takes what waits in the queue and closes this process's copy of the socket."""
+        assert self._server is not None
+        if self._all_stop:
+            refuse_new(self._seat.listener)
+            await self._empty_queue()
+        self._server.close()
+        say(self._seat.line, Word.ACCEPTS_NO_MORE)
+
+    async def _empty_queue(self) -> None:
+        loop = asyncio.get_running_loop()
+        limit = loop.time() + EMPTYING_LIMIT_S
+        quiet_until = loop.time() + QUIET_S
+        while (now := loop.time()) < min(limit, quiet_until):
+            if anybody_waits(self._seat.listener):
+                quiet_until = now + QUIET_S
+            await asyncio.sleep(LOOK_S)
