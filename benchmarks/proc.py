@@ -50,6 +50,12 @@ def memory(pid: int, proc: Path = _PROC) -> Memory:
     )
 
 
+def memory_of(pid: int, proc: Path = _PROC) -> Memory:
+    """Memory of this one process."""
+    roll = _rollup(proc / str(pid) / "smaps_rollup")
+    return Memory(rss_kib=roll.get("Rss", 0), pss_kib=roll.get("Pss", 0))
+
+
 def open_files(pid: int, proc: Path = _PROC) -> int:
     """Descriptors the program's processes hold."""
     total = 0

@@ -13,6 +13,7 @@ from pathlib import Path
 from textwrap import dedent
 
 from gateway import __version__, check
+from gateway.optional_imports import left_out
 from gateway.settings import SPECS, Settings, SettingsError, read
 
 OK, FAULT, USAGE = 0, 1, 2
@@ -193,9 +194,11 @@ def _serve(parsed: argparse.Namespace, environ: Environ) -> int:
     # Temporal's core (Rust) would start a thread a processor; it carries a few calls a second.
     os.environ.setdefault("TOKIO_WORKER_THREADS", "1")
     settings = load()
-    from gateway.adapters.users_file import UsersFileError
-    from gateway.edge.serving import serve
-    from gateway.services import build_users
+    # structlog and sanic-ext would load them for what we don't use, where they are installed.
+    with left_out("rich", "jinja2"):
+        from gateway.adapters.users_file import UsersFileError
+        from gateway.edge.serving import serve
+        from gateway.services import build_users
 
     try:
         # Asked here, because a worker that cannot start can only say so with a traceback.

@@ -49,7 +49,7 @@ from gateway.ports import (
     Workflows,
 )
 from gateway.relay.client import make_client
-from gateway.relay.discovery import Discovery, DnsLookup
+from gateway.relay.discovery import Discovery, Lookup, NoLookup
 from gateway.relay.transport import CoreTransport
 from gateway.reload import needing_restart, policy_faults
 from gateway.settings import Settings
@@ -313,7 +313,7 @@ async def _core(settings: Settings, closers: list[Callable[[], Any]]) -> CoreHtt
     cores = Balancer(Random())
     clock = asyncio.get_running_loop().time
     discovery = Discovery(
-        settings.services_core, DnsLookup(), lambda found: cores.update(found, clock())
+        settings.services_core, _lookup(settings), lambda found: cores.update(found, clock())
     )
     closers.append(discovery.aclose)
     await discovery.start()
@@ -328,6 +328,14 @@ async def _core(settings: Settings, closers: list[Callable[[], Any]]) -> CoreHtt
         ),
         body_limit_bytes=settings.answer_limit,
     )
+
+
+def _lookup(settings: Settings) -> Lookup:
+    if not any(source.startswith(("dns+", "srv+")) for source in settings.services_core):
+        return NoLookup()
+    from gateway.relay.dns_lookup import DnsLookup
+
+    return DnsLookup()
 
 
 def _documents_access(settings: Settings) -> S3Access:
@@ -354,6 +362,7 @@ def _public_access(settings: Settings) -> S3Access:
         settings.s3_region,
         settings.s3_access_key,
         settings.s3_secret_key,
+        timeout_s=settings.io_deadline,
     )
 
 
@@ -365,7 +374,10 @@ def import_for(settings: Settings) -> None:
     if settings.services_opa is None:
         with contextlib.suppress(ImportError, OSError):
             import regopy  # noqa: F401
-    s3_client.read_models()
+    if any(source.startswith(("dns+", "srv+")) for source in settings.services_core):
+        import gateway.relay.dns_lookup  # noqa: F401
+    for access in (_documents_access(settings), _keys_access(settings), _public_access(settings)):
+        s3_client.make_client(access)
 
 
 def _within(check: Callable[[float], Coroutine[Any, Any, None]]) -> Check:

@@ -1,24 +1,28 @@
-"""One boto3 client on one small pool of threads, with boto3's exceptions mapped to ours.
+"""One botocore client on one small pool of threads, with botocore's exceptions mapped to ours.
 
-boto3 blocks, so every real call runs in a thread; presigning is pure CPU (0.1–0.25 ms) and runs
-where it is. A call that outlives its deadline is abandoned, not stopped: its thread comes back
-when botocore's own timeout strikes, so those are set just above the deadline and never retried.
-The pool is bounded for the same reason: with a frozen store the calls wait in line and fail on
-their deadline, and no thread is added.
+botocore and not boto3, which adds nothing but objects around the same client. It blocks, so every
+real call runs in a thread; presigning is pure CPU (0.1–0.25 ms) and runs where it is. A call that
+outlives its deadline is abandoned, not stopped: its thread comes back when botocore's own timeout
+strikes, so those are set just above the deadline and never retried. The pool is bounded for the
+same reason: with a frozen store the calls wait in line and fail on their deadline, and no thread is
+added.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, lru_cache, partial
 from typing import Any, TypeVar
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.loaders import JSONFileLoader, Loader
+from botocore.session import Session
 
 from gateway.errors import GatewayError, StorageUnavailable
 from gateway.ports import Deadline
@@ -76,25 +80,71 @@ class StoreFailed(StorageUnavailable):
         self.s3_code = s3_code
 
 
-# botocore reads its description of S3 (some 10 MiB once parsed) once a session; so there is one,
-# without credentials: each client gets its own.
-_SESSION: boto3.session.Session | None = None
+class _Brief(JSONFileLoader):
+    """Reads botocore's descriptions of services without their prose, and S3's rules in brief.
+
+    Parsed in full they are 12 MiB, which every worker would come to copy, because each call walks
+    through all the rules of where buckets may be in AWS.
+    """
+
+    def __init__(self, rules: list[dict[str, Any]] | None) -> None:
+        self._rules = rules
+
+    def _load_file(self, full_path: str, open_method: Callable[..., Any]) -> Any:
+        if not os.path.isfile(full_path):
+            return None
+        with open_method(full_path, "rb") as file:
+            found = json.loads(file.read(), object_hook=_without_documentation)
+        if self._rules is not None and "/s3/" in full_path and "/endpoint-rule-set-" in full_path:
+            found["rules"] = self._rules
+        return found
 
 
-def _session() -> boto3.session.Session:
-    global _SESSION
-    if _SESSION is None:
-        _SESSION = boto3.session.Session(aws_access_key_id="-", aws_secret_access_key="-")
-    return _SESSION
+def _without_documentation(found: dict[str, Any]) -> dict[str, Any]:
+    if isinstance(found.get("documentation"), str):
+        found["documentation"] = ""  # botocore wants it to be there
+    return found
 
 
-def read_models() -> None:
-    """Reads what botocore knows of S3: before a fork it is in memory once for all workers."""
-    make_client(S3Access(None, "us-east-1", "-", "-"))
+def _rule(url: str, *conditions: dict[str, Any]) -> dict[str, Any]:
+    signing = {"name": "sigv4", "signingName": "s3", "signingRegion": "{Region}"}
+    schemes = [{**signing, "disableDoubleEncoding": True}]
+    endpoint = {"url": url, "properties": {"authSchemes": schemes}, "headers": {}}
+    return {"type": "endpoint", "conditions": list(conditions), "endpoint": endpoint}
 
 
+_PARSED = {"fn": "parseURL", "argv": [{"ref": "Endpoint"}], "assign": "url"}
+_HAS_BUCKET = {"fn": "isSet", "argv": [{"ref": "Bucket"}]}
+_ENCODED = {"fn": "uriEncode", "argv": [{"ref": "Bucket"}], "assign": "bucket"}
+_ENDPOINT = "{url#scheme}://{url#authority}{url#normalizedPath}"
+# Where a bucket is when the endpoint is given: below it, by path. The language of these rules is
+# botocore's own (the data file ``endpoint-rule-set-1``).
+_BY_PATH = [
+    _rule(_ENDPOINT + "{bucket}", _PARSED, _HAS_BUCKET, _ENCODED),
+    _rule(_ENDPOINT, _PARSED),
+]
+
+
+@cache
+def _session(*, by_path: bool) -> Session:
+    """The one all clients are made by, because each session reads the descriptions afresh.
+
+    It looks for no credentials: each client is given its own.
+    """
+    session = Session()
+    session.register_component(
+        "data_loader", Loader(file_loader=_Brief(_BY_PATH if by_path else None))
+    )
+    return session
+
+
+@lru_cache(maxsize=16)
 def make_client(access: S3Access) -> Any:
-    """A boto3 S3 client: SigV4, path-style, no retries, no credentials from anywhere else."""
+    """botocore's S3 client: SigV4, path-style, no retries, no credentials from anywhere else.
+
+    The same one for the same access: clients may be shared by threads, and those that were made
+    before a fork, by all workers' memory. A client that was never used has no connection.
+    """
     config = Config(
         signature_version="s3v4",
         s3={"addressing_style": "path"},
@@ -107,7 +157,7 @@ def make_client(access: S3Access) -> Any:
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
     )
-    return _session().client(
+    return _session(by_path=access.endpoint is not None).create_client(
         "s3",
         region_name=access.region,
         endpoint_url=access.endpoint,

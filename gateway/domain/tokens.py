@@ -21,12 +21,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
-from jwt.algorithms import HMACAlgorithm
-from jwt.api_jws import PyJWS
-from jwt.exceptions import InvalidKeyError
-
 from gateway.domain.identity import User, is_name, is_role
 from gateway.errors import TokenExpired, Unauthenticated
+from gateway.optional_imports import left_out
+
+# PyJWT loads it where it is installed, for the algorithms we refuse: 9 MiB.
+with left_out("cryptography"):
+    from jwt.algorithms import HMACAlgorithm
+    from jwt.api_jws import PyJWS
+    from jwt.exceptions import InvalidKeyError
 
 SECRET_LIMIT_BYTES = 32  # RFC 7518, section 3.2: no shorter than the hash's output.
 TOKEN_LIMIT_BYTES = 8 * 1024

@@ -10,8 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 import sanic
+from sanic import Sanic
 from sanic.http import Http
 from sanic.server.protocols.http_protocol import HttpProtocol
+from sanic.signals import SignalRouter
 
 # What Sanic's methods must refer to for ours to fit in between.
 _SHAPE: dict[Any, set[str]] = {
@@ -33,6 +35,9 @@ _SHAPE: dict[Any, set[str]] = {
     HttpProtocol.send: {"_can_write", "is_closing", "write"},
     HttpProtocol.pause_writing: {"_can_write", "clear"},
     HttpProtocol.resume_writing: {"_can_write", "set"},
+    # What ``worker.compile_routes`` does before a fork; the loop is all of it that must change.
+    Sanic._startup: {"signalize", "finalize", "run", "is_started"},
+    SignalRouter.finalize: {"ctx", "loop", "get_running_loop", "waiters"},
     HttpProtocol.check_timeouts: {"_http", "_task", "exception", "stage", "response_timeout"},
 }
 

@@ -6,10 +6,9 @@ is in memory once for all of them (see ``docs/decisions/0010-workers.md``).
 
 from __future__ import annotations
 
-import gc
+import asyncio
 import ssl
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import structlog
 from sanic import Sanic
@@ -45,10 +44,7 @@ def serve(settings: Settings, load: LoadSettings, watchers: Sequence[Watcher] = 
     bound = listeners.bind(settings.server_host, settings.server_port, settings.server_workers)
     _make_room_for_files(settings)
     gateway = _Gateway(settings, load)
-    # What lives here lives as long as every worker; a collection that went through it in a worker
-    # would write to its pages, and so copy them.
-    gc.collect()
-    gc.freeze()
+    malloc.settle()
     log.info(
         "serving",
         address=f"http://{settings.server_host}:{settings.server_port}",
@@ -81,6 +77,7 @@ class _Gateway:
         self._settings = settings
         self._load = load
         self._app = self._create_app(settings)
+        asyncio.run(worker.compile_routes(self._app))
 
     def reload(self) -> bool:
         """In the supervisor: settings for workers that are forked from now on."""
@@ -88,7 +85,10 @@ class _Gateway:
         if fresh is None:
             return False
         self._settings = fresh
-        self._app = _again(self._app, lambda: self._create_app(fresh))
+        # Sanic keeps applications by name and wants each name once.
+        Sanic.unregister_app(self._app)
+        self._app = self._create_app(fresh)
+        asyncio.run(worker.compile_routes(self._app))
         return True
 
     def work(self, seat: Seat) -> int:
@@ -112,12 +112,6 @@ class _Gateway:
                 log.error("reload: a fault in the settings", fault=str(fault))
             log.error("reload failed; the old settings stay", faults=len(problem.faults))
             return None
-
-
-def _again(app: Sanic[Any, Any], make: Callable[[], Sanic[Any, Any]]) -> Sanic[Any, Any]:
-    """Sanic keeps applications by name and wants each name once."""
-    Sanic.unregister_app(app)
-    return make()
 
 
 def _tls(_settings: Settings) -> ssl.SSLContext | None:

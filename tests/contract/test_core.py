@@ -34,7 +34,8 @@ from gateway.errors import (
 )
 from gateway.flows.query import Query, StreamLimits
 from gateway.ports import OnBehalfOf
-from gateway.relay.discovery import Discovery, DnsLookup
+from gateway.relay.discovery import Discovery
+from gateway.relay.dns_lookup import DnsLookup
 from gateway.relay.transport import CoreTransport
 from tests.unit.relay.name_server import name_server
 from tests.unit.relay.scripted import CHUNKED, Peer, Server, answering, once, serve, until

@@ -11,7 +11,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway.domain.balancing import Address
-from gateway.relay.discovery import Discovery, DnsLookup, LookupFailed, Service, Source
+from gateway.relay.discovery import Discovery, LookupFailed, Service, Source
+from gateway.relay.dns_lookup import DnsLookup
 
 from .name_server import name_server
 from .scripted import until
