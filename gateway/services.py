@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import httpx
 import structlog
 
-from gateway.adapters import s3_client
+from gateway.adapters import argon2_passwords, s3_client
 from gateway.adapters.argon2_passwords import Argon2Passwords
 from gateway.adapters.clock import SystemClock
 from gateway.adapters.core_http import CoreHttp, CoreTimeouts
@@ -367,13 +367,14 @@ def _public_access(settings: Settings) -> S3Access:
 
 
 def import_for(settings: Settings) -> None:
-    """Imports what workers with these settings use and nothing imports before; starts nothing.
+    """Imports and makes what workers with these settings share; starts nothing.
 
     Called once in the process they are forked from, so that it is in memory once.
     """
     if settings.services_opa is None:
         with contextlib.suppress(ImportError, OSError):
             import regopy  # noqa: F401
+    argon2_passwords.one_at_a_time()
     if any(source.startswith(("dns+", "srv+")) for source in settings.services_core):
         import gateway.relay.dns_lookup  # noqa: F401
     for access in (_documents_access(settings), _keys_access(settings), _public_access(settings)):

@@ -83,8 +83,8 @@ class StoreFailed(StorageUnavailable):
 class _Brief(JSONFileLoader):
     """Reads botocore's descriptions of services without their prose, and S3's rules in brief.
 
-    Parsed in full they are 12 MiB, which every worker would come to copy, because each call walks
-    through all the rules of where buckets may be in AWS.
+    Parsed in full they are 12 MiB; and each call walks through all the rules of where in AWS a
+    bucket may be, of which a store with an address of its own needs one.
     """
 
     def __init__(self, rules: list[dict[str, Any]] | None) -> None:
