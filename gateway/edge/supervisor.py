@@ -218,7 +218,7 @@ class Supervisor:
             self._stop.interrupts += 1
             if self._stop.interrupts == 2:
                 self._cut_short()
-        elif not first:
+        if not first:
             log.info("already stopping", signal=number.name)
 
     def _begin_stop(self, why: str) -> None:
