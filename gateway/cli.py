@@ -194,8 +194,8 @@ def _serve(parsed: argparse.Namespace, environ: Environ) -> int:
     # Temporal's core (Rust) would start a thread a processor; it carries a few calls a second.
     os.environ.setdefault("TOKIO_WORKER_THREADS", "1")
     settings = load()
-    # structlog and sanic-ext would load them for what we don't use, where they are installed.
-    with left_out("rich", "jinja2"):
+    # structlog and httpx would load them for what we don't use, where they are installed.
+    with left_out("rich", "click", "pygments"):
         from gateway.adapters.users_file import UsersFileError
         from gateway.edge.serving import serve
         from gateway.services import build_users

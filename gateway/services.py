@@ -21,7 +21,7 @@ from gateway.adapters.clock import SystemClock
 from gateway.adapters.core_http import CoreHttp, CoreTimeouts
 from gateway.adapters.opa import OpaPolicy
 from gateway.adapters.policy_cache import CachedPolicy
-from gateway.adapters.rego import RegoPolicy, default_policy_dir
+from gateway.adapters.rego import RegoPolicy, default_policy_dir, load_regopy
 from gateway.adapters.s3 import S3ObjectStore
 from gateway.adapters.s3_client import S3Access, S3Client
 from gateway.adapters.s3_keys import S3KeyStore
@@ -31,6 +31,7 @@ from gateway.domain.actions import ACTIONS
 from gateway.domain.balancing import Balancer
 from gateway.domain.documents import ALLOWED_TYPES, UploadRules
 from gateway.domain.tokens import TokenSettings
+from gateway.errors import PolicyBroken
 from gateway.flows.authenticate import Authenticator
 from gateway.flows.documents import Documents
 from gateway.flows.health import Check, Health
@@ -372,8 +373,8 @@ def import_for(settings: Settings) -> None:
     Called once in the process they are forked from, so that it is in memory once.
     """
     if settings.services_opa is None:
-        with contextlib.suppress(ImportError, OSError):
-            import regopy  # noqa: F401
+        with contextlib.suppress(PolicyBroken):
+            load_regopy()
     argon2_passwords.one_at_a_time()
     if any(source.startswith(("dns+", "srv+")) for source in settings.services_core):
         import gateway.relay.dns_lookup  # noqa: F401

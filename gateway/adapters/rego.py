@@ -12,7 +12,7 @@ Traps of regopy 1.5 that shape this file:
   for ``"ann"``. ``set_input_term`` with JSON text does neither.
 - data added after a build is ignored: a reload makes a new interpreter.
 - loaded after another C++ extension (ujson, temporalio), it leaks 12 KiB an answer: its C++ library
-  is to be made global first (``_load_regopy``).
+  is to be made global first (``load_regopy``).
 - a false rule is left out of the document, and ``ok()`` is true all the same: the whole document is
   asked for, and ``believe`` wants all of it.
 """
@@ -94,7 +94,7 @@ def read_policy_files(policy_dir: Path) -> PolicyFiles:
     return PolicyFiles(modules, data)
 
 
-def _load_regopy() -> Any:
+def load_regopy() -> Any:
     """Here and not at the top: who asks an OPA server needs neither its wheel nor its 11 MB.
 
     Linked against a C++ library that an extension before it brought for itself alone, regopy never
@@ -113,7 +113,7 @@ class _Engine:
     """One interpreter with its built policy. Only the thread that made it may touch it."""
 
     def __init__(self, files: PolicyFiles) -> None:
-        regopy = _load_regopy()
+        regopy = load_regopy()
         self._faults = (regopy.RegoError, ValueError)
         self._interpreter = regopy.Interpreter()
         # What is wrong travels in the exception; by default it would also go to stdout. Set here
@@ -189,7 +189,7 @@ class RegoPolicy:
 
     async def try_load(self) -> None:
         """Changes nothing; raises ``PolicyBroken`` when the files, as they are, are no policy."""
-        await self._run(self._prepare)
+        await asyncio.wrap_future(self._thread.do(self._prepare))
 
     async def reload(self) -> None:
         """Reads the files again. ``PolicyBroken`` when they are no policy: the old one stays."""

@@ -59,7 +59,7 @@ async def compile_routes(app: Sanic[Any, Any]) -> None:
     Sanic rewrites its methods for the application's signals, and can do so once a process: later
     applications here have the same ones.
     """
-    await app._startup()
+    await app._startup()  # type: ignore[no-untyped-call]
     TouchUp._registry.clear()
 
 
