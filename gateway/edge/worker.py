@@ -19,6 +19,7 @@ import uvloop
 from sanic import Sanic
 from sanic.touchup.service import TouchUp
 
+from gateway.edge import logs
 from gateway.edge.children import Seat
 from gateway.edge.guard import GuardedProtocol
 from gateway.edge.lifecycle import Lifecycle
@@ -48,8 +49,12 @@ def run(
     """Serves from ``seat`` until told to stop; gives the process's exit status."""
     # Says where each thread is when the supervisor ends a worker that hangs.
     faulthandler.enable()
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_Worker(app, lifecycle, seat, reload, tls).serve())
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_Worker(app, lifecycle, seat, reload, tls).serve())
+    finally:
+        # The process ends without Python's own end, which would see to it.
+        logs.flush()
     return 0
 
 

@@ -55,6 +55,8 @@ async def test_a_reload_that_fails_in_a_way_nobody_foresaw_is_tried_again(
         streams=OpenStreams(client_stall_s=1.0),
         admin_address=None,
         drain_limit_s=0,
+        grace_s=0,
+        let_go_s=0,
     )
     watched._services = Running()
     watching = asyncio.create_task(watched._watch_users())
