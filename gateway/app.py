@@ -6,19 +6,22 @@ runs on is built by ``services.py`` once the worker has an event loop.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import platform
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from typing import Any
 
 from sanic import Blueprint, Sanic
 from sanic.config import Config
 
 from blueprints import auth, docs, documents, keys, ops, query
-from gateway import services
+from gateway import __version__, services
 from gateway.edge import guard
 from gateway.edge.bodies import FormLimits
 from gateway.edge.body_limit import limit_bodies
 from gateway.edge.connections import Limits
 from gateway.edge.cors import Cors
+from gateway.edge.edge_readings import of_edge
 from gateway.edge.endpoint import provide
 from gateway.edge.lifecycle import Lifecycle
 from gateway.edge.pipeline import Pipeline
@@ -35,6 +38,10 @@ from gateway.flows.recheck import Recheck
 from gateway.flows.uploads import Uploads
 from gateway.services import Services, build_services
 from gateway.settings import Settings
+from gateway.telemetry.book import NoMetrics
+from gateway.telemetry.catalogue import layout_for
+from gateway.telemetry.figures import Figures
+from gateway.telemetry.sheet import Sheet
 
 API_PREFIX = "/api/v1"
 
@@ -42,13 +49,18 @@ BuildServices = Callable[[Settings, Tasks], Awaitable[Services]]
 
 
 def create_app(
-    settings: Settings, *, build: BuildServices = build_services, name: str = "gateway"
+    settings: Settings,
+    *,
+    build: BuildServices = build_services,
+    name: str = "gateway",
+    sheet: Sheet | None = None,
 ) -> Sanic[Any, Any]:
     """The application for one worker process. Nothing in it is bound to an event loop yet.
 
     Args:
         build: makes the services in the worker; tests pass fakes through it.
         name: Sanic keeps a registry of applications by name; tests need several.
+        sheet: where the workers' figures stand, shared by all; without it there is one worker.
     """
     app: Sanic[Any, Any] = Sanic(
         name,
@@ -62,10 +74,12 @@ def create_app(
     streams = OpenStreams(client_stall_s=settings.stream_client_stall)
     app.ctx.form_limits = FormLimits(settings.form_limit, settings.form_parts)
     app.ctx.answer_limit_bytes = settings.answer_limit
-    _Wiring(app, settings, streams, build)
     _mount(app)
     limit_bodies(app, settings.body_limit)
     guard.install(app, _connection_limits(settings), settings.trusted_proxies)
+    app.ctx.metrics = NoMetrics()
+    app.ctx.figures = Figures(layout_for(_routes(app), _build_info()), sheet)
+    _Wiring(app, settings, streams, build)
     return app
 
 
@@ -110,6 +124,15 @@ def _mount(app: Sanic[Any, Any]) -> None:
         app.blueprint(blueprint)
 
 
+def _routes(app: Sanic[Any, Any]) -> Iterator[tuple[str, str]]:
+    for route in app.router.routes:
+        yield from ((method, f"/{route.path}") for method in route.methods)
+
+
+def _build_info() -> tuple[str, str]:
+    return __version__, platform.python_version()
+
+
 class _Wiring:
     """Connects what is made before the loop (routes, middleware) to what is made inside it."""
 
@@ -129,6 +152,7 @@ class _Wiring:
             build=lambda tasks: build(settings, tasks),
             attach=self._attach,
             streams=streams,
+            figures=app.ctx.figures,
             admin_address=(settings.admin_host, admin_port) if admin_port else None,
             grace_s=settings.drain_grace,
             drain_limit_s=settings.drain_limit,
@@ -140,6 +164,7 @@ class _Wiring:
         app.register_middleware(self._on_response, "response")
 
     def _attach(self, services: Any) -> None:
+        self._begin_figures(services)
         provide(self._app, _provided(services, self.streams))
         settings = self._settings
         self._pipeline = Pipeline(
@@ -151,7 +176,14 @@ class _Wiring:
             io_deadline_s=settings.io_deadline,
             compress_min_bytes=settings.compress_min_size,
             trusted_proxies=settings.trusted_proxies,
+            tracer=services.tracer,
         )
+
+    def _begin_figures(self, services: Services) -> None:
+        context, streams = self._app.ctx, self.streams
+        edge = partial(of_edge, streams, context.connections, services.health)
+        context.figures.begin([edge, *services.readings])
+        context.metrics = streams.metrics = context.figures.book
 
     async def _on_request(self, request: Any) -> Any:
         assert self._pipeline is not None

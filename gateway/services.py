@@ -9,10 +9,10 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from random import Random
 from typing import Any, Protocol
 
-import httpx
 import structlog
 
 from gateway.adapters import argon2_passwords, s3_client
@@ -29,15 +29,13 @@ from gateway.adapters.temporal import TemporalAccess, TemporalWorkflows
 from gateway.adapters.users_file import UsersFile, UsersFileError, admin_user
 from gateway.domain.actions import ACTIONS
 from gateway.domain.balancing import Balancer
-from gateway.domain.documents import ALLOWED_TYPES, UploadRules
-from gateway.domain.tokens import TokenSettings
 from gateway.errors import PolicyBroken
 from gateway.flows.authenticate import Authenticator
 from gateway.flows.documents import Documents
 from gateway.flows.health import Check, Health
 from gateway.flows.keys import Keys
 from gateway.flows.login import Login
-from gateway.flows.query import Query, StreamLimits
+from gateway.flows.query import Query
 from gateway.flows.recheck import Recheck
 from gateway.flows.uploads import Uploads
 from gateway.ports import (
@@ -53,7 +51,12 @@ from gateway.relay.client import make_client
 from gateway.relay.discovery import Discovery, Lookup, NoLookup
 from gateway.relay.transport import CoreTransport
 from gateway.reload import needing_restart, policy_faults
+from gateway.rules import stream_limits, token_settings, upload_rules
 from gateway.settings import Settings
+from gateway.telemetry import readings
+from gateway.telemetry.readings import Source
+from gateway.telemetry.tracing import Tracer
+from gateway.tracing import traced
 
 log = structlog.get_logger("gateway.services")
 
@@ -86,6 +89,8 @@ class Services:
     users: UsersFile
     adapters: Adapters
     settings: Settings
+    readings: list[Source] = field(default_factory=list)
+    tracer: Tracer | None = None
 
     async def reload(self, settings: Settings) -> None:
         """Takes over other secrets, users and policy: all of them, or none where one is wrong."""
@@ -100,7 +105,7 @@ class Services:
         if isinstance(self.adapters.policy, RegoPolicy):
             await self.adapters.policy.reload()
         self.policy.clear()
-        self.login.tokens = tokens = _tokens(settings)
+        self.login.tokens = tokens = token_settings(settings)
         self.authenticator.use_tokens(tokens)
         for take_over in self.adapters.reloaders:
             take_over(settings)
@@ -142,6 +147,7 @@ class Adapters:
     workflows: Workflows
     key_store: KeyStore
     closers: list[Callable[[], Any]] = field(default_factory=list)
+    readings: list[Source] = field(default_factory=list)
     reloaders: list[Callable[[Settings], None]] = field(default_factory=list)
 
 
@@ -156,22 +162,24 @@ async def build_services(settings: Settings, tasks: Spawn) -> Services:
 
 async def build_adapters(settings: Settings) -> Adapters:
     closers: list[Callable[[], Any]] = []
+    sources: list[Source] = []
     documents_s3 = S3Client(_documents_access(settings))
     keys_s3 = S3Client(_keys_access(settings))
     store = S3ObjectStore(documents_s3, _public_access(settings), settings.s3_bucket)
-    core = await _core(settings, closers)
+    core = await _core(settings, closers, sources)
     passwords = Argon2Passwords(settings.login_waiting)
     closers += [documents_s3.close, keys_s3.close, store.close, passwords.close]
     return Adapters(
         clock=SystemClock(),
         users=build_users(settings),
         passwords=passwords,
-        policy=_policy(settings, closers),
+        policy=_policy(settings, closers, sources),
         core=core,
         store=store,
         workflows=await TemporalWorkflows.connect(_temporal_access(settings)),
         key_store=S3KeyStore(keys_s3, settings.s3_keys_bucket),
         closers=closers,
+        readings=sources,
         reloaders=[
             lambda fresh: documents_s3.use(_documents_access(fresh)),
             lambda fresh: keys_s3.use(_keys_access(fresh)),
@@ -183,8 +191,10 @@ async def build_adapters(settings: Settings) -> Adapters:
 
 def assemble(settings: Settings, adapters: Adapters, tasks: Spawn) -> Services:
     """The use cases over whatever adapters there are; tests bring some of their own."""
+    bare = adapters
+    adapters, tracer = traced(settings, adapters, adapters.closers)
     clock = adapters.clock
-    tokens = _tokens(settings)
+    tokens = token_settings(settings)
     policy = CachedPolicy(
         adapters.policy,
         clock,
@@ -229,8 +239,15 @@ def assemble(settings: Settings, adapters: Adapters, tasks: Spawn) -> Services:
             clock,
         ),
         users=adapters.users,
-        adapters=adapters,
+        adapters=bare,
         settings=settings,
+        readings=[
+            *adapters.readings,
+            partial(
+                readings.caches, policy.count, authenticator.token_count, authenticator.key_count
+            ),
+        ],
+        tracer=tracer,
     )
 
 
@@ -253,17 +270,6 @@ def _users_found(settings: Settings) -> tuple[UsersFile | None, list[str]]:
         return None, [str(exc)]
 
 
-def upload_rules(settings: Settings) -> UploadRules:
-    """What may be uploaded, and the extensions that go with each allowed type."""
-    return UploadRules(
-        types={name: ALLOWED_TYPES.get(name, frozenset()) for name in settings.upload_types},
-        limit_bytes=settings.upload_max_size,
-        multipart_threshold_bytes=settings.upload_multipart_threshold,
-        part_bytes=settings.upload_part_size,
-        form_lifetime_s=int(settings.upload_form_lifetime),
-    )
-
-
 def _temporal_access(settings: Settings) -> TemporalAccess:
     return TemporalAccess(
         settings.services_temporal,
@@ -273,44 +279,22 @@ def _temporal_access(settings: Settings) -> TemporalAccess:
     )
 
 
-def stream_limits(settings: Settings) -> StreamLimits:
-    return StreamLimits(
-        first_event_s=settings.stream_first_event,
-        idle_s=settings.stream_idle,
-        total_s=settings.stream_total,
-        early_head_s=settings.stream_early_head,
-        ping_s=settings.stream_ping,
-        event_limit_bytes=settings.stream_event_limit,
-    )
-
-
-def _tokens(settings: Settings) -> TokenSettings:
-    return TokenSettings(
-        secrets=settings.jwt_secrets,
-        issuer=settings.jwt_issuer,
-        audience=settings.jwt_audience,
-        lifetime_s=int(settings.jwt_expiration),
-        skew_s=int(settings.jwt_skew),
-    )
-
-
-def _client(limit: int, closers: list[Callable[[], Any]]) -> httpx.AsyncClient:
-    client = make_client(CoreTransport(limit=limit))
-    closers.append(client.aclose)
-    return client
-
-
-def _policy(settings: Settings, closers: list[Callable[[], Any]]) -> Policy:
+def _policy(settings: Settings, closers: list[Callable[[], Any]], sources: list[Source]) -> Policy:
     """An OPA server where one is named, else the same Rego in this process."""
     if settings.services_opa is not None:
-        client = _client(OPA_CONNECTIONS, closers)
+        transport = CoreTransport(limit=OPA_CONNECTIONS)
+        client = make_client(transport)
+        closers.append(client.aclose)
+        sources.append(partial(readings.pool, "policy", transport))
         return OpaPolicy(client, settings.services_opa, budget_s=settings.policy_budget)
     rego = RegoPolicy(settings.policy_dir or default_policy_dir(), budget_s=settings.policy_budget)
     closers.append(rego.close)
     return rego
 
 
-async def _core(settings: Settings, closers: list[Callable[[], Any]]) -> CoreHttp:
+async def _core(
+    settings: Settings, closers: list[Callable[[], Any]], sources: list[Source]
+) -> CoreHttp:
     cores = Balancer(Random())
     clock = asyncio.get_running_loop().time
     discovery = Discovery(
@@ -320,7 +304,8 @@ async def _core(settings: Settings, closers: list[Callable[[], Any]]) -> CoreHtt
     await discovery.start()
     transport = CoreTransport(limit=settings.core_connections)
     closers.append(transport.aclose)
-    return CoreHttp(
+    sources.append(partial(readings.pool, "core", transport))
+    core = CoreHttp(
         transport,
         cores,
         settings.core_token,
@@ -329,6 +314,8 @@ async def _core(settings: Settings, closers: list[Callable[[], Any]]) -> CoreHtt
         ),
         body_limit_bytes=settings.answer_limit,
     )
+    sources.append(lambda: readings.core(cores, core.retries, clock()))
+    return core
 
 
 def _lookup(settings: Settings) -> Lookup:
@@ -376,6 +363,8 @@ def import_for(settings: Settings) -> None:
         with contextlib.suppress(PolicyBroken):
             load_regopy()
     argon2_passwords.one_at_a_time()
+    if settings.otlp_endpoint is not None:
+        import gateway.adapters.otel
     if any(source.startswith(("dns+", "srv+")) for source in settings.services_core):
         import gateway.relay.dns_lookup  # noqa: F401
     for access in (_documents_access(settings), _keys_access(settings), _public_access(settings)):

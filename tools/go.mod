@@ -9,5 +9,6 @@ go 1.24
 require (
 	github.com/Shopify/toxiproxy/v2 v2.5.0 // github.com/Shopify/toxiproxy/v2/cmd/server as toxiproxy-server
 	github.com/open-policy-agent/opa v1.22.2 // github.com/open-policy-agent/opa as opa
+	github.com/prometheus/prometheus v0.316.0 // github.com/prometheus/prometheus/cmd/promtool as promtool
 	github.com/versity/versitygw v1.8.0 // github.com/versity/versitygw/cmd/versitygw as versitygw
 )

@@ -98,7 +98,7 @@ class CoreCalls:
         self._balancer = balancer
         self._transport = transport
         self._timeouts = timeouts
-        self._budget = RetryBudget()
+        self.budget = RetryBudget()
         # As many as there are addresses: a name's that is no longer listed is made anew.
         self._places: dict[Address, _Place] = {}
 
@@ -112,7 +112,7 @@ class CoreCalls:
         Raises:
             CoreUnavailable, CoreProtocolError, CoreTimeout, Overloaded.
         """
-        self._budget.request(_now())
+        self.budget.request(_now())
         tried: list[Address] = []
         while True:
             lease = self.lease(tried)
@@ -178,7 +178,7 @@ class CoreCalls:
         once_more = not nothing_sent and len(tried) == 1
         if len(tried) >= MAX_TRIES or not (elsewhere or once_more):
             return False
-        if self._budget.take(_now()):
+        if self.budget.take(_now()):
             return True
         log.warning("core call not repeated: the budget is used up")
         return False

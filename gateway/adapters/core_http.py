@@ -28,7 +28,7 @@ from gateway.adapters.core_calls import (
     end_lease,
     raise_for_transport,
 )
-from gateway.domain.balancing import Address, Balancer, Outcome
+from gateway.domain.balancing import Address, Balancer, Outcome, RetryBudget
 from gateway.domain.documents import CoreDocument
 from gateway.domain.headers import core_headers
 from gateway.domain.ids import is_uuid7
@@ -93,6 +93,10 @@ class CoreHttp:
         self._timeouts = timeouts or CoreTimeouts()
         self._calls = CoreCalls(transport, cores, self._timeouts)
         self._body_limit_bytes = body_limit_bytes
+
+    @property
+    def retries(self) -> RetryBudget:
+        return self._calls.budget
 
     def use_token(self, token: str) -> None:
         """Another one from the next call on."""

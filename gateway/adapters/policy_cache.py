@@ -12,6 +12,7 @@ import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 
+from gateway.domain.hit_count import HitCount
 from gateway.domain.policy import POLICY_BROKEN, Decision, Question
 from gateway.ports import Clock, Policy
 
@@ -44,6 +45,7 @@ class CachedPolicy:
         self._max_entries = max_entries
         self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
         self._under_way: dict[bytes, asyncio.Task[Decision]] = {}
+        self.count = HitCount()
         # The loop itself holds tasks weakly; after ``clear`` only this set holds the old ones.
         self._tasks: set[asyncio.Task[Decision]] = set()
 
@@ -57,7 +59,9 @@ class CachedPolicy:
         if key is None:
             return await self._inner.decide(question)
         if (kept := self._lookup(key)) is not None:
+            self.count.hits += 1
             return kept
+        self.count.misses += 1
         task = self._under_way.get(key) or self._ask(key, question)
         # ``wait`` and not ``shield``: a caller cancelled here leaves nothing behind at all, while
         # a shield whose caller left may report the question's error to the loop as nobody's.

@@ -28,6 +28,7 @@ from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import KeepAliveConfig, RetryConfig, RPCError, RPCStatusCode
 
+from gateway.adapters.temporal_trace import TraceHeader
 from gateway.domain.documents import (
     Announced,
     DocumentRef,
@@ -82,6 +83,7 @@ class TemporalWorkflows:
             ),
             # Without pings a connection whose other end vanished is found out after minutes.
             keep_alive_config=KeepAliveConfig(interval_millis=5000, timeout_millis=2000),
+            interceptors=[TraceHeader()],
         )
         return cls(client, access.task_queue)
 

@@ -148,6 +148,8 @@ class Balancer:
         # may be back with the next look-up, and are then as busy and as suspect as before.
         self._gone: dict[Address, _Member] = {}
         self._uses = count()
+        # How often an address was left out, by what it was for; read now and then for a metric.
+        self.ejections = {Outcome.FAILED: 0, Outcome.UNREACHABLE: 0}
         # What a call may use now, and when the next ejected address is back.
         self._usable: list[_Member] = []
         self._back_at = 0.0
@@ -221,7 +223,9 @@ class Balancer:
         member.failures += 1
         if outcome is Outcome.FAILED and member.failures < self._ejection.failures:
             return None
-        return self._eject(member, now)
+        length_s = self._eject(member, now)
+        self.ejections[outcome] += length_s is not None
+        return length_s
 
     def _eject(self, member: _Member, now: float) -> float | None:
         if self._members.get(member.address) is not member:
@@ -270,6 +274,8 @@ class RetryBudget:
         self._seconds: deque[list[int]] = deque()
         self._requests = 0
         self._retries = 0
+        # All there ever were, for a metric.
+        self.taken = self.refused = 0
 
     def request(self, now: float) -> None:
         """A request came, whatever becomes of it."""
@@ -280,8 +286,10 @@ class RetryBudget:
         """Whether one may be repeated now; counts it if so."""
         second = self._second(now)
         if self._retries + 1 > self._reserve + self._share * self._requests:
+            self.refused += 1
             return False
         second[2] += 1
+        self.taken += 1
         self._retries += 1
         return True
 

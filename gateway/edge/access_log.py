@@ -6,17 +6,20 @@ from typing import Any
 
 from sanic import Request
 
-from gateway.edge import logs
+from gateway.edge import figures, logs, spans
 from gateway.edge.scope import Scope, now_s
+from gateway.telemetry.tracing import trace_id
 
 
 def write(request: Request, scope: Scope, status: int, sent_bytes: int) -> None:
     """Called once a request, when its answer is made (or, for a stream, has ended)."""
     ended_s = now_s()
+    route = f"/{request.route.path}" if request.route else None
+    figures.count(request, scope, route, status, ended_s - scope.started_s)
     fields: dict[str, Any] = {
         "request_id": scope.request_id,
         "method": request.method,
-        "route": f"/{request.route.path}" if request.route else None,
+        "route": route,
         "status": status,
         "duration_ms": _ms(ended_s - scope.started_s),
         "first_byte_ms": _ms((scope.first_byte_s or ended_s) - scope.started_s),
@@ -26,6 +29,8 @@ def write(request: Request, scope: Scope, status: int, sent_bytes: int) -> None:
     fields.update(_who(scope))
     fields.update(_verdict(scope))
     logs.info("gateway.access", "request", fields)
+    if scope.span is not None:
+        spans.end(scope.span, request, scope, status)
 
 
 def _ms(seconds: float) -> float:
@@ -60,5 +65,5 @@ def _verdict(scope: Scope) -> dict[str, Any]:
     if scope.stream_end is not None:
         fields["stream_end"] = scope.stream_end
     if scope.traceparent is not None:
-        fields["trace_id"] = scope.traceparent.split("-")[1]
+        fields["trace_id"] = trace_id(scope.traceparent)
     return fields

@@ -1,8 +1,9 @@
-"""The admin listener, for operators inside the cluster: readiness with latency, reason and since.
+"""The admin listener, inside the cluster: readiness with latency, reason and since; metrics.
 
 A few lines of asyncio rather than a second Sanic application: it answers ``GET /readyz`` to people
-and monitors on an address that is loopback by default, and must work when the public side is full.
-Every worker listens on the same address (``SO_REUSEPORT``); any of them may answer.
+and ``GET /metrics`` to Prometheus on an address that is loopback by default, and must work when the
+public side is full. Every worker listens on the same address (``SO_REUSEPORT``); any of them may
+answer. Of readiness each tells its own, of metrics everybody's.
 """
 
 from __future__ import annotations
@@ -10,22 +11,26 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 from gateway.edge.render import dump_json
 from gateway.flows.health import DependencyState, Health
+from gateway.telemetry.exposition import CONTENT_TYPE
 
 HEAD_LIMIT_BYTES = 8 * 1024
 HEAD_TIMEOUT_S = 5.0
 
 
-async def listen(host: str, port: int, health: Health) -> asyncio.Server:
+async def listen(
+    host: str, port: int, health: Health, metrics: Callable[[], bytes]
+) -> asyncio.Server:
     """Starts listening; the caller closes the server."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            writer.write(_answer(await _request_line(reader), health))
+            writer.write(_answer(await _request_line(reader), health, metrics))
             await writer.drain()
         except (
             TimeoutError,
@@ -53,16 +58,17 @@ async def _request_line(reader: asyncio.StreamReader) -> str:
     return head.split(b"\r\n", 1)[0].decode("latin-1")
 
 
-def _answer(request_line: str, health: Health) -> bytes:
+def _answer(request_line: str, health: Health, metrics: Callable[[], bytes]) -> bytes:
     method, _, rest = request_line.partition(" ")
     path = rest.partition(" ")[0].partition("?")[0]
-    if path != "/readyz":
-        return _response(
-            "404 Not Found", {"error": {"code": "NOT_FOUND", "message": "See /readyz"}}
-        )
+    if path not in ("/readyz", "/metrics"):
+        error = {"error": {"code": "NOT_FOUND", "message": "See /readyz and /metrics"}}
+        return _json("404 Not Found", error)
     if method != "GET":
-        return _response("405 Method Not Allowed", {"error": {"code": "METHOD_NOT_ALLOWED"}})
-    return _response("200 OK" if health.ready else "503 Service Unavailable", report(health))
+        return _json("405 Method Not Allowed", {"error": {"code": "METHOD_NOT_ALLOWED"}})
+    if path == "/metrics":
+        return _response("200 OK", metrics(), CONTENT_TYPE)
+    return _json("200 OK" if health.ready else "503 Service Unavailable", report(health))
 
 
 def report(health: Health) -> dict[str, Any]:
@@ -85,10 +91,13 @@ def _told(found: DependencyState) -> dict[str, Any]:
     }
 
 
-def _response(status: str, body: dict[str, Any]) -> bytes:
-    payload = dump_json(body)
+def _json(status: str, body: dict[str, Any]) -> bytes:
+    return _response(status, dump_json(body), "application/json")
+
+
+def _response(status: str, payload: bytes, content_type: str) -> bytes:
     head = (
-        f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nCache-Control: no-store\r\n"
+        f"HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nCache-Control: no-store\r\n"
         f"Content-Length: {len(payload)}\r\nConnection: close\r\n\r\n"
     )
     return head.encode("latin-1") + payload

@@ -79,6 +79,7 @@ class Connections:
         self._open: set[Watched] = set()
         self._by_address: dict[str, int] = {}
         self._turned_away = 0
+        self.turned_away_total = 0
         self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
@@ -121,6 +122,7 @@ class Connections:
     def turned_away(self) -> None:
         """Counted, and told once a tick: a flood must not fill the log as well."""
         self._turned_away += 1
+        self.turned_away_total += 1
 
     def start(self) -> None:
         self.tick(self._clock())

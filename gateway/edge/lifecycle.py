@@ -30,6 +30,7 @@ from gateway.errors import Draining
 from gateway.flows.health import Health
 from gateway.flows.recheck import Recheck
 from gateway.settings import Settings
+from gateway.telemetry.figures import Figures
 
 log = structlog.get_logger("gateway.lifecycle")
 
@@ -71,6 +72,7 @@ class Lifecycle:
         build: Callable[[Tasks], Awaitable[Running]],
         attach: Callable[[Running], None],
         streams: OpenStreams,
+        figures: Figures,
         admin_address: tuple[str, int] | None,
         grace_s: float,
         drain_limit_s: float,
@@ -80,6 +82,7 @@ class Lifecycle:
         self._build = build
         self._attach = attach
         self._streams = streams
+        self._figures = figures
         self._admin_address = admin_address
         self._grace_s = grace_s
         self._drain_limit_s = drain_limit_s
@@ -124,8 +127,11 @@ class Lifecycle:
         self.tasks.spawn(self._services.health.run(), "health")
         self.tasks.spawn(self._services.recheck.run(), "recheck streams")
         self.tasks.spawn(self._watch_users(), "reload users")
+        self.tasks.spawn(self._figures.run(), "read figures")
         if self._admin_address is not None:
-            self._admin = await admin.listen(*self._admin_address, self._services.health)
+            self._admin = await admin.listen(
+                *self._admin_address, self._services.health, self._figures.page
+            )
 
     async def _after_start(self, _app: Sanic[Any, Any]) -> None:
         self._running.health.starting = False
@@ -187,6 +193,7 @@ class Lifecycle:
     async def _after_stop(self, _app: Sanic[Any, Any]) -> None:
         if self._admin is not None:
             self._admin.close()
+        self._figures.end()
         await self.tasks.stop()
         await self._running.aclose()
 

@@ -20,7 +20,21 @@ from typing import Any, TextIO
 import msgspec
 import structlog
 
+from gateway.telemetry.tracing import TRACEPARENT, trace_id
+
+
+def _add_trace(
+    _logger: Any, _name: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """The trace of the request this line belongs to, where there is one."""
+    traceparent = TRACEPARENT.get()
+    if traceparent is not None:
+        event.setdefault("trace_id", trace_id(traceparent))
+    return event
+
+
 _SHARED: tuple[Any, ...] = (
+    _add_trace,
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_logger_name,
     structlog.stdlib.add_log_level,

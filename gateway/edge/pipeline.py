@@ -22,7 +22,7 @@ from sanic.response import BaseHTTPResponse, HTTPResponse
 from gateway.domain.identity import Principal, is_name
 from gateway.domain.ids import is_request_id, new_uuid7
 from gateway.domain.policy import Decision, Question, Resource
-from gateway.edge import access_log, compress
+from gateway.edge import access_log, compress, spans
 from gateway.edge.bodies import query_pairs
 from gateway.edge.cors import Cors
 from gateway.edge.endpoint import Endpoint
@@ -37,6 +37,7 @@ from gateway.errors import (
 )
 from gateway.flows.authenticate import Authenticator, credentials
 from gateway.ports import Clock, Policy
+from gateway.telemetry.tracing import Tracer
 
 RequestStage = Callable[[Request], Awaitable[HTTPResponse | None]]
 
@@ -63,6 +64,7 @@ class Pipeline:
         io_deadline_s: float,
         compress_min_bytes: int,
         trusted_proxies: Sequence[Network] = (),
+        tracer: Tracer | None = None,
     ) -> None:
         self._authenticator = authenticator
         self._policy = policy
@@ -72,6 +74,7 @@ class Pipeline:
         self._io_deadline_s = io_deadline_s
         self._compress_min_bytes = compress_min_bytes
         self._trusted = tuple(trusted_proxies)
+        self._tracer = tracer
         self.request_stages: tuple[RequestStage, ...] = (
             self._answer_preflight,
             self._refuse_while_ending,
@@ -114,6 +117,7 @@ class Pipeline:
                 endpoint=getattr(request.route.ctx, "endpoint", None) if request.route else None,
             )
             request.ctx.scope = scope
+            spans.begin(self._tracer, request, scope)
         return scope
 
     def _request_id(self, request: Request) -> str:

@@ -17,6 +17,7 @@ from gateway.errors import GatewayError
 from gateway.flows.authenticate import Credential, Proof
 from gateway.flows.recheck import Grant
 from gateway.ports import Deadline, OnBehalfOf
+from gateway.telemetry.tracing import Span
 
 
 @dataclass(slots=True)
@@ -45,6 +46,9 @@ class Scope:
     sent_bytes: int = 0
     streamed: bool = False
     auth_reason: str | None = field(default=None)
+    span: Span | None = None
+    events: int = 0
+    first_event_s: float | None = None
 
     @property
     def caller(self) -> Principal:

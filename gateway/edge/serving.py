@@ -21,6 +21,8 @@ from gateway.edge.lifecycle import Lifecycle
 from gateway.edge.report import start_reporting
 from gateway.edge.supervisor import Supervisor
 from gateway.settings import Settings, SettingsError
+from gateway.telemetry.figures import Figures
+from gateway.telemetry.sheet import Sheet
 
 log = structlog.get_logger("gateway.serving")
 
@@ -56,7 +58,7 @@ def serve(settings: Settings, load: LoadSettings, watchers: Sequence[Watcher] = 
         bound,
         gateway.work,
         reload=gateway.reload,
-        watchers=watchers,
+        watchers=[gateway.watch(), *watchers],
         timing=Timing(stop_s=stop_limit_s(settings)),
     ).run()
 
@@ -76,8 +78,15 @@ class _Gateway:
         self._create_app = app.create_app
         self._settings = settings
         self._load = load
-        self._app = self._create_app(settings)
+        # Made before the first fork, and kept for good: what dead workers counted is in it.
+        self._sheet = Sheet(settings.server_workers)
+        self._app = self._create_app(settings, sheet=self._sheet)
         asyncio.run(worker.compile_routes(self._app))
+
+    def watch(self) -> Watcher:
+        """Counts in the supervisor how workers come and go."""
+        figures: Figures = self._app.ctx.figures
+        return figures.watch()
 
     def reload(self) -> bool:
         """In the supervisor: settings for workers that are forked from now on."""
@@ -87,7 +96,7 @@ class _Gateway:
         self._settings = fresh
         # Sanic keeps applications by name and wants each name once.
         Sanic.unregister_app(self._app)
-        self._app = self._create_app(fresh)
+        self._app = self._create_app(fresh, sheet=self._sheet)
         asyncio.run(worker.compile_routes(self._app))
         return True
 
@@ -96,6 +105,7 @@ class _Gateway:
         settings = self._settings
         start_reporting(settings.sentry_dsn, settings.sentry_environment, __version__)
         lifecycle: Lifecycle = self._app.ctx.lifecycle
+        self._app.ctx.figures.worker = seat.number
 
         async def reload() -> None:
             fresh = self._loaded()

@@ -19,6 +19,7 @@ from gateway.edge.scope import Scope, now_s, scope_of
 from gateway.errors import GatewayError
 from gateway.flows.query import Answer
 from gateway.flows.splice import ClientStalled, Splice, Ticker
+from gateway.telemetry.book import Metrics, NoMetrics
 
 # Proxies in between must neither hold back, nor change, nor keep a stream of events.
 HEADERS = {"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no"}
@@ -34,9 +35,18 @@ class OpenStreams:
         self._none_left = asyncio.Event()
         self._none_left.set()
         self._ticker = Ticker()
+        self._passed = (0, 0)
+        self.metrics: Metrics = NoMetrics()
 
     def __len__(self) -> int:
         return len(self._answers)
+
+    def passed(self) -> tuple[int, int]:
+        """Events passed on and bytes sent, by all streams there were and are."""
+        states = [answer.state for answer in self._answers]
+        events, sent_bytes = self._passed
+        events += sum(state.events for state in states)
+        return events, sent_bytes + sum(state.sent_bytes for state in states)
 
     def stop_all(self, error: GatewayError) -> None:
         for answer in tuple(self._answers):
@@ -60,6 +70,8 @@ class OpenStreams:
         self._none_left.clear()
 
     def discard(self, answer: Answer) -> None:
+        events, sent_bytes = self._passed
+        self._passed = events + answer.state.events, sent_bytes + answer.state.sent_bytes
         self._answers.discard(answer)
         if not self._answers:
             self._none_left.set()
@@ -96,6 +108,8 @@ class OpenStreams:
             raise
         finally:
             scope.sent_bytes = answer.state.sent_bytes
+            scope.events = answer.state.events
+            scope.first_event_s = answer.state.first_event_s
             scope.error = answer.error
             scope.stream_end = scope.stream_end or (
                 answer.end.word if answer.end else "client_left"
@@ -128,3 +142,5 @@ class _UnderWay:
         end = self._answer.end
         if end is not None:
             self._scope.stream_end = self._scope.stream_end or end.word
+            lasted_s = asyncio.get_running_loop().time() - self._answer.state.started
+            self._streams.metrics.stream_ended(end, self._scope.stream_end, lasted_s)

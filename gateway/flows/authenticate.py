@@ -23,6 +23,7 @@ from gateway.domain.api_keys import (
     matching_secret,
     parse_key,
 )
+from gateway.domain.hit_count import HitCount
 from gateway.domain.identity import AuthMethod, Principal, User
 from gateway.domain.tokens import TOKEN_LIMIT_BYTES, Claims, TokenSettings, stands_for, verify
 from gateway.errors import AmbiguousCredentials, TokenExpired, Unauthenticated
@@ -115,6 +116,11 @@ class Authenticator:
         self._max_tokens = max_tokens
         self._verified: OrderedDict[bytes, VerifiedToken] = OrderedDict()
         self._users_revision = users.revision
+        self.token_count = HitCount()
+
+    @property
+    def key_count(self) -> HitCount:
+        return self._lookups.count
 
     def use_tokens(self, tokens: TokenSettings) -> None:
         """Takes over other secrets; no verification made under the old ones is remembered."""
@@ -159,6 +165,7 @@ class Authenticator:
         digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
         kept = self._verified.get(digest)
         if kept is None:
+            self.token_count.misses += 1
             kept = self._verified[digest] = self._believe(verify(text, now, self._tokens))
             while len(self._verified) > self._max_tokens:
                 self._verified.popitem(last=False)
@@ -166,6 +173,7 @@ class Authenticator:
             del self._verified[digest]
             raise TokenExpired(reason="expired")
         else:
+            self.token_count.hits += 1
             self._verified.move_to_end(digest)
             if self._users.get(kept.principal.subject) is not kept.user:
                 kept = self._verified[digest] = self._believe(kept.claims)

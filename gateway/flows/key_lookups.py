@@ -14,6 +14,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from gateway.domain.api_keys import KeyRecord
+from gateway.domain.hit_count import HitCount
 from gateway.errors import StorageUnavailable
 from gateway.ports import Clock, Deadline, KeyStore
 
@@ -37,6 +38,7 @@ class KeyLookups:
         self._clock = clock
         self._ttl_s = ttl_s
         self._max_entries = max_entries
+        self.count = HitCount()
         self._hits: _Answers = OrderedDict()
         self._misses: _Answers = OrderedDict()
         self._under_way: dict[str, tuple[float, asyncio.Task[LookedUp]]] = {}
@@ -53,7 +55,9 @@ class KeyLookups:
         """
         kept = self._kept(key_id)
         if kept is not None and kept.sent_at >= sent_after:
+            self.count.hits += 1
             return kept
+        self.count.misses += 1
         task = self._joinable(key_id, sent_after) or self._send(key_id, deadline)
         try:
             async with asyncio.timeout_at(deadline):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -98,6 +99,19 @@ def _clocks_fit_into_the_total(values: Values) -> Iterator[Fault]:
             yield Fault(f"GATEWAY_{name.upper()}", f"{limit:g}s", expected)
 
 
+def _tracing_is_installed(values: Values) -> Iterator[Fault]:
+    if values.get("otlp_endpoint") and not _is_installed("opentelemetry.exporter.otlp.proto.http"):
+        expected = "the extra: pip install 'knowledge-base-gateway[otel]'"
+        yield Fault("GATEWAY_OTLP_ENDPOINT", str(values["otlp_endpoint"]), expected)
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
 _RULES: tuple[Callable[[Values], Iterator[Fault]], ...] = (
     _buckets_differ,
     _keys_credentials_come_in_pairs,
@@ -108,4 +122,5 @@ _RULES: tuple[Callable[[Values], Iterator[Fault]], ...] = (
     _listeners_differ,
     _parts_are_enough,
     _clocks_fit_into_the_total,
+    _tracing_is_installed,
 )

@@ -26,7 +26,7 @@ _browsers = group("Browsers and answers")
 _limits = group("Request limits")
 _streams = group("Streams")
 _stop = group("Stopping")
-_reports = group("Logs and error reports")
+_reports = group("Logs, traces and error reports")
 
 UPLOAD_TYPES = ",".join(
     (
@@ -59,8 +59,8 @@ class Settings:
     admin_host: str = _server(
         p.HOST,
         "127.0.0.1",
-        "Address of the admin listener (`/readyz` with latencies and reasons). Keep it away from"
-        " the public network.",
+        "Address of the admin listener (`/metrics`, and `/readyz` with latencies and reasons)."
+        " Keep it away from the public network.",
         env="GATEWAY_ADMIN_LISTEN_HOST",
     )
     admin_port: int = _server(
@@ -349,6 +349,16 @@ class Settings:
     )
     sentry_environment: str = _reports(
         p.TEXT, "production", "The environment's name in those reports."
+    )
+    otlp_endpoint: str | None = _reports(
+        p.URL,
+        None,
+        "Base URL of an OpenTelemetry collector (OTLP over HTTP) that traces are sent to; needs the"
+        " extra `[otel]`. Unset: no traces.",
+        example="http://collector:4318",
+    )
+    otlp_sample: float = _reports(
+        p.SHARE, "0.1", "The share of requests whose trace is sent there."
     )
     log_level: str = _reports(
         p.choice("debug", "info", "warning", "error"), "info", "The least severe log line written."

@@ -29,6 +29,7 @@ PASSWORD_MAX_BYTES = 1024
 
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)?\Z")
 _SIZE = re.compile(r"([0-9]+)(B|KiB|MiB|GiB)?\Z")
+_SHARE = re.compile(r"\d{1,3}(\.\d{1,9})?\Z", re.ASCII)
 _INTEGER = re.compile(r"[0-9]{1,12}\Z")
 _HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])\Z")
 _SERVICE = re.compile(r"\A(https?://)_[A-Za-z0-9-]+\._[A-Za-z0-9-]+\.")
@@ -94,6 +95,12 @@ def bytes_of(text: str) -> int:
     if match is None:
         raise ValueError(text)
     return int(match[1]) * SIZE_UNITS_BYTES[match[2] or "B"]
+
+
+def _parse_share(text: str) -> float:
+    _refuse_unless(_SHARE.match(text) is not None, text)
+    _refuse_unless(0.0 <= float(text) <= 1.0, text)
+    return float(text)
 
 
 def size(low: str, high: str) -> Parser:
@@ -248,6 +255,7 @@ BARE_URL = Parser(
     "an http:// or https:// address with no path, such as https://s3.example.com", _parse_bare_url
 )
 ORIGIN = Parser("an origin such as https://app.example.com, or *", _parse_origin)
+SHARE = Parser("a share from 0 to 1, such as 0.1", _parse_share)
 DSN = Parser("a Sentry DSN, such as https://<key>@sentry.example.com/<project>", _parse_dsn)
 NETWORK = Parser("a network such as 10.0.0.0/8", _parse_network)
 PATH = Parser("the path of a file", Path)

@@ -74,6 +74,21 @@ async def lines(uncached: None, gateway: Gateway) -> Lines:
     return kept
 
 
+async def test_every_line_of_a_traced_request_carries_its_trace(
+    gateway: Gateway, lines: Lines
+) -> None:
+    """Also those written on its way; the next request of the connection is another one's."""
+    trace_id = "4bf92f3577b34da6a3ce929d0e0e4736"
+    gateway.core.sends(b"HTTP/1.1 418 Tea\r\nContent-Length: 0\r\n\r\n")
+    traced = {**await gateway.bearer(), "traceparent": f"00-{trace_id}-00f067aa0ba902b7-01"}
+    asked = await gateway.client.post("/api/v1/query", json={"query": "hi"}, headers=traced)
+    assert asked.status_code == 502
+    other = await gateway.client.get("/healthz")
+    assert (await lines.request(other.headers["X-Request-ID"])).get("trace_id") is None
+    found = [line for line in lines.all() if line.get("trace_id") == trace_id]
+    assert {line["event"] for line in found} == {"core_status", "request"}
+
+
 async def test_a_request_is_one_line_with_the_verdict(gateway: Gateway, lines: Lines) -> None:
     """Method, template, status, times, bytes, who, what was decided: all of it, once."""
     headers = {**await gateway.bearer("root"), "X-Request-ID": "mine-1"}

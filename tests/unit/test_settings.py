@@ -477,3 +477,20 @@ def test_example_file_names_every_fault_of_an_empty_environment() -> None:
     """What ``.env.example`` leaves to fill in is what the gateway asks for."""
     missing = {fault.name for fault in read(SPECS, {}, None).faults}
     assert missing == {str(s.env) for s in SPECS.values() if s.required} | {"GATEWAY_USERS_FILE"}
+
+
+def test_traces_without_their_extra_are_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Told with what to install, and not by a worker that cannot import."""
+    environ = {**REQUIRED, "GATEWAY_OTLP_ENDPOINT": "http://collector:4318"}
+    assert Settings.load(environ).otlp_sample == 0.1
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(SettingsError) as caught:
+        Settings.load(environ)
+    assert [fault.name for fault in caught.value.faults] == ["GATEWAY_OTLP_ENDPOINT"]
+    assert "pip install 'knowledge-base-gateway[otel]'" in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["1.1", "-0.1", "a tenth", "nan", "1e-3", "0,1"])
+def test_a_share_is_a_number_from_0_to_1(text: str) -> None:
+    with pytest.raises(SettingsError):
+        Settings.load({**REQUIRED, "GATEWAY_OTLP_SAMPLE": text})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -23,6 +24,7 @@ from gateway.errors import (
     TemporalTimeout,
     TemporalUnavailable,
 )
+from gateway.telemetry.tracing import TRACEPARENT
 from tests.contract.documents.conftest import Server, free_port
 
 ANNOUNCED = Announced(
@@ -142,6 +144,31 @@ async def test_what_was_announced_is_described_with_no_worker(workflows: Tempora
     assert not found.cancelled
     assert not found.closed
     assert abs(found.created_at - time.time()) < 60
+
+
+async def test_a_workflow_learns_under_which_trace_it_was_started(
+    workflows: TemporalWorkflows, temporal: Server
+) -> None:
+    """In the header that Temporal's own tracing reads; with no trace there is none."""
+    traceparent = f"00-{'4b' * 16}-{'0f' * 8}-01"
+    before = TRACEPARENT.set(traceparent)
+    traced = new_ref()
+    await workflows.start(traced, ANNOUNCED, soon())
+    await workflows.signal_completed(traced, HEAD, soon())
+    TRACEPARENT.reset(before)
+    plain = new_ref()
+    await workflows.start(plain, ANNOUNCED, soon())
+    client = await Client.connect(f"127.0.0.1:{temporal.port}")
+    headers = []
+    for ref in (traced, plain):
+        history = await client.get_workflow_handle(ref.workflow_id).fetch_history()
+        for event in history.events:
+            for told in (
+                event.workflow_execution_started_event_attributes,
+                event.workflow_execution_signaled_event_attributes,
+            ):
+                headers += [json.loads(one.data) for one in told.header.fields.values()]
+    assert headers == [{"traceparent": traceparent}] * 2
 
 
 async def test_unknown_document_is_none_and_takes_no_signal(workflows: TemporalWorkflows) -> None:

@@ -1,0 +1,77 @@
+"""What is counted elsewhere and read once a tick, as name, labels and value.
+
+Whatever counts keeps plain numbers and knows nothing of metrics; here they get their names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol
+
+from gateway.domain.balancing import Balancer, RetryBudget
+from gateway.domain.hit_count import HitCount
+from gateway.telemetry import catalogue as c
+from gateway.telemetry.metric import LabelSet
+
+Reading = tuple[str, LabelSet, float]
+Source = Callable[[], Iterable[Reading]]
+
+
+class Slots(Protocol):
+    limit: int
+    in_use: int
+
+    @property
+    def waiting(self) -> int: ...
+
+
+class Pool(Protocol):
+    """A pool of connections; ``relay.transport.CoreTransport`` is the real one."""
+
+    @property
+    def slots(self) -> Slots: ...
+
+    @property
+    def idle_connections(self) -> int: ...
+
+    @property
+    def open_connections(self) -> int: ...
+
+
+def pool(name: str, one: Pool) -> Iterator[Reading]:
+    yield c.POOL, (name, "open"), one.open_connections
+    yield c.POOL, (name, "idle"), one.idle_connections
+    yield c.POOL, (name, "in_use"), one.slots.in_use
+    yield c.POOL, (name, "waiting"), one.slots.waiting
+    yield c.POOL_LIMIT, (name,), one.slots.limit
+
+
+def caches(policy: HitCount, token: HitCount, key: HitCount) -> Iterator[Reading]:
+    for name, count in (("policy", policy), ("token", token), ("key", key)):
+        yield c.CACHE_LOOKUPS, (name, "hit"), count.hits
+        yield c.CACHE_LOOKUPS, (name, "miss"), count.misses
+
+
+def core(cores: Balancer, retries: RetryBudget, now: float) -> Iterator[Reading]:
+    """``now`` is the time of the clock the balancer is told."""
+    yield c.CORE_ADDRESSES, ("known",), len(cores)
+    yield c.CORE_ADDRESSES, ("ejected",), len(cores.ejected(now))
+    for outcome, times in cores.ejections.items():
+        yield c.EJECTIONS, (outcome.value,), times
+    yield c.RETRIES, ("made",), retries.taken
+    yield c.RETRIES, ("over_budget",), retries.refused
+
+
+def dependency(name: str, state: str, latency_s: float | None) -> Iterator[Reading]:
+    """Nothing of a dependency the catalogue has not: labels are those that are listed."""
+    if name not in c.DEPENDENCIES:
+        return
+    for one in c.DEPENDENCY_STATES:
+        yield c.DEPENDENCY, (name, one), float(one == state)
+    if latency_s is not None:
+        yield c.DEPENDENCY_SECONDS, (name,), latency_s
+
+
+def worker(state: str) -> Iterator[Reading]:
+    for one in ("starting", "ready", "unready", "draining"):
+        yield c.WORKERS, (one,), float(one == state)
