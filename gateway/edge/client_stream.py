@@ -66,12 +66,17 @@ def _sender(transport: asyncio.Transport) -> Callable[[bytes], bool]:
     if transport.get_extra_info("sslcontext") is not None:
         return lambda data: transport.is_closing() or (queue(data), queued() <= HIGH_WATER_BYTES)[1]
     descriptor = transport.get_extra_info("socket").fileno()
-    to_kernel = os.write
+    to_kernel, is_closing = os.write, transport.is_closing
+    # Nobody else writes to it while the stream runs: what waits in it was left there here, but for
+    # what Sanic sent before.
+    waits = True
 
     def send(data: bytes) -> bool:
-        if transport.is_closing():
+        nonlocal waits
+        if is_closing():
             return True  # The client left; its handler is about to hear of it.
-        if not queued():
+        if not (waits and queued()):
+            waits = False
             try:
                 sent = to_kernel(descriptor, data)
             except OSError:  # full (EAGAIN) or broken: the transport finds out which
@@ -79,6 +84,7 @@ def _sender(transport: asyncio.Transport) -> Callable[[bytes], bool]:
             if sent == len(data):
                 return True
             data = data[sent:]
+        waits = True
         queue(data)
         return queued() <= HIGH_WATER_BYTES
 

@@ -2,7 +2,7 @@
 
 This is the hot path, so here is why it is cheap. A relayed event costs: the socket's read callback,
 one regular expression that recognises a chunk of ordinary events (``framed``), and one write of the
-very same bytes to the client's transport: chunked to chunked, the framing is right as it came. What
+very same bytes to the client's socket: chunked to chunked, the framing is right as it came. What
 comes in other pieces passes the HTTP parser and ``passes`` first. No task wakes up, no future is
 made, no clock is asked. All that is slow is done elsewhere: clocks, pings and the log run once a
 tick for all streams (``Ticker``), and whatever is not an ordinary event goes to the state machine
@@ -21,7 +21,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol
 
-from gateway.domain.sse import plain_chunk
+from gateway.domain.sse import plain_chunk, plain_event
 from gateway.domain.stream import ENDINGS, Happened
 from gateway.domain.stream_state import Step
 from gateway.errors import GatewayError
@@ -140,12 +140,16 @@ class Splice:
     def framed(self, data: bytes) -> bool:
         if not self._plain:
             return False
-        size = plain_chunk(data, self._limit_bytes)
-        if not size:
-            return False
         state = self._state
-        # In a plain run every blank line ends an event with data: there are no others.
-        state.events += data.count(b"\n\n")
+        size = plain_event(data)
+        if size:
+            state.events += 1
+        else:
+            size = plain_chunk(data, self._limit_bytes)
+            if not size:
+                return False
+            # In a plain run every blank line ends an event with data: there are no others.
+            state.events += data.count(b"\n\n")
         state.sent_bytes += size
         self._heard = True
         if not self._send_framed(data):
