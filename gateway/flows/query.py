@@ -139,6 +139,11 @@ class Answer:
         self.state.ended(Happened.CLIENT_LEFT)  # unless it had ended before
         await self.leave_core()
 
+    @property
+    def opened(self) -> CoreStream | None:
+        """The core's stream where its head is there already, as it nearly always is."""
+        return self._stream if self._pending is None else None
+
     async def stream(self) -> CoreStream:
         """The core's stream, as soon as its head is there; for who does not pull ``pieces``.
 

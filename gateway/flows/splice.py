@@ -115,6 +115,9 @@ class Splice:
 
     async def _attach(self) -> bool:
         """Waits for the core's head where it is still to come; the ticker keeps the clocks."""
+        self._stream = self._answer.opened
+        if self._stream is not None:
+            return self._stream.attach(self)
         opening = asyncio.ensure_future(self._answer.stream())
         either: set[asyncio.Future[Any]] = {opening, self._finished}
         try:
