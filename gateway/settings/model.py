@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.domain.documents import ALLOWED_TYPES
 from gateway.settings import parsers as p
 from gateway.settings.faults import SettingsError
 from gateway.settings.loading import read
@@ -27,16 +28,6 @@ _limits = group("Request limits")
 _streams = group("Streams")
 _stop = group("Stopping")
 _reports = group("Logs, traces and error reports")
-
-UPLOAD_TYPES = ",".join(
-    (
-        "application/pdf",
-        "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
-        "text/html",
-        "text/markdown",
-        "text/plain",
-    )
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -252,7 +243,7 @@ class Settings:
     )
     upload_types: tuple[str, ...] = _uploads(
         p.list_of(p.MEDIA_TYPE, "media types in lower case", at_least=1),
-        UPLOAD_TYPES,
+        ",".join(ALLOWED_TYPES),
         "Content types of documents that may be uploaded.",
     )
 
