@@ -99,7 +99,11 @@ class Figures:
             due = loop.time() + TICK_S
             await asyncio.sleep(TICK_S)
             self.book.lag.observe(max(0.0, loop.time() - due))
-            self.sample()
+            try:
+                self.sample()
+            except Exception:
+                # Without the next ticks this worker would look dead.
+                log.exception("figures not read")
 
     def end(self) -> None:
         """The last word of a worker that stops as it should; its row is free."""

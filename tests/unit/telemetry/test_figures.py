@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -99,3 +101,24 @@ def test_one_too_many_of_a_number_still_serves() -> None:
         figures, _ = begun(sheet, 0, (c.STREAMS_OPEN, (), 1))
         figures.sample()
     assert told(figures)[c.STREAMS_OPEN,] == 4.0
+
+
+async def test_a_source_that_fails_does_not_stop_the_tick() -> None:
+    """A worker whose figures cannot be read for once is not one that is dead."""
+    sheet, asked = Sheet(), asyncio.Event()
+    figures = Figures(LAYOUT, sheet)
+
+    def failing() -> list[Reading]:
+        if ticks.pop():
+            raise RuntimeError("for once")
+        asked.set()
+        return [(c.STREAMS_OPEN, (), 3)]
+
+    ticks = [False, False, True]
+    figures.begin([failing])
+    ticking = asyncio.create_task(figures.run())
+    async with asyncio.timeout(20):
+        await asked.wait()
+    ticking.cancel()
+    await asyncio.wait([ticking])
+    assert told(figures)[c.STREAMS_OPEN,] == 3.0
