@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from gateway.adapters.rego import RegoPolicy
 from gateway.domain.identity import User
 
 from .conftest import Gateway, running_gateway
@@ -182,3 +183,9 @@ async def test_without_a_collector_the_callers_trace_is_passed_on_as_it_came(
         await streaming.rest()
         streaming.writer.close()
         assert "traceparent" not in core.headers_of_query()
+
+
+async def test_a_reload_finds_the_policy_and_not_its_spans(gateway: Gateway) -> None:
+    """It asks what engine it is, which a wrapper would hide."""
+    services = gateway.app.ctx.lifecycle._running
+    assert isinstance(services.adapters.policy, RegoPolicy)
