@@ -14,6 +14,8 @@ from gateway.adapters.argon2_passwords import hash_password
 from gateway.adapters.users_file import UsersFile, UsersFileError
 from gateway.edge import lifecycle
 from gateway.edge.sse import OpenStreams
+from gateway.telemetry.catalogue import layout_for
+from gateway.telemetry.figures import Figures
 
 
 @pytest.mark.parametrize("written", ["0001-01-01T00:00:00", "9999-12-31T23:59:59", "2027-01-15"])
@@ -53,6 +55,7 @@ async def test_a_reload_that_fails_in_a_way_nobody_foresaw_is_tried_again(
         build=lambda tasks: asyncio.sleep(0),  # type: ignore[arg-type,return-value]
         attach=lambda running: None,
         streams=OpenStreams(client_stall_s=1.0),
+        figures=Figures(layout_for([], ("1.0", "3.11"))),
         admin_address=None,
         drain_limit_s=0,
         grace_s=0,
