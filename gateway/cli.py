@@ -195,7 +195,7 @@ def _serve(parsed: argparse.Namespace, environ: Environ) -> int:
     os.environ.setdefault("TOKIO_WORKER_THREADS", "1")
     settings = load()
     # structlog and httpx would load them for what we don't use, where they are installed.
-    with left_out("rich", "click", "pygments"):
+    with left_out("rich", "click", "pygments", "jinja2"):
         from gateway.adapters.users_file import UsersFileError
         from gateway.edge.serving import serve
         from gateway.services import build_users
