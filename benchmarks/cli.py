@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks import plots, results, scenarios
+from benchmarks import plots, rest, results, scenarios
 from benchmarks.bench import Bench, prepared
 from benchmarks.peers import DEFAULT_PEERS, PEERS, QUICK_PEERS
 from benchmarks.scenarios import Run, Sizes
@@ -49,7 +49,7 @@ QUICK_PEERS_OF: Mapping[str, Sequence[str]] = {
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    made.add_argument("scenario", choices=[*SCENARIOS, "check"])
+    made.add_argument("scenario", choices=[*SCENARIOS, "rest", "check"])
     made.add_argument("--peers", metavar="NAME,…", help=f"of {', '.join(PEERS)}")
     made.add_argument("--quick", action="store_true", help="three peers, one round, two minutes")
     made.add_argument("--rounds", type=int, help="how often each peer is measured (3)")
@@ -78,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.scenario == "check":
         return check(options.out)
     try:
-        return asyncio.run(run(options))
+        return asyncio.run(run_rest(options) if options.scenario == "rest" else run(options))
     except (Missing, StartFailed) as exc:
         print(exc, file=sys.stderr)
         return 1
@@ -160,6 +160,23 @@ async def run(options: argparse.Namespace) -> int:
             print(picture)
     else:
         print("no pictures: `pip install matplotlib` draws them")
+    return 0
+
+
+async def run_rest(options: argparse.Namespace) -> int:
+    """The gateway alone, on real components: there is nothing to set peers beside."""
+    machine = results.machine()
+    conditions = {
+        "workers": max(options.workers, 2),
+        "opa_server": options.opa_server,
+        "seconds": options.seconds or (5.0 if options.quick else 30.0),
+        "rounds": options.rounds or (1 if options.quick else 3),
+    }
+    rows = await rest.measure(**conditions)
+    found = results.document("rest", rows, machine=machine, versions={}, conditions=conditions)
+    path = results.write("rest", found, options.out)
+    print(results.printed("rest", found))
+    print(path)
     return 0
 
 

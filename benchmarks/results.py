@@ -43,6 +43,18 @@ SHOWN: Mapping[str, tuple[str, tuple[str, ...]]] = {
             "cpu_us_per_stream",
         ),
     ),
+    "rest": (
+        "pss_mib",
+        (
+            "idle_millicores",
+            "import_cpu_s",
+            "pss_mib",
+            "supervisor_pss_mib",
+            "worker_pss_mib",
+            "login_pss_mib",
+            "login_worker_pss_mib",
+        ),
+    ),
     "slow": (
         "grown_kib_per_stream",
         ("grown_kib_per_stream", "idle_kib_per_stream", "ended_early", "kib_taken"),
