@@ -167,9 +167,9 @@ class Supervisor:
         now = time.monotonic()
         late_s = now - began - timeout
         if late_s > 1.0:
-            # We did not run (a paused machine, a frozen container), and nor did the workers.
+            # We did not run (a paused machine, a frozen container), and maybe nor did they.
             for child in self._children.values():
-                child.heard_at += late_s
+                child.heard_at = now
         for key, _ in ready:
             if key.fileobj is self._wake_r:
                 for number in heard(self._wake_r) or b"":
