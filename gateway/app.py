@@ -16,7 +16,7 @@ from sanic.config import Config
 
 from blueprints import auth, docs, documents, keys, ops, query
 from gateway import __version__, services
-from gateway.edge import guard
+from gateway.edge import guard, tls
 from gateway.edge.bodies import FormLimits
 from gateway.edge.body_limit import limit_bodies
 from gateway.edge.connections import Limits
@@ -77,6 +77,7 @@ def create_app(
     _mount(app)
     limit_bodies(app, settings.body_limit)
     guard.install(app, _connection_limits(settings), settings.trusted_proxies)
+    tls.install(app, tls.ServerTls.of(settings))
     app.ctx.metrics = NoMetrics()
     app.ctx.figures = Figures(layout_for(_routes(app), _build_info()), sheet)
     _Wiring(app, settings, streams, build)

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from random import Random
 from typing import Any, Protocol
 
 import structlog
 
+from gateway.access import documents_access, keys_access, public_access, temporal_access
 from gateway.adapters import argon2_passwords, s3_client
 from gateway.adapters.argon2_passwords import Argon2Passwords
 from gateway.adapters.clock import SystemClock
@@ -23,9 +25,9 @@ from gateway.adapters.opa import OpaPolicy
 from gateway.adapters.policy_cache import CachedPolicy
 from gateway.adapters.rego import RegoPolicy, default_policy_dir, load_regopy
 from gateway.adapters.s3 import S3ObjectStore
-from gateway.adapters.s3_client import S3Access, S3Client
+from gateway.adapters.s3_client import S3Client
 from gateway.adapters.s3_keys import S3KeyStore
-from gateway.adapters.temporal import TemporalAccess, TemporalWorkflows
+from gateway.adapters.temporal import TemporalWorkflows
 from gateway.adapters.users_file import UsersFile, UsersFileError, admin_user
 from gateway.domain.actions import ACTIONS
 from gateway.domain.balancing import Balancer
@@ -38,6 +40,7 @@ from gateway.flows.login import Login
 from gateway.flows.query import Query
 from gateway.flows.recheck import Recheck
 from gateway.flows.uploads import Uploads
+from gateway.outgoing_tls import OutgoingTls
 from gateway.ports import (
     Clock,
     Core,
@@ -87,6 +90,7 @@ class Services:
     recheck: Recheck
     health: Health
     users: UsersFile
+    tls: OutgoingTls
     adapters: Adapters
     settings: Settings
     readings: list[Source] = field(default_factory=list)
@@ -115,7 +119,8 @@ class Services:
             log.warning("a restart is needed for some settings", settings=needing)
 
     def reload_if_changed(self) -> None:
-        """Takes over a changed users file; a bad one is logged and changes nothing."""
+        """Takes over changed users and certificates; bad files are logged and change nothing."""
+        self.tls.reload_if_changed()
         try:
             if self.users.reload_if_changed():
                 log.info("users reloaded", users=len(self.users))
@@ -146,6 +151,7 @@ class Adapters:
     store: ObjectStore
     workflows: Workflows
     key_store: KeyStore
+    tls: OutgoingTls = field(default_factory=OutgoingTls)
     closers: list[Callable[[], Any]] = field(default_factory=list)
     readings: list[Source] = field(default_factory=list)
     reloaders: list[Callable[[Settings], None]] = field(default_factory=list)
@@ -157,33 +163,37 @@ async def build_services(settings: Settings, tasks: Spawn) -> Services:
     Raises:
         UsersFileError: the users file is missing or wrong at start-up.
     """
-    return assemble(settings, await build_adapters(settings), tasks)
+    return assemble(settings, await build_adapters(settings, tasks), tasks)
 
 
-async def build_adapters(settings: Settings) -> Adapters:
+async def build_adapters(settings: Settings, tasks: Spawn) -> Adapters:
     closers: list[Callable[[], Any]] = []
     sources: list[Source] = []
-    documents_s3 = S3Client(_documents_access(settings))
-    keys_s3 = S3Client(_keys_access(settings))
-    store = S3ObjectStore(documents_s3, _public_access(settings), settings.s3_bucket)
-    core = await _core(settings, closers, sources)
+    tls = OutgoingTls()
+    documents_s3 = S3Client(documents_access(settings))
+    keys_s3 = S3Client(keys_access(settings))
+    for client in (documents_s3, keys_s3):
+        tls.tell("s3", settings.tls_files("s3"), client.renew)
+    store = S3ObjectStore(documents_s3, public_access(settings), settings.s3_bucket)
+    core = await _core(settings, tls, closers, sources)
     passwords = Argon2Passwords(settings.login_waiting)
     closers += [documents_s3.close, keys_s3.close, store.close, passwords.close]
     return Adapters(
         clock=SystemClock(),
         users=build_users(settings),
         passwords=passwords,
-        policy=_policy(settings, closers, sources),
+        policy=_policy(settings, tls, closers, sources),
         core=core,
         store=store,
-        workflows=await TemporalWorkflows.connect(_temporal_access(settings)),
+        workflows=await _workflows(settings, tls, tasks),
         key_store=S3KeyStore(keys_s3, settings.s3_keys_bucket),
+        tls=tls,
         closers=closers,
         readings=sources,
         reloaders=[
-            lambda fresh: documents_s3.use(_documents_access(fresh)),
-            lambda fresh: keys_s3.use(_keys_access(fresh)),
-            lambda fresh: store.sign_for(_public_access(fresh)),
+            lambda fresh: documents_s3.use(documents_access(fresh)),
+            lambda fresh: keys_s3.use(keys_access(fresh)),
+            lambda fresh: store.sign_for(public_access(fresh)),
             lambda fresh: core.use_token(fresh.core_token),
         ],
     )
@@ -239,6 +249,7 @@ def assemble(settings: Settings, adapters: Adapters, tasks: Spawn) -> Services:
             clock,
         ),
         users=adapters.users,
+        tls=adapters.tls,
         adapters=bare,
         settings=settings,
         readings=[
@@ -270,19 +281,28 @@ def _users_found(settings: Settings) -> tuple[UsersFile | None, list[str]]:
         return None, [str(exc)]
 
 
-def _temporal_access(settings: Settings) -> TemporalAccess:
-    return TemporalAccess(
-        settings.services_temporal,
-        settings.temporal_namespace,
-        settings.temporal_task_queue,
-        retry_budget_s=settings.io_deadline,
-    )
+async def _workflows(settings: Settings, tls: OutgoingTls, tasks: Spawn) -> TemporalWorkflows:
+    access = temporal_access(settings)
+    workflows = await TemporalWorkflows.connect(access)
+    if access.tls is not None:
+
+        def renew() -> None:
+            tasks.spawn(workflows.renew(access), "renew temporal's connection")
+
+        tls.tell("temporal", access.tls, renew)
+    return workflows
 
 
-def _policy(settings: Settings, closers: list[Callable[[], Any]], sources: list[Source]) -> Policy:
+def _policy(
+    settings: Settings,
+    tls: OutgoingTls,
+    closers: list[Callable[[], Any]],
+    sources: list[Source],
+) -> Policy:
     """An OPA server where one is named, else the same Rego in this process."""
     if settings.services_opa is not None:
-        transport = CoreTransport(limit=OPA_CONNECTIONS)
+        contexts = _contexts(settings, tls, "opa", settings.services_opa)
+        transport = CoreTransport(limit=OPA_CONNECTIONS, tls=contexts)
         client = make_client(transport)
         closers.append(client.aclose)
         sources.append(partial(readings.pool, "policy", transport))
@@ -292,9 +312,22 @@ def _policy(settings: Settings, closers: list[Callable[[], Any]], sources: list[
     return rego
 
 
+def _contexts(
+    settings: Settings, tls: OutgoingTls, peer: str, *addresses: str
+) -> Callable[[], ssl.SSLContext] | None:
+    """Where nothing is asked over TLS, the system's certificates are not read either."""
+    if not any("https://" in address for address in addresses):
+        return None
+    return tls.context(peer, settings.tls_files(peer))
+
+
 async def _core(
-    settings: Settings, closers: list[Callable[[], Any]], sources: list[Source]
+    settings: Settings,
+    tls: OutgoingTls,
+    closers: list[Callable[[], Any]],
+    sources: list[Source],
 ) -> CoreHttp:
+    contexts = _contexts(settings, tls, "core", *settings.services_core)
     cores = Balancer(Random())
     clock = asyncio.get_running_loop().time
     discovery = Discovery(
@@ -302,7 +335,7 @@ async def _core(
     )
     closers.append(discovery.aclose)
     await discovery.start()
-    transport = CoreTransport(limit=settings.core_connections)
+    transport = CoreTransport(limit=settings.core_connections, tls=contexts)
     closers.append(transport.aclose)
     sources.append(partial(readings.pool, "core", transport))
     core = CoreHttp(
@@ -326,34 +359,6 @@ def _lookup(settings: Settings) -> Lookup:
     return DnsLookup()
 
 
-def _documents_access(settings: Settings) -> S3Access:
-    return S3Access(
-        settings.s3_endpoint,
-        settings.s3_region,
-        settings.s3_access_key,
-        settings.s3_secret_key,
-        timeout_s=settings.io_deadline,
-    )
-
-
-def _keys_access(settings: Settings) -> S3Access:
-    return replace(
-        _documents_access(settings),
-        access_key=settings.s3_keys_access_key,
-        secret_key=settings.s3_keys_secret_key,
-    )
-
-
-def _public_access(settings: Settings) -> S3Access:
-    return S3Access(
-        settings.s3_public_endpoint,
-        settings.s3_region,
-        settings.s3_access_key,
-        settings.s3_secret_key,
-        timeout_s=settings.io_deadline,
-    )
-
-
 def import_for(settings: Settings) -> None:
     """Imports and makes what workers with these settings share; starts nothing.
 
@@ -367,7 +372,7 @@ def import_for(settings: Settings) -> None:
         import gateway.adapters.otel
     if any(source.startswith(("dns+", "srv+")) for source in settings.services_core):
         import gateway.relay.dns_lookup  # noqa: F401
-    for access in (_documents_access(settings), _keys_access(settings), _public_access(settings)):
+    for access in (documents_access(settings), keys_access(settings), public_access(settings)):
         s3_client.make_client(access)
 
 

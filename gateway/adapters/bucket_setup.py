@@ -50,7 +50,12 @@ async def _run(settings: Settings) -> None:
         (settings.s3_keys_access_key, settings.s3_keys_secret_key, _keys(settings)),
     )
     for access_key, secret_key, prepare in places:
-        access = S3Access(settings.s3_endpoint, settings.s3_region, access_key, secret_key, 10.0, 2)
+        access = S3Access(
+            *(settings.s3_endpoint, settings.s3_region, access_key, secret_key),
+            timeout_s=10.0,
+            threads=2,
+            tls=settings.tls_files("s3"),
+        )
         client = S3Client(access)
         try:
             await prepare(client, deadline)

@@ -25,6 +25,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.loaders import JSONFileLoader, Loader
 from botocore.session import Session
 
+from gateway.certificates import TlsFiles
 from gateway.errors import GatewayError, StorageUnavailable
 from gateway.ports import Deadline
 
@@ -39,7 +40,7 @@ class S3Access:
     secret_key: str = field(repr=False)
     timeout_s: float = 1.5
     threads: int = 16
-    ca_file: str | None = None
+    tls: TlsFiles = field(default_factory=TlsFiles)
 
 
 T = TypeVar("T")
@@ -172,6 +173,7 @@ def make_client(access: S3Access) -> Any:
     The same one for the same access: clients may be shared by threads, and those that were made
     before a fork, by all workers' memory. A client that was never used has no connection.
     """
+    tls = access.tls
     config = Config(
         signature_version="s3v4",
         s3={"addressing_style": "path"},
@@ -179,6 +181,7 @@ def make_client(access: S3Access) -> Any:
         read_timeout=access.timeout_s,
         retries={"total_max_attempts": 1},
         max_pool_connections=access.threads,
+        client_cert=None if tls.cert is None else (str(tls.cert), str(tls.key)),
         proxies={},
         # Checksums only where we ask for them: a default CRC32 would have to be signed into forms.
         request_checksum_calculation="when_required",
@@ -191,7 +194,7 @@ def make_client(access: S3Access) -> Any:
         aws_access_key_id=access.access_key,
         aws_secret_access_key=access.secret_key,
         config=config,
-        verify=access.ca_file,
+        verify=None if tls.ca is None else str(tls.ca),
     )
 
 
@@ -200,7 +203,7 @@ class S3Client:
 
     def __init__(self, access: S3Access) -> None:
         self.sync = make_client(access)
-        self._region = access.region
+        self._access = access
         self._threads = ThreadPoolExecutor(access.threads, thread_name_prefix="s3")
 
     async def call(self, operation: str, deadline: Deadline, **arguments: Any) -> dict[str, Any]:
@@ -235,13 +238,21 @@ class S3Client:
     @property
     def bucket_location(self) -> dict[str, Any]:
         """What ``create_bucket`` must be told: every region but the first is named."""
-        if self._region == "us-east-1":
+        if self._access.region == "us-east-1":
             return {}
-        return {"CreateBucketConfiguration": {"LocationConstraint": self._region}}
+        return {"CreateBucketConfiguration": {"LocationConstraint": self._access.region}}
 
     def use(self, access: S3Access) -> None:
         """Other credentials from the next call on; calls under way keep theirs."""
+        self._access = access
         self.sync = make_client(access)
+
+    def renew(self) -> None:
+        """Reads changed certificate files: botocore has no way to forget a CA it was given."""
+        make_client.cache_clear()
+        before, self.sync = self.sync, make_client(self._access)
+        # The connections of calls under way are closed as they come back.
+        before.close()
 
     def close(self) -> None:
         """Lets go of the threads without waiting for calls that were abandoned."""

@@ -26,9 +26,16 @@ from temporalio.client import (
 )
 from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
-from temporalio.service import KeepAliveConfig, RetryConfig, RPCError, RPCStatusCode
+from temporalio.service import (
+    KeepAliveConfig,
+    RetryConfig,
+    RPCError,
+    RPCStatusCode,
+    TLSConfig,
+)
 
 from gateway.adapters.temporal_trace import TraceHeader
+from gateway.certificates import TlsFiles
 from gateway.domain.documents import (
     Announced,
     DocumentRef,
@@ -54,12 +61,16 @@ MOST_OPEN = 1000
 
 @dataclass(frozen=True, slots=True)
 class TemporalAccess:
-    """Where Temporal is: ``target`` is ``host:port``; ``retry_budget_s`` bounds SDK retries."""
+    """Where Temporal is: ``target`` is ``host:port``; ``retry_budget_s`` bounds SDK retries.
+
+    ``tls`` is ``None`` for a connection in the clear.
+    """
 
     target: str
     namespace: str = "default"
     task_queue: str = "documents"
     retry_budget_s: float = 1.0
+    tls: TlsFiles | None = None
 
 
 class TemporalWorkflows:
@@ -72,20 +83,15 @@ class TemporalWorkflows:
     @classmethod
     async def connect(cls, access: TemporalAccess) -> TemporalWorkflows:
         """Never fails for a server that is down: the connection is made by the first call."""
-        client = await Client.connect(
-            access.target,
-            namespace=access.namespace,
-            lazy=True,
-            retry_config=RetryConfig(
-                initial_interval_millis=50,
-                max_interval_millis=300,
-                max_elapsed_time_millis=round(access.retry_budget_s * 1000),
-            ),
-            # Without pings a connection whose other end vanished is found out after minutes.
-            keep_alive_config=KeepAliveConfig(interval_millis=5000, timeout_millis=2000),
-            interceptors=[TraceHeader()],
-        )
-        return cls(client, access.task_queue)
+        return cls(await _connect(access), access.task_queue)
+
+    async def renew(self, access: TemporalAccess) -> None:
+        """Makes the connection anew, from changed certificate files; calls under way end on theirs.
+
+        Raises:
+            OSError: a file cannot be read.
+        """
+        self._client = await _connect(access)
 
     async def start(self, ref: DocumentRef, announced: Announced, deadline: Deadline) -> None:
         argument = _argument(ref, announced)
@@ -175,6 +181,31 @@ class TemporalWorkflows:
 
     def _handle(self, ref: DocumentRef) -> WorkflowHandle[Any, Any]:
         return self._client.get_workflow_handle(ref.workflow_id)
+
+
+async def _connect(access: TemporalAccess) -> Client:
+    return await Client.connect(
+        access.target,
+        namespace=access.namespace,
+        lazy=True,
+        tls=False if access.tls is None else _tls_config(access.tls),
+        retry_config=RetryConfig(
+            initial_interval_millis=50,
+            max_interval_millis=300,
+            max_elapsed_time_millis=round(access.retry_budget_s * 1000),
+        ),
+        # Without pings a connection whose other end vanished is found out after minutes.
+        keep_alive_config=KeepAliveConfig(interval_millis=5000, timeout_millis=2000),
+        interceptors=[TraceHeader()],
+    )
+
+
+def _tls_config(files: TlsFiles) -> TLSConfig:
+    return TLSConfig(
+        server_root_ca_cert=None if files.ca is None else files.ca.read_bytes(),
+        client_cert=None if files.cert is None else files.cert.read_bytes(),
+        client_private_key=None if files.key is None else files.key.read_bytes(),
+    )
 
 
 @asynccontextmanager

@@ -7,7 +7,6 @@ is in memory once for all of them (see ``docs/decisions/0010-workers.md``).
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Callable, Sequence
 
 import structlog
@@ -47,9 +46,10 @@ def serve(settings: Settings, load: LoadSettings, watchers: Sequence[Watcher] = 
     _make_room_for_files(settings)
     gateway = _Gateway(settings, load)
     malloc.settle()
+    scheme = "http" if settings.tls_cert_file is None else "https"
     log.info(
         "serving",
-        address=f"http://{settings.server_host}:{settings.server_port}",
+        address=f"{scheme}://{settings.server_host}:{settings.server_port}",
         workers=settings.server_workers,
         version=__version__,
     )
@@ -112,7 +112,7 @@ class _Gateway:
             if fresh is not None:
                 await lifecycle.reload(fresh)
 
-        return worker.run(self._app, lifecycle, seat, reload=reload, tls=_tls(settings))
+        return worker.run(self._app, lifecycle, seat, reload=reload, tls=self._app.ctx.tls)
 
     def _loaded(self) -> Settings | None:
         try:
@@ -122,11 +122,6 @@ class _Gateway:
                 log.error("reload: a fault in the settings", fault=str(fault))
             log.error("reload failed; the old settings stay", faults=len(problem.faults))
             return None
-
-
-def _tls(_settings: Settings) -> ssl.SSLContext | None:
-    """The context every connection is served with; ``None``: plain HTTP."""
-    return None
 
 
 def _make_room_for_files(settings: Settings) -> None:

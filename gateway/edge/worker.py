@@ -10,7 +10,6 @@ import asyncio
 import faulthandler
 import os
 import signal
-import ssl
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -24,6 +23,7 @@ from gateway.edge.children import Seat
 from gateway.edge.guard import GuardedProtocol
 from gateway.edge.lifecycle import Lifecycle
 from gateway.edge.listeners import BACKLOG, anybody_waits, refuse_new
+from gateway.edge.tls import ServerTls
 from gateway.edge.worker_line import Order, Word, heard, say
 
 log = structlog.get_logger("gateway.worker")
@@ -44,7 +44,7 @@ def run(
     seat: Seat,
     *,
     reload: Reload,
-    tls: ssl.SSLContext | None = None,
+    tls: ServerTls | None = None,
 ) -> int:
     """Serves from ``seat`` until told to stop; gives the process's exit status."""
     # Says where each thread is when the supervisor ends a worker that hangs.
@@ -75,7 +75,7 @@ class _Worker:
         lifecycle: Lifecycle,
         seat: Seat,
         reload: Reload,
-        tls: ssl.SSLContext | None,
+        tls: ServerTls | None,
     ) -> None:
         self._app = app
         self._lifecycle = lifecycle
@@ -110,14 +110,15 @@ class _Worker:
         await server.after_stop()
 
     async def _start(self) -> Any:
+        clocks = {} if self._tls is None else self._tls.clocks
         server: Any = await self._app.create_server(
             sock=self._seat.listener,
-            ssl=self._tls,
+            ssl=None if self._tls is None else self._tls.context,
             protocol=GuardedProtocol,
             backlog=BACKLOG,
             access_log=False,
             # Not before there is anything to serve with.
-            asyncio_server_kwargs={"start_serving": False},
+            asyncio_server_kwargs={"start_serving": False, **clocks},
         )
         # It is compiled already (``compile_routes``), on a loop that is gone.
         self._app.signal_router.ctx.loop = asyncio.get_running_loop()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from typing import NamedTuple
 
 import httpx
@@ -38,7 +39,9 @@ class Origin(NamedTuple):
 class Pool:
     """Idle connections of one event loop."""
 
-    def __init__(self, *, keepalive_s: float, max_idle: int, tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, *, keepalive_s: float, max_idle: int, tls: Callable[[], ssl.SSLContext] | None
+    ) -> None:
         self._keepalive_s = keepalive_s
         self._max_idle = max_idle
         self._tls = tls
@@ -73,7 +76,7 @@ class Pool:
         loop = asyncio.get_running_loop()
         tls = None
         if origin.scheme == "https":
-            tls = self._tls if self._tls is not None else ssl.create_default_context()
+            tls = self._tls() if self._tls is not None else ssl.create_default_context()
         _, connection = await loop.create_connection(
             lambda: Connection(self._free, self._lost),
             origin.host,

@@ -38,7 +38,8 @@ class CoreTransport(httpx.AsyncBaseTransport):
         limit: requests under way at once; more of them wait (``timeout.pool`` seconds each).
         keepalive_s: how long an idle connection is kept for the next request. Less than the
             server's own patience, so that it is seldom the server who closes first.
-        tls: certificates to check (and to show) on ``https``; the system's when left out.
+        tls: asked at each ``https`` connection for the certificates to check (and to show); the
+            system's when left out.
         read_buffer_bytes: what is read ahead of a pulling consumer: reading stops at twice as much.
     """
 
@@ -47,7 +48,7 @@ class CoreTransport(httpx.AsyncBaseTransport):
         *,
         limit: int = 1000,
         keepalive_s: float = 4.0,
-        tls: ssl.SSLContext | None = None,
+        tls: Callable[[], ssl.SSLContext] | None = None,
         read_buffer_bytes: int = 64 * 1024,
     ) -> None:
         self.slots = Slots(limit)

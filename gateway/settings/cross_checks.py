@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from gateway.settings.faults import Fault
+from gateway.settings.tls import certificate_faults
 
 Values = Mapping[str, Any]
 MULTIPART_MAX_PARTS = 10_000
@@ -123,4 +124,5 @@ _RULES: tuple[Callable[[Values], Iterator[Fault]], ...] = (
     _parts_are_enough,
     _clocks_fit_into_the_total,
     _tracing_is_installed,
+    certificate_faults,
 )

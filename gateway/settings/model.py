@@ -15,6 +15,7 @@ from gateway.settings import parsers as p
 from gateway.settings.faults import SettingsError
 from gateway.settings.loading import read
 from gateway.settings.spec import Spec, group, specs_of
+from gateway.settings.tls import TlsSettings
 
 _server = group("Server")
 _identity = group("Tokens and users")
@@ -31,7 +32,7 @@ _reports = group("Logs, traces and error reports")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Settings:
+class Settings(TlsSettings):
     """The gateway's settings, loaded once per process and never changed.
 
     Durations are seconds, sizes bytes. ``repr`` shows secrets as ``***``.

@@ -53,11 +53,18 @@ def _value_of(spec: Spec) -> Any:
 
 
 def specs_of(cls: type[Any]) -> dict[str, Spec]:
-    """Attribute → definition, in the order of declaration, with ``env`` filled in."""
+    """Attribute → definition, in the order of declaration, with ``env`` filled in.
+
+    What ``cls`` inherits comes after what it declares itself.
+    """
+    inherited = [
+        field for field in dataclasses.fields(cls) if field.name not in cls.__annotations__
+    ]
+    own = [field for field in dataclasses.fields(cls) if field not in inherited]
     return {
         field.name: dataclasses.replace(
             field.metadata["spec"],
             env=field.metadata["spec"].env or PREFIX + field.name.upper(),
         )
-        for field in dataclasses.fields(cls)
+        for field in own + inherited
     }

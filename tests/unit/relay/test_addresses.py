@@ -92,7 +92,7 @@ async def test_a_certificate_must_be_the_names_and_not_the_addresss(
     asked: list[str | None] = []
     context = server_context(pem)
     context.sni_callback = lambda socket, server_name, _: asked.append(server_name)
-    transport = CoreTransport(tls=ssl.create_default_context(cafile=str(pem)))
+    transport = CoreTransport(tls=lambda: ssl.create_default_context(cafile=str(pem)))
     async with serve(answering(OK), context) as server, make_client(transport) as client:
         asking = client.get(f"https://{name}", extensions={ADDRESS: address_of(server.url)})
         if trusted:

@@ -54,7 +54,7 @@ def server_context(pem: Path) -> ssl.SSLContext:
 async def test_a_core_whose_certificate_is_trusted_is_spoken_to(tmp_path: Path) -> None:
     """Keep-alive included."""
     pem = self_signed(tmp_path, "127.0.0.1")
-    transport = CoreTransport(tls=ssl.create_default_context(cafile=str(pem)))
+    transport = CoreTransport(tls=lambda: ssl.create_default_context(cafile=str(pem)))
     async with (
         serve(answering(OK), server_context(pem)) as server,
         make_client(transport) as client,
@@ -71,7 +71,7 @@ async def test_a_certificate_that_does_not_stand_is_a_connect_error(
     """Signed by nobody we know, or made for another address: nothing is sent."""
     pem = self_signed(tmp_path, address)
     trusted = str(pem) if address != "127.0.0.1" else None
-    transport = CoreTransport(tls=ssl.create_default_context(cafile=trusted))
+    transport = CoreTransport(tls=lambda: ssl.create_default_context(cafile=trusted))
     async with (
         serve(answering(OK), server_context(pem)) as server,
         make_client(transport) as client,
@@ -91,10 +91,10 @@ async def test_a_core_that_asks_for_our_certificate_gets_it(tmp_path: Path) -> N
     showing = ssl.create_default_context(cafile=str(theirs))
     showing.load_cert_chain(ours)
     async with serve(answering(OK), asking) as server:
-        async with make_client(CoreTransport(tls=showing)) as client:
+        async with make_client(CoreTransport(tls=lambda: showing)) as client:
             assert (await client.get(server.url)).content == b"ok"
         async with make_client(
-            CoreTransport(tls=ssl.create_default_context(cafile=str(theirs)))
+            CoreTransport(tls=lambda: ssl.create_default_context(cafile=str(theirs)))
         ) as client:
             with pytest.raises(httpx.TransportError):
                 await client.get(server.url)

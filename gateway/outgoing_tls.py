@@ -1,0 +1,48 @@
+"""The TLS of the calls a worker makes: which files go with which peer, and who hears of changes."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+
+import structlog
+
+from gateway.certificates import CertificateError, Followed, TlsFiles, client_context
+
+log = structlog.get_logger("gateway.tls")
+
+
+class OutgoingTls:
+    """Follows the certificate files of the core, OPA, the object storage and Temporal.
+
+    Each is told of a change of its own files only; files that became wrong are logged once for
+    each version of them and change nothing.
+    """
+
+    def __init__(self) -> None:
+        self._followed: list[tuple[str, Followed[ssl.SSLContext], Callable[[], None]]] = []
+
+    def context(self, peer: str, files: TlsFiles) -> Callable[[], ssl.SSLContext]:
+        """Gives the newest context; a context is asked for at each new connection.
+
+        Raises:
+            CertificateError: a file is wrong.
+        """
+        followed = Followed(files.paths, lambda: client_context(files))
+        self._followed.append((peer, followed, lambda: None))
+        return lambda: followed.present
+
+    def tell(self, peer: str, files: TlsFiles, take_over: Callable[[], None]) -> None:
+        """Calls ``take_over`` when the files are other ones and good."""
+        if files.paths:
+            followed = Followed(files.paths, lambda: client_context(files))
+            self._followed.append((peer, followed, take_over))
+
+    def reload_if_changed(self) -> None:
+        for peer, followed, take_over in self._followed:
+            try:
+                if followed.reload_if_changed():
+                    take_over()
+                    log.info("certificates reloaded", peer=peer)
+            except CertificateError as problem:
+                log.error("certificates not taken over", peer=peer, reason=str(problem))
