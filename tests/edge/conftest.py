@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import itertools
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -117,6 +118,7 @@ class Gateway:
     workflows: MemoryWorkflows
     app: Any
     server: Any
+    trust: ssl.SSLContext | None = None
 
     async def drain(self) -> None:
         """What a stop signal starts, up to where no request is under way."""
@@ -129,7 +131,7 @@ class Gateway:
         **headers: str,
     ) -> Streaming:
         """A query by alice (or by ``credential``) on a socket of its own, its head read."""
-        reader, writer = await asyncio.open_connection(*self.address)
+        reader, writer = await asyncio.open_connection(*self.address, ssl=self.trust)
         typed = {"Content-Type": "application/json", **(credential or await self.bearer())}
         typed.update(headers)
         writer.write(request("POST", "/api/v1/query", typed, body))
@@ -150,9 +152,15 @@ class Gateway:
 
 @contextlib.asynccontextmanager
 async def running_gateway(
-    core: StubCore, protocol: type[HttpProtocol] = GuardedProtocol, **settings: str
+    core: StubCore,
+    protocol: type[HttpProtocol] = GuardedProtocol,
+    trust: ssl.SSLContext | None = None,
+    **settings: str,
 ) -> AsyncIterator[Gateway]:
-    """``settings`` are environment names without their prefix: ``CORS_ORIGINS="…"``."""
+    """``settings`` are environment names without their prefix: ``CORS_ORIGINS="…"``.
+
+    ``trust`` is what clients bring to a gateway that serves HTTPS.
+    """
     environ = {**ENVIRONMENT, "GATEWAY_SERVICES_CORE": core.url}
     environ.update({f"GATEWAY_{name}": text for name, text in settings.items()})
     world = (some_users(), MovableClock(), MemoryKeys(), MemoryStore(), MemoryWorkflows())
@@ -177,7 +185,12 @@ async def running_gateway(
 
     app = create_app(Settings.load(environ), build=build, name=f"edge_{next(_numbers)}")
     listener = socket.create_server(("127.0.0.1", 0))
-    server = await app.create_server(sock=listener, return_asyncio_server=True, protocol=protocol)
+    server = await app.create_server(
+        sock=listener,
+        return_asyncio_server=True,
+        protocol=protocol,
+        ssl=app.ctx.tls.context if app.ctx.tls else None,
+    )
     await server.startup()
     # Sanic rewrites its own methods when an application starts, and can do so once a process.
     TouchUp._registry.clear()
@@ -186,10 +199,12 @@ async def running_gateway(
     await server.start_serving()
     address = listener.getsockname()
     try:
+        scheme, checked = ("http", True) if trust is None else ("https", trust)
         async with httpx.AsyncClient(
-            base_url=f"http://{address[0]}:{address[1]}", timeout=30
+            base_url=f"{scheme}://{address[0]}:{address[1]}", timeout=30, verify=checked
         ) as client:
-            yield Gateway(client, address, core, users, clock, keys, store, workflows, app, server)
+            world_of_clients = (client, address, core, users, clock, keys, store, workflows)
+            yield Gateway(*world_of_clients, app, server, trust)
     finally:
         await server.before_stop()
         await server.close()

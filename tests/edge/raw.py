@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import ssl
 import struct
 from dataclasses import dataclass
 from typing import Any
@@ -50,9 +51,15 @@ def request(
     return head + b"\r\n\r\n" + (body or b"")
 
 
-async def exchange(address: tuple[str, int], data: bytes, *, head_only: bool = False) -> Answer:
+async def exchange(
+    address: tuple[str, int],
+    data: bytes,
+    *,
+    head_only: bool = False,
+    trust: ssl.SSLContext | None = None,
+) -> Answer:
     """Sends ``data`` on a connection of its own and reads one response."""
-    reader, writer = await asyncio.open_connection(*address)
+    reader, writer = await asyncio.open_connection(*address, ssl=trust)
     try:
         async with asyncio.timeout(TIMEOUT_S):
             writer.write(data)
