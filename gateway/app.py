@@ -76,7 +76,9 @@ def create_app(
     app.ctx.answer_limit_bytes = settings.answer_limit
     _mount(app)
     limit_bodies(app, settings.body_limit)
-    guard.install(app, _connection_limits(settings), settings.trusted_proxies)
+    guard.install(
+        app, _connection_limits(settings), settings.trusted_proxies, hsts_s=settings.hsts_s
+    )
     tls.install(app, tls.ServerTls.of(settings))
     app.ctx.metrics = NoMetrics()
     app.ctx.figures = Figures(layout_for(_routes(app), _build_info()), sheet)
@@ -178,6 +180,7 @@ class _Wiring:
             compress_min_bytes=settings.compress_min_size,
             trusted_proxies=settings.trusted_proxies,
             tracer=services.tracer,
+            hsts_s=settings.hsts_s,
         )
 
     def _begin_figures(self, services: Services) -> None:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.errors import GatewayError
-from gateway.settings import SPECS, Reading, Settings, Spec
+from gateway.settings import SPECS, Fault, Reading, Settings, Spec
+from gateway.settings.tls import out_of_date_faults
 
 if TYPE_CHECKING:
     from gateway.services import Services
@@ -50,11 +51,17 @@ def settings_lines(reading: Reading) -> Iterator[str]:
             yield f"\n{title}"
         yield f"  {spec.env:<{width}}  {_shown(reading, attribute, spec)}"
     yield ""
-    if not reading.faults:
+    faults = all_faults(reading)
+    if not faults:
         yield "The settings are good."
         return
-    yield f"{len(reading.faults)} to mend:"
-    yield from (f"  {fault}" for fault in reading.faults)
+    yield f"{len(faults)} to mend:"
+    yield from (f"  {fault}" for fault in faults)
+
+
+def all_faults(reading: Reading) -> list[Fault]:
+    """Those that stop a start, and certificates that are out of date."""
+    return [*reading.faults, *out_of_date_faults(reading.values, time.time())]
 
 
 def _shown(reading: Reading, attribute: str, spec: Spec) -> str:

@@ -216,7 +216,7 @@ def _serve(parsed: argparse.Namespace, environ: Environ) -> int:
 def _check(parsed: argparse.Namespace, environ: Environ) -> int:
     reading = read(SPECS, environ, parsed.config)
     print("\n".join(check.settings_lines(reading)).lstrip("\n"))
-    if reading.faults:
+    if check.all_faults(reading):
         return FAULT
     return _connect(Settings(**reading.values)) if parsed.connect else OK
 

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gateway.edge.render import dump_json
+from gateway.edge.security_headers import header_lines, security_headers
 from gateway.flows.health import DependencyState, Health
 from gateway.telemetry.exposition import CONTENT_TYPE
 
@@ -97,7 +98,8 @@ def _json(status: str, body: dict[str, Any]) -> bytes:
 
 def _response(status: str, payload: bytes, content_type: str) -> bytes:
     head = (
-        f"HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nCache-Control: no-store\r\n"
-        f"Content-Length: {len(payload)}\r\nConnection: close\r\n\r\n"
+        f"HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\n"
+        f"Content-Length: {len(payload)}\r\nConnection: close\r\n"
     )
-    return head.encode("latin-1") + payload
+    security = header_lines(security_headers())
+    return head.encode("latin-1") + security + b"\r\n" + payload

@@ -25,6 +25,7 @@ from gateway.domain.error_shape import error_body
 from gateway.domain.ids import new_uuid7
 from gateway.edge.peer import Network, is_trusted
 from gateway.edge.render import dump_json
+from gateway.edge.security_headers import header_lines, security_headers
 from gateway.errors import Overloaded
 
 log = structlog.get_logger("gateway.connections")
@@ -70,11 +71,14 @@ class Connections:
         limits: Limits,
         trusted: Sequence[Network] = (),
         clock: Callable[[], float] = time.monotonic,
+        *,
+        hsts_s: int = 0,
     ) -> None:
         self.limits = limits
         self.trusted = tuple(trusted)
         self.now_s = clock()
         self.lingering = 0
+        self.security_lines = header_lines(security_headers(hsts_s))
         self._clock = clock
         self._open: set[Watched] = set()
         self._by_address: dict[str, int] = {}
@@ -161,7 +165,7 @@ class TurnedAway(asyncio.Protocol):
         self._lingers = True
         connections.lingering += 1
         connections.add(self)
-        transport.write(overloaded_answer())
+        transport.write(overloaded_answer(connections.security_lines))
         if transport.can_write_eof():
             transport.write_eof()
 
@@ -178,15 +182,21 @@ class TurnedAway(asyncio.Protocol):
             self._connections.discard(self)
 
 
-def overloaded_answer() -> bytes:
+def overloaded_answer(security_lines: bytes) -> bytes:
     """A 503 in the one error shape, for a connection on which no request was read."""
     request_id = new_uuid7(time.time())
     body = dump_json(error_body(Overloaded(), request_id))
     return (
         b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n"
-        b"Content-Length: %d\r\nX-Request-ID: %b\r\nX-Content-Type-Options: nosniff\r\n"
-        b"Cache-Control: no-store\r\nRetry-After: %d\r\nConnection: close\r\n\r\n%b"
-        % (len(body), request_id.encode(), Overloaded.default_retry_after_s or 1, body)
+        b"Content-Length: %d\r\nX-Request-ID: %b\r\n%b"
+        b"Retry-After: %d\r\nConnection: close\r\n\r\n%b"
+        % (
+            len(body),
+            request_id.encode(),
+            security_lines,
+            Overloaded.default_retry_after_s or 1,
+            body,
+        )
     )
 
 

@@ -4,6 +4,11 @@ Bare Sanic takes heads and bodies that RFC 9112 calls invalid, gives a slow clie
 takes a half-closed connection for a client that left. ``GuardedHttp`` reads by our own rules
 instead, and ``GuardedProtocol``, here, keeps the caps and the deadlines of ``connections.py``.
 
+Under TLS no side can be closed alone, neither by the loops' transports nor by what peers make of
+``close_notify``: there a client that says it will send no more has left, whatever it was waiting
+for, and after a refusal the connection is closed at once instead of lingering. The caps and the
+clocks begin when the handshake is over.
+
 ``sanic_shape.py`` looks at start-up whether Sanic still is what the two were written for; a server
 that was started without ``GuardedProtocol`` answers nothing but 500 (``refuse_unguarded``).
 """
@@ -238,14 +243,16 @@ class GuardedProtocol(HttpProtocol):
         await asyncio.Event().wait()
 
 
-def install(app: Sanic[Any, Any], limits: Limits, trusted: tuple[Network, ...]) -> Connections:
+def install(
+    app: Sanic[Any, Any], limits: Limits, trusted: tuple[Network, ...], *, hsts_s: int = 0
+) -> Connections:
     """Gives ``app`` its book of connections; ``GuardedProtocol`` looks for it there.
 
     Raises:
         RuntimeError: Sanic is not of the shape this file was written for.
     """
     check_shape()
-    connections = Connections(limits, trusted)
+    connections = Connections(limits, trusted, hsts_s=hsts_s)
     app.ctx.connections = connections
 
     @app.before_server_start

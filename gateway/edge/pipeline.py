@@ -28,6 +28,7 @@ from gateway.edge.cors import Cors
 from gateway.edge.endpoint import Endpoint
 from gateway.edge.peer import Network, client_ip, traceparent
 from gateway.edge.scope import Scope, deadline_in, now_s, scope_of
+from gateway.edge.security_headers import security_headers
 from gateway.errors import (
     Draining,
     Forbidden,
@@ -65,6 +66,7 @@ class Pipeline:
         compress_min_bytes: int,
         trusted_proxies: Sequence[Network] = (),
         tracer: Tracer | None = None,
+        hsts_s: int = 0,
     ) -> None:
         self._authenticator = authenticator
         self._policy = policy
@@ -75,6 +77,7 @@ class Pipeline:
         self._compress_min_bytes = compress_min_bytes
         self._trusted = tuple(trusted_proxies)
         self._tracer = tracer
+        self._security_headers = tuple(security_headers(hsts_s).items())
         self.request_stages: tuple[RequestStage, ...] = (
             self._answer_preflight,
             self._refuse_while_ending,
@@ -95,8 +98,8 @@ class Pipeline:
         """Sanic response middleware; for a stream it runs when the head is made."""
         scope = self.open_scope(request)
         response.headers["X-Request-ID"] = scope.request_id
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers.setdefault("Cache-Control", "no-store")
+        for name, value in self._security_headers:
+            response.headers.setdefault(name, value)
         self._cors.decorate(request, response)
         if self._drain.draining:
             _close_after(request)

@@ -77,6 +77,8 @@ def install(app: Sanic[Any, Any], tls: ServerTls | None) -> None:
 
     @app.before_server_start
     async def start(_app: Sanic[Any, Any]) -> None:
+        # A worker that replaces another one was made of what the files were at the first start.
+        tls.reload_if_changed()
         tasks.spawn(watch(), "reload certificates")
 
     @app.after_server_stop

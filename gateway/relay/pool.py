@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable
+from functools import cache
 from typing import NamedTuple
 
 import httpx
@@ -36,6 +37,13 @@ class Origin(NamedTuple):
         return cls(url.scheme, url.host, url.port or default, url.host)
 
 
+class _Kind(NamedTuple):
+    """What a kept connection may be taken for: certificates that changed are proven anew."""
+
+    origin: Origin
+    tls: ssl.SSLContext | None
+
+
 class Pool:
     """Idle connections of one event loop."""
 
@@ -44,10 +52,10 @@ class Pool:
     ) -> None:
         self._keepalive_s = keepalive_s
         self._max_idle = max_idle
-        self._tls = tls
+        self._tls = tls or cache(ssl.create_default_context)
         # Insertion order is age; a dict because one that is lost must be found without a search.
-        self._idle: dict[Origin, dict[Connection, None]] = {}
-        self._origins: dict[Connection, Origin] = {}
+        self._idle: dict[_Kind, dict[Connection, None]] = {}
+        self._kinds: dict[Connection, _Kind] = {}
         self._sweeper: asyncio.TimerHandle | None = None
         self._closed = False
 
@@ -58,11 +66,11 @@ class Pool:
     @property
     def open_count(self) -> int:
         """All connections, idle or in use."""
-        return len(self._origins)
+        return len(self._kinds)
 
     def take(self, origin: Origin) -> Connection | None:
         """The connection that was used last, if one still stands."""
-        stack = self._idle.get(origin)
+        stack = self._idle.get(self._kind(origin))
         now = asyncio.get_running_loop().time()
         while stack:
             connection, _ = stack.popitem()
@@ -74,43 +82,44 @@ class Pool:
     async def connect(self, origin: Origin) -> Connection:
         """A new one. Raises ``OSError`` (``ssl.SSLError`` too)."""
         loop = asyncio.get_running_loop()
-        tls = None
-        if origin.scheme == "https":
-            tls = self._tls() if self._tls is not None else ssl.create_default_context()
+        kind = self._kind(origin)
         _, connection = await loop.create_connection(
             lambda: Connection(self._free, self._lost),
             origin.host,
             origin.port,
-            ssl=tls,
-            server_hostname=None if tls is None else origin.name,
+            ssl=kind.tls,
+            server_hostname=None if kind.tls is None else origin.name,
         )
-        self._origins[connection] = origin
+        self._kinds[connection] = kind
         return connection
+
+    def _kind(self, origin: Origin) -> _Kind:
+        return _Kind(origin, self._tls() if origin.scheme == "https" else None)
 
     def close(self) -> None:
         self._closed = True
         if self._sweeper is not None:
             self._sweeper.cancel()
-        for connection in tuple(self._origins):
+        for connection in tuple(self._kinds):
             connection.abort()
 
     def _free(self, connection: Connection) -> None:
-        origin = self._origins.get(connection)
-        if origin is None or self._closed or self.idle_count >= self._max_idle:
+        kind = self._kinds.get(connection)
+        if kind is None or self._closed or self.idle_count >= self._max_idle:
             connection.abort()
             return
         loop = asyncio.get_running_loop()
         connection.idle_until_s = loop.time() + self._keepalive_s
-        self._idle.setdefault(origin, {})[connection] = None
+        self._idle.setdefault(kind, {})[connection] = None
         if self._sweeper is None:
             self._sweeper = loop.call_later(self._keepalive_s, self._sweep)
 
     def _lost(self, connection: Connection) -> None:
-        origin = self._origins.pop(connection, None)
-        if origin is not None and (stack := self._idle.get(origin)) is not None:
+        kind = self._kinds.pop(connection, None)
+        if kind is not None and (stack := self._idle.get(kind)) is not None:
             stack.pop(connection, None)
             if not stack:
-                del self._idle[origin]
+                del self._idle[kind]
 
     def _sweep(self) -> None:
         """Closes what has been idle too long: the oldest stand first."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gateway.certificates import TlsFiles, faults
+from gateway.certificates import TlsFiles, faults, out_of_date
 from gateway.settings import parsers as p
 from gateway.settings.faults import Fault
 from gateway.settings.spec import group
@@ -121,6 +121,20 @@ def certificate_faults(values: Values) -> Iterator[Fault]:
         yield from _are_used(peer, files, values)
         for which, expected in faults(files):
             path = str({"ca": files.ca, "cert": files.cert, "key": files.key}[which])
+            yield Fault(env_of(peer, which), path, expected)
+
+
+def out_of_date_faults(values: Values, now: float) -> Iterator[Fault]:
+    """Certificates that are not good at ``now`` (seconds since 1970), in files that can be used.
+
+    They are no reason not to start: the rest of the gateway may still be of use to somebody.
+    """
+    for peer, attributes in FILES.items():
+        files = TlsFiles(*(values.get(attribute) for attribute in attributes))
+        if any(True for _ in faults(files)):
+            continue
+        for which, expected in out_of_date(files, now):
+            path = str(files.ca if which == "ca" else files.cert)
             yield Fault(env_of(peer, which), path, expected)
 
 

@@ -54,7 +54,8 @@ def server_context(pem: Path) -> ssl.SSLContext:
 async def test_a_core_whose_certificate_is_trusted_is_spoken_to(tmp_path: Path) -> None:
     """Keep-alive included."""
     pem = self_signed(tmp_path, "127.0.0.1")
-    transport = CoreTransport(tls=lambda: ssl.create_default_context(cafile=str(pem)))
+    trusting = ssl.create_default_context(cafile=str(pem))
+    transport = CoreTransport(tls=lambda: trusting)
     async with (
         serve(answering(OK), server_context(pem)) as server,
         make_client(transport) as client,
