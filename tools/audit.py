@@ -23,7 +23,7 @@ NOT_ASKED = "NOT AUDITED: the vulnerability service cannot be asked from here; s
 
 
 def verdict(report: dict[str, Any] | None) -> tuple[int, list[str]]:
-    """Exit status and what to print. ``report`` is pip-audit's JSON; ``None`` when there is none."""
+    """Exit status and what to print, of pip-audit's JSON; ``None`` when there is none."""
     packages = [] if report is None else report.get("dependencies", [])
     skipped = [package["name"] for package in packages if "skip_reason" in package]
     if len(skipped) == len(packages):

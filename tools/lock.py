@@ -2,8 +2,8 @@
 
 The lock holds what is needed at run time, traces included, with versions and digests, for every
 platform and Python the gateway supports: the image and any other installation that should not
-change by itself. Versions stay as they are locked unless ``--upgrade`` (or ``--upgrade-package`` with
-a name) is given, which goes to ``uv`` as it is. No index is named in it.
+change by itself. Versions stay as they are locked unless ``--upgrade`` is given, or
+``--upgrade-package`` with a name, which go to ``uv`` as they are. No index is named in it.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from gateway import __version__
 from gateway.edge import listeners, logs, malloc, worker
 from gateway.edge.children import Seat, Timing, Watcher
 from gateway.edge.connections import OTHER_FILES, raise_file_limit
+from gateway.edge.core_dumps import leave_no_memory_in_core_dumps
 from gateway.edge.lifecycle import Lifecycle
 from gateway.edge.report import start_reporting
 from gateway.edge.supervisor import Supervisor
@@ -40,6 +41,7 @@ def serve(settings: Settings, load: LoadSettings, watchers: Sequence[Watcher] = 
     Raises:
         OSError: the address cannot be bound.
     """
+    leave_no_memory_in_core_dumps()
     logs.configure(settings.log_level, settings.log_format)
     malloc.keep_small()
     bound = listeners.bind(settings.server_host, settings.server_port, settings.server_workers)
