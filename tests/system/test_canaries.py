@@ -334,7 +334,7 @@ def found_in(place: bytes, known: Mapping[str, str]) -> set[str]:
 async def test_no_secret_is_written_or_sent_to_whom_it_is_not_for(
     stack: Stack, tmp_path: Path
 ) -> None:
-    """Logs, metrics, readiness, traces, reports, answers, core dumps, and what components are sent."""
+    """Logs, metrics, readiness, traces, reports, answers, core dumps, and what components get."""
     folder = tmp_path / "running"
     folder.mkdir()
     async with world(stack, folder) as there:
