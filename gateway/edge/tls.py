@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
@@ -21,6 +22,8 @@ from gateway.settings import Settings
 log = structlog.get_logger("gateway.tls")
 
 LOOK_S = 1.0
+# How long a connection that is closed waits for the client to say that it has heard.
+GOODBYE_S = 2.0
 
 
 class ServerTls:
@@ -30,7 +33,14 @@ class ServerTls:
         CertificateError: the files cannot be used.
     """
 
-    def __init__(self, files: TlsFiles, *, client_certificate_required: bool = True) -> None:
+    def __init__(
+        self,
+        files: TlsFiles,
+        *,
+        client_certificate_required: bool = True,
+        handshake_s: float = 10.0,
+    ) -> None:
+        self._handshake_s = handshake_s
         self._followed = Followed(
             files.paths,
             lambda: server_context(files, client_certificate_required=client_certificate_required),
@@ -44,7 +54,22 @@ class ServerTls:
         if settings.tls_cert_file is None:
             return None
         required = settings.tls_client_certificates == "required"
-        return cls(settings.tls_files("tls"), client_certificate_required=required)
+        return cls(
+            settings.tls_files("tls"),
+            client_certificate_required=required,
+            handshake_s=settings.head_timeout,
+        )
+
+    @property
+    def clocks(self) -> Mapping[str, float]:
+        """For ``loop.create_server``, whose own are a minute and half a minute.
+
+        The caps and deadlines of ``guard.py`` begin when the handshake is over.
+        """
+        return {
+            "ssl_handshake_timeout": self._handshake_s,
+            "ssl_shutdown_timeout": GOODBYE_S,
+        }
 
     def reload_if_changed(self) -> None:
         """Takes over changed files for new connections; bad ones are logged and change nothing."""

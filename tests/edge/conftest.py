@@ -190,6 +190,7 @@ async def running_gateway(
         return_asyncio_server=True,
         protocol=protocol,
         ssl=app.ctx.tls.context if app.ctx.tls else None,
+        asyncio_server_kwargs=dict(app.ctx.tls.clocks) if app.ctx.tls else None,
     )
     await server.startup()
     # Sanic rewrites its own methods when an application starts, and can do so once a process.

@@ -132,6 +132,20 @@ async def test_plain_http_on_the_tls_port_gets_nothing(gateway: Gateway) -> None
     assert (await exchange(gateway.address, HEALTH, trust=gateway.trust)).status == 200
 
 
+async def test_a_handshake_that_never_comes_is_not_waited_for(
+    core: StubCore, authority: Authority, pair: Pair
+) -> None:
+    """It has as long as a request's head, as nobody else's clock runs yet."""
+    trust = client(authority)
+    async with running_gateway(core, trust=trust, **https(pair, HEAD_TIMEOUT="300ms")) as gateway:
+        reader, writer = await asyncio.open_connection(*gateway.address)
+        async with asyncio.timeout(TIMEOUT_S):
+            with contextlib.suppress(ConnectionError):
+                assert await reader.read() == b""
+        writer.close()
+        assert (await exchange(gateway.address, HEALTH, trust=trust)).status == 200
+
+
 async def test_a_connection_beyond_the_caps_can_read_why(
     core: StubCore, authority: Authority, pair: Pair
 ) -> None:
