@@ -1,0 +1,52 @@
+"""The operator's page has what an operator looks for when it rings."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from gateway.settings import SPECS
+
+CHECKOUT = Path(__file__).parents[2]
+PAGE = (CHECKOUT / "docs" / "operations.md").read_text("utf-8")
+ALERTS = CHECKOUT / "k8s" / "monitoring" / "alerts.yaml"
+
+
+def part(title: str, level: int = 2) -> str:
+    """What stands under a heading, up to the next one of its kind."""
+    found = re.search(rf"^{'#' * level} {title}$(.*?)(?=^#{{2,{level}}} |\Z)", PAGE, re.M | re.S)
+    assert found is not None, title
+    return found[1]
+
+
+@pytest.mark.skipif(not ALERTS.exists(), reason="there are no alerts yet")
+def test_every_alert_has_its_first_three_steps() -> None:
+    """None is left out, none is left over, and each is numbered 1 to 3."""
+    rules = set(re.findall(r"^\s*- alert: (\w+)$", ALERTS.read_text("utf-8"), re.M))
+    sections = set(re.findall(r"^### (Gateway\w+)$", PAGE, re.M))
+    assert sections == rules
+    for name in sections:
+        steps = re.findall(r"^(\d)\. \S", part(name, level=3), re.M)
+        assert steps == ["1", "2", "3"], name
+
+
+def test_every_secret_has_its_rotation() -> None:
+    """Each setting that is a secret is named there, or is one with a setting that is."""
+    told = part("Rotating secrets")
+    named = set(re.findall(r"GATEWAY_\w+", told)) | {
+        # Told of by their neighbours: the same row.
+        *("GATEWAY_CORE_TOKEN", "GATEWAY_JWT_SECRET", "GATEWAY_ADMIN_PASSWORD_HASH"),
+    }
+    secrets = {spec.env for spec in SPECS.values() if spec.secret}
+    assert secrets <= named
+
+
+def test_every_dependency_has_its_failure() -> None:
+    """By the names readiness has for them."""
+    told = part("When a dependency fails")
+    for name in ("Core, refusing", "OPA, away", "Object storage, away", "Temporal, refusing"):
+        assert f"**{name}" in told
+    for code in ("CORE_UNAVAILABLE", "POLICY_UNAVAILABLE", "STORAGE_UNAVAILABLE"):
+        assert code in told
