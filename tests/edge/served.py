@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
@@ -32,18 +33,20 @@ class Served:
     address: tuple[str, int]
     log: Path
     token: str = ""
+    # What clients bring to a gateway that serves HTTPS.
+    trust: ssl.SSLContext | None = None
 
     async def send(self, data: bytes) -> Answer:
         for name in (b"{alice}", b"{root}"):
             data = data.replace(name, self.token.encode())
-        return await exchange(self.address, data)
+        return await exchange(self.address, data, trust=self.trust)
 
     async def get(self, target: str, token: str | None = None) -> Answer:
         headers = {"Authorization": f"Bearer {token or self.token}"}
-        return await exchange(self.address, request("GET", target, headers))
+        return await exchange(self.address, request("GET", target, headers), trust=self.trust)
 
     async def asking(self) -> Streaming:
-        reader, writer = await asyncio.open_connection(*self.address)
+        reader, writer = await asyncio.open_connection(*self.address, ssl=self.trust)
         writer.write(self.question())
         async with asyncio.timeout(START_S):
             status, head = await read_head(reader)
@@ -56,7 +59,8 @@ class Served:
     async def log_in(self) -> str:
         body = json.dumps({"username": "root", "password": PASSWORD}).encode()
         headers = {"Content-Type": "application/json"}
-        answer = await exchange(self.address, request("POST", "/auth/login", headers, body))
+        login = request("POST", "/auth/login", headers, body)
+        answer = await exchange(self.address, login, trust=self.trust)
         assert answer.status == 200, answer.body
         return str(answer.json()["access_token"])
 
@@ -116,7 +120,13 @@ def free_port() -> int:
 
 @contextlib.asynccontextmanager
 async def served(
-    core: StubCore, folder: Path, workers: int, *, port: int | None = None, **settings: str
+    core: StubCore,
+    folder: Path,
+    workers: int,
+    *,
+    port: int | None = None,
+    trust: ssl.SSLContext | None = None,
+    **settings: str,
 ) -> AsyncIterator[Served]:
     """Started, ready, and a user logged in; at the end it is told to stop and waited for."""
     port = port or free_port()
@@ -130,7 +140,7 @@ async def served(
             # What is left of it at the end is one process group.
             start_new_session=True,
         )
-    running = Served(process, ("127.0.0.1", port), log)
+    running = Served(process, ("127.0.0.1", port), log, trust=trust)
     try:
         async with asyncio.timeout(START_S):
             while log.read_text().count('"worker ready"') < workers:
