@@ -204,9 +204,9 @@ async def test_a_server_without_the_guard_has_them(core: StubCore) -> None:
 async def test_the_admin_listener_has_them() -> None:
     """It is for monitors; a browser that gets there is told the same, but nothing of HTTPS."""
     health = Health({}, MovableClock())
-    server = await admin.listen("127.0.0.1", 0, health)
+    server = await admin.listen("127.0.0.1", 0, health, lambda: b"")
     address = server.sockets[0].getsockname()
-    for target in ("/readyz", "/nothing"):
+    for target in ("/readyz", "/metrics", "/nothing"):
         answer = await exchange(address, request("GET", target))
         assert lacking(answer, hsts=None) == ""
     server.close()

@@ -179,10 +179,9 @@ async def world(stack: Stack, folder: Path) -> AsyncIterator[World]:
             "GATEWAY_TLS_CERT_FILE": str(pair.cert),
             "GATEWAY_TLS_KEY_FILE": str(pair.key),
             "GATEWAY_SENTRY_DSN": f"http://{sentry}@127.0.0.1:{collector}/1",
+            "GATEWAY_OTLP_ENDPOINT": f"http://127.0.0.1:{collector}",
+            "GATEWAY_OTLP_SAMPLE": "1",
         }
-        if "otlp_endpoint" in SPECS:
-            settings["GATEWAY_OTLP_ENDPOINT"] = f"http://127.0.0.1:{collector}"
-            settings["GATEWAY_OTLP_SAMPLE"] = "1"
         known = {
             name: settings[f"GATEWAY_{name.upper()}"]
             for name, spec in SPECS.items()
@@ -307,6 +306,10 @@ async def scrape(there: World) -> None:
             there.bodies[f"admin {path}"] = (await admin.get(path)).content
 
 
+async def told_of(there: World, what: bytes) -> bool:
+    return what in there.collected
+
+
 def crash(there: World) -> None:
     """A worker dies of a fault in native code, all processes of the gateway do at the end."""
     os.killpg(there.process.pid, signal.SIGABRT)
@@ -342,6 +345,7 @@ async def test_no_secret_is_written_or_sent_to_whom_it_is_not_for(
         await scrape(there)
         await break_everything(there)
         await scrape(there)
+        await until(lambda: told_of(there, b"/v1/traces"))
         crash(there)
         await there.process.wait()
         for name, recorder in there.recorders.items():
