@@ -58,6 +58,8 @@ TEST = [
     "cryptography>=46",
     "h11>=0.16,<1",
     "hypothesis>=6.170,<7",
+    # Brings Kubernetes' own schemas.
+    "kubernetes-validate>=1.37,<2",
     # Its parser reads back what we tell Prometheus.
     "prometheus-client>=0.26,<1",
     "pytest>=9.2,<10",

@@ -2,12 +2,18 @@
 
 With versitygw that account may read, list and remove documents and nothing else: the bucket of API
 keys is out of its reach, as in production. moto checks no account at all.
+
+``python -m devstack.buckets ENDPOINT CORE_ACCESS_KEY`` does the second half for an account that is
+there already, as root (``ROOT_ACCESS_KEY``, ``ROOT_SECRET_KEY``).
 """
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +46,18 @@ def admit_core(found: Found, endpoint: str, secrets: Secrets) -> None:
     if found.path is None:
         return
     _make_account(found.path, endpoint, secrets)
-    s3 = client(endpoint, secrets.gateway_store)
+    permit(endpoint, secrets.gateway_store, secrets.core_store.access_key)
+
+
+def permit(endpoint: str, root: S3Account, core_access_key: str) -> None:
+    """Sets the documents' bucket policy.
+
+    Raises:
+        StartFailed: the store refused, or did not answer.
+    """
+    s3 = client(endpoint, root)
     try:
-        policy = core_policy(secrets.core_store.access_key)
-        s3.put_bucket_policy(Bucket=DOCUMENTS_BUCKET, Policy=policy)
+        s3.put_bucket_policy(Bucket=DOCUMENTS_BUCKET, Policy=core_policy(core_access_key))
     except (ClientError, BotoCoreError) as exc:
         raise StartFailed(f"s3: the documents' bucket policy could not be set: {exc}") from exc
     finally:
@@ -93,3 +107,19 @@ def _make_account(versitygw: Path, endpoint: str, secrets: Secrets) -> None:
     )
     if done.returncode:
         raise StartFailed(f"s3: the core's account could not be made: {done.stderr.strip()}")
+
+
+def main(arguments: list[str], environ: Mapping[str, str]) -> int:
+    """The endpoint and the core's access key; 0 when the policy stands."""
+    endpoint, core_access_key = arguments
+    root = S3Account(environ["ROOT_ACCESS_KEY"], environ["ROOT_SECRET_KEY"])
+    try:
+        permit(endpoint, root, core_access_key)
+    except StartFailed as problem:
+        print(problem, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], os.environ))

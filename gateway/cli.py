@@ -65,6 +65,7 @@ def make_parser(environ: Environ) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_serve(commands, environ)
     _add_check(commands, environ)
+    _add_probe(commands, environ)
     _add_setup(commands, environ)
     _add_user(commands, environ)
     _add_demo(commands)
@@ -151,6 +152,24 @@ def _add_check(commands: Commands[argparse.ArgumentParser], environ: Environ) ->
     _add_config(parser)
 
 
+def _add_probe(commands: Commands[argparse.ArgumentParser], environ: Environ) -> None:
+    parser = _add(
+        commands,
+        "probe",
+        lambda parsed: _probe(parsed, environ),
+        "ask the gateway on this machine whether it is alive",
+        """
+        Asks /healthz at GATEWAY_SERVER_HOST and GATEWAY_SERVER_PORT: for the health checks of
+        container engines. Exits with 1 when it is not, or nobody answers.
+
+        examples:
+          gateway probe
+          gateway probe --ready
+        """,
+    )
+    parser.add_argument("--ready", action="store_true", help="ask /readyz: fit to take traffic?")
+
+
 def _add_setup(commands: Commands[argparse.ArgumentParser], environ: Environ) -> None:
     parser = _add(
         commands,
@@ -211,6 +230,12 @@ def _serve(parsed: argparse.Namespace, environ: Environ) -> int:
         address = f"{settings.server_host}:{settings.server_port}"
         print(f"gateway serve: cannot listen on {address}: {problem}", file=sys.stderr)
         return FAULT
+
+
+def _probe(parsed: argparse.Namespace, environ: Environ) -> int:
+    from gateway import probe
+
+    return probe.main(["--ready"] if parsed.ready else [], environ)
 
 
 def _check(parsed: argparse.Namespace, environ: Environ) -> int:

@@ -13,8 +13,8 @@ import gateway
 PACKAGE = Path(gateway.__file__).parent
 BLUEPRINTS = PACKAGE.parent / "blueprints"
 DOMAIN_MAY_IMPORT = {"gateway", "jwt", "msgspec"}
-# The entrance hands the environment on; whoever else looks at it has settings of its own.
-READS_ENVIRONMENT = {Path("cli.py")}
+# The entrances hand the environment on; whoever else looks at it has settings of its own.
+READS_ENVIRONMENT = {Path("cli.py"), Path("probe.py")}
 
 
 def modules(folder: Path) -> Iterator[tuple[Path, ast.Module]]:
