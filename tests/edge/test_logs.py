@@ -89,6 +89,41 @@ async def test_every_line_of_a_traced_request_carries_its_trace(
     assert {line["event"] for line in found} == {"core_status", "request"}
 
 
+async def test_a_requests_line_looks_like_every_other(gateway: Gateway, lines: Lines) -> None:
+    """It is written without structlog in between; who reads the log need not know."""
+    await gateway.client.get("/healthz", headers={"X-Request-ID": "one"})
+    structlog.get_logger("gateway.access").info("request", request_id="two")
+    ours, theirs = await lines.request("one"), await lines.request("two")
+    assert ours.keys() >= theirs.keys()
+    for name in ("event", "level", "logger"):
+        assert ours[name] == theirs[name]
+    assert len(ours["timestamp"]) == len(theirs["timestamp"])
+
+
+def test_lines_that_wait_are_written_whole(uncached: None) -> None:
+    """Workers share one pipe: a piece is no longer than the kernel takes at once, or one line."""
+    kept: list[str] = []
+
+    class Pipe(io.StringIO):
+        def write(self, text: str) -> int:
+            kept.append(text)
+            return len(text)
+
+    logs.configure("info", "json", Pipe())
+
+    async def many() -> None:
+        for number in range(40):
+            logs.info("gateway.access", "request", {"number": number, "text": "é" * 150})
+        logs.info("gateway.access", "request", {"number": 40, "text": "x" * 9000})
+
+    asyncio.run(many())
+    logs.flush()
+    assert [json.loads(line)["number"] for line in "".join(kept).splitlines()] == [*range(41)]
+    assert all(text.endswith("\n") for text in kept)
+    assert all(len(text.encode()) <= 4096 or text.count("\n") == 1 for text in kept)
+    assert len(kept) < 20
+
+
 async def test_a_request_is_one_line_with_the_verdict(gateway: Gateway, lines: Lines) -> None:
     """Method, template, status, times, bytes, who, what was decided: all of it, once."""
     headers = {**await gateway.bearer("root"), "X-Request-ID": "mine-1"}
