@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from devstack.components import cache_dir
 from gateway.adapters.s3_client import S3Access, S3Client
 from gateway.adapters.s3_keys import S3KeyStore
 from gateway.domain.api_keys import KeyRecord, KeySecret, StoredKey, new_key_id, secret_hash
@@ -73,7 +74,8 @@ def versitygw_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str
 
 
 def _versitygw() -> str:
-    places = f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}:{Path.home() / 'go/bin'}"
+    beside = Path(sys.executable).parent
+    places = f"{beside}:{os.environ.get('PATH', '')}:{Path.home() / 'go/bin'}:{cache_dir()}"
     found = shutil.which("versitygw", path=places)
     if found is not None:
         return found

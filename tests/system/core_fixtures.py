@@ -22,6 +22,8 @@ import pytest
 from botocore.client import Config
 from temporalio.testing import WorkflowEnvironment
 
+from devstack.components import cache_dir
+
 _PASSED_ON = ("PATH", "PYTHONPATH", "VIRTUAL_ENV", "LANG")
 START_LIMIT_S = 60.0
 BUCKET = "documents"
@@ -29,7 +31,8 @@ BUCKET = "documents"
 
 def component(name: str) -> str:
     """The path of a component: beside the interpreter, on PATH, or where Go installs."""
-    places = f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}:{Path.home() / 'go/bin'}"
+    beside = Path(sys.executable).parent
+    places = f"{beside}:{os.environ.get('PATH', '')}:{Path.home() / 'go/bin'}:{cache_dir()}"
     found = shutil.which(name, path=places)
     if found is None:
         if os.environ.get("GATEWAY_REQUIRE_REAL") == "1":

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from devstack.components import cache_dir
 from gateway.adapters.bucket_setup import set_up_documents, set_up_keys
 from gateway.adapters.s3 import S3ObjectStore
 from gateway.adapters.s3_client import S3Access, S3Client
@@ -27,7 +28,8 @@ ORIGIN = "https://app.example.com"
 
 def component(name: str) -> str:
     """The program's path; without it the test skips, or fails where it is required."""
-    places = f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}:{Path.home() / 'go/bin'}"
+    beside = Path(sys.executable).parent
+    places = f"{beside}:{os.environ.get('PATH', '')}:{Path.home() / 'go/bin'}:{cache_dir()}"
     found = shutil.which(name, path=places)
     if found is None:
         if os.environ.get("GATEWAY_REQUIRE_REAL") == "1":
