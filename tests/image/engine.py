@@ -6,6 +6,7 @@ or a Podman whose runtime cannot work with this kernel's control groups, does no
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
@@ -13,8 +14,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,27 @@ class Engine:
     def inspect(self, name: str) -> dict[str, Any]:
         found: list[dict[str, Any]] = json.loads(self.call("inspect", name).stdout)
         return found[0]
+
+    @contextlib.contextmanager
+    def aside(self, *images: str) -> Iterator[Engine]:
+        """The same engine with nothing but ``images`` in store, where it can have a store aside.
+
+        What is built there does not stay: a build without cache would leave a gigabyte each time.
+        """
+        if not self.program.endswith("podman"):
+            yield self
+            return
+        with (
+            tempfile.TemporaryDirectory(dir=_cache(), ignore_cleanup_errors=True) as folder,
+            # Podman takes no longer name than 50 characters here.
+            tempfile.TemporaryDirectory(dir="/tmp", ignore_cleanup_errors=True) as run,
+        ):
+            places = ("--root", f"{folder}/store", "--runroot", run)
+            other = replace(self, flags=(*self.flags, *places))
+            kept = f"{folder}/images.tar"
+            self.call("save", "-q", "-m", "-o", kept, *images, limit_s=BUILD_LIMIT_S)
+            other.call("load", "-q", "-i", kept, limit_s=BUILD_LIMIT_S)
+            yield other
 
     def has(self, image: str) -> bool:
         return self.call("image", "inspect", image, check=False).returncode == 0
@@ -185,10 +207,9 @@ def _base_image(engine: Engine) -> str | None:
 
 def _debian() -> Path:
     """A minimal Debian with Python as a tar file, kept in our cache: it takes a minute or two."""
-    kept = cache_dir().with_name("image") / "bookworm.tar"
+    kept = _cache() / "bookworm.tar"
     if kept.exists():
         return kept
-    kept.parent.mkdir(parents=True, exist_ok=True)
     include = "--include=python3,python3-venv,ca-certificates"
     with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
         root, tar = Path(folder) / "root", Path(folder) / "tar"
@@ -197,6 +218,12 @@ def _debian() -> Path:
         _call("tar", "-C", str(root), *outside, "-cf", str(tar), ".")
         tar.replace(kept)
     return kept
+
+
+def _cache() -> Path:
+    folder = cache_dir().with_name("image")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _which(program: str) -> str | None:

@@ -62,7 +62,9 @@ def test_settings_of_the_image(built: Built) -> None:
 
 def test_the_same_inputs_give_the_same_layers(built: Built) -> None:
     """Built again from nothing, every layer has the same digest: file dates and order included."""
-    again = built.engine.build(f"{built.name}-again", CHECKOUT, built.arguments, "--no-cache")
+    bases = (built.arguments["BASE_IMAGE"], built.arguments["RUNTIME_IMAGE"])
+    with built.engine.aside(*bases) as aside:
+        again = aside.build(f"{built.name}-again", CHECKOUT, built.arguments, "--no-cache")
     assert again["RootFS"]["Layers"] == built.layers
 
 
