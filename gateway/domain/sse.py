@@ -19,6 +19,7 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from gateway.domain.error_shape import error_body
+from gateway.domain.plain_events import PLAIN_RUN
 from gateway.errors import EventTooLarge, GatewayError
 
 EVENT_LIMIT_BYTES = 1024 * 1024
@@ -29,29 +30,6 @@ PING = b": ping\n\n"
 _BOM = b"\xef\xbb\xbf"
 _LINE_END = re.compile(rb"[\r\n]")
 _CR, _LF = 0x0D, 0x0A
-
-# A run of whole events of two lines each, ending in LF, none of which ends an answer. ``.`` stops
-# at LF alone and is several times as fast as a class; CR is looked for beside it.
-_PLAIN = rb"(?:event: (?!done\n|error\n)[a-z][a-z_-]*\ndata: .*\n\n)+"
-_PLAIN_RUN = re.compile(_PLAIN)
-# The same as one HTTP chunk: its size in hex, the run, and the line end that closes it.
-_PLAIN_CHUNK = re.compile(rb"([0-9a-fA-F]{1,8})\r\n(" + _PLAIN + rb")\r\n")
-
-# One of them, for chunks of a usual length; ``_HEADS`` has the size line of each length.
-_PLAIN_EVENT = re.compile(rb"[0-9a-f]+\r\nevent: (?!done\n|error\n)[a-z][a-z_-]*\ndata: .*\n\n\r\n")
-_USUAL_BYTES = 2048
-
-
-def _size_line(length: int) -> bytes:
-    """What a whole chunk of ``length`` bytes begins with; where there is none, what none does."""
-    for digits in range(1, 9):
-        size = length - digits - 4
-        if size > 0 and len(f"{size:x}") == digits:
-            return b"%x\r\n" % size
-    return b"\r"
-
-
-_HEADS = tuple(_size_line(length) for length in range(_USUAL_BYTES))
 
 Verdict = Literal["done", "error", "oversize"]
 
@@ -247,34 +225,6 @@ def _milliseconds(digits: bytes) -> int:
     return int(digits) if len(digits) <= 9 else 999_999_999
 
 
-def plain_chunk(data: bytes, limit_bytes: int) -> int:
-    """The size of the plain run that ``data`` is one whole HTTP chunk of, else 0.
-
-    A run passes at a boundary (``EventSplitter.at_boundary``) as it is. The size that the chunk
-    names must be the run's: an honest chunk inside a longer one would be a lie about the framing.
-    """
-    match = _PLAIN_CHUNK.fullmatch(data)
-    if match is None or data.count(b"\r") != 2:
-        return 0
-    size = len(data) - match.start(2) - 2
-    return size if int(match[1], 16) == size <= limit_bytes else 0
-
-
-def plain_event(data: bytes) -> int:
-    """The same for one event of a usual length, which nearly every chunk is; 0 for all else.
-
-    Every method of ``bytes`` costs as much to call as a hundred bytes cost to match, so the size is
-    not read: a chunk of this length can only begin with one spelling of it.
-    """
-    length = len(data)
-    if length >= _USUAL_BYTES:
-        return 0
-    head = _HEADS[length]
-    if data.startswith(head) and _PLAIN_EVENT.fullmatch(data) and data.count(b"\r") == 2:
-        return length - len(head) - 2
-    return 0
-
-
 class SseParser:
     """The events of a stream, as a browser would dispatch them."""
 
@@ -357,7 +307,7 @@ class EventSplitter:
         The cheap way for what a core sends nearly always: a read that begins at a boundary and is
         a run of two-line events, none of them an end. 0 for anything else: ``feed`` decides then.
         """
-        if self.at_boundary and b"\r" not in data and _PLAIN_RUN.fullmatch(data):
+        if self.at_boundary and b"\r" not in data and PLAIN_RUN.fullmatch(data):
             # In such a run every blank line ends an event with data: there are no others.
             return data.count(b"\n\n") if len(data) <= self._blocks.limit_bytes else 0
         return 0

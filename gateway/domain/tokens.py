@@ -232,11 +232,17 @@ def _json_object(part: str, reason: str) -> Mapping[str, Any]:
 
 
 def _decoded(part: str, reason: str) -> bytes:
-    """The bytes of one part. Its alphabet was checked; its length may be one that no text has."""
+    """The bytes of one part, whose alphabet was checked.
+
+    A text that is not the one spelling of its bytes is refused, as PyJWT does (RFC 4648, 3.5).
+    """
     try:
-        return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+        found = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
     except binascii.Error as exc:
         raise Unauthenticated(reason=reason) from exc
+    if base64.urlsafe_b64encode(found).rstrip(b"=") != part.encode("ascii"):
+        raise Unauthenticated(reason=reason)
+    return found
 
 
 def _claims(

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol
 
-from gateway.domain.sse import plain_chunk, plain_event
+from gateway.domain.plain_events import plain_chunk, plain_event
 from gateway.domain.stream import ENDINGS, Happened
 from gateway.domain.stream_state import Step
 from gateway.errors import GatewayError
@@ -145,7 +145,7 @@ class Splice:
             return False
         state = self._state
         size = plain_event(data)
-        if size:
+        if 0 < size <= self._limit_bytes:
             state.events += 1
         else:
             size = plain_chunk(data, self._limit_bytes)

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.domain.sse import EventSplitter, plain_chunk, plain_event
+from gateway.domain.plain_events import plain_chunk, plain_event
+from gateway.domain.sse import EventSplitter
 
 PARTS = st.sampled_from(
     [
