@@ -20,6 +20,7 @@ DRAWN: Mapping[str, Sequence[tuple[str, str]]] = {
         ("added_p99_ms", "added latency, 99th percentile, ms"),
     ),
     "memory": (("rss_kib_per_stream", "memory an open stream, KiB"),),
+    "many": (("rss_kib_per_stream", "memory an open stream, two workers, KiB"),),
     "unary": (
         ("requests_per_s", "requests a second"),
         ("cpu_us_per_request", "CPU a request, µs"),

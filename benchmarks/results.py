@@ -22,6 +22,10 @@ SHOWN: Mapping[str, tuple[str, tuple[str, ...]]] = {
         "rss_kib_per_stream",
         ("failed", "rss_kib_per_stream", "pss_kib_per_stream", "rest_kib", "kept_kib"),
     ),
+    "many": (
+        "rss_kib_per_stream",
+        ("failed", "rss_kib_per_stream", "pss_kib_per_stream", "rest_kib", "kept_kib"),
+    ),
     "unary": (
         "requests_per_s",
         ("failed", "requests_per_s", "cpu_us_per_request", "p50_ms", "p99_ms"),
