@@ -23,7 +23,7 @@ Check = Callable[[], Awaitable[None]]
 INTERVAL_S = 1.0
 # A question to S3 costs 2 ms of a core, most of what an idle gateway uses; who is asked by real
 # requests too need not be asked every second.
-HEALTHY_INTERVAL_S = 3.0
+HEALTHY_INTERVAL_S = 5.0
 CHECK_TIMEOUT_S = 0.8
 
 log = structlog.get_logger("gateway.health")
