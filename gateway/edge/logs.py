@@ -85,25 +85,41 @@ def _pieces(lines: list[str]) -> Iterator[str]:
         yield piece
 
 
-_lines: _Lines | None = None
+class _JsonHandler(logging.StreamHandler[TextIO]):
+    """The one handler where lines are JSON: what ``info`` writes goes where all else goes."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self.lines = _Lines(stream)
+
+
+def _waiting_lines() -> _Lines | None:
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, _JsonHandler):
+            return handler.lines
+    return None
+
+
 _second: tuple[int, str] = (0, "")
 
 
 def info(logger: str, event: str, fields: dict[str, Any]) -> None:
     """One line at level ``info``. ``fields`` are JSON-ready; this takes them over."""
-    if not logging.getLogger(logger).isEnabledFor(logging.INFO):
-        return
-    if _lines is None:
+    lines = _waiting_lines()
+    if lines is None:
         structlog.get_logger(logger).info(event, **fields)
         return
+    if not logging.getLogger(logger).isEnabledFor(logging.INFO):
+        return
     fields |= {"event": event, "logger": logger, "level": "info", "timestamp": _timestamp()}
-    _lines.add(msgspec.json.encode(fields).decode() + "\n")
+    lines.add(msgspec.json.encode(fields).decode() + "\n")
 
 
 def flush() -> None:
     """Writes what waits; for the end of a process."""
-    if _lines is not None:
-        _lines.flush()
+    lines = _waiting_lines()
+    if lines is not None:
+        lines.flush()
 
 
 def _timestamp() -> str:
@@ -127,7 +143,7 @@ def configure(level: str, log_format: str, stream: TextIO = sys.stderr) -> None:
     renderer: Any = (
         structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer()
     )
-    handler = logging.StreamHandler(stream)
+    handler = logging.StreamHandler(stream) if console else _JsonHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*_SHARED, structlog.stdlib.ExtraAdder(allow=_EXTRAS)],
@@ -138,10 +154,8 @@ def configure(level: str, log_format: str, stream: TextIO = sys.stderr) -> None:
             ],
         )
     )
-    logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
-    global _lines
     flush()
-    _lines = None if console else _Lines(stream)
+    logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     # Libraries speak only when something is wrong: their chatter may hold URLs with queries.
     for name in ("botocore", "boto3", "urllib3", "httpx", "sanic", "temporalio"):
         logging.getLogger(name).setLevel(logging.WARNING)
