@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -19,7 +20,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-# Answers that came meanwhile wait this long, in seconds, for more to go with them.
+# How often the loop is woken while more questions wait, in seconds.
 GATHER_S = 0.002
 
 
@@ -70,6 +71,10 @@ class PolicyThread:
         # What the thread is at, and its clock then; the thread writes it, the watch reads it.
         self._present: tuple[_Question, float] | None = None
         self._watch: asyncio.TimerHandle | None = None
+        # Worked out on the thread, handed out on the loop.
+        self._answered: deque[_Question] = deque()
+        self._told_at = 0.0
+        self._closed = False
         # A daemon: a policy that never ends must not keep the process from ending.
         thread = threading.Thread(target=self._run, name="policy", daemon=True)
         thread.start()
@@ -80,6 +85,8 @@ class PolicyThread:
         done: Future[T] = Future()
 
         def run() -> None:
+            if not done.set_running_or_notify_cancel():
+                return
             try:
                 done.set_result(work())
             except BaseException as exc:
@@ -90,6 +97,8 @@ class PolicyThread:
 
     async def ask(self, work: Callable[[], T]) -> T:
         """What ``work`` gives. Raises ``TimeoutError`` when it is out of its turn or its budget."""
+        if self._closed:
+            raise TimeoutError
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
         question = _Question(work, answer)
@@ -103,53 +112,65 @@ class PolicyThread:
             self._open.pop(question, None)
 
     def close(self) -> None:
-        """Ends the thread once it is done with what it was given."""
+        """Ends the thread once it is done with what it is at; nobody gets an answer any more."""
+        self._closed = True
         if self._watch is not None:
             self._watch.cancel()
+        for question in self._open:
+            _fail(question)
         self._queue.put(None)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Fails the question that takes too long, and those that waited too long behind it."""
+        """Fails the question that takes too long, and all behind it: their turn may never come."""
+        self._settle()
         now = time.monotonic()
         present = self._present
-        if present is not None and self._worked_s() - present[1] > self._budget_s:
-            _fail(present[0])
+        runs_away = present is not None and self._worked_s() - present[1] > self._budget_s
         for question in self._open:
-            if now - question.asked_at <= self._turn_s:
+            if not runs_away and now - question.asked_at <= self._turn_s:
                 break
             _fail(question)
         self._watch = loop.call_later(self._budget_s / 4, self._look, loop) if self._open else None
 
+    def _settle(self) -> None:
+        while self._answered:
+            self._answered.popleft().settle()
+
     # --- on the thread --------------------------------------------------------------------------
 
     def _run(self) -> None:
-        answered: list[_Question] = []
-        gathering_since = 0.0
         while True:
-            work = self._next(wait=not answered)
+            try:
+                work = self._queue.get_nowait()
+            except Empty:
+                self._tell()
+                work = self._queue.get()
             if isinstance(work, _Question):
-                if not work.answer.done():
-                    if not answered:
-                        gathering_since = time.monotonic()
-                    self._present = (work, self._worked_s())
-                    work.run()
-                    self._present = None
-                    answered.append(work)
-                    if time.monotonic() - gathering_since < GATHER_S:
-                        continue
-            elif work is not None and work is not _NOTHING:
-                work()
-            if answered:
-                _bring(answered)
-                answered = []
+                self._answer(work)
+                continue
+            # It may take long, and nobody who has an answer shall wait for it.
+            self._tell()
             if work is None:
                 return
+            work()
 
-    def _next(self, *, wait: bool) -> _Question | Callable[[], None] | None:
-        try:
-            return self._queue.get(block=wait)
-        except Empty:
-            return _NOTHING
+    def _answer(self, question: _Question) -> None:
+        if question.answer.done():
+            return
+        self._present = (question, self._worked_s())
+        question.run()
+        self._present = None
+        self._answered.append(question)
+        if time.monotonic() - self._told_at > GATHER_S:
+            self._tell()
+
+    def _tell(self) -> None:
+        """Has the loop hand out what is answered."""
+        self._told_at = time.monotonic()
+        if self._answered:
+            # A closed loop waits for nothing any more; an emptied queue has been handed out.
+            with suppress(RuntimeError, IndexError):
+                self._answered[0].answer.get_loop().call_soon_threadsafe(self._settle)
 
 
 def _clock_of(thread: threading.Thread) -> Callable[[], float]:
@@ -157,22 +178,6 @@ def _clock_of(thread: threading.Thread) -> Callable[[], float]:
     if hasattr(time, "pthread_getcpuclockid") and thread.ident is not None:
         return partial(time.clock_gettime, time.pthread_getcpuclockid(thread.ident))
     return time.monotonic
-
-
-def _NOTHING() -> None:
-    """Stands for an empty queue, where ``None`` stands for the end."""
-
-
-def _bring(answered: list[_Question]) -> None:
-    loop = answered[0].answer.get_loop()
-    # A closed loop waits for nothing any more.
-    with suppress(RuntimeError):
-        loop.call_soon_threadsafe(_settle, answered)
-
-
-def _settle(answered: list[_Question]) -> None:
-    for question in answered:
-        question.settle()
 
 
 def _fail(question: _Question) -> None:

@@ -192,6 +192,15 @@ def verify(token: str, now: float, settings: TokenSettings) -> Claims:
     return claims
 
 
+def is_under(claims: Claims, verified_under: TokenSettings, settings: TokenSettings) -> bool:
+    """Whether a token verified under other settings would verify under these, its end apart."""
+    parties = (settings.issuer, settings.audience)
+    return (
+        claims.signed_with in settings.secrets
+        and (verified_under.issuer, verified_under.audience) == parties
+    )
+
+
 def stands_for(claims: Claims, user: User, settings: TokenSettings) -> bool:
     """Whether a verified token was issued to ``user`` as he is now, and by his present password."""
     if claims.tenant != user.tenant or claims.issued_at < user.password_changed_at:

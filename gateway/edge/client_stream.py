@@ -17,9 +17,9 @@ import socket
 import struct
 import sys
 import termios
-from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from types import MappingProxyType
 from typing import Any, cast
 
 from sanic import Request
@@ -195,8 +195,17 @@ class ClientStream:
         self._gate.forget(self._tell)
 
 
-_NO_HEADERS = Header()
-_NO_ARGUMENTS: defaultdict[Any, Any] = defaultdict()
+class _NoHeaders(Header):
+    """No header, and none can be put in: all streams share it."""
+
+    def _refuse(self, *_: Any, **__: Any) -> Any:
+        raise TypeError("the head of a stream that has begun is gone")
+
+    __setitem__ = add = extend = update = setdefault = _refuse
+
+
+_NO_HEADERS = _NoHeaders()
+_NO_ARGUMENTS: Any = MappingProxyType({})
 
 
 def forget_head(request: Request, response: BaseHTTPResponse) -> None:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import json
 import logging
 import sys
 import time
 import traceback
 from collections.abc import Iterator
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, TextIO
 
@@ -53,22 +55,29 @@ class _Lines:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._waiting: list[str] = []
+        self._flushed_by: asyncio.AbstractEventLoop | None = None
 
     def add(self, line: str) -> None:
         self._waiting.append(line)
-        if len(self._waiting) > 1:
-            return
         try:
-            asyncio.get_running_loop().call_soon(self.flush)
+            loop = asyncio.get_running_loop()
         except RuntimeError:
             self.flush()
+            return
+        if loop is not self._flushed_by:
+            self._flushed_by = loop
+            loop.call_soon(self.flush)
 
     def flush(self) -> None:
+        """A line that cannot be written is lost, as any other would be; no request fails by it."""
+        self._flushed_by = None
         waiting, self._waiting = self._waiting, []
         for piece in _pieces(waiting):
-            self._stream.write(piece)
+            with suppress(OSError, ValueError):
+                self._stream.write(piece)
         if waiting:
-            self._stream.flush()
+            with suppress(OSError, ValueError):
+                self._stream.flush()
 
 
 def _pieces(lines: list[str]) -> Iterator[str]:
@@ -112,7 +121,11 @@ def info(logger: str, event: str, fields: dict[str, Any]) -> None:
     if not logging.getLogger(logger).isEnabledFor(logging.INFO):
         return
     fields |= {"event": event, "logger": logger, "level": "info", "timestamp": _timestamp()}
-    lines.add(msgspec.json.encode(fields).decode() + "\n")
+    try:
+        line = msgspec.json.encode(fields).decode()
+    except UnicodeEncodeError:  # half of a character, in a policy's own words
+        line = json.dumps(fields)
+    lines.add(f"{line}\n")
 
 
 def flush() -> None:

@@ -25,7 +25,14 @@ from gateway.domain.api_keys import (
 )
 from gateway.domain.hit_count import HitCount
 from gateway.domain.identity import AuthMethod, Principal, User
-from gateway.domain.tokens import TOKEN_LIMIT_BYTES, Claims, TokenSettings, stands_for, verify
+from gateway.domain.tokens import (
+    TOKEN_LIMIT_BYTES,
+    Claims,
+    TokenSettings,
+    is_under,
+    stands_for,
+    verify,
+)
 from gateway.errors import AmbiguousCredentials, TokenExpired, Unauthenticated
 from gateway.flows.key_lookups import KeyLookups
 from gateway.ports import Clock, Deadline, KeyStore, Users
@@ -75,12 +82,14 @@ class VerifiedToken(NamedTuple):
 
     Attributes:
         user: as he was then; he is never changed in place.
+        settings: what it was verified under.
         ends_at: in Unix seconds.
     """
 
     principal: Principal
     user: User
     claims: Claims
+    settings: TokenSettings
     ends_at: float
 
 
@@ -113,6 +122,7 @@ class Authenticator:
         self._tokens = tokens
         self._clock = clock
         self._lookups = KeyLookups(keys, clock, ttl_s=key_ttl_s, max_entries=max_keys)
+        self._key_ttl_s = key_ttl_s
         self._max_tokens = max_tokens
         self._verified: OrderedDict[bytes, VerifiedToken] = OrderedDict()
         self._users_revision = users.revision
@@ -127,29 +137,48 @@ class Authenticator:
         self._tokens = tokens
         self._verified.clear()
 
-    async def authenticate(self, proof: Proof, deadline: Deadline) -> Principal:
-        """The principal that a credential, or what was kept of it, stands for at this moment.
+    async def authenticate(self, credential: Credential, deadline: Deadline) -> Principal:
+        """The principal ``credential`` stands for at this moment.
 
         Raises:
             Unauthenticated: it stands for nobody; ``reason`` says why, for the log.
             TokenExpired: it did once.
             StorageUnavailable: whether an API key stands cannot be found out now.
         """
-        if isinstance(proof, VerifiedToken):
-            return self._again(proof).principal
-        if proof.kind == "jwt":
-            return self._by_token(proof.text).principal
-        return await self._by_key(proof.text, deadline)
+        if credential.kind == "jwt":
+            return self._by_token(credential.text).principal
+        return await self._by_key(credential.text, deadline)
 
     def keepsake(self, credential: Credential) -> Proof:
         """What is to be kept of a credential that was believed just now, to ask for it again."""
         return self._by_token(credential.text) if credential.kind == "jwt" else credential
 
+    async def again(
+        self, proof: Proof, deadline: Deadline, *, within_s: float
+    ) -> tuple[Proof, Principal]:
+        """``authenticate`` for a keepsake; gives what to keep from now on.
+
+        Args:
+            within_s: when it will be asked next. A key's look-up is to be young enough that a
+                revocation is found out in the cache's time all the same.
+
+        Raises:
+            As ``authenticate``.
+        """
+        if isinstance(proof, VerifiedToken):
+            renewed = self._again(proof)
+            return renewed, renewed.principal
+        if proof.kind == "jwt":
+            verified = self._by_token(proof.text)
+            return verified, verified.principal
+        sent_after = self._clock.monotonic() - max(self._key_ttl_s - within_s, 0.0)
+        return proof, await self._by_key(proof.text, deadline, sent_after)
+
     def is_unchanged(self, proof: Proof) -> bool:
         """Whether asking again can only say the same: known of tokens, without looking at them."""
         return (
             isinstance(proof, VerifiedToken)
-            and proof.claims.signed_with in self._tokens.secrets
+            and proof.settings is self._tokens
             and self._users.get(proof.principal.subject) is proof.user
             and self._clock.time() < proof.ends_at
         )
@@ -180,11 +209,13 @@ class Authenticator:
         return kept
 
     def _again(self, kept: VerifiedToken) -> VerifiedToken:
-        if kept.claims.signed_with not in self._tokens.secrets:
+        """As if the token came again, under the settings of now."""
+        if not is_under(kept.claims, kept.settings, self._tokens):
             raise Unauthenticated(reason="signature")
-        if self._clock.time() >= kept.ends_at:
+        ends_at = min(kept.ends_at, kept.claims.issued_at + self._tokens.lifetime_s)
+        if self._clock.time() >= ends_at:
             raise TokenExpired(reason="expired")
-        return self._believe(kept.claims)
+        return self._believe(replace(kept.claims, expires_at=int(ends_at)))
 
     def _believe(self, claims: Claims) -> VerifiedToken:
         """The claims of a token that was verified, held against the user as he is now."""
@@ -202,13 +233,15 @@ class Authenticator:
             credential_id=claims.token_id,
             expires_at=claims.expires_at,
         )
-        return VerifiedToken(principal, user, claims, claims.expires_at)
+        return VerifiedToken(principal, user, claims, self._tokens, claims.expires_at)
 
-    async def _by_key(self, text: str, deadline: Deadline) -> Principal:
+    async def _by_key(
+        self, text: str, deadline: Deadline, sent_after: float = float("-inf")
+    ) -> Principal:
         presented = parse_key(text)
         if presented is None:
             raise Unauthenticated(reason="key_malformed")
-        record, secret = await self._matching(presented, deadline)
+        record, secret = await self._matching(presented, deadline, sent_after)
         ends = earliest(record.expires_at, secret.expires_at)
         if record.revoked_at is not None:
             raise Unauthenticated(reason="key_revoked")
@@ -228,7 +261,7 @@ class Authenticator:
         )
 
     async def _matching(
-        self, presented: PresentedKey, deadline: Deadline
+        self, presented: PresentedKey, deadline: Deadline, sent_after: float
     ) -> tuple[KeyRecord, KeySecret]:
         """The record and which of its secrets was presented.
 
@@ -236,7 +269,7 @@ class Authenticator:
         the client has already: so the store is asked once more before that is a refusal.
         """
         arrived_at = self._clock.monotonic()
-        answer = await self._lookups.get(presented.key_id, deadline)
+        answer = await self._lookups.get(presented.key_id, deadline, sent_after=sent_after)
         match = _match(answer.record, presented)
         if match is None and answer.record is not None and answer.sent_at < arrived_at:
             answer = await self._lookups.get(presented.key_id, deadline, sent_after=arrived_at)

@@ -101,6 +101,8 @@ class Documents:
             return _from_workflow(await self._with_progress(known, deadline))
         if failure is not None:
             raise failure
+        if known is None and record is None:
+            raise NotFound
         # The workflow may have ended between the two questions; its last word is in the record.
         record = await self._core.get_document(who, ref.document_id)
         if record is None:

@@ -12,9 +12,13 @@ everybody, and ends them then, because a long one must not be a way round.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+import structlog
+
+from gateway.domain.identity import Principal
 from gateway.domain.policy import POLICY_BROKEN, Question
 from gateway.errors import (
     Forbidden,
@@ -26,6 +30,8 @@ from gateway.errors import (
 )
 from gateway.flows.authenticate import Authenticator, Credential, Proof
 from gateway.ports import Clock, Policy
+
+log = structlog.get_logger("gateway.recheck")
 
 ROUND_S = 1.0
 AT_ONCE = 64
@@ -48,12 +54,19 @@ class Grant:
 class _Watched:
     """The streams of one grant. Times are monotonic seconds; ``None``: nothing is unanswered.
 
-    A list, because nearly every grant has one stream, and a set of one takes three times as much.
+    ``proof`` is renewed when it was looked at; ``principal`` is whom it stood for then. A list,
+    because nearly every grant has one stream, and a set of one takes three times as much.
     """
 
     asked_at: float
+    proof: Proof
+    principal: Principal | None = None
     streams: list[Stoppable] = field(default_factory=list)
     unanswered_since: float | None = None
+
+
+_Pair = tuple[Grant, _Watched]
+_Step = Callable[[Grant, _Watched], Awaitable[GatewayError | None]]
 
 
 class Recheck:
@@ -82,7 +95,7 @@ class Recheck:
     def watch(self, grant: Grant, stream: Stoppable) -> None:
         watched = self._watched.get(grant)
         if watched is None:
-            watched = self._watched[grant] = _Watched(asked_at=self._clock.monotonic())
+            watched = self._watched[grant] = _Watched(self._clock.monotonic(), grant.proof)
         watched.streams.append(stream)
 
     def unwatch(self, grant: Grant, stream: Stoppable) -> None:
@@ -92,65 +105,105 @@ class Recheck:
             del self._watched[grant]
 
     async def run(self) -> None:
-        """Goes over them for ever."""
+        """Goes over them for ever, whatever happens in a round: else nobody could be stopped."""
         while True:
             await asyncio.sleep(ROUND_S)
-            await self.go_over()
+            try:
+                await self.go_over()
+            except Exception:
+                log.exception("streams not gone over")
 
     async def go_over(self) -> None:
-        """One round, ``AT_ONCE`` grants at a time: some have to wait for a store.
+        """One round: first the credentials of all, then the policy for those whose turn it is.
 
-        Between the lots the loop does its other work: the streams come first.
+        In this order, because a policy that hangs must not hide a key that was revoked.
         """
-        grants = tuple(self._watched.items())
+        now = self._clock.monotonic()
+        due = [one for one in self._watched.items() if self._is_due(*one, now)]
+        await self._in_lots(due, self._look)
+        due = [one for one in due if one[1].streams and self._asks_policy(one[1], now)]
+        await self._in_lots(due, self._ask)
+
+    async def _in_lots(self, grants: list[_Pair], step: _Step) -> None:
+        """``AT_ONCE`` grants at a time; between the lots the loop does its other work.
+
+        Where nobody in a lot got an answer the others are not asked for: they have none either.
+        """
+        answered = True
         for first in range(0, len(grants), AT_ONCE):
-            now = self._clock.monotonic()
-            lot = [one for one in grants[first : first + AT_ONCE] if self._is_due(*one, now)]
-            await asyncio.gather(*(self._settle(*one) for one in lot))
+            lot = grants[first : first + AT_ONCE]
+            if answered:
+                answered = any(await asyncio.gather(*(self._settle(*one, step) for one in lot)))
+            else:
+                for _, watched in lot:
+                    self._unanswered(watched, step == self._ask)
             await asyncio.sleep(0)
 
     def _is_due(self, grant: Grant, watched: _Watched, now: float) -> bool:
         return (
-            now - watched.asked_at >= self._recheck_s
+            self._asks_policy(watched, now)
             or watched.unanswered_since is not None
-            or not self._authenticator.is_unchanged(grant.proof)
+            or not self._authenticator.is_unchanged(watched.proof)
         )
 
-    async def _settle(self, grant: Grant, watched: _Watched) -> None:
-        verdict = await self._verdict(grant, watched)
-        if verdict is not None:
-            for stream in tuple(watched.streams):
-                stream.stop(verdict)
+    def _asks_policy(self, watched: _Watched, now: float) -> bool:
+        return now - watched.asked_at >= self._recheck_s
 
-    async def _verdict(self, grant: Grant, watched: _Watched) -> GatewayError | None:
-        """The error the grant's streams end with, or ``None``."""
-        now = self._clock.monotonic()
+    async def _settle(self, grant: Grant, watched: _Watched, step: _Step) -> bool:
+        """Takes one step for one grant and ends its streams where it must; false: no answer."""
         try:
-            verdict = await self._look(grant, watched, now)
-        except (StorageUnavailable, PolicyUnavailable) as unanswered:
-            if watched.unanswered_since is None:
-                watched.unanswered_since = now
-            over = now - watched.unanswered_since >= self._recheck_s
-            return unanswered if over else None
-        watched.unanswered_since = None
-        return verdict
+            verdict = await step(grant, watched)
+        except (StorageUnavailable, PolicyUnavailable, TimeoutError):
+            self._unanswered(watched, step == self._ask)
+            return False
+        except Exception:
+            log.exception("stream not gone over")
+            return True
+        if verdict is not None:
+            _stop(watched, verdict)
+        return True
 
-    async def _look(self, grant: Grant, watched: _Watched, now: float) -> GatewayError | None:
+    def _unanswered(self, watched: _Watched, of_policy: bool) -> None:
+        now = self._clock.monotonic()
+        if watched.unanswered_since is None:
+            watched.unanswered_since = now
+        if now - watched.unanswered_since >= self._recheck_s:
+            _stop(watched, PolicyUnavailable() if of_policy else StorageUnavailable())
+
+    async def _look(self, _: Grant, watched: _Watched) -> GatewayError | None:
+        """Whether the credential stands."""
+        now = self._clock.monotonic()
         deadline = asyncio.get_running_loop().time() + LOOKUP_LIMIT_S
         try:
-            principal = await self._authenticator.authenticate(grant.proof, deadline)
+            watched.proof, watched.principal = await self._authenticator.again(
+                watched.proof, deadline, within_s=ROUND_S
+            )
         except Unauthenticated:
             return TokenExpired()
-        if now - watched.asked_at < self._recheck_s:
-            return None
+        if not self._asks_policy(watched, now):
+            watched.unanswered_since = None
+        return None
+
+    async def _ask(self, grant: Grant, watched: _Watched) -> GatewayError | None:
+        """Whether the policy still allows, with the roles of now."""
+        now = self._clock.monotonic()
+        principal = watched.principal
+        if principal is None:
+            return None  # its credential got no answer in this round
         question = replace(grant.question, roles=principal.roles, scopes=principal.scopes)
-        decision = await self._policy.decide(question)
+        async with asyncio.timeout(LOOKUP_LIMIT_S):
+            decision = await self._policy.decide(question)
         if decision.reason == POLICY_BROKEN:
             raise PolicyUnavailable
-        watched.asked_at = now
+        watched.asked_at, watched.unanswered_since = now, None
         if decision.allow is True:
             return None
         return Forbidden(details={"decision_id": decision.decision_id})
+
+
+def _stop(watched: _Watched, error: GatewayError) -> None:
+    for stream in tuple(watched.streams):
+        stream.stop(error)
 
 
 class _Watching:

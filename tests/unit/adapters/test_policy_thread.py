@@ -95,3 +95,58 @@ async def test_who_leaves_is_not_worked_for(thread: PolicyThread) -> None:
     await first
     await thread.ask(lambda: worked.append(3))
     assert worked == [3]
+
+
+async def test_behind_one_that_runs_away_nobody_waits_out_his_turn() -> None:
+    """Their turn may never come: they learn it with the one before them, and so do later ones."""
+    thread, ends = PolicyThread(budget_s=0.01, turn_s=PATIENT_S), threading.Event()
+
+    def runs_away() -> None:
+        while not ends.is_set():
+            pass
+
+    asked = [thread.ask(runs_away), thread.ask(lambda: 1), thread.ask(lambda: 2)]
+    async with asyncio.timeout(PATIENT_S / 2):
+        found = await asyncio.gather(*asked, return_exceptions=True)
+        assert [type(one) for one in found] == [TimeoutError] * 3
+        with pytest.raises(TimeoutError):
+            await thread.ask(lambda: "later")
+    ends.set()
+    thread.close()
+
+
+async def test_an_answer_does_not_wait_for_the_work_behind_it(thread: PolicyThread) -> None:
+    """Be it another question or a reload that takes its time."""
+    ends = threading.Event()
+    first = asyncio.ensure_future(thread.ask(lambda: "answer"))
+    await asyncio.sleep(0)
+    reload = thread.do(lambda: ends.wait(PATIENT_S))
+    assert await first == "answer"
+    assert not reload.done()
+    ends.set()
+
+
+async def test_work_nobody_waits_for_any_more_leaves_the_thread_alive(
+    thread: PolicyThread,
+) -> None:
+    """A reload whose caller was cancelled is not done, and the next question is answered."""
+    ends, reloaded = threading.Event(), []
+    thread.do(lambda: ends.wait(PATIENT_S))
+    reload = thread.do(lambda: reloaded.append(1))
+    assert reload.cancel()
+    ends.set()
+    assert await thread.ask(lambda: "next") == "next"
+    assert reloaded == []
+
+
+async def test_a_closed_thread_answers_nobody_and_keeps_nobody_waiting() -> None:
+    """Neither who asked before nor who asks afterwards."""
+    thread, ends = PolicyThread(budget_s=PATIENT_S, turn_s=PATIENT_S), threading.Event()
+    waiting = asyncio.ensure_future(thread.ask(lambda: ends.wait(PATIENT_S)))
+    await asyncio.sleep(0)
+    thread.close()
+    with pytest.raises(TimeoutError):
+        await waiting
+    with pytest.raises(TimeoutError):
+        await thread.ask(lambda: 1)
+    ends.set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -434,3 +435,30 @@ async def test_with_no_time_to_live_every_request_asks() -> None:
     await setup.who(key)
     await setup.who(key)
     assert len(setup.store.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind"),
+    [
+        ({"secrets": (b"y" * 32,)}, Unauthenticated),
+        ({"audience": "elsewhere"}, Unauthenticated),
+        ({"issuer": "elsewhere"}, Unauthenticated),
+        ({"lifetime_s": 1}, TokenExpired),
+        ({"skew_s": 1}, None),
+    ],
+)
+async def test_what_is_kept_of_a_token_falls_with_the_settings_it_was_verified_under(
+    setup: Setup, changes: dict[str, Any], kind: type[Exception] | None
+) -> None:
+    """A running stream is held to a reload as the next request is; the token itself is gone."""
+    kept = setup.authenticator.keepsake(setup.token())
+    assert setup.authenticator.is_unchanged(kept)
+    setup.clock.passed_s = 2
+    setup.authenticator.use_tokens(replace(TOKENS, **changes))
+    assert not setup.authenticator.is_unchanged(kept)
+    if kind is None:
+        kept, _ = await setup.authenticator.again(kept, 0.0, within_s=1.0)
+        assert setup.authenticator.is_unchanged(kept)
+        return
+    with pytest.raises(kind):
+        await setup.authenticator.again(kept, 0.0, within_s=1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,6 +18,7 @@ from gateway.errors import (
     TokenExpired,
     Unauthenticated,
 )
+from gateway.flows import recheck as recheck_module
 from gateway.flows.authenticate import Credential, Proof
 from gateway.flows.recheck import Grant, Recheck
 
@@ -42,7 +44,7 @@ class World:
     """Authenticator, policy and clock in one; each can be told to fail."""
 
     now: float = 1000.0
-    auth_error: GatewayError | None = None
+    auth_error: Exception | None = None
     policy_error: GatewayError | None = None
     principal: Principal = ALICE
     allow: bool = True
@@ -50,11 +52,13 @@ class World:
     asked: list[Question] = field(default_factory=list)
     revision: str = "1"
 
-    async def authenticate(self, credential: Credential, deadline: float) -> Principal:
+    async def again(
+        self, proof: Proof, deadline: float, *, within_s: float
+    ) -> tuple[Proof, Principal]:
         self.looked_up += 1
         if self.auth_error is not None:
             raise self.auth_error
-        return self.principal
+        return proof, self.principal
 
     def is_unchanged(self, proof: Proof) -> bool:
         return False
@@ -185,3 +189,51 @@ async def test_nothing_is_kept_of_streams_that_ended(world: World) -> None:
     with recheck.watching(GRANT, Stream()), recheck.watching(GRANT, Stream()):
         assert len(recheck) == 1
     assert len(recheck) == 0
+
+
+async def some_rounds() -> None:
+    """A round takes a few turns of the loop."""
+    for _ in range(100):
+        await asyncio.sleep(0)
+
+
+async def test_what_nobody_foresaw_ends_no_round_and_no_stream(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next round looks again: without it nobody could be stopped any more."""
+    monkeypatch.setattr(recheck_module, "ROUND_S", 0)
+    recheck, stream = recheck_of(world), Stream()
+    with recheck.watching(GRANT, stream):
+        world.auth_error = RecursionError()
+        rounds = asyncio.create_task(recheck.run())
+        await some_rounds()
+        assert world.looked_up > 2
+        assert stream.stopped == []
+        world.auth_error = Unauthenticated()
+        await some_rounds()
+        rounds.cancel()
+    assert stream.kind is TokenExpired
+
+
+async def test_a_policy_without_answers_hides_no_revoked_credential(world: World) -> None:
+    """All credentials are looked at before the first question to the policy."""
+    recheck, streams = recheck_of(world), [Stream() for _ in range(300)]
+    asked_when_looked_at: list[int] = []
+    again = world.again
+
+    async def noting(proof: Proof, deadline: float, *, within_s: float) -> Any:
+        asked_when_looked_at.append(len(world.asked))
+        return await again(proof, deadline, within_s=within_s)
+
+    world.again = noting  # type: ignore[method-assign]
+    world.policy_error = PolicyUnavailable()
+    for number, stream in enumerate(streams):
+        recheck.watch(Grant(Credential("api_key", str(number)), QUESTION), stream)
+    world.now += RECHECK_S
+    await recheck.go_over()
+    assert asked_when_looked_at == [0] * len(streams)
+    # Where a whole lot got no answer, the rest is not asked for.
+    assert len(world.asked) == recheck_module.AT_ONCE
+    world.now += RECHECK_S
+    await recheck.go_over()
+    assert {stream.kind for stream in streams} == {PolicyUnavailable}
