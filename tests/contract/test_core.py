@@ -469,8 +469,8 @@ class Taken:
     def received(self, data: bytes) -> None:
         self.data += data
 
-    def framed(self, data: bytes) -> bool:
-        return False
+    def framed(self, parse: Callable[[bytes], None]) -> Callable[[bytes], None]:
+        return parse
 
     def ended(self, error: GatewayError | None) -> None:
         self.end.append(error)
