@@ -116,8 +116,11 @@ class Progress:
             return False
         self._looked_at = now
         unsent = self.transport.get_write_buffer_size() + self._in_kernel()
+        if not unsent:
+            self._progress_at = now
+            return False
         taken = self._acknowledged(unsent)
-        if not unsent or taken > self._taken or not self._progress_at:
+        if taken > self._taken or not self._progress_at:
             self._progress_at = now
         self._taken = taken
         return now - self._progress_at > self._stall_s

@@ -33,8 +33,9 @@ log = logging.getLogger("gateway.splice")
 TICK_S = 0.25
 # How often a stream is looked at more closely, in seconds; its own clocks may be nearer.
 LOOK_S = 0.5
-# In how many parts an interval goes through the streams.
+# In how many parts an interval goes through the streams, at most, and how many are worth a part.
 PARTS = 10
+WORTH_A_PART = 25
 
 
 class Client(Protocol):
@@ -294,9 +295,9 @@ class Ticker:
     def __init__(self, interval_s: float = TICK_S) -> None:
         self._interval_s = interval_s
         self._splices: dict[Splice, None] = {}
-        # Those still to be called in this interval, and how many at a time.
+        # Those still to be called in this interval, and in how many parts.
         self._round: list[Splice] = []
-        self._at_once = 1
+        self._parts = 1
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, splice: Splice) -> None:
@@ -312,14 +313,13 @@ class Ticker:
         now = loop.time()
         if not self._round:
             self._round = list(self._splices)
-            self._at_once = -(-len(self._round) // PARTS)
-        part, self._round = self._round[: self._at_once], self._round[self._at_once :]
+            self._parts = min(max(len(self._round) // WORTH_A_PART, 1), PARTS)
+        at_once = -(-len(self._splices) // self._parts)
+        part, self._round = self._round[:at_once], self._round[at_once:]
         for splice in part:
             if splice in self._splices:
                 self._call(splice, now)
-        # Few streams are one part and one timer an interval.
-        parts = PARTS if self._at_once > 1 else max(len(self._splices), 1)
-        next_s = self._interval_s / parts
+        next_s = self._interval_s / self._parts
         self._timer = loop.call_later(next_s, self._tick) if self._splices else None
 
     def _call(self, splice: Splice, now: float) -> None:
