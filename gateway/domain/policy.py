@@ -6,6 +6,8 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from sys import intern
+from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
@@ -16,6 +18,8 @@ MALFORMED_INPUT: Final = "malformed_input"
 
 # The probe asks about nothing at all: any policy worth its name denies it, in so many words.
 PROBE: Final[Mapping[str, Any]] = {}
+
+_NONE: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +122,8 @@ def believe(answer: object, decision_id: str) -> Decision:
     if isinstance(answer, Mapping):
         allow, reason, obligations = (answer.get(k) for k in ("allow", "reason", "obligations"))
         if isinstance(allow, bool) and isinstance(reason, str) and isinstance(obligations, Mapping):
-            return Decision(allow is True, reason, decision_id, obligations)
+            # Thousands are kept, and nearly all say the same.
+            return Decision(allow is True, intern(reason), decision_id, obligations or _NONE)
     return deny(POLICY_BROKEN, decision_id)
 
 

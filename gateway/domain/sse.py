@@ -64,6 +64,24 @@ class _Blocks:
         comments: how many comment lines came so far: a peer's sign of life.
     """
 
+    __slots__ = (
+        "_at_start",
+        "_block",
+        "_buffer",
+        "_data",
+        "_last_id",
+        "_lf_may_follow",
+        "_lf_style",
+        "_line",
+        "_pending",
+        "_search",
+        "_type",
+        "comments",
+        "limit_bytes",
+        "overflow",
+        "retry_ms",
+    )
+
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
         self.overflow = False
@@ -291,6 +309,8 @@ class EventSplitter:
     ``done`` passes and is the last to pass; a core's ``error`` does not pass and is handed out
     to be replaced; an event over the limit does not pass. All that follows is dropped.
     """
+
+    __slots__ = ("_blocks", "verdict")
 
     def __init__(self, limit_bytes: int = EVENT_LIMIT_BYTES) -> None:
         self._blocks = _Blocks(limit_bytes)

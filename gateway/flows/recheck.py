@@ -95,8 +95,10 @@ class Recheck:
     def watch(self, grant: Grant, stream: Stoppable) -> None:
         watched = self._watched.get(grant)
         if watched is None:
-            watched = self._watched[grant] = _Watched(self._clock.monotonic(), grant.proof)
-        watched.streams.append(stream)
+            now = self._clock.monotonic()
+            self._watched[grant] = _Watched(now, grant.proof, streams=[stream])
+        else:
+            watched.streams.append(stream)
 
     def unwatch(self, grant: Grant, stream: Stoppable) -> None:
         watched = self._watched[grant]
