@@ -46,6 +46,8 @@ QUICK: Mapping[str, Sizes] = {
 }
 # Ten thousand streams are two workers' work, as they would be in a replica.
 WORKERS_OF: Mapping[str, int] = {"many": 2}
+# What is not the default there; recorded with the figures, as what --set says is.
+SETTINGS_OF: Mapping[str, Mapping[str, str]] = {"many": {"GATEWAY_CORE_CONNECTIONS": "6000"}}
 # These take minutes for each peer, and say little about a proxy that relays and does no more.
 FEW_PEERS = ("many", "churn", "slow")
 # The figures that count beside Go with the same duties are about requests, not about streams.
@@ -136,7 +138,8 @@ async def run(options: argparse.Namespace) -> int:
     peers, versions, missing = await asyncio.to_thread(prepared, [PEERS[n] for n in names])
     for name, why in missing.items():
         _say(f"left out: {name}: {why}")
-    settings = dict(pair.split("=", 1) for pair in options.settings)
+    said = dict(pair.split("=", 1) for pair in options.settings)
+    settings = {**SETTINGS_OF.get(options.scenario, {}), **said}
     async with Bench.open(
         users=max((2000 if options.scenario == "churn" else 100, *sizes.streams)),
         needs_opa=options.opa_server or any(peer.needs_opa for peer in peers),
