@@ -122,3 +122,13 @@ def assert_error_shape(answer: Answer) -> None:
     assert answer.header("server") is None
     for text in ("sanic", "traceback", ".py", "exception"):
         assert text not in answer.body.decode().lower()
+
+
+async def stops(sent: list[int]) -> int:
+    """How many events went out when no more go out."""
+    async with asyncio.timeout(TIMEOUT_S):
+        while True:
+            before = len(sent)
+            await asyncio.sleep(0.3)
+            if sent and len(sent) == before:
+                return before

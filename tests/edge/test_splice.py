@@ -15,7 +15,7 @@ from gateway.domain.sse import CONNECTED
 
 from .conftest import Gateway, running_gateway
 from .keeping_core import After, KeepingCore, Visit, keeping_core, settled
-from .raw import TIMEOUT_S, request
+from .raw import TIMEOUT_S, request, stops
 from .stub_core import DONE, END, META, STREAM_HEAD, TOKEN, chunk
 
 BOTH_LOOPS = True
@@ -66,16 +66,6 @@ def counting(core: KeepingCore, events: int) -> list[int]:
 
     core.play = play
     return sent
-
-
-async def stops(sent: list[int]) -> int:
-    """How many events went out when no more go out."""
-    async with asyncio.timeout(TIMEOUT_S):
-        while True:
-            before = len(sent)
-            await asyncio.sleep(0.3)
-            if sent and len(sent) == before:
-                return before
 
 
 async def test_a_client_that_stops_reading_stops_the_core_and_loses_nothing(

@@ -18,7 +18,7 @@ from tests.certificates import Authority, Pair, client, expired
 
 from .conftest import Gateway, running_gateway
 from .keeping_core import After, Visit, keeping_core, settled
-from .raw import TIMEOUT_S, assert_error_shape, exchange, read_answer, request
+from .raw import TIMEOUT_S, assert_error_shape, exchange, read_answer, request, stops
 from .stub_core import DONE, END, META, STREAM_HEAD, TOKEN, StubCore, chunk
 
 BOTH_LOOPS = True
@@ -199,7 +199,7 @@ async def test_a_client_that_stops_reading_stops_the_core_and_loses_nothing(
         core.play = play
         streaming = await gateway.asking()
         streaming.writer.transport.pause_reading()
-        assert await _stops(sent) < events
+        assert await stops(sent) < events
         (connection,) = [one for one in gateway.server.connections if one.http]
         assert connection.transport.get_write_buffer_size() < 512 * 1024
         streaming.writer.transport.resume_reading()
@@ -207,16 +207,6 @@ async def test_a_client_that_stops_reading_stops_the_core_and_loses_nothing(
         streaming.writer.close()
     wanted = [CONNECTED, META, *(EVENT % number for number in range(events)), DONE]
     assert body == b"".join(wanted)
-
-
-async def _stops(sent: list[int]) -> int:
-    """How many events went out when no more go out."""
-    async with asyncio.timeout(TIMEOUT_S):
-        while True:
-            before = len(sent)
-            await asyncio.sleep(0.3)
-            if sent and len(sent) == before:
-                return before
 
 
 @pytest.mark.parametrize("politely", [True, False])
