@@ -9,8 +9,11 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from gateway.adapters.rego import (
     NOT_LOADED,
@@ -18,7 +21,8 @@ from gateway.adapters.rego import (
     default_policy_dir,
     read_policy_files,
 )
-from gateway.domain.policy import POLICY_BROKEN
+from gateway.domain.identity import is_name, is_role
+from gateway.domain.policy import MALFORMED_INPUT, POLICY_BROKEN, canonical
 from gateway.errors import PolicyBroken, PolicyUnavailable
 
 OPEN_TO = """package gateway.authz
@@ -37,6 +41,12 @@ reason := sprintf("%d", [count([1 | steps[_]; steps[_]])])
 obligations := {}
 default allow := false
 """
+MAY_ASK: dict[str, Any] = {
+    "subject": {"id": "", "tenant": "acme", "roles": ["reader"], "scopes": None, "auth": "jwt"},
+    "action": "query:run",
+    "resource": {"type": "query", "id": None, "owner": "", "tenant": "acme"},
+    "request": {"method": "POST", "route": "/api/v1/query", "ip": "127.0.0.1"},
+}
 SYNTAX_ERROR = "package gateway.authz\n\nallow if {{\n"
 
 
@@ -199,6 +209,65 @@ async def test_close_ends_the_thread(policy_folder: Callable[..., Path]) -> None
     assert not mine.is_alive()
 
 
+ECHO = """package gateway.authz
+
+default allow := false
+reason := "seen"
+obligations := {"input": input}
+"""
+AS_SPELLED = st.recursive(
+    st.none() | st.booleans() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
+)
+
+
+@pytest.fixture(scope="module")
+def echo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegoPolicy]:
+    folder = tmp_path_factory.mktemp("echo")
+    (folder / "echo.rego").write_text(ECHO)
+    policy = RegoPolicy(folder, 60.0)
+    yield policy
+    policy.close()
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Iterator[RegoPolicy]:
+    policy = RegoPolicy(default_policy_dir(), 60.0)
+    yield policy
+    policy.close()
+
+
+@given(document=AS_SPELLED)
+@example(document="ann\0x")
+@example(document="ann\\u0000x")
+@example(document=[2**63, -(2**63) - 1, 0.5])
+@example(document={"ann": "\n", '"': "\\"})
+def test_input_means_what_it_spells(echo: RegoPolicy, document: object) -> None:
+    """By value or as text, the policy sees the same; only what JSON cannot say it never sees."""
+    said = asyncio.run(echo.decide_input(document))
+    if canonical(document) is None:
+        assert said.reason == MALFORMED_INPUT
+    else:
+        assert said.obligations["input"] == document
+
+
+PARTS = st.sampled_from([*"ab09_-AZ\\\n\t\0\"'é $^.", "a" * 31, "a" * 32, "a" * 63])
+NAMES = st.lists(PARTS, max_size=4).map("".join)
+
+
+@given(name=NAMES, role=NAMES)
+def test_policy_and_gateway_mean_the_same_by_a_name(
+    shipped: RegoPolicy, name: str, role: str
+) -> None:
+    """A name one of them takes and the other refuses would be a hole or a riddle."""
+    subject = MAY_ASK["subject"] | {"id": name, "roles": ["reader", role]}
+    resource = MAY_ASK["resource"] | {"owner": name}
+    question = MAY_ASK | {"subject": subject, "resource": resource}
+    said = asyncio.run(shipped.decide_input(question))
+    assert said.allow == (is_name(name) and is_role(role))
+
+
 # An extension in C++ comes first, as in the gateway; then many answers, each to another question.
 LEAKS = """
 import json, sys
@@ -218,12 +287,6 @@ for number in range(2500):
     assert engine.answer(canonical(document))["allow"] is True
 print((pages() - settled) * 4096)
 """
-MAY_ASK = {
-    "subject": {"id": "", "tenant": "acme", "roles": ["reader"], "scopes": None, "auth": "jwt"},
-    "action": "query:run",
-    "resource": {"type": "query", "id": None, "owner": "", "tenant": "acme"},
-    "request": {"method": "POST", "route": "/api/v1/query", "ip": "127.0.0.1"},
-}
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")
