@@ -38,7 +38,7 @@ PARTS = st.sampled_from(
 READS = st.lists(st.lists(PARTS, min_size=1, max_size=4).map(b"".join), max_size=8)
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=2000)
 @given(READS)
 def test_passing_agrees_with_the_full_parse(reads: list[bytes]) -> None:
     """Same bytes out, same number of events, same verdict: read by read."""
@@ -76,7 +76,7 @@ CHUNKS = st.one_of(
 )
 
 
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=3000)
 @given(CHUNKS)
 def test_a_single_event_is_recognised_as_a_run_of_one(data: bytes) -> None:
     """The shortest way says what the general one says, and takes every event that is one."""

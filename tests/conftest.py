@@ -1,0 +1,11 @@
+"""For all tests: properties are tried alike on a slow machine and a fast one, today and tomorrow."""
+
+from __future__ import annotations
+
+from hypothesis import HealthCheck, settings
+
+# Fresh examples are for fuzzing (GATEWAY_FUZZ_MINUTES), where somebody waits for what they find.
+settings.register_profile(
+    "steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("steady")
