@@ -64,7 +64,7 @@ async def test_streams_run_to_the_drain_limit_and_end_with_draining(
     core: StubCore, tmp_path: Path
 ) -> None:
     """A stream of before and one of the grace both end with one event that says to come again."""
-    async with served(core, tmp_path, 2, DRAIN_GRACE="1s", DRAIN_LIMIT="3s") as running:
+    async with served(core, tmp_path, 2, DRAIN_GRACE="5s", DRAIN_LIMIT="6s") as running:
         core.holds(STREAM_HEAD, chunk(META))
         before = await running.asking()
         await before.until(META)
