@@ -36,6 +36,9 @@ defaults
     timeout connect 5s
     timeout client 60s
     timeout server 60s
+    # Else a check has no more than the 200 ms between two, and one late answer of a replica while
+    # the other one restarts would leave nobody to send a request to.
+    timeout check 10s
     # What a load balancer may do without knowing HTTP's methods: nobody has read a refused request.
     retry-on conn-failure
     option redispatch 1
