@@ -176,7 +176,7 @@ CASES = {
         "hold",
         COMMENT,
         "FIRST_EVENT_TIMEOUT",
-        {"STREAM_FIRST_EVENT": "300ms"},
+        {"STREAM_FIRST_EVENT": "1s"},
         shapes=FEW,
     ),
     "no head": Case(
@@ -185,12 +185,12 @@ CASES = {
         "hold",
         b"",
         "FIRST_EVENT_TIMEOUT",
-        {"STREAM_FIRST_EVENT": "200ms", **EARLY},
+        {"STREAM_FIRST_EVENT": "1s", **EARLY},
         refuses=b"",
         shapes=FEW,
     ),
     "silence": Case(
-        Happened.SILENT, OK + HALF, "hold", OK, "STREAM_IDLE_TIMEOUT", {"STREAM_IDLE": "200ms"}
+        Happened.SILENT, OK + HALF, "hold", OK, "STREAM_IDLE_TIMEOUT", {"STREAM_IDLE": "600ms"}
     ),
     "too long": Case(
         Happened.TOO_LONG,

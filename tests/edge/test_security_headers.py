@@ -129,7 +129,7 @@ async def test_good_answers_of_every_kind_have_them(gateway: Gateway) -> None:
 @pytest.mark.parametrize(
     ("settings", "sent", "status"),
     [
-        ({"HEAD_TIMEOUT": "100ms"}, b"GET / HTTP/1.1\r\n", 408),
+        ({"HEAD_TIMEOUT": "1s"}, b"GET / HTTP/1.1\r\n", 408),
         (
             {"BODY_TIMEOUT": "100ms"},
             b"POST /auth/login HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{",

@@ -104,12 +104,12 @@ def unchunked(body: bytes) -> bytes:
 async def test_a_client_that_takes_a_little_is_not_cut_off(core: KeepingCore) -> None:
     """What waits for it grows, since the core is faster; it takes some all the time."""
     counting(core, 100_000)
-    async with running_gateway(core, STREAM_CLIENT_STALL="500ms") as gateway:
+    async with running_gateway(core, STREAM_CLIENT_STALL="1500ms") as gateway:
         client = await raw_query(gateway, 4096)
         loop = asyncio.get_running_loop()
         taken = 0
         async with asyncio.timeout(TIMEOUT_S):
-            for _ in range(200):
+            for _ in range(300):
                 piece = await loop.sock_recv(client, 4096)
                 assert piece, f"cut off after {taken} bytes"
                 taken += len(piece)
