@@ -62,8 +62,11 @@ class Authority:
         names = x509.SubjectAlternativeName([_general_name(host)])
         certificate = builder.add_extension(names, critical=False).sign(self._key, hashes.SHA256())
         pair = Pair(self._folder / f"{name}.crt", self._folder / f"{name}.key")
-        _replace(pair.cert, certificate.public_bytes(serialization.Encoding.PEM))
-        _replace(pair.key, _private_bytes(key, passphrase))
+        # Whoever looks in between sees two that are no pair: it is as short as it can be.
+        new_cert = _beside(pair.cert, certificate.public_bytes(serialization.Encoding.PEM))
+        new_key = _beside(pair.key, _private_bytes(key, passphrase))
+        os.replace(new_cert, pair.cert)
+        os.replace(new_key, pair.key)
         return pair
 
     def files(self, pair: Pair | None = None) -> TlsFiles:
@@ -123,7 +126,7 @@ def _private_bytes(key: ec.EllipticCurvePrivateKey, passphrase: bytes | None) ->
     return key.private_bytes(pem, pkcs8, how)
 
 
-def _replace(path: Path, content: bytes) -> None:
-    beside = path.with_suffix(".new")
+def _beside(path: Path, content: bytes) -> Path:
+    beside = path.with_name(f"{path.name}.new")
     beside.write_bytes(content)
-    os.replace(beside, path)
+    return beside
