@@ -191,7 +191,10 @@ async def world(stack: Stack, folder: Path) -> AsyncIterator[World]:
         process = await start(folder, settings)
         exits.push_async_callback(end, process)
         http = httpx.AsyncClient(
-            base_url=f"https://127.0.0.1:{port}", verify=client(authority), trust_env=False
+            base_url=f"https://127.0.0.1:{port}",
+            verify=client(authority),
+            trust_env=False,
+            timeout=30,
         )
         exits.push_async_callback(http.aclose)
         admin_url = f"http://127.0.0.1:{admin_port}"
