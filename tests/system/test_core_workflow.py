@@ -255,13 +255,14 @@ async def test_upload_that_is_never_completed_expires_and_leaves_nothing(stack: 
 
 async def test_expiry_comes_after_the_forms_end_and_the_grace(stack: Stack) -> None:
     """An upload whose form has just ended still has the grace, here one second."""
-    handle = await stack.start(expires_at=datetime.now(UTC).isoformat())
+    form_ends = datetime.now(UTC) + timedelta(seconds=4)
+    handle = await stack.start(expires_at=form_ends.isoformat())
     status = await handle.query("status")
     assert status == {"state": "awaiting_upload", "progress": 0.0, "error": None}
     assert (await outcome(handle))["state"] == "expired"
     description = await handle.describe()
     assert description.close_time is not None
-    assert description.close_time - description.start_time >= timedelta(seconds=0.9)
+    assert description.close_time - form_ends >= timedelta(seconds=0.9)
 
 
 async def test_object_that_comes_after_the_end_is_swept(stack: Stack) -> None:
@@ -437,7 +438,7 @@ async def test_completion_while_no_worker_was_there_counts_although_it_is_late_n
     async with core_process("worker", environ) as (process, _):
         assert (await outcome(handle))["state"] == "indexed"
         process.terminate()
-        assert await asyncio.wait_for(process.wait(), 5) == 0
+        assert await asyncio.wait_for(process.wait(), LIMIT_S) == 0
 
 
 async def test_documents_of_one_owner_at_once_are_all_indexed(stack: Stack) -> None:
@@ -465,7 +466,7 @@ async def test_core_answers_from_disk_after_a_restart(stack: Stack) -> None:
         before = await stack.api.ask(asked, document_ids=ids)
         assert (await again.ask(asked, document_ids=ids))[1:] == before[1:]
         process.terminate()
-        assert await asyncio.wait_for(process.wait(), 5) == 0
+        assert await asyncio.wait_for(process.wait(), LIMIT_S) == 0
 
 
 @pytest.mark.parametrize("kind", ["serve", "worker"])
@@ -474,7 +475,7 @@ async def test_process_ends_when_its_stdin_does(stack: Stack, kind: str) -> None
     async with core_process(kind, stack.environ) as (process, _):
         assert process.stdin is not None
         process.stdin.close()
-        assert await asyncio.wait_for(process.wait(), 5) == 0
+        assert await asyncio.wait_for(process.wait(), LIMIT_S) == 0
 
 
 async def test_worker_that_waits_for_temporal_can_be_stopped(stack: Stack, tmp_path: Path) -> None:
@@ -485,7 +486,7 @@ async def test_worker_that_waits_for_temporal_can_be_stopped(stack: Stack, tmp_p
         while b"Temporal at" not in await asyncio.wait_for(process.stderr.readline(), LIMIT_S):
             pass
         process.terminate()
-        out, _ = await asyncio.wait_for(process.communicate(), 5)
+        out, _ = await asyncio.wait_for(process.communicate(), LIMIT_S)
         assert process.returncode == 0
         assert out == b""
 
