@@ -595,7 +595,7 @@ async def test_clients_that_leave_take_no_core_away() -> None:
 async def test_a_silent_address_is_left_out_after_three_timeouts() -> None:
     """A frozen core takes connections and answers nothing."""
     async with serve(answering(b"")) as frozen, serve(answering(LISTING)) as good:
-        short = CoreTimeouts(call_s=0.05, head_s=30)
+        short = CoreTimeouts(call_s=0.5, head_s=30)
         async with found_core(told(frozen.url), told(good.url), timeouts=short) as (core, balancer):
             late = 0
             while not balancer.ejected(asyncio.get_running_loop().time()):
@@ -677,7 +677,7 @@ async def test_a_document_call_has_time_left_for_another_address() -> None:
     """A machine that vanished refuses nothing: connecting gets half of the call's time."""
     async with serve(answering(LISTING)) as server:
         with black_hole() as url:
-            times = CoreTimeouts(connect_s=30, call_s=2)
+            times = CoreTimeouts(connect_s=30, call_s=4)
             async with found_core(told(url), told(server.url), timeouts=times) as (core, balancer):
                 await listed(core)
                 assert balancer.ejected(asyncio.get_running_loop().time()) == (told(url),)
