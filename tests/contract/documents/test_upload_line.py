@@ -182,9 +182,9 @@ async def test_frozen_components_cost_one_deadline_each_request(line: Line) -> N
     ref = ref_of(ticket)
     await send(ticket, BODY)
     with line.store.server.frozen(), pytest.raises(StorageUnavailable):
-        await line.uploads.complete(ALICE, ref, None, line.soon(0.5))
+        await line.uploads.complete(ALICE, ref, None, line.soon(2))
     with line.temporal.frozen(), pytest.raises(TemporalTimeout):
-        await line.uploads.complete(ALICE, ref, None, line.soon(0.5))
+        await line.uploads.complete(ALICE, ref, None, line.soon(2))
     assert await line.complete(ref) == Accepted(ref.document_id)
 
 
@@ -194,7 +194,7 @@ async def test_start_that_timed_out_leaves_no_document(line: Line) -> None:
         filename="big.pdf", content_type="application/pdf", size=7 * MIB, sha256=None
     )
     with line.temporal.frozen(), pytest.raises((TemporalTimeout, TemporalUnavailable)):
-        await line.uploads.create("acme", "alice", announced, line.soon(0.5))
+        await line.uploads.create("acme", "alice", announced, line.soon(2))
     await asyncio.gather(*line.tasks)
 
     async def nothing_left() -> bool:
