@@ -143,14 +143,19 @@ PR_SET_CHILD_SUBREAPER = 36
 ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 def work(seat):
+    held, let_go = os.pipe()
     if os.fork() == 0:
         if os.fork() == 0:
-            time.sleep(0.2)  # by now its parent is gone
+            os.close(let_go)
+            os.read(held, 1)
         os._exit(0)
     os.wait()
-    time.sleep(0.5)
-    family = Path(f"/proc/{os.getppid()}/task/{os.getppid()}/children").read_text().split()
-    print(family == [str(os.getpid())], flush=True)
+    family = Path(f"/proc/{os.getppid()}/task/{os.getppid()}/children")
+    adopted = len(family.read_text().split()) == 2
+    os.close(let_go)
+    while family.read_text().split() != [str(os.getpid())]:
+        time.sleep(0.01)
+    print(adopted, flush=True)
     return obedient(seat)
 """)
     running.said("True")
