@@ -1,4 +1,4 @@
-"""For all tests: properties are tried alike on a slow machine and a fast one, today and tomorrow."""
+"""For all tests: properties are tried alike on slow machines and fast ones, at any time."""
 
 from __future__ import annotations
 
