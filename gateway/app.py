@@ -16,6 +16,7 @@ from sanic.config import Config
 
 from blueprints import auth, docs, documents, keys, ops, query
 from gateway import __version__, services
+from gateway.accounts import Accounts
 from gateway.edge import guard, tls
 from gateway.edge.bodies import FormLimits
 from gateway.edge.body_limit import limit_bodies
@@ -89,6 +90,16 @@ def create_app(
 def import_for(settings: Settings) -> None:
     """Imports what these settings make the gateway use, and nothing else; starts nothing."""
     services.import_for(settings)
+
+
+def accounts_of(settings: Settings) -> Accounts:
+    """Those of the workers to come, in the process that starts them. Raises ``UsersFileError``."""
+    return Accounts(settings)
+
+
+def building_with(accounts: Accounts) -> BuildServices:
+    """How a worker builds what it runs on, with ``accounts`` to stay with."""
+    return partial(build_services, accounts=accounts)
 
 
 def _sanic_config(settings: Settings) -> Config:

@@ -131,8 +131,8 @@ async def connect(settings: Settings) -> list[Probe]:
 
 
 def _probe_users(settings: Settings) -> Probe:
+    from gateway.accounts import build_users
     from gateway.adapters.users_file import UsersFileError
-    from gateway.services import build_users
 
     started_s = time.monotonic()
     fault: str | None = None

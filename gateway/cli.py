@@ -215,9 +215,9 @@ def _serve(parsed: argparse.Namespace, environ: Environ) -> int:
     settings = load()
     # structlog and httpx would load them for what we don't use, where they are installed.
     with left_out("rich", "click", "pygments", "jinja2"):
+        from gateway.accounts import build_users
         from gateway.adapters.users_file import UsersFileError
         from gateway.edge.serving import serve
-        from gateway.services import build_users
 
     try:
         # Asked here, because a worker that cannot start can only say so with a traceback.

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import structlog
 
 from gateway.access import documents_access, keys_access, public_access, temporal_access
+from gateway.accounts import Accounts, build_users, users_found
 from gateway.adapters import argon2_passwords, s3_client
 from gateway.adapters.argon2_passwords import Argon2Passwords
 from gateway.adapters.clock import SystemClock
@@ -28,7 +29,7 @@ from gateway.adapters.s3 import S3ObjectStore
 from gateway.adapters.s3_client import S3Client
 from gateway.adapters.s3_keys import S3KeyStore
 from gateway.adapters.temporal import TemporalWorkflows
-from gateway.adapters.users_file import UsersFile, UsersFileError, admin_user
+from gateway.adapters.users_file import UsersFile, UsersFileError
 from gateway.domain.actions import ACTIONS
 from gateway.domain.balancing import Balancer
 from gateway.errors import PolicyBroken
@@ -98,7 +99,7 @@ class Services:
 
     async def reload(self, settings: Settings) -> None:
         """Takes over other secrets, users and policy: all of them, or none where one is wrong."""
-        users, faults = _users_found(settings)
+        users, faults = users_found(settings)
         faults += await policy_faults(self.adapters.policy)
         if users is None or faults:
             for fault in faults:
@@ -157,16 +158,23 @@ class Adapters:
     reloaders: list[Callable[[Settings], None]] = field(default_factory=list)
 
 
-async def build_services(settings: Settings, tasks: Spawn) -> Services:
+async def build_services(
+    settings: Settings, tasks: Spawn, accounts: Accounts | None = None
+) -> Services:
     """The real thing, on real components.
 
+    Args:
+        accounts: stay where the users file has become wrong.
+
     Raises:
-        UsersFileError: the users file is missing or wrong at start-up.
+        UsersFileError: the users file is missing or wrong, and there is nothing to stay with.
     """
-    return assemble(settings, await build_adapters(settings, tasks), tasks)
+    return assemble(settings, await build_adapters(settings, tasks, accounts), tasks)
 
 
-async def build_adapters(settings: Settings, tasks: Spawn) -> Adapters:
+async def build_adapters(
+    settings: Settings, tasks: Spawn, accounts: Accounts | None = None
+) -> Adapters:
     closers: list[Callable[[], Any]] = []
     sources: list[Source] = []
     tls = OutgoingTls()
@@ -180,7 +188,7 @@ async def build_adapters(settings: Settings, tasks: Spawn) -> Adapters:
     closers += [documents_s3.close, keys_s3.close, store.close, passwords.close]
     return Adapters(
         clock=SystemClock(),
-        users=build_users(settings),
+        users=build_users(settings) if accounts is None else accounts.users_for(settings),
         passwords=passwords,
         policy=_policy(settings, tls, closers, sources),
         core=core,
@@ -260,25 +268,6 @@ def assemble(settings: Settings, adapters: Adapters, tasks: Spawn) -> Services:
         ],
         tracer=tracer,
     )
-
-
-def build_users(settings: Settings) -> UsersFile:
-    admin = None
-    if settings.admin_username is not None:
-        admin = admin_user(
-            settings.admin_username,
-            settings.admin_tenant,
-            password=settings.admin_password,
-            password_hash=settings.admin_password_hash,
-        )
-    return UsersFile(str(settings.users_file) if settings.users_file else None, admin)
-
-
-def _users_found(settings: Settings) -> tuple[UsersFile | None, list[str]]:
-    try:
-        return build_users(settings), []
-    except UsersFileError as exc:
-        return None, [str(exc)]
 
 
 async def _workflows(settings: Settings, tls: OutgoingTls, tasks: Spawn) -> TemporalWorkflows:

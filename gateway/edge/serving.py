@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import structlog
 from sanic import Sanic
@@ -40,6 +41,7 @@ def serve(settings: Settings, load: LoadSettings, watchers: Sequence[Watcher] = 
 
     Raises:
         OSError: the address cannot be bound.
+        UsersFileError: the users file is missing or wrong.
     """
     leave_no_memory_in_core_dumps()
     logs.configure(settings.log_level, settings.log_format)
@@ -60,6 +62,7 @@ def serve(settings: Settings, load: LoadSettings, watchers: Sequence[Watcher] = 
         bound,
         gateway.work,
         reload=gateway.reload,
+        follow=gateway.follow,
         watchers=[gateway.watch(), *watchers],
         timing=Timing(stop_s=stop_limit_s(settings)),
     ).run()
@@ -77,7 +80,8 @@ class _Gateway:
         from gateway import app  # the composition root imports edge, so not at the top
 
         app.import_for(settings)
-        self._create_app = app.create_app
+        self._accounts = app.accounts_of(settings)
+        self._create_app = partial(app.create_app, build=app.building_with(self._accounts))
         self._settings = settings
         self._load = load
         # Made before the first fork, and kept for good: what dead workers counted is in it.
@@ -90,11 +94,18 @@ class _Gateway:
         figures: Figures = self._app.ctx.figures
         return figures.watch()
 
+    def follow(self) -> None:
+        """In the supervisor, again and again: the accounts of workers to come."""
+        self._accounts.follow()
+
     def reload(self) -> bool:
         """In the supervisor: settings for workers that are forked from now on."""
         fresh = self._loaded()
         if fresh is None:
             return False
+        if not self._accounts.adopt(fresh):
+            # The workers look at the policy too, name every fault and keep the old, as we do.
+            return True
         self._settings = fresh
         # Sanic keeps applications by name and wants each name once.
         Sanic.unregister_app(self._app)

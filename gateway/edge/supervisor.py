@@ -52,6 +52,8 @@ class Supervisor:
     Args:
         work: what a worker does in its process; gives its exit status.
         reload: called at SIGHUP before the workers are told; false keeps it from them.
+        follow: called whenever something happened, with the workers' heartbeats every 2 s at the
+            least; must neither block nor raise.
         watchers: see ``Watcher``.
     """
 
@@ -62,12 +64,14 @@ class Supervisor:
         work: Callable[[Seat], int],
         *,
         reload: Callable[[], bool] = lambda: True,
+        follow: Callable[[], None] = lambda: None,
         watchers: Sequence[Watcher] = (),
         timing: Timing | None = None,
     ) -> None:
         self._listeners = listeners
         self._work = work
         self._reload = reload
+        self._follow = follow
         self._watchers = tuple(watchers)
         self._timing = timing or Timing()
         self._seats = [Seating(start_at=0.0) for _ in range(workers)]
@@ -87,6 +91,7 @@ class Supervisor:
                 self._wait()
                 self._reap()
                 self._look_at_silence()
+                self._follow()
         self._listeners.close()
         log.info("stopped", status=self._status)
         return self._status

@@ -56,8 +56,8 @@ class Served:
         headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
         return request("POST", "/api/v1/query", headers, b'{"query": "hi"}')
 
-    async def log_in(self) -> str:
-        body = json.dumps({"username": "root", "password": PASSWORD}).encode()
+    async def log_in(self, name: str = "root") -> str:
+        body = json.dumps({"username": name, "password": PASSWORD}).encode()
         headers = {"Content-Type": "application/json"}
         login = request("POST", "/auth/login", headers, body)
         answer = await exchange(self.address, login, trust=self.trust)

@@ -15,7 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from gateway.adapters.argon2_passwords import hash_password
+
 from .conftest import Streaming
+from .fakes import PASSWORD
 from .raw import reset
 from .served import Served, environment, free_port, served, until
 from .stub_core import DONE, END, META, STREAM_HEAD, StubCore, chunk
@@ -28,6 +31,7 @@ STREAMS = 200
 OLD = "the first secret of forty bytes ........"
 NOBODYS = "a secret that signs nothing, of 40 b...."
 NEW = "the second secret of forty bytes ......."
+HASH = hash_password(PASSWORD)
 
 
 def accepted(running: Served) -> list[int]:
@@ -280,6 +284,38 @@ async def test_a_bad_reload_changes_nothing_and_names_every_fault(
         assert await running.said("reload failed; the old settings stay", 2)
         assert (await running.get("/api/v1/auth/me")).status == 200
         assert running.lines("reloaded") == []
+
+
+async def test_a_users_file_that_became_wrong_keeps_its_accounts_in_new_workers_too(
+    core: StubCore, tmp_path: Path
+) -> None:
+    """Those it had when it was last good, and not those of the first start."""
+    users = tmp_path / "users.json"
+    users.write_text(accounts("bob", "eve"))
+    async with served(core, tmp_path, 1, USERS_FILE=str(users)) as running:
+        bob, eve = await running.log_in("bob"), await running.log_in("eve")
+        users.write_text(accounts("bob"))
+        running.signal(signal.SIGHUP)
+        await running.said("reloaded")
+        users.write_text("no users")
+        running.signal(signal.SIGHUP)
+        await running.said("reload failed; the old settings stay")
+        os.kill(running.workers()[0], signal.SIGKILL)
+        await running.said("worker ready", 2)
+        assert (await running.get("/api/v1/auth/me", bob)).status == 200
+        assert (await running.get("/api/v1/auth/me", eve)).status == 401
+        reloads = len(running.lines("users reloaded"))
+        users.write_text(accounts("eve"))
+        await running.said("users reloaded", reloads + 1)
+        assert (await running.get("/api/v1/auth/me", bob)).status == 401
+    assert running.process.returncode == 0
+
+
+def accounts(*names: str) -> str:
+    """A users file; its text changes with the names alone, so that tokens stay good."""
+    entry = {"tenant": "acme", "roles": ["reader"], "password_hash": HASH}
+    entry["password_changed_at"] = "2026-01-01T00:00:00Z"
+    return json.dumps({"version": 1, "users": dict.fromkeys(names, entry)})
 
 
 async def test_a_reload_reaches_workers_that_start_later(core: StubCore, tmp_path: Path) -> None:

@@ -38,11 +38,14 @@ class Told:
     def worker_died(self, worker, pid, reason):
         print(f"died {worker} {reason}", flush=True)
 
+def follow():
+    pass
+
 %s
 
 bound = listeners.bind("127.0.0.1", 0, 1)
 timing = Timing(hung_s=1.0, start_s=5.0, stop_s=2.0, abort_s=0.2, pause_s=0.05)
-sys.exit(Supervisor(1, bound, work, timing=timing, watchers=[Told()]).run())
+sys.exit(Supervisor(1, bound, work, timing=timing, watchers=[Told()], follow=follow).run())
 """
 
 
@@ -105,6 +108,21 @@ def work(seat):
 """)
     running.said("died 0 hung (no heartbeat for 1 s)")
     running.said("started 0 1")
+    assert running.end()[0] == 0
+
+
+def test_heartbeats_make_it_follow_what_workers_to_come_need() -> None:
+    """Without them it waits for what is due next, which may be nothing for long."""
+    running = Running("""
+def follow():
+    print("followed", flush=True)
+
+def work(seat):
+    return obedient(seat)
+""")
+    running.said("started 0 0")
+    for _ in range(3):
+        running.said("followed")
     assert running.end()[0] == 0
 
 
