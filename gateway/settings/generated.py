@@ -41,8 +41,9 @@ port = 8080
 ```
 
 **Secrets** (🔒) can also be given as a file: `GATEWAY_JWT_SECRET_FILE=/run/secrets/jwt`. A line
-break at the file's end is not part of the secret. Giving both is a fault. No secret is ever
-printed.
+break at the file's end is not part of the secret. Giving both is a fault. An empty file is a fault
+too, or counts as unset for a secret that may be left out and has none to stand in for it. No secret
+is ever printed.
 
 **Kinds.** Durations: `24h`, `15m`, `30s`, `500ms`, or plain seconds. Sizes: `1GiB`, `16MiB`,
 `64KiB`, or plain bytes. Lists are separated by commas (in TOML also `["a", "b"]`). Switches are

@@ -89,12 +89,23 @@ def _parse_one(reading: Reading, attribute: str, spec: Spec, name: str, text: st
         # Editors and `echo` end a file, and so a Kubernetes secret in the environment too, with a
         # newline that is not part of the secret; other blanks may be.
         text = text.rstrip("\r\n") if spec.secret else text.strip()
+        if not text and _may_be_taken_away(spec):
+            _take_default(reading, attribute, spec)
+            return
         reading.values[attribute] = spec.parser.parse(text)
     except _FaultFound as problem:
         reading.faults.append(problem.fault)
     except ValueError:
         found = None if spec.secret else shown(text)
         reading.faults.append(Fault(name, found, spec.parser.expected))
+
+
+def _may_be_taken_away(spec: Spec) -> bool:
+    """Whether an empty file counts as none: a gateway that runs cannot be told otherwise.
+
+    Not where another secret would silently take its place.
+    """
+    return not spec.required and spec.same_as is None
 
 
 class _FaultFound(Exception):

@@ -117,8 +117,8 @@ class Settings(TlsSettings):
     login_waiting: int = _identity(
         p.integer(0, 1000),
         "16",
-        "Logins that may wait for their password to be hashed, one at a time a worker; the next"
-        " one is answered 503.",
+        "Logins that may wait in a worker for their password to be hashed, one at a time in all"
+        " workers together; the next one is answered 503.",
     )
 
     services_core: tuple[str, ...] = _core(

@@ -208,7 +208,8 @@ def _parse_network(text: str) -> Network:
 
 def _parse_header_secret(text: str) -> str:
     """A secret that travels in a header: visible ASCII only, so that it cannot end the header."""
-    _refuse_unless(text.isascii() and text.isprintable() and " " not in text, "")
+    # An empty text is printable, too: a file that was cut to nothing.
+    _refuse_unless(bool(text) and text.isascii() and text.isprintable() and " " not in text, "")
     return text
 
 

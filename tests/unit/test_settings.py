@@ -100,6 +100,20 @@ def test_secret_from_a_file_loses_its_last_newline_only(tmp_path: Path) -> None:
     assert settings.core_token == "the-token"
 
 
+def test_empty_secret_file_counts_as_unset_where_nothing_takes_its_place(tmp_path: Path) -> None:
+    """A gateway that runs has the file's name for good: emptied, it takes the old secret away."""
+    file = tmp_path / "previous"
+    file.write_text("\n")
+    assert load(GATEWAY_JWT_SECRET_PREVIOUS_FILE=str(file)).jwt_secret_previous is None
+    assert "GATEWAY_CORE_TOKEN_FILE" in faults(
+        GATEWAY_CORE_TOKEN="", GATEWAY_CORE_TOKEN_FILE=str(file)
+    )
+    # The documents' credentials would be taken instead.
+    assert "GATEWAY_S3_KEYS_SECRET_KEY_FILE" in faults(
+        GATEWAY_S3_KEYS_ACCESS_KEY="keys", GATEWAY_S3_KEYS_SECRET_KEY_FILE=str(file)
+    )
+
+
 def test_secret_in_the_environment_loses_its_last_newline_only() -> None:
     """A Kubernetes secret made with ``echo`` has one; blanks may be meant."""
     assert load(GATEWAY_JWT_SECRET=SECRET + " \n").jwt_secret == SECRET.encode() + b" "
