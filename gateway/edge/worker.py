@@ -16,6 +16,8 @@ from typing import Any
 import structlog
 import uvloop
 from sanic import Sanic
+from sanic.application.state import ApplicationServerInfo
+from sanic.http.constants import HTTP
 from sanic.touchup.service import TouchUp
 
 from gateway.edge import logs
@@ -64,7 +66,10 @@ async def compile_routes(app: Sanic[Any, Any]) -> None:
     Sanic rewrites its methods for the application's signals, and can do so once a process: later
     applications here have the same ones.
     """
+    # Unless it knows of one version of HTTP, Sanic puts an empty `Alt-Svc` into every answer.
+    app.state.server_info.append(ApplicationServerInfo(settings={"version": HTTP.VERSION_1}))
     await app._startup()  # type: ignore[no-untyped-call]
+    app.state.server_info.clear()
     TouchUp._registry.clear()
 
 

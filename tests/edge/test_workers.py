@@ -44,6 +44,19 @@ async def test_every_route_and_limit_is_the_same_with_any_number_of_workers(
     assert running.process.returncode == 0
 
 
+async def test_no_answer_has_a_header_that_says_nothing(core: StubCore, tmp_path: Path) -> None:
+    """Sanic's `Alt-Svc` has something to say only where HTTP/3 is served."""
+    async with served(core, tmp_path, 1) as running:
+        streaming = await running.asking()
+        assert (await streaming.rest()).endswith(DONE)
+        streaming.writer.close()
+        answers = [await running.get(path) for path in ("/healthz", "/api/v1/auth/me", "/nowhere")]
+        heads = [dict(answer.headers) for answer in answers]
+        assert [
+            name for head in (*heads, streaming.headers) for name in head if not head[name]
+        ] == []
+
+
 async def test_a_stop_signal_ends_streams_and_the_process(core: StubCore, tmp_path: Path) -> None:
     """SIGTERM: each open stream gets its ``DRAINING`` event, and all processes end with 0."""
     async with served(core, tmp_path, 2) as running:
