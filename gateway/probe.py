@@ -43,9 +43,13 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         return USAGE
     try:
         where = target(environ, ready=bool(argv))
+    except ValueError as problem:
+        print(f"gateway probe: {problem}", file=sys.stderr)
+        return FAULT
+    try:
         status = ask(where)
     except (OSError, ValueError) as problem:
-        print(f"gateway probe: {problem}", file=sys.stderr)
+        print(f"gateway probe: {where.host}:{where.port}: {problem}", file=sys.stderr)
         return FAULT
     print(f"{where.path}: {status}")
     return OK if status in where.good else FAULT

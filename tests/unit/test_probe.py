@@ -62,11 +62,11 @@ def test_nonsense_ends_with_1(answering: Answering, answer: bytes) -> None:
 
 
 def test_nobody_there_ends_with_1(capsys: pytest.CaptureFixture[str]) -> None:
-    """A refused connection is said in a line."""
+    """A refused connection is said in a line, with the address."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     assert cli.main(["probe"], {"GATEWAY_SERVER_PORT": str(port)}) == 1
-    assert capsys.readouterr().err.startswith("gateway probe: ")
+    assert capsys.readouterr().err.startswith(f"gateway probe: 127.0.0.1:{port}: ")
 
 
 def test_where_it_asks_without_settings_is_the_settings_default() -> None:
