@@ -104,12 +104,17 @@ async def _ask(check: Check) -> str | None:
     except GatewayError as problem:
         cause = problem.__cause__
         told = f" ({type(cause).__name__}: {cause})" if cause is not None else ""
-        return f"{problem.code}: {problem.message}{told}"[:REASON_CHARS]
+        return _in_a_line(f"{problem.code}: {problem.message}{told}")
     except TimeoutError:
         raise
     except Exception as problem:
-        return f"{type(problem).__name__}: {problem}"[:REASON_CHARS]
+        return _in_a_line(f"{type(problem).__name__}: {problem}")
     return None
+
+
+def _in_a_line(reason: str) -> str:
+    """Policy engines and drivers write theirs over several."""
+    return " ".join(reason.split())[:REASON_CHARS]
 
 
 async def connect(settings: Settings) -> list[Probe]:

@@ -78,7 +78,7 @@ async def test_probes_run_together_and_tell_each_outcome() -> None:
         await both_are_here.wait()
 
     async def refused() -> None:
-        raise StorageUnavailable from ConnectionRefusedError("port 7070")
+        raise StorageUnavailable from ConnectionRefusedError("port\n  7070")
 
     probes = await check.probe_all({"a": meets_the_other, "b": meets_the_other, "s3": refused})
     outcome = {probe.name: probe.fault for probe in probes}
