@@ -65,15 +65,25 @@ def bind(host: str, port: int, workers: int) -> Listeners:
     """Listening sockets for ``workers`` workers.
 
     Raises:
-        OSError: the address cannot be bound, or somebody else listens there.
+        OSError: as ``check_free``.
+    """
+    family, address = check_free(host, port)
+    spread = _SPREADS and workers > 1
+    return Listeners([_listening(family, address, spread) for _ in range(workers if spread else 1)])
+
+
+def check_free(host: str, port: int) -> tuple[int, object]:
+    """The family and address to bind; SO_REUSEPORT alone would let two gateways of one user share
+    them without a word.
+
+    Raises:
+        OSError: it cannot be bound, or somebody else listens there.
     """
     family, _, _, _, address = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
-    # SO_REUSEPORT would let two gateways of one user share a port without a word.
     _bound(family, address, spread=False).close()
-    spread = _SPREADS and workers > 1
-    return Listeners([_listening(family, address, spread) for _ in range(workers if spread else 1)])
+    return family, address
 
 
 def _listening(family: int, address: object, spread: bool) -> socket.socket:

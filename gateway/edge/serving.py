@@ -47,6 +47,7 @@ def serve(settings: Settings, load: LoadSettings, watchers: Sequence[Watcher] = 
     logs.configure(settings.log_level, settings.log_format)
     malloc.keep_small()
     bound = listeners.bind(settings.server_host, settings.server_port, settings.server_workers)
+    _look_at_admin_address(settings)
     _make_room_for_files(settings)
     gateway = _Gateway(settings, load)
     malloc.settle()
@@ -135,6 +136,21 @@ class _Gateway:
                 log.error("reload: a fault in the settings", fault=str(fault))
             log.error("reload failed; the old settings stay", faults=len(problem.faults))
             return None
+
+
+def _look_at_admin_address(settings: Settings) -> None:
+    """Not refused, as the public one is: workers of a killed supervisor may still drain there."""
+    if not settings.admin_port:
+        return
+    try:
+        listeners.check_free(settings.admin_host, settings.admin_port)
+    except OSError as problem:
+        log.warning(
+            "the admin address is not free",
+            address=f"{settings.admin_host}:{settings.admin_port}",
+            problem=problem.strerror,
+            hint="figures of two gateways would be mixed: change GATEWAY_ADMIN_LISTEN_PORT",
+        )
 
 
 def _make_room_for_files(settings: Settings) -> None:

@@ -181,6 +181,8 @@ async def test_a_worker_that_cannot_start_ends_the_whole(core: StubCore, tmp_pat
     assert len(running.lines("worker died")) == 3
     (said,) = running.lines("giving up: a worker cannot start")
     assert said["attempts"] == 3
+    (warned,) = running.lines("the admin address is not free")
+    assert warned["problem"] == "Address already in use"
 
 
 async def _taken_port() -> asyncio.Server:
@@ -205,7 +207,7 @@ async def test_a_second_gateway_on_the_same_address_is_refused(
         async with asyncio.timeout(60):
             _, said = await process.communicate()
         assert process.returncode == 1
-        assert b"cannot listen on" in said
+        assert f"cannot listen on 127.0.0.1:{running.address[1]}: ".encode() in said
 
 
 async def test_workers_of_a_dead_supervisor_end_by_themselves(
