@@ -104,7 +104,8 @@ class Health:
         if before.state == state:
             found = replace(found, since=before.since)
         else:
-            log.info("dependency changed", dependency=name, state=state, reason=reason)
+            tell = log.info if state == "ok" else log.warning
+            tell("dependency changed", dependency=name, state=state, reason=reason)
         self.states[name] = found
 
     async def _outcome(self, name: str) -> tuple[State, str | None]:
