@@ -152,6 +152,11 @@ def client_context(files: TlsFiles) -> ssl.SSLContext:
     return context
 
 
+def trusting_nobody() -> ssl.SSLContext:
+    """Stands in where the files for a peer are wrong: every handshake with it fails."""
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
 def server_context(files: TlsFiles, *, client_certificate_required: bool = True) -> ssl.SSLContext:
     """For clients of ours: TLS 1.2 at least; with ``files.ca`` they show a certificate of that CA.
 
@@ -192,13 +197,27 @@ class Followed(Generic[T]):
     Args:
         paths: looked at with one ``stat`` each; links are followed, as a mounted Secret needs.
         make: raises ``CertificateError`` (or ``OSError``) for files that cannot be used.
+        stand_in: gives what there is meanwhile where they are wrong from the beginning.
+
+    Raises:
+        CertificateError: they are, and nothing stands in.
     """
 
-    def __init__(self, paths: Sequence[Path], make: Callable[[], T]) -> None:
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        make: Callable[[], T],
+        stand_in: Callable[[CertificateError], T] | None = None,
+    ) -> None:
         self._paths = tuple(paths)
         self._make = make
         self._stamps = self._look()
-        self.present = make()
+        try:
+            self.present = make()
+        except CertificateError as problem:
+            if stand_in is None:
+                raise
+            self.present = stand_in(problem)
 
     def reload_if_changed(self) -> bool:
         """Whether there is a new one; the next call is silent until a file changes again.
