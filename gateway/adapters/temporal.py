@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, cast, get_args
 
 from temporalio.api.errordetails.v1 import NamespaceNotFoundFailure
@@ -202,10 +203,20 @@ async def _connect(access: TemporalAccess) -> Client:
 
 def _tls_config(files: TlsFiles) -> TLSConfig:
     return TLSConfig(
-        server_root_ca_cert=None if files.ca is None else files.ca.read_bytes(),
-        client_cert=None if files.cert is None else files.cert.read_bytes(),
-        client_private_key=None if files.key is None else files.key.read_bytes(),
+        server_root_ca_cert=_content(files.ca),
+        client_cert=_content(files.cert),
+        client_private_key=_content(files.key),
     )
+
+
+def _content(path: Path | None) -> bytes | None:
+    """``None`` where nothing is set. A file that is gone is as one that is wrong: no peer is
+    trusted, and Temporal is down until it is back (``outgoing_tls`` sees that, and logs it)."""
+    if path is None:
+        return None
+    with suppress(OSError):
+        return path.read_bytes()
+    return b""
 
 
 @asynccontextmanager

@@ -170,12 +170,22 @@ async def peer(
             yield {"SERVICES_TEMPORAL": address, "TEMPORAL_TLS": "true"}
 
 
+def loaded(**settings: str) -> Settings:
+    environ = {**ENVIRONMENT, **{f"GATEWAY_{name}": text for name, text in settings.items()}}
+    return Settings.load(environ)
+
+
 @contextlib.asynccontextmanager
 async def worker(**settings: str) -> AsyncIterator[Services]:
     """What a worker runs on, built as ``gateway serve`` builds it."""
+    async with started(loaded(**settings)) as services:
+        yield services
+
+
+@contextlib.asynccontextmanager
+async def started(settings: Settings) -> AsyncIterator[Services]:
     tasks = Tasks()
-    environ = {**ENVIRONMENT, **{f"GATEWAY_{name}": text for name, text in settings.items()}}
-    services = await build_services(Settings.load(environ), tasks)
+    services = await build_services(settings, tasks)
     try:
         yield services
     finally:
@@ -274,3 +284,20 @@ async def test_an_authority_that_is_replaced_is_believed_no_more(name: str, tmp_
             return not await answers(services, name)
 
         await until(refused)
+
+
+@pytest.mark.parametrize("name", PEERS)
+async def test_a_worker_that_starts_while_a_file_is_gone_has_one_peer_down(
+    name: str, tmp_path: Path
+) -> None:
+    """One that takes another's place must start all the same; the file's return mends it."""
+    theirs, ours = Authority(tmp_path / "theirs", "theirs"), Authority(tmp_path / "ours", "ours")
+    async with peer(name, theirs.issue(), ours, tmp_path / "data") as address:
+        settings = loaded(**address, **files(name, theirs, ours.issue("gateway")))
+        content = theirs.ca.read_bytes()
+        theirs.ca.unlink()
+        async with started(settings) as services:
+            assert not await answers(services, name)
+            theirs.ca.write_bytes(content)
+            services.reload_if_changed()
+            await until(lambda: answers(services, name))
