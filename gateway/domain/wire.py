@@ -206,7 +206,7 @@ def _body(framing: dict[str, list[str]], version: str) -> tuple[int | None, bool
         raise MalformedRequest("Content-Length and Transfer-Encoding exclude each other.")
     if version == "1.0":
         raise MalformedRequest("HTTP/1.0 has no Transfer-Encoding.")
-    if len(codings) > 1 or codings[0].lower() != "chunked":
+    if len(codings) > 1 or _lower(codings[0]) != "chunked":
         raise MalformedRequest("The only transfer coding taken is chunked, once.")
     return None, True
 
@@ -232,8 +232,13 @@ def _keep_alive(connection: list[str], version: str) -> bool:
     """RFC 9112, 9.3; a ``close`` anywhere wins."""
     if not connection:
         return version == "1.1"
-    options = {option.strip(" \t").lower() for option in ",".join(connection).split(",")}
+    options = {_lower(option.strip(" \t")) for option in ",".join(connection).split(",")}
     return "close" not in options and (version == "1.1" or "keep-alive" in options)
+
+
+def _lower(text: str) -> str:
+    """ASCII letters in lower case: to ``str.lower`` the Kelvin sign is a ``k``, too."""
+    return text.lower() if text.isascii() else text
 
 
 class ChunkedBody:

@@ -170,6 +170,7 @@ def test_a_length_beyond_all_limits_is_a_number_still() -> None:
         (b"1.0", [], False),
         (b"1.0", [b"Connection: keep-alive"], True),
         (b"1.0", [b"Connection: keep-alive, close"], False),
+        (b"1.0", [b"Connection: \xe2\x84\xaaeep-alive"], False),
     ],
 )
 def test_a_connection_is_kept_as_the_client_says(
@@ -190,6 +191,7 @@ FRAGMENTS = [
     *b'HTTP/1.1|HTTP/1.0|\x80|\xff|\x7f|%|%41|[::1]|@|,|;|=|"|\\|close|keep-alive|chunked'.split(
         b"|"
     ),
+    "\N{KELVIN SIGN}".encode(),
     *b"\r\n|\r|\n|\r\n\r\n|Connection: |Transfer-Encoding: |Content-Length: |Expect: ".split(b"|"),
     *b'100-continue|0|1|2|a|F|10|0x|+|-|_|\xd9\xa5|{}|;a=b|;a="b"|X: y\r\n|0\r\n\r\n'.split(b"|"),
 ]

@@ -202,6 +202,8 @@ LENGTHS = [
             b"",
             b"\x0bchunked",
             b"\xc2\xa0chunked",
+            # The Kelvin sign, a "k" in lower case to whoever asks Unicode.
+            b" chun\xe2\x84\xaaed",
         )
     ),
     bad("two codings", chunked(b"0\r\n\r\n", b"Transfer-Encoding: chunked")),
