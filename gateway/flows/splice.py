@@ -295,9 +295,10 @@ class Ticker:
     def __init__(self, interval_s: float = TICK_S) -> None:
         self._interval_s = interval_s
         self._splices: dict[Splice, None] = {}
-        # Those still to be called in this interval, and in how many parts.
+        # Those still to be called in this interval, in how many parts, and how many a part is.
         self._round: list[Splice] = []
         self._parts = 1
+        self._at_once = 1
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, splice: Splice) -> None:
@@ -314,13 +315,17 @@ class Ticker:
         if not self._round:
             self._round = list(self._splices)
             self._parts = min(max(len(self._round) // WORTH_A_PART, 1), PARTS)
-        at_once = -(-len(self._splices) // self._parts)
-        part, self._round = self._round[:at_once], self._round[at_once:]
+            # Of those there are now: were it those there still are, a round that most have left
+            # would go on for minutes, and nobody's clock be looked at meanwhile.
+            self._at_once = -(-len(self._round) // self._parts)
+        part, self._round = self._round[: self._at_once], self._round[self._at_once :]
         for splice in part:
             if splice in self._splices:
                 self._call(splice, now)
-        next_s = self._interval_s / self._parts
-        self._timer = loop.call_later(next_s, self._tick) if self._splices else None
+        if not self._splices:
+            self._round, self._timer = [], None
+            return
+        self._timer = loop.call_later(self._interval_s / self._parts, self._tick)
 
     def _call(self, splice: Splice, now: float) -> None:
         try:
