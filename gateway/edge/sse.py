@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from sanic import Request
+from sanic.exceptions import RequestCancelled
 
 from gateway.domain.sse import CONNECTED
 from gateway.edge import access_log
@@ -87,6 +88,8 @@ class OpenStreams:
         scope.streamed = True
         progress = Progress(request, self._client_stall_s)
         try:
+            # It may be full of an answer before this one: Sanic would wait there without a clock.
+            await progress.room(answer.leave_core_if_over)
             response = await request.respond(headers=HEADERS, content_type=CONTENT_TYPE)
             await response.send(CONNECTED)
             forget_head(request, response)
@@ -102,6 +105,9 @@ class OpenStreams:
             left = progress.transport.is_closing()
             scope.stream_end = "client_left" if left else "client_stalled"
             cut(request)
+            if scope.first_byte_s is None:
+                # Sanic would take a handler that returns without an answer for a faulty one.
+                raise RequestCancelled from None
         except Exception:
             # Sanic would end the body as if it were whole.
             cut(request)

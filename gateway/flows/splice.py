@@ -105,7 +105,10 @@ class Splice:
         self._ticker.add(self)
         self._answer.on_stop = self._check
         try:
-            if not await self._attach():
+            # It may have been ended, and the core left, before there was anybody to hear of it.
+            if (step := self._state.must_stop(self._loop.time())) is not None:
+                self._carry_out(step)
+            elif not await self._attach():
                 return False
             await self._finished
         finally:
@@ -245,10 +248,11 @@ class Splice:
 
     def _hold(self) -> None:
         """The client has enough for now: the core is to wait."""
+        if self._stream is not None:
+            # Each time: it may have been full before the core's stream was there to be paused.
+            self._stream.pause()
         if not self._full:
             self._full = True
-            if self._stream is not None:
-                self._stream.pause()
             self._client.on_room(self._has_room)
 
     def _has_room(self) -> None:

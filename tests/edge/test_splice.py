@@ -129,6 +129,38 @@ async def test_a_full_client_does_not_keep_the_core(core: KeepingCore) -> None:
         client.close()
 
 
+async def test_a_client_that_never_took_its_last_answer_gets_no_stream(core: KeepingCore) -> None:
+    """A large answer fills it up, the question behind it waits for room, and the core for both.
+
+    The clock of a client that takes nothing runs from the stream's first byte on, that one included.
+    """
+    token = b'event: token\ndata: {"text":"%b"}\n\n' % (b"x" * 4000)
+
+    async def play(visit: Visit) -> After:
+        await visit.send(STREAM_HEAD + chunk(META), 1 << 20)
+        if len(core.visits) == 1:
+            await visit.send(chunk(token) * 1000 + chunk(DONE) + END, 1 << 20)
+            return "keep"
+        await visit.until_left()
+        return "close"
+
+    core.play = play
+    async with running_gateway(core, STREAM_CLIENT_STALL="500ms") as gateway:
+        sock = socket.socket()
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(sock, gateway.address)
+        typed = {"Content-Type": "application/json", **await gateway.bearer()}
+        whole = request("POST", "/api/v1/query", typed, b'{"query": "hi", "stream": false}')
+        await loop.sock_sendall(
+            sock, whole + request("POST", "/api/v1/query", typed, b'{"query": "hi"}')
+        )
+        await (await core.visit(1)).until_left()
+        await settled(lambda: not [one for one in gateway.server.connections if one.http])
+        sock.close()
+
+
 async def test_a_client_that_says_it_leaves_is_gone_however_full(core: KeepingCore) -> None:
     """A FIN ends an event stream also while bytes wait that the client will never take."""
     sent = counting(core, 100_000)

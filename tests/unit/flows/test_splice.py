@@ -1,0 +1,102 @@
+"""What a splice does that no socket of a test can be brought to at will."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from gateway.domain.sse import PING
+from gateway.domain.stream_state import StreamLimits
+from gateway.flows.query import Query
+from gateway.flows.splice import Splice, Ticker
+from gateway.ports import Core, CoreSink, OnBehalfOf
+
+WHO = OnBehalfOf("ann", "acme", frozenset({"reader"}), "req-1")
+META = b"event: meta\ndata: {}\n\n"
+DONE = b"event: done\ndata: {}\n\n"
+
+
+class SystemClock:
+    def time(self) -> float:
+        return time.time()
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+class PushedCore:
+    """Its head comes when ``head`` is set; what it says is pushed by the test."""
+
+    def __init__(self) -> None:
+        self.head = asyncio.Event()
+        self.sink: CoreSink | None = None
+        self.paused = False
+
+    async def open_query(
+        self, who: OnBehalfOf, body: Mapping[str, Any], on_sent: Callable[[], None]
+    ) -> PushedCore:
+        on_sent()
+        await self.head.wait()
+        return self
+
+    def attach(self, sink: CoreSink) -> bool:
+        self.sink = sink
+        return True
+
+    def pause(self) -> None:
+        self.paused = True
+
+    def resume(self) -> None:
+        self.paused = False
+
+    async def aclose(self) -> None:
+        pass
+
+    def as_port(self) -> Core:
+        return self  # type: ignore[return-value]  # only open_query is asked for here
+
+
+class FullClient:
+    """Takes what it is sent, and has never room for more until the test says so."""
+
+    def __init__(self) -> None:
+        self.sent = b""
+        self.room: list[Callable[[], None]] = []
+
+    def send_framed(self, data: bytes) -> bool:
+        self.sent += data
+        return False
+
+    def on_room(self, call: Callable[[], None]) -> None:
+        self.room.append(call)
+
+    def stalled(self, now: float) -> bool:
+        return False
+
+
+async def until(reached: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not reached():  # noqa: ASYNC110  (what is waited for tells nobody)
+            await asyncio.sleep(0)
+
+
+async def test_a_client_that_was_full_before_the_core_spoke_stops_it_all_the_same() -> None:
+    """A ping fills it up while the core's head is still to come; the core must wait even so."""
+    core, client = PushedCore(), FullClient()
+    limits = StreamLimits(early_head_s=0, ping_s=0)
+    async with Query(core.as_port(), SystemClock(), limits).open(WHO, {}) as answer:
+        running = asyncio.ensure_future(Splice(answer, client, Ticker(interval_s=0)).run())
+        await until(lambda: PING in client.sent)
+        core.head.set()
+        await until(lambda: core.sink is not None)
+        assert core.sink is not None
+        core.sink.received(META)
+        assert core.paused
+        client.room.pop()()
+        assert not core.paused
+        core.sink.received(DONE)
+        core.sink.ended(None)
+        await running
+    assert b"event: done" in client.sent
