@@ -39,6 +39,8 @@ STALL_LOOK_S = 2.0
 _TCP_INFO_BYTES = 192
 _BYTES_ACKED = struct.Struct("=Q")
 _BYTES_ACKED_AT = 120
+# ``SO_LINGER`` for no time: what is not sent yet is dropped, and the other side gets a RST.
+_RESETS = struct.pack("ii", 1, 0)
 
 
 def can_write_below(request: Request) -> bool:
@@ -222,6 +224,15 @@ def forget_head(request: Request, response: BaseHTTPResponse) -> None:
 
 
 def cut(request: Request) -> None:
-    """Resets the client's connection: it can be told nothing."""
-    if request.transport is not None:
-        cast(asyncio.Transport, request.transport).abort()
+    """Resets the client's connection: it can be told nothing.
+
+    A mere close sends on what the kernel still holds, and then a FIN: the end of a whole body to
+    HTTP/1.0, and megabytes kept for a client that takes nothing.
+    """
+    transport = cast(asyncio.Transport | None, request.transport)
+    if transport is None:
+        return
+    sock = transport.get_extra_info("socket")
+    with suppress(OSError, AttributeError):  # it is gone already
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESETS)
+    transport.abort()

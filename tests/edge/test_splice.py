@@ -38,7 +38,9 @@ async def core() -> AsyncIterator[KeepingCore]:
         yield running
 
 
-async def raw_query(gateway: Gateway, receive_bytes: int = 0) -> socket.socket:
+async def raw_query(
+    gateway: Gateway, receive_bytes: int = 0, version: bytes = b"HTTP/1.1"
+) -> socket.socket:
     """A query on a bare socket: nothing is read from it but what a test reads."""
     sock = socket.socket()
     sock.setblocking(False)
@@ -48,7 +50,7 @@ async def raw_query(gateway: Gateway, receive_bytes: int = 0) -> socket.socket:
     await loop.sock_connect(sock, gateway.address)
     typed = {"Content-Type": "application/json", **await gateway.bearer()}
     data = request("POST", "/api/v1/query", typed, b'{"query": "hi"}')
-    await loop.sock_sendall(sock, data)
+    await loop.sock_sendall(sock, data.replace(b"HTTP/1.1", version, 1))
     return sock
 
 
@@ -116,6 +118,23 @@ async def test_a_client_that_takes_a_little_is_not_cut_off(core: KeepingCore) ->
                 await asyncio.sleep(0.01)
         client.close()
         await settled(lambda: core.open == 0)
+
+
+@pytest.mark.parametrize("version", [b"HTTP/1.1", b"HTTP/1.0"], ids=["1.1", "1.0"])
+async def test_a_client_that_takes_nothing_is_reset(core: KeepingCore, version: bytes) -> None:
+    """What it reads later ends in a broken connection: to HTTP/1.0 a close is a whole answer."""
+    sent = counting(core, 100_000)
+    async with running_gateway(core, STREAM_CLIENT_STALL="500ms") as gateway:
+        client = await raw_query(gateway, 4096, version)
+        await stops(sent)
+        await (await core.visit(0)).until_left()
+        await settled(lambda: not [one for one in gateway.server.connections if one.http])
+        loop = asyncio.get_running_loop()
+        with pytest.raises(ConnectionResetError):
+            async with asyncio.timeout(TIMEOUT_S):
+                while await loop.sock_recv(client, 1 << 18):
+                    pass
+        client.close()
 
 
 async def test_a_full_client_does_not_keep_the_core(core: KeepingCore) -> None:
