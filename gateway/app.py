@@ -127,6 +127,7 @@ def _connection_limits(settings: Settings) -> Limits:
         head_s=settings.head_timeout,
         body_s=settings.body_timeout,
         idle_s=settings.keep_alive_timeout,
+        stall_s=settings.stream_client_stall,
     )
 
 

@@ -98,10 +98,10 @@ class Progress:
 
     __slots__ = ("_looked_at", "_progress_at", "_stall_s", "_taken", "can_write", "transport")
 
-    def __init__(self, request: Request, stall_s: float) -> None:
+    def __init__(self, protocol: Any, stall_s: float) -> None:
         # uvloop's transports have asyncio's methods and not its base class.
-        self.transport = cast(asyncio.Transport, request.transport)
-        self.can_write: Gate = cast(Any, request.protocol)._can_write
+        self.transport = cast(asyncio.Transport, protocol.transport)
+        self.can_write: Gate = protocol._can_write
         self._stall_s = stall_s
         self._looked_at = 0.0
         self._progress_at = 0.0
@@ -112,8 +112,10 @@ class Progress:
 
         A client that closed its side is not gone for the transport while bytes wait for it.
         """
-        if self.transport.is_closing():
-            return True
+        return self.transport.is_closing() or self.stands_still(now)
+
+    def stands_still(self, now: float) -> bool:
+        """Whether something waits for it and it took nothing for too long."""
         if now < self._looked_at + min(STALL_LOOK_S, self._stall_s):
             return False
         self._looked_at = now

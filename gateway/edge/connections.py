@@ -45,7 +45,8 @@ class Limits:
     """Numbers are for one worker; times in seconds.
 
     ``head_s`` counts from a head's first byte (or from accept, for the first one), ``body_s`` from
-    the head's end, ``idle_s`` from the end of the answer before.
+    the head's end, ``idle_s`` from the end of the answer before. ``stall_s`` is how long a client
+    may take nothing of an answer that waits for it.
     """
 
     connections: int
@@ -53,6 +54,7 @@ class Limits:
     head_s: float
     body_s: float
     idle_s: float
+    stall_s: float
 
 
 class Watched(Protocol):

@@ -16,7 +16,6 @@ that was started without ``GuardedProtocol`` answers nothing but 500 (``refuse_u
 from __future__ import annotations
 
 import asyncio
-from asyncio import CancelledError
 from typing import Any
 
 from sanic import Request, Sanic
@@ -26,6 +25,7 @@ from sanic.http.constants import Stage
 from sanic.server.protocols.http_protocol import HttpProtocol
 
 from gateway.edge.body_limit import LINGER_BYTES
+from gateway.edge.client_stream import Progress
 from gateway.edge.connections import (
     FRESH_S,
     LINGER_S,
@@ -35,7 +35,7 @@ from gateway.edge.connections import (
     has_unread,
 )
 from gateway.edge.gate import Gate
-from gateway.edge.guarded_http import GuardedHttp, is_event_stream
+from gateway.edge.guarded_http import GuardedHttp, SaidAll, is_event_stream
 from gateway.edge.peer import Network, client_ip, plain_address
 from gateway.edge.sanic_shape import check_shape
 from gateway.errors import InternalError, Overloaded
@@ -54,6 +54,7 @@ class GuardedProtocol(HttpProtocol):
         "_discarded_bytes",
         "_fresh",
         "_place",
+        "_progress",
         "_since_s",
         "half_closed",
         "lingering",
@@ -70,6 +71,8 @@ class GuardedProtocol(HttpProtocol):
         self._place: str | None = None
         self._fresh = True
         self._discarded_bytes = 0
+        # How its client gets on with the last answer, where it is late.
+        self._progress: Progress | None = None
         self.half_closed = False
         self.lingering = False
 
@@ -111,24 +114,51 @@ class GuardedProtocol(HttpProtocol):
     def check(self, now_s: float) -> None:
         """Ends the connection when the stage it is in has taken too long."""
         http = self.http
-        if http is None or self.transport is None:
+        if self.transport is None:
+            return
+        if self.transport.is_closing():
+            self._end_stalled_close(now_s)
+            return
+        if http is None:
             return
         waited_s = now_s - self._since_s
         limits = self._connections.limits
         if self.lingering:
-            if waited_s > LINGER_S:
+            if waited_s > LINGER_S and not self._is_taking(now_s):
                 self.close()
         elif http.request_body:
             if waited_s > limits.body_s:
                 self._end_late_body(http)
         elif http.stage is Stage.IDLE:
-            if waited_s > (limits.head_s if self._fresh else limits.idle_s):
+            late = waited_s > (limits.head_s if self._fresh else limits.idle_s)
+            if late and not self._is_taking(now_s):
                 self.close()
         elif http.stage is Stage.REQUEST:
             if waited_s > limits.head_s:
                 self._cancel(http, RequestTimeout("The head took too long"))
         elif now_s - self._time > self.response_timeout:
             self._cancel(http, ServiceUnavailable("Response Timeout"))
+
+    def _is_taking(self, now_s: float) -> bool:
+        """Whether the client is still busy with its last answer: a close would cut that short."""
+        if self.transport.get_write_buffer_size():
+            return not self._stands_still(now_s)
+        if self._progress is None:
+            return False
+        # It has all of it now, and from here on it is late when any other is.
+        self._progress = None
+        self.begin_stage()
+        return True
+
+    def _end_stalled_close(self, now_s: float) -> None:
+        """A connection is closed when all that waits was sent, and the client may take nothing."""
+        if self.transport.get_write_buffer_size() and self._stands_still(now_s):
+            self.abort()
+
+    def _stands_still(self, now_s: float) -> bool:
+        if self._progress is None:
+            self._progress = Progress(self, self._connections.limits.stall_s)
+        return self._progress.stands_still(now_s)
 
     def leave_if_idle(self, now_s: float) -> None:
         """Closes when no request is under way: none begun, and none waiting to be read.
@@ -220,7 +250,7 @@ class GuardedProtocol(HttpProtocol):
             if self.http.stage is Stage.REQUEST and not self.recv_buffer:
                 self.http.stage = Stage.IDLE
             if self.http.stage is Stage.IDLE:
-                raise CancelledError
+                raise SaidAll
             raise BadRequest("The request is not whole")
         await super().receive_more()
 
@@ -228,18 +258,23 @@ class GuardedProtocol(HttpProtocol):
         """After the last answer: no more is said, and what still comes is thrown away for a moment.
 
         Closing at once would make TCP reset the connection when more comes, and the reset may
-        overtake the answer on its way to the client (RFC 9112, 9.6).
+        overtake the answer on its way to the client (RFC 9112, 9.6). Where nothing can be said of
+        the end, or to it, it is still the answer's last bytes that are waited for: Sanic gives what
+        waits at a close five seconds.
         """
         transport = self.transport
-        if self.half_closed or transport is None or transport.is_closing():
+        if transport is None or transport.is_closing():
             return
-        if not transport.can_write_eof():
+        can_say_so = transport.can_write_eof() and not self.half_closed
+        if not can_say_so and not transport.get_write_buffer_size():
             return
         self.lingering = True
         self.begin_stage()
         self.recv_buffer.clear()
-        transport.write_eof()
-        transport.resume_reading()
+        if can_say_so:
+            transport.write_eof()
+        if not self.half_closed:
+            transport.resume_reading()
         await asyncio.Event().wait()
 
 

@@ -6,6 +6,8 @@ this runs on, and ``sanic_shape.py`` for what both rely on.
 
 from __future__ import annotations
 
+from asyncio import CancelledError
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from sanic import Request
@@ -29,6 +31,10 @@ if TYPE_CHECKING:
 EVENT_STREAM = "text/event-stream"
 
 
+class SaidAll(CancelledError):
+    """The client closed its side, and all it had asked for is answered."""
+
+
 class GuardedHttp(Http):
     """Sanic's reading of requests with the heads and the chunked bodies read by our rules."""
 
@@ -45,7 +51,8 @@ class GuardedHttp(Http):
         self.protocol.request_over()
 
     async def http1(self) -> None:
-        await super().http1()
+        with suppress(SaidAll):
+            await super().http1()
         await self.protocol.linger()
 
     async def http1_request_header(self) -> None:

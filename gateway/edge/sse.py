@@ -86,7 +86,7 @@ class OpenStreams:
         """
         scope = scope_of(request)
         scope.streamed = True
-        progress = Progress(request, self._client_stall_s)
+        progress = Progress(request.protocol, self._client_stall_s)
         try:
             # It may be full of an answer before this one: Sanic would wait there without a clock.
             await progress.room(answer.leave_core_if_over)

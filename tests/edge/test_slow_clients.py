@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import resource
-from collections.abc import Callable
+import socket
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -14,8 +16,8 @@ from gateway.edge import connections as book
 from gateway.edge.connections import LINGER_S, Connections
 
 from .conftest import Gateway, running_gateway
-from .raw import TIMEOUT_S, assert_error_shape, read_answer, request
-from .stub_core import META, STREAM_HEAD, StubCore, chunk
+from .raw import TIMEOUT_S, assert_error_shape, read_answer, read_head, request
+from .stub_core import DONE, END, META, STREAM_HEAD, StubCore, chunk
 
 BOTH_LOOPS = True
 HEALTH = request("GET", "/healthz")
@@ -209,6 +211,94 @@ async def test_a_refused_client_that_stays_is_let_go(gateway: Gateway) -> None:
     turned.advance(LINGER_S + 0.1)
     await turned.until_open(0)
     client.writer.close()
+
+
+# --- slow at taking an answer -----------------------------------------------------------------
+
+
+LARGE = 4_000_000
+WAYS = ["kept", "closed after", "half-closed", "half-closed later"]
+
+
+class Taker(Client):
+    """A client with little room, for whom a large answer waits of which it has read nothing."""
+
+    async def asks(self, way: str) -> None:
+        token = b'event: token\ndata: {"text":"%b"}\n\n' % (b"x" * (LARGE // 1000))
+        self._turned.gateway.core.sends(STREAM_HEAD, chunk(token) * 1000, chunk(DONE), END)
+        headers = {**JSON, **await self._turned.gateway.bearer()}
+        if way == "closed after":
+            headers["Connection"] = "close"
+        body = b'{"query": "hi", "stream": false}'
+        self.writer.write(request("POST", "/api/v1/query", headers, body))
+        if way == "half-closed":
+            self.writer.write_eof()
+        await until(lambda: self.waiting > 64 * 1024)
+        if way == "half-closed later":
+            protocol = self.protocol
+            self.writer.write_eof()
+            await until(protocol.transport.is_closing)
+
+    @property
+    def waiting(self) -> int:
+        """What the gateway's side holds for it."""
+        protocol = self.protocol
+        return 0 if protocol is None else int(protocol.transport.get_write_buffer_size())
+
+    async def take(self, size: int) -> None:
+        async with asyncio.timeout(TIMEOUT_S):
+            await self.reader.readexactly(size)
+
+
+@contextlib.asynccontextmanager
+async def taker(turned: Turned, way: str) -> AsyncIterator[Taker]:
+    # A close that is not the answer's end shows at once, and not after Sanic's five seconds.
+    turned.gateway.app.config.GRACEFUL_TCP_CLOSE_TIMEOUT = 0
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(sock, turned.gateway.address)
+    reader, writer = await asyncio.open_connection(sock=sock, limit=16384)
+    client = Taker(turned, reader, writer)
+    try:
+        await client.asks(way)
+        yield client
+    finally:
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_client_that_takes_its_answer_slowly_gets_all_of_it(
+    gateway: Gateway, way: str
+) -> None:
+    """No clock of the connection's end runs while the last answer is still being taken."""
+    turned = Turned(gateway)
+    async with taker(turned, way) as client:
+        async with asyncio.timeout(TIMEOUT_S):
+            status, headers = await read_head(client.reader)
+        left = int(dict(headers)["content-length"])
+        assert (status, left > LARGE) == (200, True)
+        while left:
+            turned.advance(20)
+            await asyncio.sleep(0)
+            part = min(left, LARGE // 20)
+            await client.take(part)
+            left -= part
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_client_that_takes_nothing_of_its_answer_is_let_go(
+    gateway: Gateway, way: str
+) -> None:
+    """Whatever it said of leaving: what waits for it is not kept for good."""
+    turned = Turned(gateway)
+    async with taker(turned, way):
+        async with asyncio.timeout(TIMEOUT_S):
+            while len(turned.book):
+                turned.advance(10)
+                await asyncio.sleep(0)
 
 
 # --- many -----------------------------------------------------------------------------------------
