@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any
 
 from gateway.domain.sse import CONNECTED
-from gateway.domain.stream import ENDINGS, Happened, StreamEnd
+from gateway.domain.stream import ENDINGS, Happened, StreamEnd, broken_by
 from gateway.domain.stream_state import Step, StreamLimits, StreamState
 from gateway.errors import CoreTimeout, GatewayError, TokenExpired
 from gateway.ports import Clock, Core, CoreStream, OnBehalfOf
@@ -136,7 +136,11 @@ class Answer:
         exc: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.state.ended(Happened.CLIENT_LEFT)  # unless it had ended before
+        # Unless it had ended before.
+        if isinstance(exc, GatewayError):
+            # What came of it was of no use to whoever read it: no doing of the client's.
+            self.state.ended(broken_by(exc), exc)
+        self.state.ended(Happened.CLIENT_LEFT)
         await self.leave_core()
 
     @property

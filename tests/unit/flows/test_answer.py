@@ -136,6 +136,18 @@ async def test_a_stream_that_ends_badly_is_the_true_error(
     assert caught.value.status == status
 
 
+@pytest.mark.parametrize("event", [said("token", {}), said("done", {})], ids=["token", "done"])
+async def test_an_answer_that_says_nonsense_is_the_cores_doing(event: bytes) -> None:
+    """The log and the metrics must not take it for a client that left."""
+    opened = Query(SaidCore(event).as_port(), SystemClock()).open(WHO, {"query": "why?"})
+    with pytest.raises(CoreProtocolError):
+        async with opened as answer:
+            await collect(answer)
+    assert opened.end is not None
+    assert (opened.end.word, opened.end.by) == ("core_failed", "core")
+    assert opened.end.code == CoreProtocolError.code
+
+
 async def test_an_answer_over_the_limit_is_refused() -> None:
     """A core that never ends does not fill our memory."""
     core = SaidCore(*[said("token", {"text": "a" * 100})] * 50, forever=True)
