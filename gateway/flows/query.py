@@ -160,6 +160,7 @@ class Answer:
                 await task
             except asyncio.CancelledError:
                 self._pending = task  # ours was cancelled, not the task: ``leave_core`` sees to it
+                unheard(task)
                 raise
         assert self._stream is not None
         return self._stream
@@ -328,3 +329,8 @@ class Answer:
             if self._stream is not None and not self._closed:
                 self._closed = True
                 await self._stream.aclose()
+
+
+def unheard(task: asyncio.Future[Any]) -> None:
+    """Whoever asked for it may have left before it fails: asyncio is not to complain of that."""
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())

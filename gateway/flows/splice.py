@@ -25,7 +25,7 @@ from gateway.domain.plain_events import plain_chunk, plain_event
 from gateway.domain.stream import ENDINGS, Happened
 from gateway.domain.stream_state import Step
 from gateway.errors import GatewayError
-from gateway.flows.query import Answer
+from gateway.flows.query import Answer, unheard
 from gateway.ports import CoreStream
 
 log = logging.getLogger("gateway.splice")
@@ -125,6 +125,7 @@ class Splice:
         if self._stream is not None:
             return self._stream.attach(self)
         opening = asyncio.ensure_future(self._answer.stream())
+        unheard(opening)
         either: set[asyncio.Future[Any]] = {opening, self._finished}
         try:
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)

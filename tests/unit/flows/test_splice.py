@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import pytest
+
 from gateway.domain.sse import PING
 from gateway.domain.stream_state import StreamLimits
+from gateway.errors import CoreUnavailable, Draining, GatewayError
 from gateway.flows.query import Query
 from gateway.flows.splice import Splice, Ticker
 from gateway.ports import Core, CoreSink, OnBehalfOf
@@ -31,6 +35,7 @@ class PushedCore:
 
     def __init__(self) -> None:
         self.head = asyncio.Event()
+        self.fails_with: GatewayError | None = None
         self.sink: CoreSink | None = None
         self.paused = False
 
@@ -39,6 +44,8 @@ class PushedCore:
     ) -> PushedCore:
         on_sent()
         await self.head.wait()
+        if self.fails_with is not None:
+            raise self.fails_with
         return self
 
     def attach(self, sink: CoreSink) -> bool:
@@ -100,3 +107,33 @@ async def test_a_client_that_was_full_before_the_core_spoke_stops_it_all_the_sam
         core.sink.ended(None)
         await running
     assert b"event: done" in client.sent
+
+
+@pytest.mark.parametrize("turns", range(4))
+@pytest.mark.parametrize("leaves", [True, False], ids=["the client leaves", "it is stopped"])
+async def test_a_core_that_fails_as_the_stream_ends_is_no_news(leaves: bool, turns: int) -> None:
+    """Nobody is left to be told of the failure, and asyncio must not complain of it."""
+    faults: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, told: faults.append(told))
+    core, client = PushedCore(), FullClient()
+    core.fails_with = CoreUnavailable()
+    limits = StreamLimits(early_head_s=0)
+    async with Query(core.as_port(), SystemClock(), limits).open(WHO, {}) as answer:
+        running = asyncio.ensure_future(Splice(answer, client, Ticker()).run())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        core.head.set()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        if leaves:
+            running.cancel()
+        else:
+            answer.stop(Draining())
+        await asyncio.wait([running])
+        if not running.cancelled():
+            assert running.exception() is None
+    for _ in range(5):
+        await asyncio.sleep(0)
+    del answer, running
+    gc.collect()
+    assert not faults
