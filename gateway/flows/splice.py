@@ -114,6 +114,8 @@ class Splice:
         finally:
             self._answer.on_stop = None
             self._ticker.remove(self)
+            if self._finished.done() and not self._finished.cancelled():
+                self._finished.exception()  # who left may never have heard of it
         await self._linger()
         # Before the client has taken the last bytes: it may take its time.
         await self._answer.leave_core()

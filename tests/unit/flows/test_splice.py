@@ -70,6 +70,7 @@ class FullClient:
 
     def __init__(self) -> None:
         self.sent = b""
+        self.is_stalled = False
         self.room: list[Callable[[], None]] = []
 
     def send_framed(self, data: bytes) -> bool:
@@ -80,7 +81,7 @@ class FullClient:
         self.room.append(call)
 
     def stalled(self, now: float) -> bool:
-        return False
+        return self.is_stalled
 
 
 async def until(reached: Callable[[], bool]) -> None:
@@ -135,5 +136,24 @@ async def test_a_core_that_fails_as_the_stream_ends_is_no_news(leaves: bool, tur
     for _ in range(5):
         await asyncio.sleep(0)
     del answer, running
+    gc.collect()
+    assert not faults
+
+
+async def test_a_client_that_leaves_as_it_is_found_stalled_is_no_news() -> None:
+    """Its handler, which waits for the core's head, is cancelled as the ticker gives it up."""
+    faults: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, told: faults.append(told))
+    core, client = PushedCore(), FullClient()
+    limits = StreamLimits(early_head_s=0)
+    async with Query(core.as_port(), SystemClock(), limits).open(WHO, {}) as answer:
+        splice = Splice(answer, client, Ticker())
+        running = asyncio.ensure_future(splice.run())
+        await asyncio.sleep(0)
+        client.is_stalled = True
+        splice.tick(asyncio.get_running_loop().time())
+        running.cancel()
+        await asyncio.wait([running])
+    del splice, running, answer, core
     gc.collect()
     assert not faults
