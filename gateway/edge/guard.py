@@ -138,6 +138,8 @@ class GuardedProtocol(HttpProtocol):
                 self._cancel(http, RequestTimeout("The head took too long"))
         elif now_s - self._time > self.response_timeout:
             self._cancel(http, ServiceUnavailable("Response Timeout"))
+        elif http.stage is Stage.HANDLER and self._is_held_up(http, now_s):
+            self.abort()
 
     def _is_taking(self, now_s: float) -> bool:
         """Whether the client is still busy with its last answer: a close would cut that short."""
@@ -149,6 +151,14 @@ class GuardedProtocol(HttpProtocol):
         self._progress = None
         self.begin_stage()
         return True
+
+    def _is_held_up(self, http: Http, now_s: float) -> bool:
+        """Whether an answer waits behind one that the client does not take.
+
+        A stream that is about to begin has no response yet, and looks at that itself.
+        """
+        waits = http.response is not None and not self._can_write.is_set()
+        return waits and self._stands_still(now_s)
 
     def _end_stalled_close(self, now_s: float) -> None:
         """A connection is closed when all that waits was sent, and the client may take nothing."""
