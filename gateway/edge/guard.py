@@ -139,7 +139,7 @@ class GuardedProtocol(HttpProtocol):
         elif now_s - self._time > self.response_timeout:
             self._cancel(http, ServiceUnavailable("Response Timeout"))
         elif http.stage is Stage.HANDLER and self._is_held_up(http, now_s):
-            self.abort()
+            self.transport.abort()
 
     def _is_taking(self, now_s: float) -> bool:
         """Whether the client is still busy with its last answer: a close would cut that short."""
@@ -163,7 +163,7 @@ class GuardedProtocol(HttpProtocol):
     def _end_stalled_close(self, now_s: float) -> None:
         """A connection is closed when all that waits was sent, and the client may take nothing."""
         if self.transport.get_write_buffer_size() and self._stands_still(now_s):
-            self.abort()
+            self.transport.abort()
 
     def _stands_still(self, now_s: float) -> bool:
         if self._progress is None:
