@@ -213,8 +213,10 @@ def _serve(parsed: argparse.Namespace, environ: Environ) -> int:
     # Temporal's core (Rust) would start a thread a processor; it carries a few calls a second.
     os.environ.setdefault("TOKIO_WORKER_THREADS", "1")
     settings = load()
-    # structlog and httpx would load them for what we don't use, where they are installed.
+    # structlog and httpx would load them for what we don't use, where they are installed. So the
+    # whole application is imported here, and not where it is first needed.
     with left_out("rich", "click", "pygments", "jinja2"):
+        importlib.import_module("gateway.app")
         from gateway.accounts import build_users
         from gateway.adapters.users_file import UsersFileError
         from gateway.edge.serving import serve

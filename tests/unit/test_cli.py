@@ -120,6 +120,18 @@ def test_serve_on_a_taken_address_ends_with_1(
     assert "cannot listen on 127.0.0.1:8080" in capsys.readouterr().err
 
 
+def test_serve_loads_nothing_for_a_developers_terminal() -> None:
+    """An address of nobody's, so that it ends once all is imported; rich alone takes megabytes."""
+    code = (
+        "import os, sys; from gateway import cli; cli.main(['serve'], os.environ); "
+        "print('gateway.services' in sys.modules, *{'rich', 'click', 'pygments'} & {*sys.modules})"
+    )
+    environ = SERVABLE | {"GATEWAY_SERVER_HOST": "192.0.2.1"}
+    done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True)
+    assert "cannot listen on 192.0.2.1" in done.stderr
+    assert done.stdout.split() == ["True"]
+
+
 def test_setup_without_a_store_ends_with_1(capsys: pytest.CaptureFixture[str]) -> None:
     """A store that is not there is a fault of the surroundings."""
     assert cli.main(["setup"], ENVIRON) == 1
