@@ -84,6 +84,6 @@ ENV PATH=/gateway/bin:$PATH \
     GATEWAY_SERVER_HOST=0.0.0.0
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 \
-    CMD ["python", "-m", "gateway.probe"]
+    CMD ["python", "-m", "gateway.commands.health"]
 ENTRYPOINT ["gateway"]
 CMD ["serve"]

@@ -106,7 +106,7 @@ setup(
         "types": [*OTEL, *TYPES],
         "test": [*LINT, *IMPORTS, *OTEL, *TYPES, *TEST],
     },
-    entry_points={"console_scripts": ["gateway = gateway.cli:main"]},
+    entry_points={"console_scripts": ["gateway = gateway.commands.cli:main"]},
     classifiers=[
         "Development Status :: 4 - Beta",
         "Framework :: AsyncIO",

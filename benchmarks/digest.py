@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-MEASURED = ("gateway/relay", "gateway/edge")
+MEASURED = ("gateway/http_client", "gateway/edge", "gateway/flows", "gateway/domain")
 
 
 def code_digest(root: Path = CHECKOUT, parts: tuple[str, ...] = MEASURED) -> str:

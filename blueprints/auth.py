@@ -9,8 +9,8 @@ from msgspec import Meta
 from sanic import Blueprint, Request
 from sanic.response import HTTPResponse
 
-from gateway.edge.endpoint import Success, route
-from gateway.edge.render import json_response
+from gateway.edge.http.endpoint import Success, route
+from gateway.edge.http.render import json_response
 from gateway.edge.scope import scope_of
 from gateway.errors import InvalidCredentials
 from gateway.flows.login import Login

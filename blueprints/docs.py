@@ -9,9 +9,9 @@ from importlib.resources import files
 from sanic import Blueprint, Request
 from sanic.response import HTTPResponse
 
-from gateway.edge import openapi
-from gateway.edge.endpoint import Success, route
-from gateway.edge.render import dump_json
+from gateway.edge.http import openapi
+from gateway.edge.http.endpoint import Success, route
+from gateway.edge.http.render import dump_json
 
 blueprint = Blueprint("docs")
 

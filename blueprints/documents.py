@@ -11,8 +11,8 @@ from sanic.response import HTTPResponse, empty
 
 from gateway.domain.documents import MOST_PARTS, DocumentRef
 from gateway.domain.ids import is_uuid7
-from gateway.edge.endpoint import Success, route
-from gateway.edge.render import json_response
+from gateway.edge.http.endpoint import Success, route
+from gateway.edge.http.render import json_response
 from gateway.edge.scope import Scope, scope_of
 from gateway.errors import (
     Conflict,

@@ -11,8 +11,8 @@ from sanic.response import HTTPResponse, empty
 
 from gateway.domain.actions import ACTIONS, PERSON_ONLY
 from gateway.domain.api_keys import KeyRecord
-from gateway.edge.endpoint import Success, route
-from gateway.edge.render import json_response
+from gateway.edge.http.endpoint import Success, route
+from gateway.edge.http.render import json_response
 from gateway.edge.scope import scope_of
 from gateway.errors import Conflict, NotFound
 from gateway.flows.keys import Keys

@@ -8,8 +8,8 @@ import msgspec
 from sanic import Blueprint, Request
 from sanic.response import HTTPResponse
 
-from gateway.edge.endpoint import Success, route
-from gateway.edge.render import json_response
+from gateway.edge.http.endpoint import Success, route
+from gateway.edge.http.render import json_response
 from gateway.flows.health import Health
 
 blueprint = Blueprint("ops")

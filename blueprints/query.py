@@ -9,11 +9,11 @@ from msgspec import Meta
 from sanic import Blueprint, Request
 from sanic.response import HTTPResponse
 
-from gateway.edge.accept import weights
-from gateway.edge.endpoint import Success, route
-from gateway.edge.render import json_response
+from gateway.edge.http.accept import weights
+from gateway.edge.http.endpoint import Success, route
+from gateway.edge.http.event_streams import OpenStreams
+from gateway.edge.http.render import json_response
 from gateway.edge.scope import scope_of
-from gateway.edge.sse import OpenStreams
 from gateway.errors import (
     CoreProtocolError,
     CoreTimeout,
@@ -25,8 +25,8 @@ from gateway.errors import (
     StreamIdleTimeout,
     StreamMaxDuration,
 )
-from gateway.flows.answer import QueryAnswer, collect
-from gateway.flows.query import Query
+from gateway.flows.answer_stream import Query
+from gateway.flows.json_answer import QueryAnswer, collect
 from gateway.flows.recheck import Recheck
 
 blueprint = Blueprint("query", url_prefix="/query")
@@ -41,7 +41,7 @@ Uuid7 = Annotated[
 ]
 
 
-class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class QueryRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What is asked. ``document_ids`` narrows the search to some of your documents."""
 
     query: Annotated[str, Meta(min_length=1, max_length=8192)]
@@ -75,7 +75,7 @@ class StreamEvent(msgspec.Struct, frozen=True):
     name="query",
     kind="stream",
     summary="Ask, and read the answer as it streams",
-    body=Question,
+    body=QueryRequest,
     successes=(
         Success(200, "The answer.", StreamEvent, content_type="text/event-stream"),
         Success(200, "The answer.", QueryAnswer),
@@ -93,14 +93,14 @@ class StreamEvent(msgspec.Struct, frozen=True):
     ),
 )
 async def ask(
-    request: Request, query: Query, streams: OpenStreams, recheck: Recheck, body: Question
+    request: Request, query: Query, streams: OpenStreams, recheck: Recheck, body: QueryRequest
 ) -> HTTPResponse | None:
     scope = scope_of(request)
     scope.upstream = "core"
     expires_at = scope.caller.expires_at
     streamed = body.stream and not prefers_json(request)
     answer = query.open(scope.on_behalf_of(), body.for_core(), token_expires_at=expires_at)
-    grant = scope.give_grant(recheck.keepsake)
+    grant = scope.give_grant(recheck.retain)
     with streams.under_way(scope, answer), recheck.watching(grant, answer):
         async with answer:
             if streamed:

@@ -2,7 +2,7 @@
 
 import sys
 
-from gateway.cli import main
+from gateway.commands.cli import main
 
 # Worker processes are spawned and import this module again under another name.
 if __name__ == "__main__":

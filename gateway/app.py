@@ -15,34 +15,35 @@ from sanic import Blueprint, Sanic
 from sanic.config import Config
 
 from blueprints import auth, docs, documents, keys, ops, query
-from gateway import __version__, services
-from gateway.accounts import Accounts
-from gateway.edge import guard, tls
-from gateway.edge.bodies import FormLimits
-from gateway.edge.body_limit import limit_bodies
-from gateway.edge.connections import Limits
-from gateway.edge.cors import Cors
-from gateway.edge.edge_readings import of_edge
-from gateway.edge.endpoint import provide
+from gateway import __version__
+from gateway.edge.http.bodies import FormLimits
+from gateway.edge.http.cors import Cors
+from gateway.edge.http.endpoint import provide
+from gateway.edge.http.event_streams import OpenStreams
+from gateway.edge.http.pipeline import Pipeline
+from gateway.edge.http.render import ErrorRenderer
 from gateway.edge.lifecycle import Lifecycle
-from gateway.edge.pipeline import Pipeline
-from gateway.edge.render import ErrorRenderer
-from gateway.edge.request import GatewayRequest
-from gateway.edge.sse import OpenStreams
+from gateway.edge.observe.edge_readings import of_edge
 from gateway.edge.tasks import Tasks
+from gateway.edge.wire import protocol, server_tls
+from gateway.edge.wire.body_limit import limit_bodies
+from gateway.edge.wire.connections import Limits
+from gateway.edge.wire.request import GatewayRequest
+from gateway.flows.answer_stream import Query
 from gateway.flows.documents import Documents
 from gateway.flows.health import Health
 from gateway.flows.keys import Keys
 from gateway.flows.login import Login
-from gateway.flows.query import Query
 from gateway.flows.recheck import Recheck
 from gateway.flows.uploads import Uploads
-from gateway.services import Services, build_services
 from gateway.settings import Settings
 from gateway.telemetry.book import NoMetrics
 from gateway.telemetry.catalogue import layout_for
 from gateway.telemetry.figures import Figures
 from gateway.telemetry.sheet import Sheet
+from gateway.wiring import services
+from gateway.wiring.accounts import Accounts
+from gateway.wiring.services import Services, build_services
 
 API_PREFIX = "/api/v1"
 
@@ -77,10 +78,10 @@ def create_app(
     app.ctx.answer_limit_bytes = settings.answer_limit
     _mount(app)
     limit_bodies(app, settings.body_limit)
-    guard.install(
+    protocol.install(
         app, _connection_limits(settings), settings.trusted_proxies, hsts_s=settings.hsts_s
     )
-    tls.install(app, tls.ServerTls.of(settings))
+    server_tls.install(app, server_tls.ServerTls.of(settings))
     app.ctx.metrics = NoMetrics()
     app.ctx.figures = Figures(layout_for(_routes(app), _build_info()), sheet)
     _Wiring(app, settings, streams, build)
@@ -203,7 +204,7 @@ class _Wiring:
 
     async def _on_request(self, request: Any) -> Any:
         assert self._pipeline is not None
-        guard.refuse_unguarded(request)
+        protocol.refuse_unguarded(request)
         return await self._pipeline.on_request(request)
 
     async def _on_response(self, request: Any, response: Any) -> None:

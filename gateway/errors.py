@@ -1,7 +1,7 @@
 """Every failure a client can be told of, as one tree of exceptions.
 
 The class owns the HTTP status, the code and the default public message (contract, section 1).
-``edge/render.py`` turns an instance into the one error shape; nothing else decides a status.
+``edge/http/render.py`` turns an instance into the one error shape; nothing else decides a status.
 What a class says is public: upstream text, stack traces and secrets never enter ``message`` or
 ``details``. The private cause travels as ``__cause__`` (``raise … from exc``) and ends in the log.
 """

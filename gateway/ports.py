@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from gateway.domain.api_keys import KeyRecord, StoredKey
 from gateway.domain.documents import Announced, CoreDocument, DocumentRef, ObjectHead, UploadStatus
 from gateway.domain.identity import User
-from gateway.domain.policy import Decision, Question
+from gateway.domain.policy import Decision, PolicyQuestion
 from gateway.errors import GatewayError
 
 Deadline = float
@@ -70,7 +70,7 @@ class Policy(Protocol):
     @property
     def revision(self) -> str: ...
 
-    async def decide(self, question: Question) -> Decision: ...
+    async def decide(self, question: PolicyQuestion) -> Decision: ...
 
     async def check(self) -> None:
         """Raises ``PolicyUnavailable`` (down) or ``PolicyBroken`` (loaded and wrong)."""

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from gateway.certificates import TlsFiles
+from gateway.tls.certificates import TlsFiles
 
 HOUR = datetime.timedelta(hours=1)
 

@@ -189,7 +189,7 @@ class Activities:
     async def discard(self, job: Job) -> None:
         """Leave nothing of a document whose workflow was cancelled, which is how one is deleted."""
         upload = parse_announced(job.announced)
-        await asyncio.to_thread(self._registry.bury, upload.owner, upload.document_id)
+        await asyncio.to_thread(self._registry.tombstone, upload.owner, upload.document_id)
         await _beating(_in_thread(lambda stop: self._builder.refresh(upload.owner, stop)))
         await self._clear(upload)
 

@@ -120,7 +120,7 @@ class HttpService:
 
     async def delete_document(self, request: web.Request) -> web.Response:
         owner = request[_OWNER]
-        await self._in_thread(self._registry.bury, owner, _document_id(request))
+        await self._in_thread(self._registry.tombstone, owner, _document_id(request))
         # No question finds it from here on. Its nodes leave the disk with the next generation,
         # which is started now and not waited for: a large index takes longer than a caller waits.
         task = asyncio.create_task(asyncio.to_thread(self._rebuild, owner), name="rebuild")

@@ -215,7 +215,7 @@ class Registry:
             ).fetchall()
         return [Record(*row) for row in rows]
 
-    def bury(self, owner: Owner, document_id: str) -> None:
+    def tombstone(self, owner: Owner, document_id: str) -> None:
         """Delete a document for good, known or not: tombstone in, record and chunks out."""
         with self._transaction("IMMEDIATE") as connection:
             key = (owner.tenant, owner.subject, document_id)
@@ -225,7 +225,7 @@ class Registry:
             connection.execute(f"DELETE FROM documents WHERE {_ONE}", key)
             _drop_chunks(connection, owner, document_id)
 
-    def is_buried(self, owner: Owner, document_id: str) -> bool:
+    def is_tombstoned(self, owner: Owner, document_id: str) -> bool:
         """Whether this id has a tombstone."""
         with self._transaction("DEFERRED") as connection:
             return _exists(connection, "tombstones", owner, document_id)

@@ -17,8 +17,8 @@ import structlog
 
 from gateway.domain.balancing import Address, Balancer, Lease, Outcome, RetryBudget
 from gateway.errors import CoreProtocolError, CoreTimeout, CoreUnavailable, Overloaded
-from gateway.relay.pool import Origin
-from gateway.relay.transport import Body, CoreTransport
+from gateway.http_client.pool import Origin
+from gateway.http_client.transport import Body, CoreTransport
 
 log = structlog.get_logger("gateway.core")
 

@@ -42,8 +42,8 @@ from gateway.errors import (
     Overloaded,
     ValidationFailed,
 )
+from gateway.http_client.transport import Body, CoreTransport
 from gateway.ports import CorePage, CoreSink, OnBehalfOf
-from gateway.relay.transport import Body, CoreTransport
 
 __all__ = ["CoreHttp", "CoreTimeouts", "HttpCoreStream"]
 

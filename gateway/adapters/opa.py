@@ -26,7 +26,7 @@ from gateway.domain.policy import (
     MALFORMED_INPUT,
     PROBE,
     Decision,
-    Question,
+    PolicyQuestion,
     believe,
     canonical,
     deny,
@@ -66,7 +66,7 @@ class OpaPolicy:
         """The loaded bundles' revisions as of the last answer; a constant without bundles."""
         return self._revision
 
-    async def decide(self, question: Question) -> Decision:
+    async def decide(self, question: PolicyQuestion) -> Decision:
         return await self.decide_input(question.as_input())
 
     async def decide_input(self, document: object) -> Decision:

@@ -13,7 +13,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, replace
 
 from gateway.domain.hit_count import HitCount
-from gateway.domain.policy import POLICY_BROKEN, Decision, Question
+from gateway.domain.policy import POLICY_BROKEN, Decision, PolicyQuestion
 from gateway.ports import Clock, Policy
 
 
@@ -53,7 +53,7 @@ class CachedPolicy:
     def revision(self) -> str:
         return self._inner.revision
 
-    async def decide(self, question: Question) -> Decision:
+    async def decide(self, question: PolicyQuestion) -> Decision:
         """A kept decision has ``cached`` set and the ``decision_id`` it was made with."""
         key = question.digest(self._inner.revision)
         if key is None:
@@ -86,7 +86,7 @@ class CachedPolicy:
         self._kept.move_to_end(key)
         return kept.decision
 
-    def _ask(self, key: bytes, question: Question) -> asyncio.Task[Decision]:
+    def _ask(self, key: bytes, question: PolicyQuestion) -> asyncio.Task[Decision]:
         asked_at = self._clock.monotonic()
         task = asyncio.create_task(self._inner.decide(question), name="policy question")
         self._under_way[key] = task

@@ -45,7 +45,7 @@ from gateway.domain.policy import (
     MALFORMED_INPUT,
     PROBE,
     Decision,
-    Question,
+    PolicyQuestion,
     believe,
     canonical,
     deny,
@@ -179,7 +179,7 @@ class RegoPolicy:
         """A SHA-256 (hex) over the loaded files and data; a constant while none is loaded."""
         return self._revision
 
-    async def decide(self, question: Question) -> Decision:
+    async def decide(self, question: PolicyQuestion) -> Decision:
         return await self.decide_input(question.as_input())
 
     async def decide_input(self, document: object) -> Decision:

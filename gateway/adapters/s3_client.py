@@ -25,9 +25,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.loaders import JSONFileLoader, Loader
 from botocore.session import Session
 
-from gateway.certificates import TlsFiles
 from gateway.errors import GatewayError, StorageUnavailable
 from gateway.ports import Deadline
+from gateway.tls.certificates import TlsFiles
 
 
 @dataclass(frozen=True, slots=True)

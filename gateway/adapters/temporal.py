@@ -36,7 +36,6 @@ from temporalio.service import (
 )
 
 from gateway.adapters.temporal_trace import TraceHeader
-from gateway.certificates import TlsFiles
 from gateway.domain.documents import (
     Announced,
     DocumentRef,
@@ -52,6 +51,7 @@ from gateway.errors import (
     TemporalUnavailable,
 )
 from gateway.ports import Deadline
+from gateway.tls.certificates import TlsFiles
 
 WORKFLOW_TYPE = "UploadWorkflow"
 SIGNAL = "upload_completed"

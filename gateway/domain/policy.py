@@ -33,7 +33,7 @@ class Resource:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class PolicyQuestion:
     """One question to the policy. ``route`` is the route's template, never the URL."""
 
     subject: str

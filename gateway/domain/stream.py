@@ -1,6 +1,6 @@
 """How a stream ends, as data: what happened → what each side sees and what the log says.
 
-No socket and no await here. ``flows/query.py`` finds out *what happened*; everything that follows
+No socket and no await here. ``stream_state.py`` finds out *what happened*; everything that follows
 from it is looked up in ``ENDINGS``. A stream that a client can still hear ends with exactly one of
 the core's ``done`` and the gateway's ``error`` event.
 """
@@ -36,7 +36,7 @@ class CoreReset(CoreTruncated):
     """The core's connection broke: the client is told the same, the log knows the difference."""
 
 
-class Happened(enum.Enum):
+class StreamOutcome(enum.Enum):
     """What ended a stream."""
 
     DONE = "done"
@@ -79,58 +79,64 @@ class Ending:
     given: bool = False
 
 
-ENDINGS: Mapping[Happened, Ending] = {
-    Happened.DONE: Ending(None, "reuse", "nobody"),
-    Happened.EXCESS_AFTER_DONE: Ending(None, "close", "core"),
-    Happened.CORE_ERROR: Ending(CoreProtocolError, "close", "core", given=True),
-    Happened.CORE_EOF: Ending(CoreTruncated, "close", "core"),
-    Happened.CORE_TRUNCATED: Ending(CoreTruncated, "close", "core"),
-    Happened.CORE_RESET: Ending(CoreTruncated, "close", "core"),
-    Happened.CORE_FAILED: Ending(CoreProtocolError, "close", "core", given=True),
-    Happened.NO_FIRST_EVENT: Ending(FirstEventTimeout, "close", "core"),
-    Happened.SILENT: Ending(StreamIdleTimeout, "close", "core"),
-    Happened.TOO_LONG: Ending(StreamMaxDuration, "close", "gateway"),
-    Happened.OVERSIZE: Ending(EventTooLarge, "close", "core"),
-    Happened.TOKEN_EXPIRED: Ending(TokenExpired, "close", "client"),
-    Happened.WITHDRAWN: Ending(Forbidden, "close", "client", given=True),
-    Happened.UNVERIFIED: Ending(PolicyUnavailable, "close", "gateway", given=True),
-    Happened.DRAINING: Ending(Draining, "close", "gateway"),
-    Happened.STOPPED: Ending(InternalError, "close", "gateway", given=True),
-    Happened.CLIENT_LEFT: Ending(None, "close", "client"),
-    Happened.INTERNAL: Ending(InternalError, "close", "gateway"),
+ENDINGS: Mapping[StreamOutcome, Ending] = {
+    StreamOutcome.DONE: Ending(None, "reuse", "nobody"),
+    StreamOutcome.EXCESS_AFTER_DONE: Ending(None, "close", "core"),
+    StreamOutcome.CORE_ERROR: Ending(CoreProtocolError, "close", "core", given=True),
+    StreamOutcome.CORE_EOF: Ending(CoreTruncated, "close", "core"),
+    StreamOutcome.CORE_TRUNCATED: Ending(CoreTruncated, "close", "core"),
+    StreamOutcome.CORE_RESET: Ending(CoreTruncated, "close", "core"),
+    StreamOutcome.CORE_FAILED: Ending(CoreProtocolError, "close", "core", given=True),
+    StreamOutcome.NO_FIRST_EVENT: Ending(FirstEventTimeout, "close", "core"),
+    StreamOutcome.SILENT: Ending(StreamIdleTimeout, "close", "core"),
+    StreamOutcome.TOO_LONG: Ending(StreamMaxDuration, "close", "gateway"),
+    StreamOutcome.OVERSIZE: Ending(EventTooLarge, "close", "core"),
+    StreamOutcome.TOKEN_EXPIRED: Ending(TokenExpired, "close", "client"),
+    StreamOutcome.WITHDRAWN: Ending(Forbidden, "close", "client", given=True),
+    StreamOutcome.UNVERIFIED: Ending(PolicyUnavailable, "close", "gateway", given=True),
+    StreamOutcome.DRAINING: Ending(Draining, "close", "gateway"),
+    StreamOutcome.STOPPED: Ending(InternalError, "close", "gateway", given=True),
+    StreamOutcome.CLIENT_LEFT: Ending(None, "close", "client"),
+    StreamOutcome.INTERNAL: Ending(InternalError, "close", "gateway"),
 }
 
 
-def terminal_error(happened: Happened, given: GatewayError | None = None) -> GatewayError | None:
+def terminal_error(
+    outcome: StreamOutcome, given: GatewayError | None = None
+) -> GatewayError | None:
     """The error the client is told of, or ``None`` where it is told nothing (more)."""
-    ending = ENDINGS[happened]
+    ending = ENDINGS[outcome]
     if ending.error is None:
         return None
     return given if ending.given and given is not None else ending.error()
 
 
-_STOPPED_BY: tuple[tuple[type[GatewayError], Happened], ...] = (
-    (Draining, Happened.DRAINING),
-    (TokenExpired, Happened.TOKEN_EXPIRED),
-    (Forbidden, Happened.WITHDRAWN),
-    (PolicyUnavailable, Happened.UNVERIFIED),
-    (StorageUnavailable, Happened.UNVERIFIED),
+_STOPPED_BY: tuple[tuple[type[GatewayError], StreamOutcome], ...] = (
+    (Draining, StreamOutcome.DRAINING),
+    (TokenExpired, StreamOutcome.TOKEN_EXPIRED),
+    (Forbidden, StreamOutcome.WITHDRAWN),
+    (PolicyUnavailable, StreamOutcome.UNVERIFIED),
+    (StorageUnavailable, StreamOutcome.UNVERIFIED),
 )
 
 
-def stopped_by(error: GatewayError) -> Happened:
+def stopped_by(error: GatewayError) -> StreamOutcome:
     """Which row a stop from outside belongs to."""
-    for kind, happened in _STOPPED_BY:
+    for kind, outcome in _STOPPED_BY:
         if isinstance(error, kind):
-            return happened
-    return Happened.STOPPED
+            return outcome
+    return StreamOutcome.STOPPED
 
 
-def broken_by(error: GatewayError) -> Happened:
+def broken_by(error: GatewayError) -> StreamOutcome:
     """Which row a failure of the core's call or transfer belongs to."""
     if isinstance(error, CoreReset):
-        return Happened.CORE_RESET
-    return Happened.CORE_TRUNCATED if isinstance(error, CoreTruncated) else Happened.CORE_FAILED
+        return StreamOutcome.CORE_RESET
+    return (
+        StreamOutcome.CORE_TRUNCATED
+        if isinstance(error, CoreTruncated)
+        else StreamOutcome.CORE_FAILED
+    )
 
 
 class _CoreErrorBody(msgspec.Struct):
@@ -163,12 +169,12 @@ def replace_core_error(data: str | bytes) -> GatewayError:
 class StreamEnd:
     """How a stream went, for the log and the metrics.
 
-    ``word`` is the log's ``stream_end``, ``code`` the terminal event's or ``None``, ``by`` whose
+    ``outcome`` is the log's ``stream_end``, ``code`` the terminal event's or ``None``, ``by`` whose
     doing; ``events`` counts the core's events passed on, ``sent_bytes`` all that was handed to the
     client, ``first_event_s`` the seconds from the call to the core's first event, if one came.
     """
 
-    word: str
+    outcome: str
     code: str | None
     by: str
     events: int

@@ -2,7 +2,7 @@
 
 Who drives it reads bytes from the core and a clock, and calls ``feed``, ``eof``, ``broke`` and
 ``due``; each gives a ``Step`` to carry out, or ``None``. A step's bytes always end on an event
-boundary, and the one step with ``happened`` is the last: its bytes hold ``done`` or the terminal
+boundary, and the one step with ``outcome`` is the last: its bytes hold ``done`` or the terminal
 ``error`` event. Times are seconds of one monotonic clock, passed in.
 """
 
@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from gateway.domain.sse import EVENT_LIMIT_BYTES, PING, EventSplitter, Fed, terminal_event
 from gateway.domain.stream import (
     ENDINGS,
-    Happened,
     StreamEnd,
+    StreamOutcome,
     broken_by,
     replace_core_error,
     stopped_by,
@@ -51,7 +51,7 @@ class Step:
     """
 
     piece: bytes = b""
-    happened: Happened | None = None
+    outcome: StreamOutcome | None = None
     error: GatewayError | None = None
     alive: bool = False
 
@@ -117,7 +117,7 @@ class StreamState:
 
     def internal(self) -> Step:
         """The gateway's own fault. The head is out: it must not end as if the answer were whole."""
-        return self._last(Happened.INTERNAL)
+        return self._last(StreamOutcome.INTERNAL)
 
     def passed(self, events: int, now_s: Callable[[], float]) -> None:
         """Books whole events that passed without a parse; the clock is asked for the first only."""
@@ -129,15 +129,15 @@ class StreamState:
         self._account(fed, now)
         match fed.verdict:
             case "done":
-                excess = Happened.EXCESS_AFTER_DONE
-                return self._last(excess if fed.excess else Happened.DONE, piece=fed.forward)
+                excess = StreamOutcome.EXCESS_AFTER_DONE
+                return self._last(excess if fed.excess else StreamOutcome.DONE, piece=fed.forward)
             case "error":
                 told = replace_core_error(fed.error_data)
-                return self._last(Happened.CORE_ERROR, told, fed.forward)
+                return self._last(StreamOutcome.CORE_ERROR, told, fed.forward)
             case "oversize":
-                return self._last(Happened.OVERSIZE, piece=fed.forward)
+                return self._last(StreamOutcome.OVERSIZE, piece=fed.forward)
         if at_eof:
-            return self._last(Happened.CORE_EOF, piece=fed.forward)
+            return self._last(StreamOutcome.CORE_EOF, piece=fed.forward)
         return Step(fed.forward, alive=fed.alive) if fed.forward else None
 
     def _account(self, fed: Fed, now: float) -> None:
@@ -148,12 +148,12 @@ class StreamState:
             self.first_event_s = now - self.started
 
     def _last(
-        self, happened: Happened, given: GatewayError | None = None, piece: bytes = b""
+        self, outcome: StreamOutcome, given: GatewayError | None = None, piece: bytes = b""
     ) -> Step:
-        error = terminal_error(happened, given)
+        error = terminal_error(outcome, given)
         if error is not None:
             piece += terminal_event(error, self._request_id)
-        return Step(piece, happened, error)
+        return Step(piece, outcome, error)
 
     # --- what the clock and others say ------------------------------------------------------------
 
@@ -167,14 +167,14 @@ class StreamState:
         if self.stopped is not None:
             return self._last(stopped_by(self.stopped), self.stopped)
         if now >= self.expires_at:
-            return self._last(Happened.TOKEN_EXPIRED)
-        return self._last(Happened.TOO_LONG) if now >= self._total_at else None
+            return self._last(StreamOutcome.TOKEN_EXPIRED)
+        return self._last(StreamOutcome.TOO_LONG) if now >= self._total_at else None
 
     def silence(self, now: float) -> Step | None:
         """What nothing from the core brings about: an end, or a ping."""
-        ends_at, happened = self._silence_clock()
+        ends_at, outcome = self._silence_clock()
         if now >= ends_at:
-            return self._last(happened)
+            return self._last(outcome)
         return Step(PING) if now >= self.told_at + self.limits.ping_s else None
 
     def next_due(self) -> float:
@@ -182,10 +182,10 @@ class StreamState:
         ends_at, _ = self._silence_clock()
         return min(ends_at, self.told_at + self.limits.ping_s, self._total_at, self.expires_at)
 
-    def _silence_clock(self) -> tuple[float, Happened]:
+    def _silence_clock(self) -> tuple[float, StreamOutcome]:
         if self.first_event_s is None:
-            return self.started + self.limits.first_event_s, Happened.NO_FIRST_EVENT
-        return self.heard_at + self.limits.idle_s, Happened.SILENT
+            return self.started + self.limits.first_event_s, StreamOutcome.NO_FIRST_EVENT
+        return self.heard_at + self.limits.idle_s, StreamOutcome.SILENT
 
     # --- how it went ------------------------------------------------------------------------------
 
@@ -195,14 +195,14 @@ class StreamState:
         if step.alive:
             self.heard_at = now
 
-    def ended(self, happened: Happened, error: GatewayError | None = None) -> None:
+    def ended(self, outcome: StreamOutcome, error: GatewayError | None = None) -> None:
         """Writes down how it went; the first word stands."""
         if self.end is None:
             self.error = error
             self.end = StreamEnd(
-                word=happened.value,
+                outcome=outcome.value,
                 code=error.code if error is not None else None,
-                by=ENDINGS[happened].by,
+                by=ENDINGS[outcome].by,
                 events=self.events,
                 sent_bytes=self.sent_bytes,
                 first_event_s=self.first_event_s,
@@ -210,6 +210,6 @@ class StreamState:
 
     def excess_after_done(self) -> None:
         """More came behind ``done``: the client has all it needs, the log shall know."""
-        if self.end is not None and self.end.word == Happened.DONE.value:
-            happened = Happened.EXCESS_AFTER_DONE
-            self.end = replace(self.end, word=happened.value, by=ENDINGS[happened].by)
+        if self.end is not None and self.end.outcome == StreamOutcome.DONE.value:
+            outcome = StreamOutcome.EXCESS_AFTER_DONE
+            self.end = replace(self.end, outcome=outcome.value, by=ENDINGS[outcome].by)

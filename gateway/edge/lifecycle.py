@@ -21,11 +21,11 @@ from typing import Any, Protocol
 import structlog
 from sanic import Sanic
 
-from gateway.edge import admin
-from gateway.edge.connections import Connections
-from gateway.edge.routes import check_routes
-from gateway.edge.sse import OpenStreams
+from gateway.edge.http.event_streams import OpenStreams
+from gateway.edge.http.routes import check_routes
+from gateway.edge.observe import admin_listener
 from gateway.edge.tasks import Tasks
+from gateway.edge.wire.connections import Connections
 from gateway.errors import Draining
 from gateway.flows.health import Health
 from gateway.flows.recheck import Recheck
@@ -43,7 +43,7 @@ StopAccepting = Callable[[], Awaitable[None]]
 
 
 class Running(Protocol):
-    """What one worker runs on; ``gateway.services.Services`` is the real one."""
+    """What one worker runs on; ``gateway.wiring.services.Services`` is the real one."""
 
     @property
     def health(self) -> Health: ...
@@ -129,7 +129,7 @@ class Lifecycle:
         self.tasks.spawn(self._watch_users(), "reload users")
         self.tasks.spawn(self._figures.run(), "read figures")
         if self._admin_address is not None:
-            self._admin = await admin.listen(
+            self._admin = await admin_listener.listen(
                 *self._admin_address, self._services.health, self._figures.page
             )
 

@@ -11,10 +11,10 @@ from typing import cast
 from sanic import Request
 
 from gateway.domain.identity import Principal
-from gateway.domain.policy import Decision, Question
-from gateway.edge.endpoint import Endpoint
+from gateway.domain.policy import Decision, PolicyQuestion
+from gateway.edge.http.endpoint import Endpoint
 from gateway.errors import GatewayError
-from gateway.flows.authenticate import Credential, Proof
+from gateway.flows.authenticate import Credential, RetainedCredential
 from gateway.flows.recheck import Grant
 from gateway.ports import Deadline, OnBehalfOf
 from gateway.telemetry.tracing import Span
@@ -38,7 +38,7 @@ class Scope:
     action: str | None = None
     decision: Decision | None = None
     credential: Credential | None = field(default=None, repr=False)
-    question: Question | None = None
+    policy_question: PolicyQuestion | None = None
     error: GatewayError | None = None
     upstream: str | None = None
     stream_end: str | None = None
@@ -57,15 +57,15 @@ class Scope:
             raise RuntimeError("a public route asked who its caller is")
         return self.principal
 
-    def give_grant(self, keepsake: Callable[[Credential], Proof]) -> Grant:
+    def give_grant(self, retain: Callable[[Credential], RetainedCredential]) -> Grant:
         """What let this request in; a stream is held to it for as long as it runs.
 
-        The credential itself is let go: what ``keepsake`` makes of it is all that is needed.
+        The credential itself is let go: what ``retain`` makes of it is all that is needed.
         """
-        if self.credential is None or self.question is None:
+        if self.credential is None or self.policy_question is None:
             raise RuntimeError("a public route asked what let its request in")
-        proof, self.credential = keepsake(self.credential), None
-        return Grant(proof, self.question)
+        proof, self.credential = retain(self.credential), None
+        return Grant(proof, self.policy_question)
 
     def on_behalf_of(self) -> OnBehalfOf:
         """Whom the core is called for: the owner asked for, with the caller as the actor."""

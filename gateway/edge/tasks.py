@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from gateway.edge.report import report
+from gateway.edge.observe.sentry import report
 
 log = structlog.get_logger("gateway.tasks")
 

@@ -94,7 +94,7 @@ class VerifiedToken(NamedTuple):
 
 
 # What a credential leaves behind for as long as its stream runs.
-Proof = Credential | VerifiedToken
+RetainedCredential = Credential | VerifiedToken
 
 
 class Authenticator:
@@ -149,14 +149,14 @@ class Authenticator:
             return self._by_token(credential.text).principal
         return await self._by_key(credential.text, deadline)
 
-    def keepsake(self, credential: Credential) -> Proof:
+    def retain(self, credential: Credential) -> RetainedCredential:
         """What is to be kept of a credential that was believed just now, to ask for it again."""
         return self._by_token(credential.text) if credential.kind == "jwt" else credential
 
     async def again(
-        self, proof: Proof, deadline: Deadline, *, within_s: float
-    ) -> tuple[Proof, Principal]:
-        """``authenticate`` for a keepsake; gives what to keep from now on.
+        self, proof: RetainedCredential, deadline: Deadline, *, within_s: float
+    ) -> tuple[RetainedCredential, Principal]:
+        """``authenticate`` for a retained credential; gives what to keep from now on.
 
         Args:
             within_s: when it will be asked next. A key's look-up is to be young enough that a
@@ -174,7 +174,7 @@ class Authenticator:
         sent_after = self._clock.monotonic() - max(self._key_ttl_s - within_s, 0.0)
         return proof, await self._by_key(proof.text, deadline, sent_after)
 
-    def is_unchanged(self, proof: Proof) -> bool:
+    def is_unchanged(self, proof: RetainedCredential) -> bool:
         """Whether asking again can only say the same: known of tokens, without looking at them."""
         return (
             isinstance(proof, VerifiedToken)

@@ -180,8 +180,8 @@ class Documents:
             )
             if record is None:
                 raise NotFound
-        bury = _twice(lambda: self._core.delete_document(who, ref.document_id))
-        _, deadline = await _besides(deadline, bury)
+        mark_deleted = _twice(lambda: self._core.delete_document(who, ref.document_id))
+        _, deadline = await _besides(deadline, mark_deleted)
         await _twice(lambda: self._workflows.cancel(ref, deadline))
         await _twice(lambda: self._remove(ref, known, deadline))
 

@@ -19,7 +19,7 @@ from typing import Protocol
 import structlog
 
 from gateway.domain.identity import Principal
-from gateway.domain.policy import POLICY_BROKEN, Question
+from gateway.domain.policy import POLICY_BROKEN, PolicyQuestion
 from gateway.errors import (
     Forbidden,
     GatewayError,
@@ -28,7 +28,7 @@ from gateway.errors import (
     TokenExpired,
     Unauthenticated,
 )
-from gateway.flows.authenticate import Authenticator, Credential, Proof
+from gateway.flows.authenticate import Authenticator, Credential, RetainedCredential
 from gateway.ports import Clock, Policy
 
 log = structlog.get_logger("gateway.recheck")
@@ -46,8 +46,8 @@ class Stoppable(Protocol):
 class Grant:
     """What let a stream in."""
 
-    proof: Proof
-    question: Question
+    proof: RetainedCredential
+    question: PolicyQuestion
 
 
 @dataclass(slots=True)
@@ -59,7 +59,7 @@ class _Watched:
     """
 
     asked_at: float
-    proof: Proof
+    proof: RetainedCredential
     principal: Principal | None = None
     streams: list[Stoppable] = field(default_factory=list)
     unanswered_since: float | None = None
@@ -84,9 +84,9 @@ class Recheck:
     def __len__(self) -> int:
         return len(self._watched)
 
-    def keepsake(self, credential: Credential) -> Proof:
+    def retain(self, credential: Credential) -> RetainedCredential:
         """What a grant keeps of the credential of a request that was let in."""
-        return self._authenticator.keepsake(credential)
+        return self._authenticator.retain(credential)
 
     def watching(self, grant: Grant, stream: Stoppable) -> _Watching:
         """Watches ``stream`` for the length of a ``with`` block."""
@@ -111,22 +111,22 @@ class Recheck:
         while True:
             await asyncio.sleep(ROUND_S)
             try:
-                await self.go_over()
+                await self.check_due()
             except Exception:
                 log.exception("streams not gone over")
 
-    async def go_over(self) -> None:
+    async def check_due(self) -> None:
         """One round: first the credentials of all, then the policy for those whose turn it is.
 
         In this order, because a policy that hangs must not hide a key that was revoked.
         """
         now = self._clock.monotonic()
         due = [one for one in self._watched.items() if self._is_due(*one, now)]
-        await self._in_lots(due, self._look)
+        await self._in_batches(due, self._look)
         due = [one for one in due if one[1].streams and self._asks_policy(one[1], now)]
-        await self._in_lots(due, self._ask)
+        await self._in_batches(due, self._ask)
 
-    async def _in_lots(self, grants: list[_Pair], step: _Step) -> None:
+    async def _in_batches(self, grants: list[_Pair], step: _Step) -> None:
         """``AT_ONCE`` grants at a time; between the lots the loop does its other work.
 
         Where nobody in a lot got an answer the others are not asked for: they have none either.

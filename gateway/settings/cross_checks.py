@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from gateway.settings.faults import Fault
-from gateway.settings.tls import certificate_faults
+from gateway.settings.tls_settings import certificate_faults
 
 Values = Mapping[str, Any]
 MULTIPART_MAX_PARTS = 10_000

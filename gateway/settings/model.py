@@ -15,7 +15,7 @@ from gateway.settings import parsers as p
 from gateway.settings.faults import SettingsError
 from gateway.settings.loading import read
 from gateway.settings.spec import Spec, group, specs_of
-from gateway.settings.tls import TlsSettings
+from gateway.settings.tls_settings import TlsSettings
 
 _server = group("Server")
 _identity = group("Tokens and users")

@@ -29,8 +29,8 @@ class Metrics(Protocol):
     def internal_error(self) -> None:
         """A request or a stream failed by the gateway's own fault."""
 
-    def stream_ended(self, end: StreamEnd, word: str, duration_s: float) -> None:
-        """``word`` is ``end.word``, or how the client left before it took the end."""
+    def stream_ended(self, end: StreamEnd, outcome: str, duration_s: float) -> None:
+        """``outcome`` is ``end.outcome``, or how the client left before it took the end."""
 
 
 class NoMetrics:
@@ -44,7 +44,7 @@ class NoMetrics:
 
     def internal_error(self) -> None: ...
 
-    def stream_ended(self, end: StreamEnd, word: str, duration_s: float) -> None: ...
+    def stream_ended(self, end: StreamEnd, outcome: str, duration_s: float) -> None: ...
 
 
 class Histogram:
@@ -104,8 +104,12 @@ class Book:
     def internal_error(self) -> None:
         self.add(c.INTERNAL_ERRORS, (), 1.0)
 
-    def stream_ended(self, end: StreamEnd, word: str, duration_s: float) -> None:
-        known = (word, end.code or c.NONE, end.by) if word == end.word else (word, c.NONE, "client")
+    def stream_ended(self, end: StreamEnd, outcome: str, duration_s: float) -> None:
+        known = (
+            (outcome, end.code or c.NONE, end.by)
+            if outcome == end.outcome
+            else (outcome, c.NONE, "client")
+        )
         at = self._ends.get(known)
         if at is not None:
             self._cells[at] += 1.0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from gateway.domain.stream import ENDINGS, Ending, Happened
+from gateway.domain.stream import ENDINGS, Ending, StreamOutcome
 from gateway.errors import by_code
 from gateway.telemetry.metric import OTHER, LabelSet, Layout, Metric, sets_of
 from gateway.telemetry.sheet import FIRST_CELL
@@ -279,10 +279,10 @@ def _of_routes(routes: Sequence[Route]) -> Iterator[Metric]:
 
 
 def _ends() -> Iterator[LabelSet]:
-    for happened, ending in ENDINGS.items():
+    for outcome, ending in ENDINGS.items():
         for code in _codes(ending):
-            yield happened.value, code, ending.by
-    yield CLIENT_STALLED, NONE, ENDINGS[Happened.CLIENT_LEFT].by
+            yield outcome.value, code, ending.by
+    yield CLIENT_STALLED, NONE, ENDINGS[StreamOutcome.CLIENT_LEFT].by
 
 
 def _codes(ending: Ending) -> Sequence[str]:

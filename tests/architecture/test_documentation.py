@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli import make_parser
+from gateway.commands.cli import make_parser
 from gateway.settings import SPECS
 from gateway.settings.generated import COMMAND, generate
 

@@ -17,6 +17,8 @@ import httpx
 import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
+from tests.unit.http_client.name_server import name_server
+from tests.unit.http_client.scripted import CHUNKED, Peer, Server, answering, once, serve, until
 
 from gateway.adapters.core_http import CoreHttp, CoreTimeouts
 from gateway.domain.balancing import Address, Balancer
@@ -32,13 +34,11 @@ from gateway.errors import (
     Overloaded,
     ValidationFailed,
 )
-from gateway.flows.query import Query, StreamLimits
+from gateway.flows.answer_stream import Query, StreamLimits
+from gateway.http_client.discovery import Discovery
+from gateway.http_client.dns_lookup import DnsLookup
+from gateway.http_client.transport import CoreTransport
 from gateway.ports import OnBehalfOf
-from gateway.relay.discovery import Discovery
-from gateway.relay.dns_lookup import DnsLookup
-from gateway.relay.transport import CoreTransport
-from tests.unit.relay.name_server import name_server
-from tests.unit.relay.scripted import CHUNKED, Peer, Server, answering, once, serve, until
 
 ID = "01920000-0000-7000-8000-000000000001"
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -119,7 +119,7 @@ async def ask(core: CoreHttp, **limits: Any) -> tuple[bytes, str, str | None]:
     async with query.open(WHO, {"query": "why?"}) as answer:
         data = b"".join([piece async for piece in answer.pieces()])
     assert answer.end is not None
-    return data, answer.end.word, answer.end.code
+    return data, answer.end.outcome, answer.end.code
 
 
 # --- a good core ------------------------------------------------------------------------
@@ -781,7 +781,7 @@ async def test_a_reset_in_mid_stream_is_told_as_a_truncation() -> None:
                 if piece == TOKEN:
                     read.set()
         assert answer.end is not None
-        assert (answer.end.word, answer.end.code) == ("core_reset", "CORE_TRUNCATED")
+        assert (answer.end.outcome, answer.end.code) == ("core_reset", "CORE_TRUNCATED")
 
 
 async def test_a_chunk_that_is_none_is_a_truncation() -> None:
@@ -801,7 +801,7 @@ async def test_a_chunk_that_is_none_is_a_truncation() -> None:
                 if piece == TOKEN:
                     read.set()
         assert answer.end is not None
-        assert (answer.end.word, answer.end.code) == ("core_truncated", "CORE_TRUNCATED")
+        assert (answer.end.outcome, answer.end.code) == ("core_truncated", "CORE_TRUNCATED")
 
 
 @pytest.mark.parametrize("head", [

@@ -19,8 +19,8 @@ import pytest
 from gateway.adapters.rego import default_policy_dir
 from gateway.edge.tasks import Tasks
 from gateway.errors import GatewayError
-from gateway.services import Services, build_services
 from gateway.settings import Settings
+from gateway.wiring.services import Services, build_services
 from tests.certificates import Authority, Pair, asking_server, expired
 from tests.edge.stub_core import stub_core
 from tests.system.core_fixtures import BUCKET, component, free_port, running_s3, running_temporal

@@ -24,11 +24,11 @@ from sanic.touchup.service import TouchUp
 from gateway.adapters.core_http import CoreHttp
 from gateway.adapters.rego import RegoPolicy, default_policy_dir
 from gateway.app import create_app
-from gateway.edge.guard import GuardedProtocol
 from gateway.edge.tasks import Tasks
-from gateway.relay.transport import CoreTransport
-from gateway.services import Adapters, Services, assemble
+from gateway.edge.wire.protocol import GuardedProtocol
+from gateway.http_client.transport import CoreTransport
 from gateway.settings import Settings
+from gateway.wiring.services import Adapters, Services, assemble
 
 from .fakes import (
     PASSWORD,

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from gateway.edge import admin
+from gateway.edge.observe import admin_listener
 from gateway.errors import StorageUnavailable
 from gateway.flows.health import Health
 
@@ -37,7 +37,7 @@ async def health() -> Health:
 
 @pytest.fixture
 async def address(health: Health) -> AsyncIterator[tuple[str, int]]:
-    server = await admin.listen("127.0.0.1", 0, health, lambda: b"a 1\n")
+    server = await admin_listener.listen("127.0.0.1", 0, health, lambda: b"a 1\n")
     yield server.sockets[0].getsockname()
     server.close()
     await server.wait_closed()
@@ -112,9 +112,9 @@ async def test_who_hangs_up_harms_nobody(address: tuple[str, int]) -> None:
 
 async def test_workers_share_the_address(health: Health) -> None:
     """Each worker listens there; whichever answers speaks for itself."""
-    first = await admin.listen("127.0.0.1", 0, health, bytes)
+    first = await admin_listener.listen("127.0.0.1", 0, health, bytes)
     host, port = first.sockets[0].getsockname()
-    second = await admin.listen(host, port, health, bytes)
+    second = await admin_listener.listen(host, port, health, bytes)
     first.close()
     assert (await exchange((host, port), request("GET", "/readyz"))).status == 200
     second.close()

@@ -12,8 +12,8 @@ import pytest
 
 from gateway.domain.actions import ACTIONS
 from gateway.domain.identity import User
-from gateway.edge.endpoint import PUBLIC
-from gateway.edge.routes import endpoints
+from gateway.edge.http.endpoint import PUBLIC
+from gateway.edge.http.routes import endpoints
 from gateway.errors import NotFound, PolicyUnavailable
 
 from .conftest import Gateway, running_gateway

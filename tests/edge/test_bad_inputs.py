@@ -17,7 +17,7 @@ import pytest
 import pytest_asyncio
 
 from gateway.domain.strict_json import decode_json
-from gateway.edge import bodies
+from gateway.edge.http import bodies
 from gateway.errors import ValidationFailed
 
 from .conftest import Gateway, running_gateway

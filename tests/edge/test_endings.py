@@ -17,10 +17,10 @@ from typing import Any, Literal
 import pytest
 
 from gateway.domain.sse import CONNECTED, SseParser
-from gateway.domain.stream import ENDINGS, Happened
+from gateway.domain.stream import ENDINGS, StreamOutcome
 from gateway.domain.stream_state import StreamState
-from gateway.edge import logs
-from gateway.edge.sse import OpenStreams
+from gateway.edge.http.event_streams import OpenStreams
+from gateway.edge.observe import log_output
 from gateway.errors import Draining, Forbidden, GatewayError, Overloaded, PolicyUnavailable
 
 from .conftest import Gateway, Streaming, running_gateway
@@ -70,7 +70,7 @@ class Case:
     ``act`` is done once the client has all that was forwarded.
     """
 
-    happened: Happened
+    outcome: StreamOutcome
     sends: bytes
     then: Then
     forwarded: bytes
@@ -100,33 +100,33 @@ EARLY = {"STREAM_EARLY_HEAD": "0s"}
 OK = META + TOKEN + TOKEN
 
 CASES = {
-    "done": Case(Happened.DONE, OK + DONE, "end", OK + DONE, "done"),
+    "done": Case(StreamOutcome.DONE, OK + DONE, "end", OK + DONE, "done"),
     "done in CR LF": Case(
-        Happened.DONE,
+        StreamOutcome.DONE,
         (OK + DONE).replace(b"\n", b"\r\n"),
         "end",
         (OK + DONE).replace(b"\n", b"\r\n"),
         "done",
     ),
-    "done and nothing else": Case(Happened.DONE, DONE, "end", DONE, "done"),
+    "done and nothing else": Case(StreamOutcome.DONE, DONE, "end", DONE, "done"),
     "comments between": Case(
-        Happened.DONE,
+        StreamOutcome.DONE,
         COMMENT + META + COMMENT + DONE,
         "end",
         COMMENT + META + COMMENT + DONE,
         "done",
     ),
     "done, and the core holds on": Case(
-        Happened.DONE, META + DONE, "hold", META + DONE, "done", shapes=CHUNKED_ONLY
+        StreamOutcome.DONE, META + DONE, "hold", META + DONE, "done", shapes=CHUNKED_ONLY
     ),
     "done, and the core is cut": Case(
-        Happened.DONE, META + DONE, "cut", META + DONE, "done", shapes=CHUNKED_ONLY
+        StreamOutcome.DONE, META + DONE, "cut", META + DONE, "done", shapes=CHUNKED_ONLY
     ),
     "events behind done": Case(
-        Happened.EXCESS_AFTER_DONE, META + DONE + TOKEN + DONE, "end", META + DONE, "done"
+        StreamOutcome.EXCESS_AFTER_DONE, META + DONE + TOKEN + DONE, "end", META + DONE, "done"
     ),
     "events behind done, and more to come": Case(
-        Happened.EXCESS_AFTER_DONE,
+        StreamOutcome.EXCESS_AFTER_DONE,
         META + DONE + TOKEN,
         "hold",
         META + DONE,
@@ -134,24 +134,24 @@ CASES = {
         shapes=CHUNKED_ONLY,
     ),
     "an error of ours": Case(
-        Happened.CORE_ERROR, OK + ERROR % b"CORE_TIMEOUT", "end", OK, "CORE_TIMEOUT"
+        StreamOutcome.CORE_ERROR, OK + ERROR % b"CORE_TIMEOUT", "end", OK, "CORE_TIMEOUT"
     ),
     "an error, and more to come": Case(
-        Happened.CORE_ERROR, OK + ERROR % b"BOOM" + TOKEN, "hold", OK, "CORE_PROTOCOL_ERROR"
+        StreamOutcome.CORE_ERROR, OK + ERROR % b"BOOM" + TOKEN, "hold", OK, "CORE_PROTOCOL_ERROR"
     ),
-    "ended without done": Case(Happened.CORE_EOF, OK, "end", OK, "CORE_TRUNCATED"),
-    "ended in an event": Case(Happened.CORE_EOF, OK + HALF, "end", OK, "CORE_TRUNCATED"),
-    "ended in done": Case(Happened.CORE_EOF, OK + DONE[:-1], "end", OK, "CORE_TRUNCATED"),
-    "an empty answer": Case(Happened.CORE_EOF, b"", "end", b"", "CORE_TRUNCATED"),
+    "ended without done": Case(StreamOutcome.CORE_EOF, OK, "end", OK, "CORE_TRUNCATED"),
+    "ended in an event": Case(StreamOutcome.CORE_EOF, OK + HALF, "end", OK, "CORE_TRUNCATED"),
+    "ended in done": Case(StreamOutcome.CORE_EOF, OK + DONE[:-1], "end", OK, "CORE_TRUNCATED"),
+    "an empty answer": Case(StreamOutcome.CORE_EOF, b"", "end", b"", "CORE_TRUNCATED"),
     "cut": Case(
-        Happened.CORE_TRUNCATED, OK + HALF, "cut", OK, "CORE_TRUNCATED", shapes=CHUNKED_ONLY
+        StreamOutcome.CORE_TRUNCATED, OK + HALF, "cut", OK, "CORE_TRUNCATED", shapes=CHUNKED_ONLY
     ),
     "broken chunks": Case(
-        Happened.CORE_TRUNCATED, OK + HALF, "junk", OK, "CORE_TRUNCATED", shapes=CHUNKED_ONLY
+        StreamOutcome.CORE_TRUNCATED, OK + HALF, "junk", OK, "CORE_TRUNCATED", shapes=CHUNKED_ONLY
     ),
-    "reset": Case(Happened.CORE_RESET, OK + HALF, "reset", OK, "CORE_TRUNCATED"),
+    "reset": Case(StreamOutcome.CORE_RESET, OK + HALF, "reset", OK, "CORE_TRUNCATED"),
     "failed after an early head": Case(
-        Happened.CORE_FAILED,
+        StreamOutcome.CORE_FAILED,
         b"",
         "hold",
         b"",
@@ -161,7 +161,7 @@ CASES = {
         shapes=FEW,
     ),
     "a redirect after an early head": Case(
-        Happened.CORE_FAILED,
+        StreamOutcome.CORE_FAILED,
         b"",
         "hold",
         b"",
@@ -171,7 +171,7 @@ CASES = {
         shapes=FEW,
     ),
     "no event, comments or not": Case(
-        Happened.NO_FIRST_EVENT,
+        StreamOutcome.NO_FIRST_EVENT,
         COMMENT,
         "hold",
         COMMENT,
@@ -180,7 +180,7 @@ CASES = {
         shapes=FEW,
     ),
     "no head": Case(
-        Happened.NO_FIRST_EVENT,
+        StreamOutcome.NO_FIRST_EVENT,
         b"",
         "hold",
         b"",
@@ -190,10 +190,10 @@ CASES = {
         shapes=FEW,
     ),
     "silence": Case(
-        Happened.SILENT, OK + HALF, "hold", OK, "STREAM_IDLE_TIMEOUT", {"STREAM_IDLE": "600ms"}
+        StreamOutcome.SILENT, OK + HALF, "hold", OK, "STREAM_IDLE_TIMEOUT", {"STREAM_IDLE": "600ms"}
     ),
     "too long": Case(
-        Happened.TOO_LONG,
+        StreamOutcome.TOO_LONG,
         OK + HALF,
         "hold",
         OK,
@@ -202,7 +202,7 @@ CASES = {
         shapes=FEW,
     ),
     "an event too large": Case(
-        Happened.OVERSIZE,
+        StreamOutcome.OVERSIZE,
         OK + b"data: " + b"x" * 2000,
         "hold",
         OK,
@@ -210,7 +210,7 @@ CASES = {
         {"STREAM_EVENT_LIMIT": "1KiB"},
     ),
     "the token ends": Case(
-        Happened.TOKEN_EXPIRED,
+        StreamOutcome.TOKEN_EXPIRED,
         OK + HALF,
         "hold",
         OK,
@@ -218,9 +218,11 @@ CASES = {
         {"JWT_EXPIRATION": "1s"},
         shapes=FEW[:1],
     ),
-    "withdrawn": Case(Happened.WITHDRAWN, OK + HALF, "hold", OK, "FORBIDDEN", act=stop(Forbidden)),
+    "withdrawn": Case(
+        StreamOutcome.WITHDRAWN, OK + HALF, "hold", OK, "FORBIDDEN", act=stop(Forbidden)
+    ),
     "unverified": Case(
-        Happened.UNVERIFIED,
+        StreamOutcome.UNVERIFIED,
         OK + HALF,
         "hold",
         OK,
@@ -228,27 +230,27 @@ CASES = {
         act=stop(PolicyUnavailable),
         shapes=FEW,
     ),
-    "draining": Case(Happened.DRAINING, OK + HALF, "hold", OK, "DRAINING", act=stop(Draining)),
+    "draining": Case(StreamOutcome.DRAINING, OK + HALF, "hold", OK, "DRAINING", act=stop(Draining)),
     "stopped": Case(
-        Happened.STOPPED, OK + HALF, "hold", OK, "OVERLOADED", act=stop(Overloaded), shapes=FEW
+        StreamOutcome.STOPPED, OK + HALF, "hold", OK, "OVERLOADED", act=stop(Overloaded), shapes=FEW
     ),
     "the gateway's own fault": Case(
-        Happened.INTERNAL, OK + b": poison\n\n", "hold", OK, "INTERNAL", shapes=FEW[:1]
+        StreamOutcome.INTERNAL, OK + b": poison\n\n", "hold", OK, "INTERNAL", shapes=FEW[:1]
     ),
-    "the client leaves": Case(Happened.CLIENT_LEFT, OK + HALF, "hold", OK, None),
+    "the client leaves": Case(StreamOutcome.CLIENT_LEFT, OK + HALF, "hold", OK, None),
 }
 
 
 def test_every_row_of_the_table_has_a_case() -> None:
     """A row nobody provoked is a row nobody knows to work."""
-    assert {case.happened for case in CASES.values()} == set(ENDINGS) == set(Happened)
+    assert {case.outcome for case in CASES.values()} == set(ENDINGS) == set(StreamOutcome)
 
 
 @pytest.fixture(params=["spliced", "sent"], autouse=True)
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Both ways a stream can be relayed: below Sanic's ``send``, and through it."""
     if request.param == "sent":
-        monkeypatch.setattr("gateway.edge.sse.can_write_below", lambda _: False)
+        monkeypatch.setattr("gateway.edge.http.event_streams.can_write_below", lambda _: False)
     return str(request.param)
 
 
@@ -291,7 +293,7 @@ def poisonous(monkeypatch: pytest.MonkeyPatch) -> None:
 def framed(case: Case, shape: Shape) -> tuple[bytes, bytes]:
     """What goes out at once, and what follows when the client has its part."""
     first, last = case.sends, b""
-    if case.happened is Happened.INTERNAL:
+    if case.outcome is StreamOutcome.INTERNAL:
         first, last = OK, case.sends[len(OK) :]
     whole = first + last
     if shape.framing == "close":
@@ -430,13 +432,13 @@ async def assert_core_saw(world: World, case: Case, shape: Shape, visit: Visit) 
     )
     assert again.content == CONNECTED + DONE
     used = world.core.visits[number]
-    if ENDINGS[case.happened].core == "reuse":
+    if ENDINGS[case.outcome].core == "reuse":
         assert used.connection == visit.connection
 
 
 async def assert_logged(world: World, case: Case, streaming: Streaming) -> None:
     line = await world.lines.request(streaming.headers["x-request-id"])
-    assert line["stream_end"] == case.happened.value
+    assert line["stream_end"] == case.outcome.value
     assert line.get("error") == (None if case.tells in (None, "done") else case.tells)
     if case.tells is None:
         assert line["bytes"] == len(CONNECTED + case.forwarded)
@@ -451,11 +453,11 @@ async def test_each_ending_is_what_the_table_says(
     request: pytest.FixtureRequest,
 ) -> None:
     """Client, core and log, at every size and split; the connections serve on where they may."""
-    if case.happened is Happened.INTERNAL:
+    if case.outcome is StreamOutcome.INTERNAL:
         request.getfixturevalue("poisonous")
     async with running_gateway(core, **case.settings) as gateway:
         lines = Lines()
-        logs.configure("debug", "json", lines.stream)
+        log_output.configure("debug", "json", lines.stream)
         on_uvloop = not isinstance(asyncio.get_running_loop(), asyncio.BaseEventLoop)
         for shape in case.shapes if on_uvloop else case.shapes[:2]:
             world = World(gateway, core, caught[-1], lines, len(core.visits))

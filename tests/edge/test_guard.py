@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 from sanic.server.protocols.http_protocol import HttpProtocol
 
-from gateway.edge import sanic_shape
+from gateway.edge.wire import sanic_shape
 from tests.unit.domain import wire_cases
 from tests.unit.domain.wire_cases import Case
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import structlog
 
-from gateway.edge import logs
+from gateway.edge.observe import log_output
 
 from .conftest import Gateway
 from .fakes import PASSWORD
@@ -70,7 +70,7 @@ def uncached(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 async def lines(uncached: None, gateway: Gateway) -> Lines:
     kept = Lines()
-    logs.configure("debug", "json", kept.stream)
+    log_output.configure("debug", "json", kept.stream)
     return kept
 
 
@@ -109,15 +109,15 @@ def test_lines_that_wait_are_written_whole(uncached: None) -> None:
             kept.append(text)
             return len(text)
 
-    logs.configure("info", "json", Pipe())
+    log_output.configure("info", "json", Pipe())
 
     async def many() -> None:
         for number in range(40):
-            logs.info("gateway.access", "request", {"number": number, "text": "é" * 150})
-        logs.info("gateway.access", "request", {"number": 40, "text": "x" * 9000})
+            log_output.info("gateway.access", "request", {"number": number, "text": "é" * 150})
+        log_output.info("gateway.access", "request", {"number": 40, "text": "x" * 9000})
 
     asyncio.run(many())
-    logs.flush()
+    log_output.flush()
     assert [json.loads(line)["number"] for line in "".join(kept).splitlines()] == [*range(41)]
     assert all(text.endswith("\n") for text in kept)
     assert all(len(text.encode()) <= 4096 or text.count("\n") == 1 for text in kept)
@@ -301,7 +301,7 @@ async def test_an_exception_is_logged_without_what_it_says(gateway: Gateway, lin
 async def test_a_librarys_exception_is_logged_the_same_way(uncached: None) -> None:
     """Lines of the standard library's loggers go through the same door."""
     kept = Lines()
-    logs.configure("info", "json", kept.stream)
+    log_output.configure("info", "json", kept.stream)
     try:
         raise ExceptionGroup("group", [ValueError(CANARY)])
     except ExceptionGroup:
@@ -315,7 +315,7 @@ async def test_a_librarys_exception_is_logged_the_same_way(uncached: None) -> No
 async def test_what_a_module_adds_to_its_line_is_on_it(uncached: None) -> None:
     """Our modules' ``extra`` is told; a library's, which may hold anything, is not."""
     stream = io.StringIO()
-    logs.configure("info", "json", stream)
+    log_output.configure("info", "json", stream)
     logging.getLogger("gateway.core").warning("core_status", extra={"status": 418, "body": CANARY})
     assert json.loads(stream.getvalue())["status"] == 418
     assert CANARY not in stream.getvalue()
@@ -329,7 +329,7 @@ async def test_on_a_terminal_lines_are_for_reading(uncached: None) -> None:
             return True
 
     stream = Terminal()
-    logs.configure("info", "auto", stream)
+    log_output.configure("info", "auto", stream)
     secret = CANARY
     try:
         raise RuntimeError(secret)

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import schemathesis
 
-from gateway.edge.endpoint import PUBLIC
-from gateway.edge.routes import endpoints
+from gateway.edge.http.endpoint import PUBLIC
+from gateway.edge.http.routes import endpoints
 from gateway.errors import by_code
 
 from .conftest import Gateway

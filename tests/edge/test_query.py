@@ -45,7 +45,7 @@ WHOLE = META + SOURCES + TOKEN + CITATION + USAGE + DONE
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Both ways a stream can be relayed: below Sanic's ``send``, and through it."""
     if request.param == "sent":
-        monkeypatch.setattr("gateway.edge.sse.can_write_below", lambda _: False)
+        monkeypatch.setattr("gateway.edge.http.event_streams.can_write_below", lambda _: False)
     return str(request.param)
 
 

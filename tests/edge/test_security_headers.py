@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from sanic.server.protocols.http_protocol import HttpProtocol
 
-from gateway.edge import admin
-from gateway.edge.security_headers import CONTENT_SECURITY_POLICY
+from gateway.edge.observe import admin_listener
+from gateway.edge.wire.security_headers import CONTENT_SECURITY_POLICY
 from gateway.flows.health import Health
 from tests.certificates import Authority, client
 
@@ -204,7 +204,7 @@ async def test_a_server_without_the_guard_has_them(core: StubCore) -> None:
 async def test_the_admin_listener_has_them() -> None:
     """It is for monitors; a browser that gets there is told the same, but nothing of HTTPS."""
     health = Health({}, MovableClock())
-    server = await admin.listen("127.0.0.1", 0, health, lambda: b"")
+    server = await admin_listener.listen("127.0.0.1", 0, health, lambda: b"")
     address = server.sockets[0].getsockname()
     for target in ("/readyz", "/metrics", "/nothing"):
         answer = await exchange(address, request("GET", target))

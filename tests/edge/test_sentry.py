@@ -10,7 +10,7 @@ import sentry_sdk
 from sentry_sdk.envelope import Envelope
 from sentry_sdk.transport import Transport
 
-from gateway.edge.report import report, start_reporting
+from gateway.edge.observe.sentry import report, start_reporting
 from gateway.errors import StorageUnavailable
 
 from .conftest import Gateway

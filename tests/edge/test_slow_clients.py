@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from sanic.http.constants import Stage
 
-from gateway.edge import connections as book
-from gateway.edge.connections import LINGER_S, Connections
+from gateway.edge.wire import connections as book
+from gateway.edge.wire.connections import LINGER_S, Connections
 
 from .conftest import Gateway, running_gateway
 from .raw import TIMEOUT_S, assert_error_shape, read_answer, read_head, request

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import cast
 
-from gateway.edge.client_stream import _sender
+from gateway.edge.wire.client_stream import _sender
 
 BOTH_LOOPS = True
 

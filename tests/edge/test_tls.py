@@ -49,9 +49,9 @@ async def gateway(core: StubCore, authority: Authority, pair: Pair) -> AsyncIter
 @pytest.fixture(params=["spliced", "sent"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Both ways a stream can be relayed: below Sanic's ``send``, and through it."""
-    monkeypatch.setattr("gateway.edge.client_stream.STALL_LOOK_S", 0.05)
+    monkeypatch.setattr("gateway.edge.wire.client_stream.STALL_LOOK_S", 0.05)
     if request.param == "sent":
-        monkeypatch.setattr("gateway.edge.sse.can_write_below", lambda _: False)
+        monkeypatch.setattr("gateway.edge.http.event_streams.can_write_below", lambda _: False)
     return str(request.param)
 
 

@@ -27,8 +27,8 @@ def test_it_holds_the_environment_and_its_bytecode_only(built: Built) -> None:
         import importlib.util, os
         print(*sorted(os.listdir("/gateway")))
         print(os.path.exists("/src"), os.path.exists("/build"), importlib.util.find_spec("pip"))
-        import gateway.cli
-        print(gateway.cli.__file__, gateway.cli.__cached__)
+        import gateway.commands.cli
+        print(gateway.commands.cli.__file__, gateway.commands.cli.__cached__)
     """
     said = built.engine.run("--entrypoint", "python", built.name, "-c", code).stdout.splitlines()
     assert set(said[0].split()) <= {"bin", "bytecode", "include", "lib", "lib64", "pyvenv.cfg"}
@@ -40,7 +40,7 @@ def test_it_holds_the_environment_and_its_bytecode_only(built: Built) -> None:
 
 def test_nothing_is_compiled_at_start(built: Built) -> None:
     """On a read-only root it would be compiled at every start; the bytecode needs no date."""
-    code = "import gateway.cli, gateway.app, asyncio, ssl"
+    code = "import gateway.commands.cli, gateway.app, asyncio, ssl"
     said = built.engine.run("--entrypoint", "python", built.name, "-v", "-c", code).stderr
     loaded = [line for line in said.splitlines() if line.startswith("# code object from ")]
     assert any(".pyc'" in line for line in loaded)
@@ -53,7 +53,7 @@ def test_settings_of_the_image(built: Built) -> None:
     assert config["User"] == "65532:65532"
     assert (config["Entrypoint"], config["Cmd"]) == (["gateway"], ["serve"])
     check = config.get("Healthcheck") or built.inspected["Healthcheck"]
-    assert check["Test"] == ["CMD", "python", "-m", "gateway.probe"]
+    assert check["Test"] == ["CMD", "python", "-m", "gateway.commands.health"]
     labels = config["Labels"]
     assert labels["org.opencontainers.image.version"] == __version__
     assert labels["org.opencontainers.image.revision"] == built.arguments["REVISION"]

@@ -175,7 +175,7 @@ async def test_it_has_no_rights_and_nowhere_to_write(served: Served) -> None:
 
 async def test_its_health_check_asks_the_gateway(served: Served) -> None:
     """The check runs inside, with no shell, and follows the settings of the container."""
-    code = "import sys, os, gateway.probe as p; sys.exit(p.main(['--ready'], os.environ))"
+    code = "import sys, os, gateway.commands.health as p; sys.exit(p.main(['--ready'], os.environ))"
     assert served.engine.python(served.name, code).stdout == "/readyz: 200\n"
     if served.engine.program.endswith("podman"):
         assert served.engine.call("healthcheck", "run", served.name).returncode == 0

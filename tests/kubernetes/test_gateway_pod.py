@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway import cli
+from gateway.commands import cli
 from gateway.settings import SPECS, Settings
 
 from .rendered import CHECKOUT, NAMES, Manifest, containers, environment, named, pods

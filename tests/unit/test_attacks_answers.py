@@ -12,7 +12,7 @@ from typing import Any
 from multidict import CIMultiDict
 from sanic.response import HTTPResponse
 
-from gateway.edge import compress
+from gateway.edge.http import compress
 
 ASKED: Any = SimpleNamespace(headers=CIMultiDict({"Accept-Encoding": "gzip"}))
 

@@ -13,7 +13,7 @@ from sanic import Sanic
 from gateway.adapters.argon2_passwords import hash_password
 from gateway.adapters.users_file import UsersFile, UsersFileError
 from gateway.edge import lifecycle
-from gateway.edge.sse import OpenStreams
+from gateway.edge.http.event_streams import OpenStreams
 from gateway.telemetry.catalogue import layout_for
 from gateway.telemetry.figures import Figures
 

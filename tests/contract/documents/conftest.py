@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 
 from devstack.components import cache_dir
-from gateway.adapters.bucket_setup import set_up_documents, set_up_keys
 from gateway.adapters.s3 import S3ObjectStore
 from gateway.adapters.s3_client import S3Access, S3Client
+from gateway.commands.setup_buckets import set_up_documents, set_up_keys
 
 BUCKET = "documents"
 KEYS_BUCKET = "keys"

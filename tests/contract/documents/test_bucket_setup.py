@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from gateway.adapters.bucket_setup import run
 from gateway.adapters.s3_client import S3Access, S3Client
+from gateway.commands.setup_buckets import run
 from gateway.settings import Settings
 from tests.contract.documents.conftest import STORES, Server, free_port
 

@@ -13,9 +13,9 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.adapters.bucket_setup import set_up_documents
 from gateway.adapters.s3 import S3ObjectStore
 from gateway.adapters.s3_client import S3Client
+from gateway.commands.setup_buckets import set_up_documents
 from gateway.domain.documents import MIB, Announced
 from gateway.errors import Conflict, StorageUnavailable
 from gateway.ports import PresignedUpload

@@ -14,14 +14,14 @@ import pytest
 from gateway.adapters.opa import OpaPolicy
 from gateway.adapters.rego import RegoPolicy, default_policy_dir
 from gateway.domain.actions import ACTIONS, FOR_EVERYONE, PERSON_ONLY
-from gateway.domain.policy import POLICY_BROKEN, Question, Resource
+from gateway.domain.policy import POLICY_BROKEN, PolicyQuestion, Resource
 from gateway.errors import PolicyBroken, PolicyUnavailable
 
 Golden = list[tuple[str, dict[str, Any]]]
 
 
-def question(action: str, **fields: Any) -> Question:
-    return Question(
+def question(action: str, **fields: Any) -> PolicyQuestion:
+    return PolicyQuestion(
         **{
             "subject": "ann",
             "tenant": "acme",

@@ -137,6 +137,7 @@ async def test_who_leaves_in_his_turn_keeps_it_until_the_hash_is_done(
         HASH.replace("p=1", "p=2"),
         "$2b$12$abcdefghijklmnopqrstuv",
     ],
+    ids=["empty", "x", "no parts", "argon2d", "three passes", "two lanes", "bcrypt"],
 )
 def test_other_hashes_are_named_as_such(text: str) -> None:
     """Another cost would tell the clock which users exist."""

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from gateway.adapters.policy_cache import CachedPolicy
-from gateway.domain.policy import POLICY_BROKEN, Decision, Question, Resource
+from gateway.domain.policy import POLICY_BROKEN, Decision, PolicyQuestion, Resource
 from gateway.errors import PolicyBroken, PolicyUnavailable
 
-QUESTION = Question(
+QUESTION = PolicyQuestion(
     subject="ann",
     tenant="acme",
     roles=frozenset({"reader"}),
@@ -45,7 +45,7 @@ class FakePolicy:
 
     def __init__(self) -> None:
         self.revision = "r1"
-        self.asked: list[Question] = []
+        self.asked: list[PolicyQuestion] = []
         self.arrivals: asyncio.Queue[None] = asyncio.Queue()
         self.reply: Exception | None = None
         self.reason = "allowed"
@@ -54,7 +54,7 @@ class FakePolicy:
         self.gate.set()
         self.cancelled = 0
 
-    async def decide(self, question: Question) -> Decision:
+    async def decide(self, question: PolicyQuestion) -> Decision:
         self.asked.append(question)
         self.arrivals.put_nowait(None)
         number = len(self.asked)
@@ -134,7 +134,7 @@ async def test_any_other_input_is_another_question(
 
 def test_every_field_of_a_question_is_tried() -> None:
     """A new field of the question cannot be forgotten above."""
-    assert set(DIFFERENT) == set(Question.__dataclass_fields__)
+    assert set(DIFFERENT) == set(PolicyQuestion.__dataclass_fields__)
 
 
 async def test_no_scopes_and_an_empty_list_of_scopes_are_two_questions(

@@ -74,13 +74,13 @@ def source(root: Path, name: str, text: str) -> None:
 
 def test_the_digest_follows_names_and_content_and_nothing_else(tmp_path: Path) -> None:
     """What an interpreter or a build leaves behind changes no figure."""
-    source(tmp_path, "relay/pool.py", "a")
+    source(tmp_path, "http_client/pool.py", "a")
     first = code_digest(tmp_path)
-    source(tmp_path, "relay/__pycache__/pool.pyc", "x")
-    source(tmp_path, "relay/pool.so", "x")
-    source(tmp_path, "flows/query.py", "x")
+    source(tmp_path, "http_client/__pycache__/pool.pyc", "x")
+    source(tmp_path, "http_client/pool.so", "x")
+    source(tmp_path, "tls/certificates.py", "x")
     assert code_digest(tmp_path) == first
-    source(tmp_path, "relay/pool.py", "b")
+    source(tmp_path, "http_client/pool.py", "b")
     changed = code_digest(tmp_path)
     source(tmp_path, "edge/sse.py", "")
     assert len({first, changed, code_digest(tmp_path)}) == 3

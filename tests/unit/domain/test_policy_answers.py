@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 
 from gateway.domain.actions import ACTIONS, ANY_OWNER, FOR_EVERYONE, PERSON_ONLY, is_action
-from gateway.domain.policy import POLICY_BROKEN, Question, Resource, believe, canonical, is_sound
+from gateway.domain.policy import (
+    POLICY_BROKEN,
+    PolicyQuestion,
+    Resource,
+    believe,
+    canonical,
+    is_sound,
+)
 
 OPA_DIR = Path(__file__).resolve().parents[3] / "opa"
 
@@ -67,7 +74,7 @@ def test_sound_policy_denies_the_probe() -> None:
 def test_input_has_the_contracts_shape_and_one_spelling() -> None:
     """Sets come sorted, keys too: the same question is the same bytes."""
     resource = Resource(type="document", id=None, owner=None, tenant="acme")
-    asked = Question(
+    asked = PolicyQuestion(
         subject="ann",
         tenant="acme",
         roles=frozenset({"reader", "admin", "editor"}),

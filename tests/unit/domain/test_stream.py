@@ -9,7 +9,7 @@ import pytest
 from gateway.domain.stream import (
     ENDINGS,
     CoreReset,
-    Happened,
+    StreamOutcome,
     broken_by,
     replace_core_error,
     stopped_by,
@@ -29,46 +29,46 @@ from gateway.errors import (
     by_code,
 )
 
-SEEN: dict[Happened, str | None] = {
-    Happened.DONE: None,
-    Happened.EXCESS_AFTER_DONE: None,
-    Happened.CLIENT_LEFT: None,
-    Happened.CORE_ERROR: "CORE_PROTOCOL_ERROR",
-    Happened.CORE_EOF: "CORE_TRUNCATED",
-    Happened.CORE_TRUNCATED: "CORE_TRUNCATED",
-    Happened.CORE_RESET: "CORE_TRUNCATED",
-    Happened.CORE_FAILED: "CORE_PROTOCOL_ERROR",
-    Happened.NO_FIRST_EVENT: "FIRST_EVENT_TIMEOUT",
-    Happened.SILENT: "STREAM_IDLE_TIMEOUT",
-    Happened.TOO_LONG: "STREAM_MAX_DURATION",
-    Happened.OVERSIZE: "EVENT_TOO_LARGE",
-    Happened.TOKEN_EXPIRED: "TOKEN_EXPIRED",
-    Happened.WITHDRAWN: "FORBIDDEN",
-    Happened.UNVERIFIED: "POLICY_UNAVAILABLE",
-    Happened.DRAINING: "DRAINING",
-    Happened.STOPPED: "INTERNAL",
-    Happened.INTERNAL: "INTERNAL",
+SEEN: dict[StreamOutcome, str | None] = {
+    StreamOutcome.DONE: None,
+    StreamOutcome.EXCESS_AFTER_DONE: None,
+    StreamOutcome.CLIENT_LEFT: None,
+    StreamOutcome.CORE_ERROR: "CORE_PROTOCOL_ERROR",
+    StreamOutcome.CORE_EOF: "CORE_TRUNCATED",
+    StreamOutcome.CORE_TRUNCATED: "CORE_TRUNCATED",
+    StreamOutcome.CORE_RESET: "CORE_TRUNCATED",
+    StreamOutcome.CORE_FAILED: "CORE_PROTOCOL_ERROR",
+    StreamOutcome.NO_FIRST_EVENT: "FIRST_EVENT_TIMEOUT",
+    StreamOutcome.SILENT: "STREAM_IDLE_TIMEOUT",
+    StreamOutcome.TOO_LONG: "STREAM_MAX_DURATION",
+    StreamOutcome.OVERSIZE: "EVENT_TOO_LARGE",
+    StreamOutcome.TOKEN_EXPIRED: "TOKEN_EXPIRED",
+    StreamOutcome.WITHDRAWN: "FORBIDDEN",
+    StreamOutcome.UNVERIFIED: "POLICY_UNAVAILABLE",
+    StreamOutcome.DRAINING: "DRAINING",
+    StreamOutcome.STOPPED: "INTERNAL",
+    StreamOutcome.INTERNAL: "INTERNAL",
 }
 
 
-@pytest.mark.parametrize("happened", Happened)
-def test_each_ending_shows_the_client_its_code(happened: Happened) -> None:
+@pytest.mark.parametrize("outcome", StreamOutcome)
+def test_each_ending_shows_the_client_its_code(outcome: StreamOutcome) -> None:
     """One row for everything that can happen; silence only after ``done`` or to who left."""
-    error = terminal_error(happened)
-    assert (error.code if error else None) == SEEN[happened]
+    error = terminal_error(outcome)
+    assert (error.code if error else None) == SEEN[outcome]
 
 
 def test_only_a_whole_answer_leaves_its_connection_to_others() -> None:
-    """Whatever else happened, the core's side is closed."""
-    assert [row for row in ENDINGS if ENDINGS[row].core == "reuse"] == [Happened.DONE]
+    """Whatever else outcome, the core's side is closed."""
+    assert [row for row in ENDINGS if ENDINGS[row].core == "reuse"] == [StreamOutcome.DONE]
 
 
 def test_the_failure_itself_decides_where_the_table_says_so() -> None:
     """A refused call or a stop from outside keeps its own code; a clock does not."""
     given = CoreUnavailable()
-    assert terminal_error(Happened.CORE_FAILED, given) is given
-    assert terminal_error(Happened.STOPPED, Forbidden()).code == "FORBIDDEN"  # type: ignore[union-attr]
-    assert terminal_error(Happened.SILENT, given).code == "STREAM_IDLE_TIMEOUT"  # type: ignore[union-attr]
+    assert terminal_error(StreamOutcome.CORE_FAILED, given) is given
+    assert terminal_error(StreamOutcome.STOPPED, Forbidden()).code == "FORBIDDEN"  # type: ignore[union-attr]
+    assert terminal_error(StreamOutcome.SILENT, given).code == "STREAM_IDLE_TIMEOUT"  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("code", sorted(by_code()))
@@ -94,21 +94,21 @@ def test_a_cores_error_that_makes_no_sense_is_a_protocol_error(data: str) -> Non
 
 @pytest.mark.parametrize(
     ("error", "row"),
-    [(CoreTruncated(), Happened.CORE_TRUNCATED), (CoreReset(), Happened.CORE_RESET),
-     (CoreUnavailable(), Happened.CORE_FAILED)],
+    [(CoreTruncated(), StreamOutcome.CORE_TRUNCATED), (CoreReset(), StreamOutcome.CORE_RESET),
+     (CoreUnavailable(), StreamOutcome.CORE_FAILED)],
 )  # fmt: skip
-def test_a_broken_call_finds_its_row(error: GatewayError, row: Happened) -> None:
+def test_a_broken_call_finds_its_row(error: GatewayError, row: StreamOutcome) -> None:
     """The client is told the same of a cut and a reset; the log is not."""
     assert broken_by(error) is row
 
 
 @pytest.mark.parametrize(
     ("error", "row"),
-    [(Draining(), Happened.DRAINING), (TokenExpired(), Happened.TOKEN_EXPIRED),
-     (Forbidden(), Happened.WITHDRAWN), (PolicyUnavailable(), Happened.UNVERIFIED),
-     (StorageUnavailable(), Happened.UNVERIFIED), (Overloaded(), Happened.STOPPED)],
+    [(Draining(), StreamOutcome.DRAINING), (TokenExpired(), StreamOutcome.TOKEN_EXPIRED),
+     (Forbidden(), StreamOutcome.WITHDRAWN), (PolicyUnavailable(), StreamOutcome.UNVERIFIED),
+     (StorageUnavailable(), StreamOutcome.UNVERIFIED), (Overloaded(), StreamOutcome.STOPPED)],
 )  # fmt: skip
-def test_a_stop_from_outside_finds_its_row(error: GatewayError, row: Happened) -> None:
+def test_a_stop_from_outside_finds_its_row(error: GatewayError, row: StreamOutcome) -> None:
     """A drain and an expiry have words of their own in the log."""
     assert stopped_by(error) is row
 
@@ -116,7 +116,7 @@ def test_a_stop_from_outside_finds_its_row(error: GatewayError, row: Happened) -
 def test_the_docs_name_every_ending() -> None:
     """``docs/streaming.md`` has a row for each word of the log."""
     page = (Path(__file__).parents[3] / "docs" / "streaming.md").read_text()
-    assert [one.value for one in Happened if f"| `{one.value}` |" not in page] == []
+    assert [one.value for one in StreamOutcome if f"| `{one.value}` |" not in page] == []
 
 
 def test_a_reset_adds_no_code_to_the_public_ones() -> None:

@@ -451,7 +451,7 @@ async def test_what_is_kept_of_a_token_falls_with_the_settings_it_was_verified_u
     setup: Setup, changes: dict[str, Any], kind: type[Exception] | None
 ) -> None:
     """A running stream is held to a reload as the next request is; the token itself is gone."""
-    kept = setup.authenticator.keepsake(setup.token())
+    kept = setup.authenticator.retain(setup.token())
     assert setup.authenticator.is_unchanged(kept)
     setup.clock.passed_s = 2
     setup.authenticator.use_tokens(replace(TOKENS, **changes))

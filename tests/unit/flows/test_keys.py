@@ -120,7 +120,11 @@ async def test_somebody_elses_key_does_not_exist(keys: Keys, owner: tuple[str, s
     assert await keys.list("acme", "alice", SOON) == [record]
 
 
-@pytest.mark.parametrize("key_id", ["", "../keys", "A" * 16, new_key_id() + "x", "x" * 5000])
+@pytest.mark.parametrize(
+    "key_id",
+    ["", "../keys", "A" * 16, new_key_id() + "x", "x" * 5000],
+    ids=["empty", "path", "upper case", "one too many", "long"],
+)
 async def test_a_misspelled_id_is_not_looked_up(
     keys: Keys, store: MemoryKeyStore, key_id: str
 ) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.domain.identity import Principal
-from gateway.domain.policy import Decision, Question, Resource
+from gateway.domain.policy import Decision, PolicyQuestion, Resource
 from gateway.errors import (
     Forbidden,
     GatewayError,
@@ -19,12 +19,12 @@ from gateway.errors import (
     Unauthenticated,
 )
 from gateway.flows import recheck as recheck_module
-from gateway.flows.authenticate import Credential, Proof
+from gateway.flows.authenticate import Credential, RetainedCredential
 from gateway.flows.recheck import Grant, Recheck
 
 RECHECK_S = 60.0
 ALICE = Principal("alice", "acme", frozenset({"reader"}), "jwt", "jti-1")
-QUESTION = Question(
+QUESTION = PolicyQuestion(
     subject="alice",
     tenant="acme",
     roles=frozenset({"reader"}),
@@ -49,21 +49,21 @@ class World:
     principal: Principal = ALICE
     allow: bool = True
     looked_up: int = 0
-    asked: list[Question] = field(default_factory=list)
+    asked: list[PolicyQuestion] = field(default_factory=list)
     revision: str = "1"
 
     async def again(
-        self, proof: Proof, deadline: float, *, within_s: float
-    ) -> tuple[Proof, Principal]:
+        self, proof: RetainedCredential, deadline: float, *, within_s: float
+    ) -> tuple[RetainedCredential, Principal]:
         self.looked_up += 1
         if self.auth_error is not None:
             raise self.auth_error
         return proof, self.principal
 
-    def is_unchanged(self, proof: Proof) -> bool:
+    def is_unchanged(self, proof: RetainedCredential) -> bool:
         return False
 
-    async def decide(self, question: Question) -> Decision:
+    async def decide(self, question: PolicyQuestion) -> Decision:
         self.asked.append(question)
         if self.policy_error is not None:
             raise self.policy_error
@@ -102,7 +102,7 @@ async def test_a_good_stream_runs_on(world: World) -> None:
     recheck, stream = recheck_of(world), Stream()
     with recheck.watching(GRANT, stream):
         for _ in range(180):
-            await recheck.go_over()
+            await recheck.check_due()
             world.now += 1
     assert stream.stopped == []
     assert len(world.asked) == 2
@@ -113,7 +113,7 @@ async def test_a_revoked_credential_ends_the_stream_at_the_next_round(world: Wor
     recheck, stream = recheck_of(world), Stream()
     with recheck.watching(GRANT, stream):
         world.auth_error = Unauthenticated(reason="revoked")
-        await recheck.go_over()
+        await recheck.check_due()
     assert stream.kind is TokenExpired
 
 
@@ -123,10 +123,10 @@ async def test_a_withdrawn_permission_ends_the_stream_within_the_interval(world:
     with recheck.watching(GRANT, stream):
         world.allow = False
         world.principal = replace(ALICE, roles=frozenset())
-        await recheck.go_over()
+        await recheck.check_due()
         assert stream.stopped == []
         world.now += RECHECK_S
-        await recheck.go_over()
+        await recheck.check_due()
     assert stream.kind is Forbidden
     assert world.asked[0].roles == frozenset()
 
@@ -149,12 +149,12 @@ async def test_no_answer_is_borne_for_one_interval(
     with recheck.watching(GRANT, stream):
         world.auth_error, world.policy_error = auth_error, policy_error
         world.now += RECHECK_S
-        await recheck.go_over()
+        await recheck.check_due()
         world.now += RECHECK_S - 1
-        await recheck.go_over()
+        await recheck.check_due()
         assert stream.stopped == []
         world.now += 1
-        await recheck.go_over()
+        await recheck.check_due()
     assert stream.kind is kind
 
 
@@ -164,7 +164,7 @@ async def test_an_outage_that_passed_is_forgotten(world: World) -> None:
     with recheck.watching(GRANT, stream):
         for error in (StorageUnavailable(), None, StorageUnavailable(), None):
             world.auth_error = error
-            await recheck.go_over()
+            await recheck.check_due()
             world.now += RECHECK_S - 1
     assert stream.stopped == []
 
@@ -176,7 +176,7 @@ async def test_streams_of_one_grant_cost_one_look(world: World) -> None:
     for context in contexts:
         context.__enter__()
     world.auth_error = Unauthenticated()
-    await recheck.go_over()
+    await recheck.check_due()
     for context in contexts:
         context.__exit__(None, None, None)
     assert world.looked_up == 1
@@ -221,7 +221,7 @@ async def test_a_policy_without_answers_hides_no_revoked_credential(world: World
     asked_when_looked_at: list[int] = []
     again = world.again
 
-    async def noting(proof: Proof, deadline: float, *, within_s: float) -> Any:
+    async def noting(proof: RetainedCredential, deadline: float, *, within_s: float) -> Any:
         asked_when_looked_at.append(len(world.asked))
         return await again(proof, deadline, within_s=within_s)
 
@@ -230,10 +230,10 @@ async def test_a_policy_without_answers_hides_no_revoked_credential(world: World
     for number, stream in enumerate(streams):
         recheck.watch(Grant(Credential("api_key", str(number)), QUESTION), stream)
     world.now += RECHECK_S
-    await recheck.go_over()
+    await recheck.check_due()
     assert asked_when_looked_at == [0] * len(streams)
     # Where a whole lot got no answer, the rest is not asked for.
     assert len(world.asked) == recheck_module.AT_ONCE
     world.now += RECHECK_S
-    await recheck.go_over()
+    await recheck.check_due()
     assert {stream.kind for stream in streams} == {PolicyUnavailable}

@@ -9,7 +9,7 @@ from typing import cast
 
 import pytest
 
-from gateway.flows.splice import PARTS, WORTH_A_PART, Splice, Ticker
+from gateway.flows.relay import PARTS, WORTH_A_PART, Splice, Ticker
 
 MANY = 4 * PARTS * WORTH_A_PART
 

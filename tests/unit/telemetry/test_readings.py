@@ -10,8 +10,8 @@ from gateway.adapters.core_http import CoreHttp, CoreTimeouts
 from gateway.domain.balancing import Address, Balancer, Outcome, RetryBudget
 from gateway.domain.hit_count import HitCount
 from gateway.errors import CoreUnavailable
+from gateway.http_client.transport import CoreTransport
 from gateway.ports import OnBehalfOf
-from gateway.relay.transport import CoreTransport
 from gateway.telemetry import catalogue as c
 from gateway.telemetry import readings
 from gateway.telemetry.catalogue import layout_for

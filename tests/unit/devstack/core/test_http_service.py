@@ -267,15 +267,15 @@ async def test_deleted_document_is_gone_at_once_and_for_good(state: State, clien
     async with client.get("/v1/documents") as answer:
         assert (await answer.json())["documents"] == []
     assert dict(await ask(client, "tea"))["sources"] == []
-    assert state.registry.is_buried(ALICE, document)
+    assert state.registry.is_tombstoned(ALICE, document)
 
 
-async def test_unknown_document_is_buried_too(state: State, client: Client) -> None:
+async def test_unknown_document_is_tombstoned_too(state: State, client: Client) -> None:
     """A deletion that comes before the first write still keeps the document out."""
     document = uuid7()
     async with client.delete(f"/v1/documents/{document}") as answer:
         assert answer.status == 204
-    assert state.registry.is_buried(ALICE, document)
+    assert state.registry.is_tombstoned(ALICE, document)
 
 
 async def test_foreign_document_is_neither_shown_nor_deleted(state: State, client: Client) -> None:

@@ -114,7 +114,7 @@ def test_deleted_document_is_masked_before_its_nodes_are_gone(state: State) -> N
     """A question right after a deletion finds nothing of it; the rebuild removes the rest."""
     document = state.add(ALICE, TEA)
     kept = state.add(ALICE, "Tea grows on hills.")
-    state.registry.bury(ALICE, document)
+    state.registry.tombstone(ALICE, document)
     assert [hit.document_id for hit in state.find(ALICE, "tea")] == [kept]
     state.builder.refresh(ALICE)
     stored = state.data_dir / "index" / "acme" / "alice"
@@ -124,7 +124,7 @@ def test_deleted_document_is_masked_before_its_nodes_are_gone(state: State) -> N
 def test_last_document_gone_leaves_no_generation(state: State) -> None:
     """An empty index is none at all."""
     document = state.add(ALICE, TEA)
-    state.registry.bury(ALICE, document)
+    state.registry.tombstone(ALICE, document)
     state.builder.refresh(ALICE)
     assert state.generations(ALICE) == []
     assert state.find(ALICE, "tea") == []
@@ -187,7 +187,7 @@ def test_builder_told_to_stop_leaves_the_index_for_the_next_one(state: State) ->
     state.add(ALICE, TEA)
     document = state.begin(ALICE)
     state.registry.put_chunks(ALICE, document, [])
-    state.registry.bury(ALICE, document)
+    state.registry.tombstone(ALICE, document)
     stop = threading.Event()
     with state.builder._building(ALICE, threading.Event()):
         waiting = threading.Thread(target=state.builder.refresh, args=(ALICE, stop))

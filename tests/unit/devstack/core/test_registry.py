@@ -61,9 +61,9 @@ def test_records_belong_to_one_owner(state: State) -> None:
     for stranger in (BOB, ALICE_ELSEWHERE):
         assert state.registry.get(stranger, document) is None
         assert state.registry.page(stranger, 10, None) == []
-        state.registry.bury(stranger, document)
+        state.registry.tombstone(stranger, document)
     assert state.registry.get(ALICE, document) is not None
-    assert not state.registry.is_buried(ALICE, document)
+    assert not state.registry.is_tombstoned(ALICE, document)
 
 
 def test_listing_is_newest_first_and_pages_by_the_last_id_seen(state: State) -> None:
@@ -73,7 +73,7 @@ def test_listing_is_newest_first_and_pages_by_the_last_id_seen(state: State) -> 
         state.registry.begin(announced(ALICE, document), NOW)
     ids = [record.document_id for record in state.registry.page(ALICE, 2, None)]
     assert ids == [stamps[4], stamps[3]]
-    state.registry.bury(ALICE, stamps[3])
+    state.registry.tombstone(ALICE, stamps[3])
     ids = [record.document_id for record in state.registry.page(ALICE, 10, stamps[3])]
     assert ids == [stamps[2], stamps[1], stamps[0]]
 
@@ -81,8 +81,8 @@ def test_listing_is_newest_first_and_pages_by_the_last_id_seen(state: State) -> 
 def test_buried_document_can_never_be_written_again(state: State) -> None:
     """Every write under a tombstoned id is refused, the unknown id's too."""
     for document in (state.begin(ALICE), uuid7()):
-        state.registry.bury(ALICE, document)
-        state.registry.bury(ALICE, document)
+        state.registry.tombstone(ALICE, document)
+        state.registry.tombstone(ALICE, document)
         assert state.registry.get(ALICE, document) is None
         with pytest.raises(DocumentDeleted):
             state.registry.begin(announced(ALICE, document), NOW)
@@ -100,7 +100,7 @@ def test_generation_built_before_a_deletion_is_not_switched_to(state: State) -> 
     state.registry.put_chunks(ALICE, document, [Chunk(document, 0, None, "tea")])
     snapshot = state.registry.snapshot(ALICE)
     assert snapshot is not None
-    state.registry.bury(ALICE, document)
+    state.registry.tombstone(ALICE, document)
     assert state.registry.switch(ALICE, snapshot.revision, "generation") is False
     assert state.registry.searchable(ALICE).generation is None
 
@@ -125,7 +125,7 @@ def test_deletion_racing_with_indexing_always_wins(state: State) -> None:
         thread = threading.Thread(target=index)
         thread.start()
         start.wait()
-        other.registry.bury(ALICE, document)
+        other.registry.tombstone(ALICE, document)
         thread.join()
         other.builder.refresh(ALICE)
         assert other.find(ALICE, "tea") == []
@@ -138,7 +138,7 @@ def test_deleted_text_is_not_left_in_the_file(state: State) -> None:
     """A deleted document's passages do not linger in the database's free pages."""
     document = state.begin(ALICE)
     state.registry.put_chunks(ALICE, document, [Chunk(document, 0, None, "marzipan secret")])
-    state.registry.bury(ALICE, document)
+    state.registry.tombstone(ALICE, document)
     state.registry.close()  # which also folds the write-ahead log into the file
     stored = b"".join(path.read_bytes() for path in Path(state.data_dir).glob("registry*"))
     assert b"marzipan" not in stored

@@ -1,0 +1,287 @@
+"""The ``gateway`` command. Exit codes: 0 done, 1 a fault in settings or a dependency, 2 usage."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from textwrap import dedent
+
+from gateway import __version__
+from gateway.commands import check
+from gateway.optional_imports import left_out
+from gateway.settings import SPECS, Settings, SettingsError, read
+
+OK, FAULT, USAGE = 0, 1, 2
+
+Environ = Mapping[str, str]
+Handler = Callable[[argparse.Namespace], int]
+
+NEEDS_DEVSTACK = (
+    "gateway demo: the development stack is not installed. "
+    "Install it with: pip install 'knowledge-base-gateway[devstack]' "
+    "(in a checkout: pip install '.[devstack]')"
+)
+
+
+def main(argv: Sequence[str] | None = None, environ: Environ | None = None) -> int:
+    """Runs one command; this is the only place that hands on the process's environment."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    environ = os.environ if environ is None else environ
+    if arguments[:1] == ["demo"]:
+        # The demo has options and a help page of its own.
+        return _demo(arguments[1:])
+    if arguments[:1] == ["probe"]:
+        # The former name of ``health``, for one version.
+        arguments[0] = "health"
+    parsed = make_parser(environ).parse_args(arguments)
+    handler: Handler = parsed.handler
+    try:
+        return handler(parsed)
+    except SettingsError as problem:
+        return _settings_faults(problem)
+    except KeyboardInterrupt:
+        return 128 + 2
+
+
+def make_parser(environ: Environ) -> argparse.ArgumentParser:
+    """Every command with its help; a parsed command's ``handler`` runs it and gives its code."""
+    parser = argparse.ArgumentParser(
+        prog="gateway",
+        description="The API gateway of a knowledge base.",
+        epilog=_epilog("""
+            settings come from the environment (GATEWAY_…), then a TOML file, then defaults;
+            'gateway check' shows them all.
+
+            examples:
+              gateway demo                      everything on this machine, with an answer
+              gateway check --connect           what is set, what is wrong, who answers
+              gateway serve --workers 4         serve
+        """),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"gateway {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_serve(commands, environ)
+    _add_check(commands, environ)
+    _add_health(commands, environ)
+    _add_setup(commands, environ)
+    _add_user(commands, environ)
+    _add_demo(commands)
+    return parser
+
+
+Commands = argparse._SubParsersAction  # argparse has no public name for what add_subparsers gives
+
+
+def _add(
+    commands: Commands[argparse.ArgumentParser],
+    name: str,
+    handler: Handler,
+    summary: str,
+    epilog: str,
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name,
+        help=summary,
+        description=summary[0].upper() + summary[1:] + ".",
+        epilog=_epilog(epilog),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(handler=handler)
+    return parser
+
+
+def _epilog(text: str) -> str:
+    return dedent(text).strip("\n")
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="TOML file of settings for development; the environment has the last word"
+        " (default: $GATEWAY_CONFIG_FILE)",
+    )
+
+
+def _add_serve(commands: Commands[argparse.ArgumentParser], environ: Environ) -> None:
+    parser = _add(
+        commands,
+        "serve",
+        lambda parsed: _serve(parsed, environ),
+        "serve the API until SIGTERM or SIGINT",
+        """
+        On SIGTERM (or SIGINT) readiness fails; for GATEWAY_DRAIN_GRACE everything is served all
+        the same; then what is under way gets what is left of GATEWAY_DRAIN_LIMIT. A second SIGINT
+        cuts that short. On SIGHUP secrets, users and policy are read again.
+
+        examples:
+          gateway serve
+          gateway serve --workers 4 --host 0.0.0.0
+          gateway serve --config dev.toml --port 8000
+        """,
+    )
+    parser.add_argument("--workers", metavar="N", help="worker processes ($GATEWAY_SERVER_WORKERS)")
+    parser.add_argument("--host", help="address to listen on ($GATEWAY_SERVER_HOST)")
+    parser.add_argument("--port", help="port to listen on ($GATEWAY_SERVER_PORT)")
+    _add_config(parser)
+
+
+def _add_check(commands: Commands[argparse.ArgumentParser], environ: Environ) -> None:
+    parser = _add(
+        commands,
+        "check",
+        lambda parsed: _check(parsed, environ),
+        "print every setting, where it comes from and all that is wrong",
+        """
+        Secrets are shown as set or unset. Exits with 1 when anything is to mend.
+
+        examples:
+          gateway check
+          gateway check --connect --config dev.toml
+        """,
+    )
+    parser.add_argument(
+        "--connect",
+        action="store_true",
+        help="also ask the core, the policy, both buckets and Temporal, and read the users file",
+    )
+    _add_config(parser)
+
+
+def _add_health(commands: Commands[argparse.ArgumentParser], environ: Environ) -> None:
+    parser = _add(
+        commands,
+        "health",
+        lambda parsed: _health(parsed, environ),
+        "ask the gateway on this machine whether it is alive",
+        """
+        Asks /healthz at GATEWAY_SERVER_HOST and GATEWAY_SERVER_PORT: for the health checks of
+        container engines. Exits with 1 when it is not, or nobody answers.
+
+        examples:
+          gateway health
+          gateway health --ready
+        """,
+    )
+    parser.add_argument("--ready", action="store_true", help="ask /readyz: fit to take traffic?")
+
+
+def _add_setup(commands: Commands[argparse.ArgumentParser], environ: Environ) -> None:
+    parser = _add(
+        commands,
+        "setup",
+        lambda parsed: _setup(parsed, environ),
+        "make the buckets, or bring them up to date: versioning, CORS, lifecycle",
+        """
+        Safe to run again. The credentials in the settings must be allowed to make buckets.
+
+        examples:
+          gateway setup
+          gateway setup --config dev.toml
+        """,
+    )
+    _add_config(parser)
+
+
+def _add_user(commands: Commands[argparse.ArgumentParser], environ: Environ) -> None:
+    from gateway.commands import users
+
+    users.register(commands, environ.get(SPECS["users_file"].env or ""))
+
+
+def _add_demo(commands: Commands[argparse.ArgumentParser]) -> None:
+    """Only for the list of commands: ``main`` hands ``demo`` and all after it to the demo."""
+    commands.add_parser(
+        "demo",
+        help="start everything on this machine, upload a document, ask, stream the answer",
+        add_help=False,
+    )
+
+
+def _serve(parsed: argparse.Namespace, environ: Environ) -> int:
+    given = {"server_workers": parsed.workers, "server_host": parsed.host}
+    given["server_port"] = parsed.port
+    said = {SPECS[name].env or "": text for name, text in given.items() if text is not None}
+
+    def load() -> Settings:
+        return Settings.load({**environ, **said}, parsed.config)
+
+    # Temporal's core (Rust) would start a thread a processor; it carries a few calls a second.
+    os.environ.setdefault("TOKIO_WORKER_THREADS", "1")
+    settings = load()
+    # structlog and httpx would load them for what we don't use, where they are installed. So the
+    # whole application is imported here, and not where it is first needed.
+    with left_out("rich", "click", "pygments", "jinja2"):
+        importlib.import_module("gateway.app")
+        from gateway.adapters.users_file import UsersFileError
+        from gateway.process.serving import serve
+        from gateway.wiring.accounts import build_users
+
+    try:
+        # Asked here, because a worker that cannot start can only say so with a traceback.
+        build_users(settings)
+        return serve(settings, load)
+    except UsersFileError as problem:
+        print(f"gateway serve: {problem}", file=sys.stderr)
+        return FAULT
+    except OSError as problem:
+        address = f"{settings.server_host}:{settings.server_port}"
+        print(f"gateway serve: cannot listen on {address}: {problem}", file=sys.stderr)
+        return FAULT
+
+
+def _health(parsed: argparse.Namespace, environ: Environ) -> int:
+    from gateway.commands import health
+
+    return health.main(["--ready"] if parsed.ready else [], environ)
+
+
+def _check(parsed: argparse.Namespace, environ: Environ) -> int:
+    reading = read(SPECS, environ, parsed.config)
+    print("\n".join(check.settings_lines(reading)).lstrip("\n"))
+    if check.all_faults(reading):
+        return FAULT
+    return _connect(Settings(**reading.values)) if parsed.connect else OK
+
+
+def _connect(settings: Settings) -> int:
+    from gateway.edge.observe import log_output
+
+    log_output.configure("error", settings.log_format)
+    probes = asyncio.run(check.connect(settings))
+    print("\nDependencies", *probes, sep="\n")
+    return FAULT if any(probe.fault for probe in probes) else OK
+
+
+def _setup(parsed: argparse.Namespace, environ: Environ) -> int:
+    settings = Settings.load(environ, parsed.config)
+    from gateway.commands import setup_buckets
+    from gateway.edge.observe import log_output
+
+    log_output.configure("warning", settings.log_format)
+    return setup_buckets.run(settings)
+
+
+def _demo(arguments: Sequence[str]) -> int:
+    # moto comes with the extra and with nothing else the gateway needs.
+    if importlib.util.find_spec("moto") is None:
+        print(NEEDS_DEVSTACK, file=sys.stderr)
+        return USAGE
+    demo_main: Callable[[list[str]], int] = importlib.import_module("devstack.demo.cli").main
+    return demo_main(list(arguments))
+
+
+def _settings_faults(problem: SettingsError) -> int:
+    print("The settings are not usable:", file=sys.stderr)
+    for fault in problem.faults:
+        print(f"  {fault}", file=sys.stderr)
+    print("'gateway check' shows all of them.", file=sys.stderr)
+    return FAULT

@@ -1,0 +1,142 @@
+"""One route, told once: its action, its body, its answers. Checks and OpenAPI both read this.
+
+A blueprint declares its routes with ``@route(bp, "POST", "/documents", …)``. The handler is
+called as ``handler(request, **path, **provided)``; when ``body`` or ``query`` are named, it also
+gets them, read and checked, under these names. It returns an ``HTTPResponse``, or ``None`` when it
+has streamed its answer itself.
+
+``provided`` is what a handler asks for by type (``documents: Documents``): flows, which exist only
+once a worker has an event loop, while routes are declared before. ``provide`` says what there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any, Literal, get_type_hints
+
+import msgspec
+from sanic import Blueprint, Request, Sanic
+from sanic.response import HTTPResponse
+
+from gateway.edge.http import bodies
+from gateway.errors import GatewayError
+
+Handler = Callable[..., Coroutine[Any, Any, HTTPResponse | None]]
+
+# The only routes without a policy question, with true CORS preflights (contract, section 4).
+PUBLIC: frozenset[tuple[str, str]] = frozenset(
+    {
+        ("POST", "/auth/login"),
+        ("POST", "/api/v1/auth/login"),
+        ("GET", "/healthz"),
+        ("GET", "/readyz"),
+        ("GET", "/openapi.json"),
+        ("GET", "/docs"),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Success:
+    """A good answer: its status, what its body is and what it means.
+
+    ``body`` is a type msgspec can describe, or ``None`` for an answer without a body.
+    """
+
+    status: int
+    description: str
+    body: Any = None
+    content_type: str = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """What a route does. ``action`` is ``None`` on public routes only.
+
+    ``any_owner`` routes take ``?owner=`` and then ask for ``<action>:any-owner``.
+    """
+
+    method: str
+    name: str
+    summary: str
+    action: str | None
+    successes: tuple[Success, ...]
+    errors: tuple[type[GatewayError], ...] = ()
+    body: type[msgspec.Struct] | None = None
+    body_required: bool = True
+    accepts_form: bool = False
+    query: type[msgspec.Struct] | None = None
+    any_owner: bool = False
+    tag: str = ""
+    kind: Literal["plain", "stream"] = "plain"
+
+    @property
+    def resource_type(self) -> str:
+        return (self.action or "").split(":", 1)[0]
+
+
+def route(
+    blueprint: Blueprint, method: str, path: str, *, action: str | None, name: str, **told: Any
+) -> Callable[[Handler], Handler]:
+    """Adds the decorated handler to ``blueprint``; ``told`` are the fields of ``Endpoint``."""
+    endpoint = Endpoint(method=method, name=name, action=action, tag=blueprint.name or "", **told)
+
+    def add(handler: Handler) -> Handler:
+        blueprint.add_route(
+            _reading(handler, endpoint),
+            path,
+            methods=frozenset({method}),
+            name=name,
+            ctx_endpoint=endpoint,
+        )
+        return handler
+
+    return add
+
+
+def provide(app: Sanic[Any, Any], given: Mapping[type, object]) -> None:
+    """Gives every handler of ``app`` what it asks for.
+
+    Raises:
+        LookupError: a handler asks for what there is not; better now than at its first request.
+    """
+    app.ctx.provided = given
+    for told in app.router.routes:
+        for kind in getattr(told.handler, "wanted", {}).values():
+            if kind not in given:
+                raise LookupError(f"{told.name} asks for {kind.__name__}, which nobody provides")
+
+
+def _reading(handler: Handler, endpoint: Endpoint) -> Handler:
+    """``handler`` with its body and query read and checked first, and what it asks for at hand."""
+    wanted = _wanted(handler, endpoint)
+
+    @wraps(handler)
+    async def read_then_handle(request: Request, **arguments: Any) -> HTTPResponse | None:
+        provided = request.app.ctx.provided
+        for name, kind in wanted.items():
+            arguments[name] = provided[kind]
+        if endpoint.query is not None:
+            arguments["query"] = bodies.read_query(request, endpoint.query, endpoint.any_owner)
+        elif request.query_string:
+            bodies.refuse_query(request, endpoint.any_owner)
+        if endpoint.body is not None:
+            arguments["body"] = bodies.read_body(request, endpoint)
+        return await handler(request, **arguments)
+
+    read_then_handle.wanted = wanted  # type: ignore[attr-defined]
+    return read_then_handle
+
+
+def _wanted(handler: Handler, endpoint: Endpoint) -> dict[str, type]:
+    """The parameters that neither the path, nor the body, nor the query string fills."""
+    read = {"return"} | ({"body"} if endpoint.body else set())
+    read |= {"query"} if endpoint.query else set()
+    hints = get_type_hints(handler)
+    return {
+        name: kind
+        for name, kind in hints.items()
+        if name not in read and kind not in (Request, str)
+    }

@@ -1,0 +1,152 @@
+"""Sends an answer's pieces to the client as an event stream, and keeps count of open streams."""
+
+from __future__ import annotations
+
+import asyncio
+
+from sanic import Request
+from sanic.exceptions import RequestCancelled
+
+from gateway.domain.sse import CONNECTED
+from gateway.edge.observe import access_log
+from gateway.edge.scope import Scope, now_s, scope_of
+from gateway.edge.wire.client_stream import (
+    ClientStream,
+    Progress,
+    can_write_below,
+    cut,
+    forget_head,
+)
+from gateway.errors import GatewayError
+from gateway.flows.answer_stream import Answer
+from gateway.flows.relay import ClientStalled, Splice, Ticker
+from gateway.telemetry.book import Metrics, NoMetrics
+
+# Proxies in between must neither hold back, nor change, nor keep a stream of events.
+HEADERS = {"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no"}
+CONTENT_TYPE = "text/event-stream"
+
+
+class OpenStreams:
+    """The answers this worker is relaying: a drain ends them all with one last event."""
+
+    def __init__(self, *, client_stall_s: float) -> None:
+        self._client_stall_s = client_stall_s
+        self._answers: set[Answer] = set()
+        self._none_left = asyncio.Event()
+        self._none_left.set()
+        self._ticker = Ticker()
+        self._passed = (0, 0)
+        self.metrics: Metrics = NoMetrics()
+
+    def __len__(self) -> int:
+        return len(self._answers)
+
+    def passed(self) -> tuple[int, int]:
+        """Events passed on and bytes sent, by all streams there were and are."""
+        states = [answer.state for answer in self._answers]
+        events, sent_bytes = self._passed
+        events += sum(state.events for state in states)
+        return events, sent_bytes + sum(state.sent_bytes for state in states)
+
+    def stop_all(self, error: GatewayError) -> None:
+        for answer in tuple(self._answers):
+            answer.stop(error)
+
+    async def wait_until_none(self, timeout_s: float) -> bool:
+        """Whether all streams ended within ``timeout_s`` seconds."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._none_left.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def under_way(self, scope: Scope, answer: Answer) -> _UnderWay:
+        """Counts ``answer`` among the open ones, from before the core is asked to the very end."""
+        return _UnderWay(self, scope, answer)
+
+    def add(self, answer: Answer) -> None:
+        self._answers.add(answer)
+        self._none_left.clear()
+
+    def discard(self, answer: Answer) -> None:
+        events, sent_bytes = self._passed
+        self._passed = events + answer.state.events, sent_bytes + answer.state.sent_bytes
+        self._answers.discard(answer)
+        if not self._answers:
+            self._none_left.set()
+
+    async def relay(self, request: Request, answer: Answer) -> None:
+        """Streams ``answer`` to the end: its own, or the client's leaving.
+
+        Cancellation is the usual sign that the client left; the caller's context closes the core's
+        connection on the way out. A client that takes no byte for ``client_stall_s`` is cut off:
+        there is no telling it anything.
+        """
+        scope = scope_of(request)
+        scope.streamed = True
+        progress = Progress(request.protocol, self._client_stall_s)
+        try:
+            # It may be full of an answer before this one: Sanic would wait there without a clock.
+            await progress.room(answer.leave_core_if_over)
+            response = await request.respond(headers=HEADERS, content_type=CONTENT_TYPE)
+            await response.send(CONNECTED)
+            forget_head(request, response)
+            answer.state.sent_bytes += len(CONNECTED)
+            scope.first_byte_s = now_s()
+            if not (can_write_below(request) and await self._splice(progress, answer)):
+                async for piece in answer.pieces(greet=False):
+                    await progress.room(answer.leave_core_if_over)
+                    await response.send(piece)
+            await progress.room(answer.leave_core_if_over)
+            await response.eof()
+        except ClientStalled:
+            left = progress.transport.is_closing()
+            scope.stream_end = "client_left" if left else "client_stalled"
+            cut(request)
+            if scope.first_byte_s is None:
+                # Sanic would take a handler that returns without an answer for a faulty one.
+                raise RequestCancelled from None
+        except Exception:
+            # Sanic would end the body as if it were whole.
+            cut(request)
+            raise
+        finally:
+            scope.sent_bytes = answer.state.sent_bytes
+            scope.events = answer.state.events
+            scope.first_event_s = answer.state.first_event_s
+            scope.error = answer.error
+            scope.stream_end = scope.stream_end or (
+                answer.end.outcome if answer.end else "client_left"
+            )
+            access_log.write(request, scope, 200, scope.sent_bytes)
+
+    async def _splice(self, progress: Progress, answer: Answer) -> bool:
+        client = ClientStream(progress)
+        try:
+            return await Splice(answer, client, self._ticker).run()
+        finally:
+            client.close()
+
+
+class _UnderWay:
+    """What ``with streams.under_way(…)`` holds; a generator would take five times as much."""
+
+    __slots__ = ("_answer", "_scope", "_streams")
+
+    def __init__(self, streams: OpenStreams, scope: Scope, answer: Answer) -> None:
+        self._streams = streams
+        self._scope = scope
+        self._answer = answer
+
+    def __enter__(self) -> None:
+        self._streams.add(self._answer)
+
+    def __exit__(self, *_: object) -> None:
+        self._streams.discard(self._answer)
+        end = self._answer.end
+        if end is not None:
+            self._scope.stream_end = self._scope.stream_end or end.outcome
+            lasted_s = asyncio.get_running_loop().time() - self._answer.state.started
+            self._streams.metrics.stream_ended(end, self._scope.stream_end, lasted_s)

@@ -1,0 +1,267 @@
+"""The OpenAPI 3.1 document, made from the routes the router really has and their msgspec types.
+
+The same types read the bodies (``edge/http/bodies.py``), so that what is documented and what is
+accepted cannot differ.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+from sanic import Sanic
+
+from gateway import __version__
+from gateway.edge.http.endpoint import Endpoint, Success
+from gateway.edge.http.routes import endpoints
+from gateway.errors import (
+    AmbiguousCredentials,
+    ExpectationFailed,
+    Forbidden,
+    GatewayError,
+    HeadersTooLarge,
+    InternalError,
+    MalformedRequest,
+    Overloaded,
+    PayloadTooLarge,
+    PolicyUnavailable,
+    RequestTimedOut,
+    StorageUnavailable,
+    TokenExpired,
+    Unauthenticated,
+    UnsupportedMediaType,
+    UriTooLong,
+    ValidationFailed,
+    by_code,
+)
+
+REF = "#/components/schemas/{name}"
+_PARAMETER = re.compile(r"<([a-z_]+)(?::[^>]*)?>")
+
+# What any route can answer, and what any route behind the guard can.
+_ANY: tuple[type[GatewayError], ...] = (
+    ValidationFailed,
+    MalformedRequest,
+    RequestTimedOut,
+    PayloadTooLarge,
+    UriTooLong,
+    ExpectationFailed,
+    HeadersTooLarge,
+    InternalError,
+    Overloaded,
+)
+_GUARDED: tuple[type[GatewayError], ...] = (
+    Unauthenticated,
+    TokenExpired,
+    AmbiguousCredentials,
+    Forbidden,
+    PolicyUnavailable,
+    StorageUnavailable,
+)
+
+_ID_SCHEMAS: dict[str, dict[str, Any]] = {
+    "document_id": {"type": "string", "format": "uuid", "description": "A lower-case UUIDv7."},
+    "key_id": {"type": "string", "minLength": 1, "description": "The part after `kbg_`."},
+}
+
+DESCRIPTION = """\
+The one way into the knowledge base: log in, upload documents, ask, and read the answer as it \
+streams. Every failure has one shape, `{"error": {"code", "message", "details"}}`, and carries \
+the request's id, which is also in `X-Request-ID`."""
+
+ERROR_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["error"],
+    "additionalProperties": False,
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["code", "message", "details"],
+            "additionalProperties": False,
+            "properties": {
+                "code": {"type": "string", "enum": sorted(by_code())},
+                "message": {"type": "string"},
+                "details": {
+                    "type": "object",
+                    "required": ["request_id"],
+                    "properties": {
+                        "request_id": {"type": "string"},
+                        "fields": {
+                            "type": "object",
+                            "description": "`VALIDATION_ERROR`: what was expected of each field.",
+                            "additionalProperties": {"type": "string"},
+                        },
+                        "decision_id": {
+                            "type": "string",
+                            "description": "`FORBIDDEN`: finds the decision in the logs.",
+                        },
+                    },
+                },
+            },
+        }
+    },
+}
+
+
+def build(app: Sanic[Any, Any]) -> dict[str, Any]:
+    """The whole document for ``app``'s routes."""
+    told = [(method, path, found) for method, path, found in endpoints(app) if found is not None]
+    schemas = _schemas([found for _, _, found in told])
+    paths: dict[str, dict[str, Any]] = {}
+    for method, path, found in sorted(told, key=lambda entry: (entry[1], entry[0])):
+        paths.setdefault(_PARAMETER.sub(r"{\1}", path), {})[method.lower()] = _operation(
+            path, found
+        )
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Knowledge Base Gateway",
+            "version": __version__,
+            "description": DESCRIPTION,
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "tags": [{"name": tag} for tag in sorted({found.tag for _, _, found in told})],
+        "paths": paths,
+        "components": {
+            "schemas": {**schemas, "Error": ERROR_SCHEMA},
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT or API key"},
+                "api_key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+            },
+        },
+    }
+
+
+def _types(endpoint: Endpoint) -> list[Any]:
+    bodies = [success.body for success in endpoint.successes if not isinstance(success.body, str)]
+    return [shape for shape in (endpoint.body, *bodies) if shape is not None]
+
+
+def _schemas(told: list[Endpoint]) -> dict[str, Any]:
+    types = [shape for endpoint in told for shape in _types(endpoint)]
+    _, schemas = msgspec.json.schema_components(types, ref_template=REF)
+    return schemas
+
+
+def _operation(path: str, endpoint: Endpoint) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "operationId": _operation_id(path, endpoint.method),
+        "summary": endpoint.summary,
+        "tags": [endpoint.tag],
+        "parameters": _parameters(path, endpoint),
+        "responses": _responses(endpoint),
+        "security": [] if endpoint.action is None else [{"bearer": []}, {"api_key": []}],
+    }
+    if endpoint.action is not None:
+        operation["x-action"] = endpoint.action
+    if endpoint.body is not None:
+        operation["requestBody"] = _request_body(endpoint)
+    return operation
+
+
+def _operation_id(path: str, method: str) -> str:
+    words = re.findall(r"[a-z0-9]+", _PARAMETER.sub(r"\1", path))
+    return "_".join([*words, method.lower()])
+
+
+def _request_body(endpoint: Endpoint) -> dict[str, Any]:
+    schema, _ = msgspec.json.schema_components([endpoint.body], ref_template=REF)
+    content = {"application/json": {"schema": schema[0]}}
+    if endpoint.accepts_form:
+        content["multipart/form-data"] = {"schema": schema[0]}
+    return {"required": endpoint.body_required, "content": content}
+
+
+def _parameters(path: str, endpoint: Endpoint) -> list[dict[str, Any]]:
+    found = [
+        {"name": name, "in": "path", "required": True, "schema": _ID_SCHEMAS[name]}
+        for name in _PARAMETER.findall(path)
+    ]
+    if endpoint.query is not None:
+        found += _query_parameters(endpoint.query)
+    if endpoint.any_owner:
+        found.append(
+            {
+                "name": "owner",
+                "in": "query",
+                "description": "Another user of your tenant; needs the `any-owner` permission.",
+                "schema": {"type": "string", "pattern": "^[a-z0-9][a-z0-9_-]{0,63}$"},
+            }
+        )
+    return found
+
+
+def _query_parameters(shape: type[msgspec.Struct]) -> list[dict[str, Any]]:
+    _, schemas = msgspec.json.schema_components([shape], ref_template=REF)
+    described = schemas[shape.__name__]
+    return [
+        {
+            "name": name,
+            "in": "query",
+            "required": name in described.get("required", ()),
+            "schema": {key: value for key, value in schema.items() if key != "default"},
+        }
+        for name, schema in described["properties"].items()
+    ]
+
+
+def _responses(endpoint: Endpoint) -> dict[str, Any]:
+    responses: dict[str, Any] = {}
+    for success in endpoint.successes:
+        entry = responses.setdefault(str(success.status), _response(success.description))
+        if success.body is not None:
+            entry.setdefault("content", {})[success.content_type] = {"schema": _schema(success)}
+    for status, classes in sorted(_error_classes(endpoint).items()):
+        error = _error_response(classes)
+        told = responses.setdefault(str(status), error)
+        if told is not error:  # /readyz: 503 is an answer of its own, and may be an error too.
+            told["description"] += f" Or {error['description']}."
+            media = told["content"]["application/json"]
+            media["schema"] = {"anyOf": [media["schema"], _ERROR_REF]}
+    return responses
+
+
+_ERROR_REF = {"$ref": REF.format(name="Error")}
+_REQUEST_ID = {"schema": {"type": "string"}, "required": True, "description": "The request's id."}
+_CHALLENGE = {"schema": {"type": "string"}, "required": True, "description": "How to prove it."}
+_RETRY_AFTER = {
+    "schema": {"type": "integer", "minimum": 1},
+    "description": "Seconds after which to try again.",
+}
+
+
+def _response(description: str) -> dict[str, Any]:
+    return {"description": description, "headers": {"X-Request-ID": _REQUEST_ID}}
+
+
+def _schema(success: Success) -> dict[str, Any]:
+    if isinstance(success.body, str):
+        return {"type": "string", "description": success.body}
+    schema, _ = msgspec.json.schema_components([success.body], ref_template=REF)
+    return schema[0]
+
+
+def _error_classes(endpoint: Endpoint) -> dict[int, list[type[GatewayError]]]:
+    """What can go wrong on a route, each code once, by status."""
+    classes = [*endpoint.errors, *_ANY]
+    if endpoint.action is not None:
+        classes += _GUARDED
+    if endpoint.body is not None:
+        classes.append(UnsupportedMediaType)
+    found: dict[int, list[type[GatewayError]]] = {}
+    for cls in classes:
+        known = found.setdefault(cls.status, [])
+        if cls not in known:
+            known.append(cls)
+    return found
+
+
+def _error_response(classes: list[type[GatewayError]]) -> dict[str, Any]:
+    told = _response(" or ".join(f"`{cls.code}`" for cls in classes))
+    if any(issubclass(cls, Unauthenticated) for cls in classes):
+        told["headers"]["WWW-Authenticate"] = _CHALLENGE
+    if any(cls.default_retry_after_s is not None for cls in classes):
+        told["headers"]["Retry-After"] = _RETRY_AFTER
+    return {**told, "content": {"application/json": {"schema": _ERROR_REF}}}

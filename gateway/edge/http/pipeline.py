@@ -1,0 +1,223 @@
+"""The way of every request: scope → preflight → drain → who are you → may you → handler.
+
+The order matters. The scope comes first, so that every refusal has an id and a log line. Preflights
+carry no credential and are answered before one is asked for; no refusal goes before them, because
+a browser lets a page read one only when the preflight went well. Authentication precedes the
+policy's question, which names the principal. Sanic also runs this on its own errors (404, 405, a
+bad body): without a route there is nothing to guard, so the last two stages do nothing.
+
+On the way out ``on_response`` adds the headers every answer has, then compresses, then logs: the
+log counts what is really sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+from sanic import Request
+from sanic.http import Http
+from sanic.response import BaseHTTPResponse, HTTPResponse
+
+from gateway.domain.identity import Principal, is_name
+from gateway.domain.ids import is_request_id, new_uuid7
+from gateway.domain.policy import Decision, PolicyQuestion, Resource
+from gateway.edge.http import compress
+from gateway.edge.http.bodies import query_pairs
+from gateway.edge.http.cors import Cors
+from gateway.edge.http.endpoint import Endpoint
+from gateway.edge.observe import access_log, spans
+from gateway.edge.scope import Scope, deadline_in, now_s, scope_of
+from gateway.edge.wire.peer import Network, client_ip, traceparent
+from gateway.edge.wire.security_headers import security_headers
+from gateway.errors import (
+    Draining,
+    Forbidden,
+    PolicyUnavailable,
+    Unauthenticated,
+    ValidationFailed,
+)
+from gateway.flows.authenticate import Authenticator, credentials
+from gateway.ports import Clock, Policy
+from gateway.telemetry.tracing import Tracer
+
+RequestStage = Callable[[Request], Awaitable[HTTPResponse | None]]
+
+
+class DrainState(Protocol):
+    @property
+    def draining(self) -> bool: ...
+
+    @property
+    def ending(self) -> bool: ...
+
+
+class Pipeline:
+    """The request and response middleware of the public application."""
+
+    def __init__(
+        self,
+        *,
+        authenticator: Authenticator,
+        policy: Policy,
+        clock: Clock,
+        cors: Cors,
+        drain: DrainState,
+        io_deadline_s: float,
+        compress_min_bytes: int,
+        trusted_proxies: Sequence[Network] = (),
+        tracer: Tracer | None = None,
+        hsts_s: int = 0,
+    ) -> None:
+        self._authenticator = authenticator
+        self._policy = policy
+        self._clock = clock
+        self._cors = cors
+        self._drain = drain
+        self._io_deadline_s = io_deadline_s
+        self._compress_min_bytes = compress_min_bytes
+        self._trusted = tuple(trusted_proxies)
+        self._tracer = tracer
+        self._security_headers = tuple(security_headers(hsts_s).items())
+        self.request_stages: tuple[RequestStage, ...] = (
+            self._answer_preflight,
+            self._refuse_while_ending,
+            self._authenticate,
+            self._authorize,
+        )
+
+    async def on_request(self, request: Request) -> HTTPResponse | None:
+        """Sanic request middleware; raises ``GatewayError`` for every refusal."""
+        self.open_scope(request)
+        for stage in self.request_stages:
+            response = await stage(request)
+            if response is not None:
+                return response
+        return None
+
+    async def on_response(self, request: Request, response: BaseHTTPResponse) -> None:
+        """Sanic response middleware; for a stream it runs when the head is made."""
+        scope = self.open_scope(request)
+        response.headers["X-Request-ID"] = scope.request_id
+        for name, value in self._security_headers:
+            response.headers.setdefault(name, value)
+        self._cors.decorate(request, response)
+        if self._drain.draining:
+            _close_after(request)
+        if not scope.streamed:
+            await compress.apply(request, response, self._compress_min_bytes)
+            access_log.write(request, scope, response.status, len(response.body or b""))
+
+    def open_scope(self, request: Request) -> Scope:
+        """The request's scope, made at the first call: an early error may come before any stage."""
+        scope: Scope | None = getattr(request.ctx, "scope", None)
+        if scope is None:
+            scope = Scope(
+                request_id=self._request_id(request),
+                client_ip=client_ip(request, self._trusted),
+                traceparent=traceparent(request),
+                started_s=now_s(),
+                deadline=deadline_in(self._io_deadline_s),
+                endpoint=getattr(request.route.ctx, "endpoint", None) if request.route else None,
+            )
+            request.ctx.scope = scope
+            spans.begin(self._tracer, request, scope)
+        return scope
+
+    def _request_id(self, request: Request) -> str:
+        given = request.headers.getall("x-request-id", [])
+        if len(given) == 1 and is_request_id(given[0]):
+            return str(given[0])
+        return new_uuid7(self._clock.time())
+
+    async def _refuse_while_ending(self, request: Request) -> None:
+        endpoint = scope_of(request).endpoint
+        if self._drain.ending and endpoint is not None and endpoint.kind == "stream":
+            raise Draining
+
+    async def _answer_preflight(self, request: Request) -> HTTPResponse | None:
+        return self._cors.preflight(request)
+
+    async def _authenticate(self, request: Request) -> None:
+        scope = scope_of(request)
+        if not _guarded(request, scope):
+            return
+        credential = credentials(
+            request.headers.getall("authorization", []), request.headers.getall("x-api-key", [])
+        )
+        if credential is None:
+            raise Unauthenticated(reason="missing")
+        scope.credential = credential
+        scope.principal = await self._authenticator.authenticate(credential, scope.deadline)
+
+    async def _authorize(self, request: Request) -> None:
+        scope = scope_of(request)
+        endpoint = scope.endpoint
+        if endpoint is None or not _guarded(request, scope):
+            return
+        scope.owner = _asked_owner(request, endpoint)
+        scope.action = endpoint.action if scope.owner is None else f"{endpoint.action}:any-owner"
+        scope.policy_question = _question(request, scope, endpoint, scope.caller)
+        scope.decision = await self._policy.decide(scope.policy_question)
+        _enforce(scope.decision)
+
+
+def _close_after(request: Request) -> None:
+    """``Connection: close`` on this answer, so that a client's next request goes elsewhere."""
+    if isinstance(request.stream, Http):
+        request.stream.keep_alive = False
+
+
+def _guarded(request: Request, scope: Scope) -> bool:
+    """Whether this request reaches a handler that is not public (a route with no action is)."""
+    return request.route is not None and (
+        scope.endpoint is None or scope.endpoint.action is not None
+    )
+
+
+def _asked_owner(request: Request, endpoint: Endpoint) -> str | None:
+    """``?owner=``: an admin looking after another user, on the routes that know it."""
+    owners = [text for name, text in query_pairs(request) if name == "owner"]
+    if not owners:
+        return None
+    if not endpoint.any_owner:
+        raise ValidationFailed(fields={"?owner": "is not a known parameter"})
+    if len(owners) > 1 or not is_name(owners[0]):
+        raise ValidationFailed(fields={"?owner": "must be one user's name"})
+    return owners[0]
+
+
+def _question(
+    request: Request, scope: Scope, endpoint: Endpoint, caller: Principal
+) -> PolicyQuestion:
+    matched = request.match_info
+    return PolicyQuestion(
+        subject=caller.subject,
+        tenant=caller.tenant,
+        roles=caller.roles,
+        scopes=caller.scopes,
+        auth=caller.auth,
+        action=scope.action or "",
+        resource=Resource(
+            type=endpoint.resource_type,
+            id=matched.get("document_id") or matched.get("key_id"),
+            owner=scope.owner or caller.subject,
+            tenant=caller.tenant,
+        ),
+        method=request.method,
+        route=route_template(request),
+        ip=scope.client_ip,
+    )
+
+
+def _enforce(decision: Decision) -> None:
+    if decision.allow is True:
+        return
+    if decision.reason == "policy_broken":
+        raise PolicyUnavailable
+    raise Forbidden(details={"decision_id": decision.decision_id})
+
+
+def route_template(request: Request) -> str:
+    """``/api/v1/documents/<document_id>``: bounded in number, unlike the URL."""
+    return f"/{request.route.path}" if request.route else ""

@@ -1,0 +1,116 @@
+"""Every failure before the first byte leaves through here, in the one error shape.
+
+Sanic's own exceptions are translated first, so that an unknown path, a bad method or a body that
+is too large looks like any other refusal. What is our own fault is logged with its trace and
+reported; the client learns the request id and nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+import ujson
+from sanic import Request
+from sanic import exceptions as sanic_errors
+from sanic.handlers import ErrorHandler
+from sanic.response import HTTPResponse
+
+from gateway import errors
+from gateway.domain.error_shape import error_body
+from gateway.edge.observe.sentry import report
+from gateway.edge.wire.body_limit import swallow_rest
+from gateway.errors import GatewayError
+
+log = structlog.get_logger("gateway.errors")
+
+# Sanic's classes with ours, the more specific first where they inherit.
+_TRANSLATED: dict[type[BaseException], type[GatewayError]] = {
+    sanic_errors.NotFound: errors.NotFound,
+    sanic_errors.PayloadTooLarge: errors.PayloadTooLarge,
+    sanic_errors.ExpectationFailed: errors.ExpectationFailed,
+    sanic_errors.RequestTimeout: errors.RequestTimedOut,
+    sanic_errors.RequestCancelled: errors.RequestTimedOut,
+    sanic_errors.ServiceUnavailable: errors.Overloaded,
+    sanic_errors.BadRequest: errors.MalformedRequest,
+}
+
+
+_METHODS_SERVERS_KNOW = frozenset({"HEAD", "OPTIONS", "PUT", "PATCH"})
+
+
+def dump_json(value: Any) -> bytes:
+    """The one way JSON leaves the gateway. Everything in it was read strictly on the way in."""
+    text: str = ujson.dumps(value, ensure_ascii=False, escape_forward_slashes=False)
+    return text.encode("utf-8")
+
+
+def json_response(value: Any, status: int = 200) -> HTTPResponse:
+    return HTTPResponse(dump_json(value), status=status, content_type="application/json")
+
+
+class ErrorRenderer(ErrorHandler):
+    """Sanic's error handler, replaced as a whole: no HTML, no debug page, no text of Sanic's."""
+
+    def response(self, request: Request, exception: Exception) -> HTTPResponse:
+        error = translate(request, exception)
+        if isinstance(exception, sanic_errors.PayloadTooLarge):
+            swallow_rest(request)
+        scope = getattr(request.ctx, "scope", None)
+        request_id = scope.request_id if scope else ""
+        if scope is not None:
+            scope.error = error
+            scope.auth_reason = getattr(error, "reason", None)
+        if error.status == 500:
+            log.error("internal error", request_id=request_id, exc_info=exception)
+            report(exception, request_id)
+        elif error.status > 500 and error.__cause__ is not None:
+            log.warning(
+                "dependency failed",
+                request_id=request_id,
+                code=error.code,
+                cause=f"{type(error.__cause__).__name__}: {error.__cause__}",
+            )
+        return render(error, request_id)
+
+
+def render(error: GatewayError, request_id: str) -> HTTPResponse:
+    response = json_response(error_body(error, request_id), error.status)
+    for name, value in error.headers.items():
+        response.headers[name] = value
+    if error.retry_after_s is not None:
+        response.headers["Retry-After"] = str(error.retry_after_s)
+    return response
+
+
+def translate(request: Request, exception: Exception) -> GatewayError:
+    """Any exception as one of ours; what nobody foresaw is ``InternalError``."""
+    if isinstance(exception, GatewayError):
+        return exception
+    if isinstance(exception, sanic_errors.MethodNotAllowed):
+        return _bad_method(request)
+    if isinstance(exception, sanic_errors.PayloadTooLarge) and request.method == "NONE":
+        return errors.HeadersTooLarge()
+    for theirs, ours in _TRANSLATED.items():
+        if isinstance(exception, theirs):
+            return ours()
+    return errors.InternalError()
+
+
+def _bad_method(request: Request) -> GatewayError:
+    """405 with what the path does take; 501 for a method of another world (RFC 9110, 15.6.2)."""
+    router = request.app.router
+    known = {method for route in router.routes for method in route.methods}
+    if request.method not in known | _METHODS_SERVERS_KNOW:
+        return errors.NotImplementedMethod()
+    # Sanic names the allowed methods of fixed paths only, so every path is asked afresh.
+    taken = sorted(method for method in known if _takes(router, request.path, method))
+    return errors.MethodNotAllowed(headers={"Allow": ", ".join(taken)})
+
+
+def _takes(router: Any, path: str, method: str) -> bool:
+    try:
+        router.get(path, method, None)
+    except (sanic_errors.NotFound, sanic_errors.MethodNotAllowed):
+        return False
+    return True

@@ -1,0 +1,69 @@
+"""One line a request, with the verdict. Never a token, a query, a body or a URL's parameters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sanic import Request
+
+from gateway.edge.observe import log_output, request_metrics, spans
+from gateway.edge.scope import Scope, now_s
+from gateway.telemetry.tracing import trace_id
+
+
+def write(request: Request, scope: Scope, status: int, sent_bytes: int) -> None:
+    """Called once a request, when its answer is made (or, for a stream, has ended)."""
+    ended_s = now_s()
+    route = f"/{request.route.path}" if request.route else None
+    request_metrics.count(request, scope, route, status, ended_s - scope.started_s)
+    fields: dict[str, Any] = {
+        "request_id": scope.request_id,
+        "method": request.method,
+        "route": route,
+        "status": status,
+        "duration_ms": _ms(ended_s - scope.started_s),
+        "first_byte_ms": _ms((scope.first_byte_s or ended_s) - scope.started_s),
+        "bytes": sent_bytes,
+        "ip": scope.client_ip,
+    }
+    fields.update(_who(scope))
+    fields.update(_verdict(scope))
+    log_output.info("gateway.access", "request", fields)
+    if scope.span is not None:
+        spans.end(scope.span, request, scope, status)
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 2)
+
+
+def _who(scope: Scope) -> dict[str, Any]:
+    if scope.principal is None:
+        return {}
+    return {
+        "principal": scope.principal.subject,
+        "tenant": scope.principal.tenant,
+        "auth": scope.principal.auth,
+        "credential_id": scope.principal.credential_id,
+        **({"owner": scope.owner} if scope.owner else {}),
+    }
+
+
+def _verdict(scope: Scope) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    if scope.decision is not None:
+        fields["action"] = scope.action
+        fields["decision"] = "allow" if scope.decision.allow else "deny"
+        fields["decision_id"] = scope.decision.decision_id
+        fields["decision_reason"] = scope.decision.reason
+    if scope.error is not None:
+        fields["error"] = scope.error.code
+    if scope.auth_reason is not None:
+        fields["auth_reason"] = scope.auth_reason
+    if scope.upstream is not None:
+        fields["upstream"] = scope.upstream
+    if scope.stream_end is not None:
+        fields["stream_end"] = scope.stream_end
+    if scope.traceparent is not None:
+        fields["trace_id"] = trace_id(scope.traceparent)
+    return fields

@@ -1,0 +1,105 @@
+"""The admin listener, inside the cluster: readiness with latency, reason and since; metrics.
+
+A few lines of asyncio rather than a second Sanic application: it answers ``GET /readyz`` to people
+and ``GET /metrics`` to Prometheus on an address that is loopback by default, and must work when the
+public side is full. Every worker listens on the same address (``SO_REUSEPORT``); any of them may
+answer. Of readiness each tells its own, of metrics everybody's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from gateway.edge.http.render import dump_json
+from gateway.edge.wire.security_headers import header_lines, security_headers
+from gateway.flows.health import DependencyState, Health
+from gateway.telemetry.exposition import CONTENT_TYPE
+
+HEAD_LIMIT_BYTES = 8 * 1024
+HEAD_TIMEOUT_S = 5.0
+
+
+async def listen(
+    host: str, port: int, health: Health, metrics: Callable[[], bytes]
+) -> asyncio.Server:
+    """Starts listening; the caller closes the server."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            writer.write(_answer(await _request_line(reader), health, metrics))
+            await writer.drain()
+        except (
+            TimeoutError,
+            ConnectionError,
+            asyncio.IncompleteReadError,
+            asyncio.LimitOverrunError,
+        ):
+            pass
+        finally:
+            writer.close()
+
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "SO_REUSEPORT"):
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listener.bind((host, port))
+    listener.setblocking(False)
+    return await asyncio.start_server(serve, sock=listener, limit=HEAD_LIMIT_BYTES)
+
+
+async def _request_line(reader: asyncio.StreamReader) -> str:
+    async with asyncio.timeout(HEAD_TIMEOUT_S):
+        head = await reader.readuntil(b"\r\n\r\n")
+    return head.split(b"\r\n", 1)[0].decode("latin-1")
+
+
+def _answer(request_line: str, health: Health, metrics: Callable[[], bytes]) -> bytes:
+    method, _, rest = request_line.partition(" ")
+    path = rest.partition(" ")[0].partition("?")[0]
+    if path not in ("/readyz", "/metrics"):
+        error = {"error": {"code": "NOT_FOUND", "message": "See /readyz and /metrics"}}
+        return _json("404 Not Found", error)
+    if method != "GET":
+        return _json("405 Method Not Allowed", {"error": {"code": "METHOD_NOT_ALLOWED"}})
+    if path == "/metrics":
+        return _response("200 OK", metrics(), CONTENT_TYPE)
+    return _json("200 OK" if health.ready else "503 Service Unavailable", report(health))
+
+
+def report(health: Health) -> dict[str, Any]:
+    """The public answer with each dependency's latency, reason and since."""
+    return {
+        "status": health.status,
+        "draining": health.draining,
+        "worker_pid": os.getpid(),
+        "dependencies": {name: _told(found) for name, found in health.states.items()},
+    }
+
+
+def _told(found: DependencyState) -> dict[str, Any]:
+    latency_s = found.latency_s
+    return {
+        "state": found.state,
+        "since": datetime.fromtimestamp(found.since, UTC).isoformat(timespec="milliseconds"),
+        "latency_ms": None if latency_s is None else round(latency_s * 1000, 2),
+        "reason": found.reason,
+    }
+
+
+def _json(status: str, body: dict[str, Any]) -> bytes:
+    return _response(status, dump_json(body), "application/json")
+
+
+def _response(status: str, payload: bytes, content_type: str) -> bytes:
+    head = (
+        f"HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\n"
+        f"Content-Length: {len(payload)}\r\nConnection: close\r\n"
+    )
+    security = header_lines(security_headers())
+    return head.encode("latin-1") + security + b"\r\n" + payload

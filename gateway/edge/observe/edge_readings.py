@@ -1,0 +1,36 @@
+"""What the edge counts by itself, read once a tick: streams, connections, dependencies' states."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from gateway.edge.http.event_streams import OpenStreams
+from gateway.edge.wire.connections import Connections
+from gateway.flows.health import Health
+from gateway.telemetry import catalogue as c
+from gateway.telemetry import readings
+from gateway.telemetry.readings import Reading
+
+
+def of_edge(streams: OpenStreams, connections: Connections, health: Health) -> Iterable[Reading]:
+    events, sent_bytes = streams.passed()
+    yield c.STREAMS_OPEN, (), len(streams)
+    yield c.STREAM_EVENTS, (), events
+    yield c.STREAM_BYTES, (), sent_bytes
+    yield c.CONNECTIONS_OPEN, (), len(connections)
+    yield c.TURNED_AWAY, (), connections.turned_away_total
+    yield from _of_health(health)
+
+
+def _of_health(health: Health) -> Iterator[Reading]:
+    yield from readings.worker(_state(health))
+    for name, found in health.states.items():
+        yield from readings.dependency(name, found.state, found.latency_s)
+
+
+def _state(health: Health) -> str:
+    if health.draining:
+        return "draining"
+    if health.starting:
+        return "starting"
+    return "ready" if health.ready else "unready"

@@ -1,0 +1,240 @@
+"""The client's end of an event stream, written to below Sanic's ``send``.
+
+Sanic's own ``send`` awaits, formats and accounts for 4–6 µs a chunk. Once the head and a first
+chunk went out through it, a stream's chunks are written straight to the transport in the same
+framing, and Sanic's ``eof`` writes the last one: its middleware, its keep-alive and its pipelined
+next request never notice. This is the one file of the streaming path that knows Sanic's inside;
+``can_write_below`` says whether this response is of the shape it knows, and where it is not the
+caller uses ``send``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import socket
+import struct
+import sys
+import termios
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from types import MappingProxyType
+from typing import Any, cast
+
+from sanic import Request
+from sanic.compat import Header
+from sanic.http import Http
+from sanic.http.constants import Stage
+from sanic.response import BaseHTTPResponse
+
+from gateway.edge.wire.light_event import LightEvent
+from gateway.flows.relay import ClientStalled
+
+# What may stand in the transport before the core is told to wait: as much as asyncio's own mark.
+HIGH_WATER_BYTES = 64 * 1024
+# How often the kernel is asked what a client has taken, in seconds.
+STALL_LOOK_S = 2.0
+# ``tcpi_bytes_acked`` of Linux's ``struct tcp_info`` (tcp(7), since 4.1).
+_TCP_INFO_BYTES = 192
+_BYTES_ACKED = struct.Struct("=Q")
+_BYTES_ACKED_AT = 120
+# ``SO_LINGER`` for no time: what is not sent yet is dropped, and the other side gets a RST.
+_RESETS = struct.pack("ii", 1, 0)
+
+
+def can_write_below(request: Request) -> bool:
+    """Whether the response that was begun is chunked, under way, on a transport we know."""
+    stream = request.stream
+    return (
+        isinstance(stream, Http)
+        and stream.stage is Stage.RESPONSE
+        and not stream.head_only
+        and getattr(stream.response_func, "__func__", None) is Http.http1_response_chunked
+        and hasattr(request.transport, "get_write_buffer_size")
+        and isinstance(getattr(stream.protocol, "_can_write", None), LightEvent)
+    )
+
+
+def _sender(transport: asyncio.Transport) -> Callable[[bytes], bool]:
+    """Sends one chunk on ``transport``; false when it holds more than it should.
+
+    While nothing waits in the transport, a chunk is given to the kernel at once: that is what the
+    transport would do at the end of the loop's round, without its queue and its bookkeeping (1 µs
+    of a relayed event's few). What the kernel does not take, and every failure, is the transport's
+    to deal with. Not under TLS, where the transport's bytes are not the socket's.
+    """
+    queued, queue = transport.get_write_buffer_size, transport.write
+    if transport.get_extra_info("sslcontext") is not None:
+        return lambda data: transport.is_closing() or (queue(data), queued() <= HIGH_WATER_BYTES)[1]
+    descriptor = transport.get_extra_info("socket").fileno()
+    to_kernel, is_closing = os.write, transport.is_closing
+    # Nobody else writes to it while the stream runs: what waits in it was left there here, but for
+    # what Sanic sent before.
+    waits = True
+
+    def send(data: bytes) -> bool:
+        nonlocal waits
+        if is_closing():
+            return True  # The client left; its handler is about to hear of it.
+        if not (waits and queued()):
+            waits = False
+            try:
+                sent = to_kernel(descriptor, data)
+            except OSError:  # full (EAGAIN) or broken: the transport finds out which
+                sent = 0
+            if sent == len(data):
+                return True
+            data = data[sent:]
+        waits = True
+        queue(data)
+        return queued() <= HIGH_WATER_BYTES
+
+    return send
+
+
+class Progress:
+    """Whether a client takes anything of what it was sent, by what its kernel has acknowledged."""
+
+    __slots__ = ("_looked_at", "_progress_at", "_stall_s", "_taken", "can_write", "transport")
+
+    def __init__(self, protocol: Any, stall_s: float) -> None:
+        # uvloop's transports have asyncio's methods and not its base class.
+        self.transport = cast(asyncio.Transport, protocol.transport)
+        self.can_write: LightEvent = protocol._can_write
+        self._stall_s = stall_s
+        self._looked_at = 0.0
+        self._progress_at = 0.0
+        self._taken = 0
+
+    def stalled(self, now: float) -> bool:
+        """True when something waits for it and it took nothing for too long, or has left.
+
+        A client that closed its side is not gone for the transport while bytes wait for it.
+        """
+        return self.transport.is_closing() or self.stands_still(now)
+
+    def stands_still(self, now: float) -> bool:
+        """Whether something waits for it and it took nothing for too long."""
+        if now < self._looked_at + min(STALL_LOOK_S, self._stall_s):
+            return False
+        self._looked_at = now
+        unsent = self.transport.get_write_buffer_size() + self._in_kernel()
+        if not unsent:
+            self._progress_at = now
+            return False
+        taken = self._acknowledged(unsent)
+        if taken > self._taken or not self._progress_at:
+            self._progress_at = now
+        self._taken = taken
+        return now - self._progress_at > self._stall_s
+
+    async def room(self, look: Callable[[], Awaitable[None]]) -> None:
+        """Returns when Sanic's ``send`` will not wait; meanwhile ``look`` is called now and then.
+
+        Raises:
+            ClientStalled: it would wait for good.
+        """
+        if self.can_write.is_set():
+            return
+        loop = asyncio.get_running_loop()
+        self._looked_at = self._progress_at = 0.0
+        while not self.can_write.is_set():
+            if self.stalled(loop.time()):
+                raise ClientStalled
+            await look()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(STALL_LOOK_S, self._stall_s)):
+                    await self.can_write.wait()
+
+    def _acknowledged(self, unsent: int) -> int:
+        """Bytes the client's side has acknowledged; where that is not told, what waits, negated.
+
+        What waits grows while a core sends faster than a slow client takes: it alone would make
+        that client look as if it took nothing.
+        """
+        if sys.platform != "linux":
+            return -unsent
+        try:
+            told = self._socket().getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+            return int(_BYTES_ACKED.unpack_from(told, _BYTES_ACKED_AT)[0])
+        except (OSError, ValueError, struct.error):
+            return -unsent
+
+    def _in_kernel(self) -> int:
+        """Bytes the kernel holds for the client: unsent or unacknowledged (tcp(7), SIOCOUTQ)."""
+        try:
+            told = fcntl.ioctl(self._socket().fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
+        except (OSError, ValueError):
+            return 0
+        return int(struct.unpack("i", told)[0])
+
+    def _socket(self) -> socket.socket:
+        return cast(socket.socket, self.transport.get_extra_info("socket"))
+
+
+class ClientStream:
+    """Implements ``flows.splice.Client`` for a request whose ``can_write_below`` is true."""
+
+    __slots__ = ("_gate", "_wanted", "send_framed", "stalled")
+
+    def __init__(self, progress: Progress) -> None:
+        self.send_framed = _sender(progress.transport)
+        self.stalled = progress.stalled
+        self._gate = progress.can_write
+        self._wanted: Callable[[], None] | None = None
+
+    def on_room(self, call: Callable[[], None]) -> None:
+        self._wanted = call
+        if self._gate.is_set():
+            # The transport holds much, and not so much that it says so: it will be asked again.
+            asyncio.get_running_loop().call_soon(self._tell)
+        else:
+            self._gate.then(self._tell)
+
+    def _tell(self) -> None:
+        wanted, self._wanted = self._wanted, None
+        if wanted is not None:
+            wanted()
+
+    def close(self) -> None:
+        self._wanted = None
+        self._gate.forget(self._tell)
+
+
+class _NoHeaders(Header):
+    """No header, and none can be put in: all streams share it."""
+
+    def _refuse(self, *_: Any, **__: Any) -> Any:
+        raise TypeError("the head of a stream that has begun is gone")
+
+    __setitem__ = add = extend = update = setdefault = _refuse
+
+
+_NO_HEADERS = _NoHeaders()
+_NO_ARGUMENTS: Any = MappingProxyType({})
+
+
+def forget_head(request: Request, response: BaseHTTPResponse) -> None:
+    """Lets go of what a stream that has begun needs no more: three kilobytes of strings.
+
+    The request keeps its method, its route, its path and its scope, for the log.
+    """
+    request.headers = response.headers = _NO_HEADERS
+    request.head = request.body = b""
+    request.parsed_args = request.parsed_not_grouped_args = _NO_ARGUMENTS
+
+
+def cut(request: Request) -> None:
+    """Resets the client's connection: it can be told nothing.
+
+    A mere close sends on what the kernel still holds, and then a FIN: the end of a whole body to
+    HTTP/1.0, and megabytes kept for a client that takes nothing.
+    """
+    transport = cast(asyncio.Transport | None, request.transport)
+    if transport is None:
+        return
+    sock = transport.get_extra_info("socket")
+    with suppress(OSError, AttributeError):  # it is gone already
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESETS)
+    transport.abort()

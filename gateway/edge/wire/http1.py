@@ -1,0 +1,191 @@
+"""Sanic's reading of requests, replaced: heads and chunked bodies are read by ``domain/wire.py``.
+
+Answering, routing, handlers and middleware stay Sanic's; see ``guard.py`` for the connection that
+this runs on, and ``sanic_shape.py`` for what both rely on.
+"""
+
+from __future__ import annotations
+
+from asyncio import CancelledError
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from sanic import Request
+from sanic.compat import Header
+from sanic.exceptions import BadRequest, PayloadTooLarge
+from sanic.headers import format_http1_response
+from sanic.helpers import has_message_body
+from sanic.http import Http
+from sanic.http.constants import Stage
+from sanic.http.http1 import HTTP_CONTINUE
+from sanic.response import BaseHTTPResponse
+
+from gateway.domain.wire import ChunkedBody, Head, end_of_head, read_head, without_target
+from gateway.edge.http.cors import is_preflight
+from gateway.edge.wire.body_limit import set_limit
+from gateway.errors import MalformedRequest, UriTooLong
+
+if TYPE_CHECKING:
+    from gateway.edge.wire.protocol import GuardedProtocol
+
+EVENT_STREAM = "text/event-stream"
+
+
+class SaidAll(CancelledError):
+    """The client closed its side, and all it had asked for is answered."""
+
+
+class GuardedHttp(Http):
+    """Sanic's reading of requests with the heads and the chunked bodies read by our rules."""
+
+    __slots__ = ("_chunks",)
+    protocol: GuardedProtocol
+    # Sanic declares narrower types than it puts in.
+    request_body: Any
+    request_bytes: Any
+    response_func: Any
+
+    def init_for_request(self) -> None:
+        """Sanic calls this before it waits for a request; the one before is over."""
+        super().init_for_request()
+        self.protocol.request_over()
+
+    async def http1(self) -> None:
+        with suppress(SaidAll):
+            await super().http1()
+        await self.protocol.linger()
+
+    async def http1_request_header(self) -> None:
+        """Replaces Sanic's, whose signals ``http.lifecycle.read_head`` and ``.request`` go out."""
+        self.protocol.begin_stage()
+        head_bytes = await self._head()
+        too_long: UriTooLong | None = None
+        try:
+            head = read_head(head_bytes)
+        except UriTooLong as exc:
+            # Without its target the request still says which page asks, so that the page's
+            # preflight is answered and the page can read the refusal.
+            too_long, head = exc, read_head(without_target(head_bytes))
+        request = self._make_request(head, head_bytes)
+        self.keep_alive = head.keep_alive
+        self.head_only = head.method == "HEAD"
+        self.url = head.target
+        self._expect_body(head)
+        if head.version == "1.0":
+            self.response_func = self._close_delimited_head
+        del self.recv_buffer[: len(head_bytes) + 4]
+        self.request, request.stream = request, self
+        self.protocol.state["requests_count"] += 1
+        self.protocol.request_begins(request)
+        if too_long is not None and not is_preflight(request):
+            self.keep_alive = False
+            raise too_long
+
+    async def _head(self) -> bytes:
+        """Waits for a whole head; what can never become one is refused at once."""
+        buffer = self.recv_buffer
+        looked_at = 0
+        skipped = False
+        while True:
+            # RFC 9112, 2.2: one empty line before a request is forgiven.
+            if not skipped and buffer[:2] == b"\r\n":
+                del buffer[:2]
+                skipped, looked_at = True, 0
+            end = end_of_head(buffer, looked_at)
+            if end is not None:
+                return bytes(buffer[:end])
+            looked_at = len(buffer)
+            await self._receive_more()
+
+    def _make_request(self, head: Head, head_bytes: bytes) -> Request:
+        protocol = self.protocol
+        request = protocol.request_class(
+            url_bytes=head.target.encode("ascii"),
+            headers=Header(head.fields),
+            head=head_bytes,
+            version=head.version,
+            method=head.method,
+            transport=protocol.transport,
+            app=protocol.app,
+        )
+        protocol.request_class._current.set(request)
+        request.conn_info = protocol.conn_info
+        return request
+
+    def _expect_body(self, head: Head) -> None:
+        self.request_bytes_left = self.request_bytes = head.length or 0
+        self.expecting_continue = head.expects_continue and bool(head.length or head.chunked)
+        if head.chunked:
+            self.request_body = "chunked"
+            self._chunks = ChunkedBody()
+        elif head.length is not None:
+            self.request_body = True
+
+    async def read(self) -> bytes | None:
+        """The next bytes of the body; ``None`` at its end."""
+        if self.stage is Stage.HANDLER:
+            set_limit(self)
+        if self.request_body != "chunked":
+            data: bytes | None = await super().read()
+            return data
+        if self.expecting_continue:
+            self.expecting_continue = False
+            await self._send(HTTP_CONTINUE)
+        while True:
+            piece = self._take_chunks()
+            if self.request_bytes > self.request_max_size:
+                self.keep_alive = False
+                raise PayloadTooLarge("Request body exceeds the size limit")
+            if piece:
+                return piece
+            if self._chunks.ended:
+                self.request_body = None
+                return None
+            await self._receive_more()
+
+    def _take_chunks(self) -> bytes:
+        try:
+            piece = self._chunks.take(self.recv_buffer)
+        except MalformedRequest as exc:
+            self.keep_alive, self.request_body = False, None
+            # Sanic's own class: over a body that nobody wanted it is prepared for no other.
+            raise BadRequest from exc
+        self.request_bytes = self._chunks.announced_bytes
+        return piece
+
+    def create_empty_request(self) -> None:
+        """The request Sanic makes up for a refusal; this one knows who was refused."""
+        super().create_empty_request()
+        self.request.conn_info = self.protocol.conn_info
+
+    def respond(self, response: BaseHTTPResponse) -> BaseHTTPResponse:
+        """An event stream begins for nobody when the client has closed its side."""
+        if self.protocol.half_closed and is_event_stream(response):
+            self.protocol.close()
+        answer: BaseHTTPResponse = super().respond(response)
+        return answer
+
+    async def _close_delimited_head(self, data: bytes, end_stream: bool) -> None:
+        """The head of an answer to HTTP/1.0, which knows no chunks: the body ends with a close."""
+        response = self.response
+        whole = end_stream or (not data and getattr(response, "body", None))
+        if whole or "content-length" in response.headers or not has_message_body(response.status):
+            await self.http1_response_header(data, end_stream)
+            return
+        self.keep_alive = False
+        response.headers["connection"] = "close"
+        self.response_func = self._close_delimited_body
+        head = format_http1_response(response.status, response.processed_headers)
+        await self._send(head if self.head_only else head + data)
+        self.stage = Stage.RESPONSE
+
+    async def _close_delimited_body(self, data: bytes, end_stream: bool) -> None:
+        if data and not self.head_only:
+            await self._send(data)
+        if end_stream:
+            self.response_func = None
+            self.stage = Stage.IDLE
+
+
+def is_event_stream(response: BaseHTTPResponse | None) -> bool:
+    return response is not None and (response.content_type or "").startswith(EVENT_STREAM)

@@ -1,0 +1,317 @@
+"""The wire, guarded below Sanic: its connection and its reading of requests, replaced.
+
+Bare Sanic takes heads and bodies that RFC 9112 calls invalid, gives a slow client for ever, and
+takes a half-closed connection for a client that left. ``GuardedHttp`` reads by our own rules
+instead, and ``GuardedProtocol``, here, keeps the caps and the deadlines of ``connections.py``.
+
+Under TLS no side can be closed alone, neither by the loops' transports nor by what peers make of
+``close_notify``: there a client that says it will send no more has left, whatever it was waiting
+for, and after a refusal the connection is closed at once instead of lingering. The caps and the
+clocks begin when the handshake is over.
+
+``sanic_shape.py`` looks at start-up whether Sanic still is what the two were written for; a server
+that was started without ``GuardedProtocol`` answers nothing but 500 (``refuse_unguarded``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from sanic import Request, Sanic
+from sanic.exceptions import BadRequest, RequestTimeout, ServiceUnavailable
+from sanic.http import Http
+from sanic.http.constants import Stage
+from sanic.server.protocols.http_protocol import HttpProtocol
+
+from gateway.edge.wire.body_limit import LINGER_BYTES
+from gateway.edge.wire.client_stream import Progress
+from gateway.edge.wire.connections import (
+    FRESH_S,
+    LINGER_S,
+    Connections,
+    Limits,
+    TurnedAway,
+    has_unread,
+)
+from gateway.edge.wire.http1 import GuardedHttp, SaidAll, is_event_stream
+from gateway.edge.wire.light_event import LightEvent
+from gateway.edge.wire.peer import Network, client_ip, plain_address
+from gateway.edge.wire.sanic_shape import check_shape
+from gateway.errors import InternalError, Overloaded
+
+
+class GuardedProtocol(HttpProtocol):
+    """Sanic's connection under the worker's caps and deadlines."""
+
+    HTTP_CLASS = GuardedHttp
+    transport: Any
+    _can_write: Any
+    _data_received: Any
+    __slots__ = (
+        "_address",
+        "_connections",
+        "_discarded_bytes",
+        "_fresh",
+        "_place",
+        "_progress",
+        "_since_s",
+        "half_closed",
+        "lingering",
+    )
+
+    def __init__(self, *, app: Sanic[Any, Any], **kwargs: Any) -> None:
+        super().__init__(app=app, **kwargs)
+        # In place of Sanic's events, which take 1.5 KiB of each connection.
+        self._can_write, self._data_received = LightEvent(is_open=True), LightEvent(is_open=False)
+        self._connections: Connections = app.ctx.connections
+        self._since_s = self._connections.now_s
+        self._address = ""
+        # Whose place this connection takes: its peer's, or behind a proxy the present client's.
+        self._place: str | None = None
+        self._fresh = True
+        self._discarded_bytes = 0
+        # How its client gets on with the last answer, where it is late.
+        self._progress: Progress | None = None
+        self.half_closed = False
+        self.lingering = False
+
+    # --- stages, as GuardedHttp goes through them ----------------------------------------------
+
+    def begin_stage(self) -> None:
+        self._since_s = self._connections.now_s
+
+    def request_begins(self, request: Request) -> None:
+        """The head is read. Behind a proxy the client is known only now, and may be one too many.
+
+        Raises:
+            Overloaded: its address has as many requests under way as one may.
+        """
+        self._fresh = False
+        self.begin_stage()
+        if self._place is None and self._connections.trusted:
+            address = client_ip(request, self._connections.trusted)
+            if address != self._address:
+                if not self._connections.take_place(address):
+                    raise Overloaded
+                self._place = address
+
+    def request_over(self) -> None:
+        self.begin_stage()
+        if self._place is not None and self._place != self._address:
+            self._give_place()
+
+    def _give_place(self) -> None:
+        if self._place is not None:
+            self._connections.give_place(self._place)
+            self._place = None
+
+    # --- the worker's tick ---------------------------------------------------------------------
+
+    def check_timeouts(self) -> None:
+        """Sanic's timer for each connection is not started; ``check`` does its work."""
+
+    def check(self, now_s: float) -> None:
+        """Ends the connection when the stage it is in has taken too long."""
+        http = self.http
+        if self.transport is None:
+            return
+        if self.transport.is_closing():
+            self._end_stalled_close(now_s)
+            return
+        if http is None:
+            return
+        waited_s = now_s - self._since_s
+        limits = self._connections.limits
+        if self.lingering:
+            if waited_s > LINGER_S and not self._is_taking(now_s):
+                self.close()
+        elif http.request_body:
+            if waited_s > limits.body_s:
+                self._end_late_body(http)
+        elif http.stage is Stage.IDLE:
+            late = waited_s > (limits.head_s if self._fresh else limits.idle_s)
+            if late and not self._is_taking(now_s):
+                self.close()
+        elif http.stage is Stage.REQUEST:
+            if waited_s > limits.head_s:
+                self._cancel(http, RequestTimeout("The head took too long"))
+        elif now_s - self._time > self.response_timeout:
+            self._cancel(http, ServiceUnavailable("Response Timeout"))
+        elif http.stage is Stage.HANDLER and self._is_held_up(http, now_s):
+            self.transport.abort()
+
+    def _is_taking(self, now_s: float) -> bool:
+        """Whether the client is still busy with its last answer: a close would cut that short."""
+        if self.transport.get_write_buffer_size():
+            return not self._stands_still(now_s)
+        if self._progress is None:
+            return False
+        # It has all of it now, and from here on it is late when any other is.
+        self._progress = None
+        self.begin_stage()
+        return True
+
+    def _is_held_up(self, http: Http, now_s: float) -> bool:
+        """Whether an answer waits behind one that the client does not take.
+
+        A stream that is about to begin has no response yet, and looks at that itself.
+        """
+        waits = http.response is not None and not self._can_write.is_set()
+        return waits and self._stands_still(now_s)
+
+    def _end_stalled_close(self, now_s: float) -> None:
+        """A connection is closed when all that waits was sent, and the client may take nothing."""
+        if self.transport.get_write_buffer_size() and self._stands_still(now_s):
+            self.transport.abort()
+
+    def _stands_still(self, now_s: float) -> bool:
+        if self._progress is None:
+            self._progress = Progress(self, self._connections.limits.stall_s)
+        return self._progress.stands_still(now_s)
+
+    def leave_if_idle(self, now_s: float) -> None:
+        """Closes when no request is under way: none begun, and none waiting to be read.
+
+        What the client sends at this very moment meets a closed connection all the same; HTTP
+        leaves that race to clients, who may send again (RFC 9112, 9.3.1).
+        """
+        http = self.http
+        transport = self.transport
+        if http is None or transport is None or self.lingering:
+            return
+        if http.stage is not Stage.IDLE or http.request_body or self.recv_buffer:
+            return
+        if self._fresh and now_s - self._since_s < FRESH_S:
+            return
+        if not has_unread(transport):
+            self.close()
+
+    def _end_late_body(self, http: GuardedHttp) -> None:
+        """A 408 where the answer is still to come; a close where it went out before the body."""
+        http.request_body = None
+        if http.stage is Stage.HANDLER:
+            self._cancel(http, RequestTimeout("The body took too long"))
+        else:
+            self.close()
+
+    def _cancel(self, http: Http, reason: Exception) -> None:
+        http.exception = reason
+        if self._task is not None:
+            self._task.cancel()
+
+    # --- the transport's calls -----------------------------------------------------------------
+
+    def connection_made(self, transport: Any) -> None:
+        connections = self._connections
+        peer = transport.get_extra_info("peername")
+        self._address = plain_address(peer[0]) if isinstance(peer, tuple) else ""
+        if connections.full() or not self._take_place():
+            transport.set_protocol(TurnedAway(connections, transport))
+            return
+        connections.add(self)
+        super().connection_made(transport)
+
+    def _take_place(self) -> bool:
+        if not self._address or self._connections.is_proxy(self._address):
+            return True
+        if not self._connections.take_place(self._address):
+            return False
+        self._place = self._address
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._connections.discard(self)
+        self._give_place()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if not self.lingering:
+            super().data_received(data)
+            return
+        self._discarded_bytes += len(data)
+        if self._discarded_bytes > LINGER_BYTES:
+            self.close()
+
+    def eof_received(self) -> bool:
+        """The client has said all it will; on an event stream that means it is leaving.
+
+        Returns:
+            Whether the connection stays open for the answer.
+        """
+        http = self.http
+        transport = self.transport
+        if http is None or self.lingering or transport.is_closing():
+            return False
+        # Over TLS no side can be closed alone: who has said all has left.
+        if not transport.can_write_eof():
+            return False
+        if http.stage is Stage.IDLE and not self.recv_buffer and not http.request_body:
+            return False
+        if http.stage is Stage.RESPONSE and is_event_stream(http.response):
+            return False
+        self.half_closed = True
+        self._data_received.set()
+        return True
+
+    async def receive_more(self) -> None:
+        """Waits for bytes, unless there will be none any more."""
+        if self.half_closed:
+            if self.http.stage is Stage.REQUEST and not self.recv_buffer:
+                self.http.stage = Stage.IDLE
+            if self.http.stage is Stage.IDLE:
+                raise SaidAll
+            raise BadRequest("The request is not whole")
+        await super().receive_more()
+
+    async def linger(self) -> None:
+        """After the last answer: no more is said, and what still comes is thrown away for a moment.
+
+        Closing at once would make TCP reset the connection when more comes, and the reset may
+        overtake the answer on its way to the client (RFC 9112, 9.6). Where nothing can be said of
+        the end, or to it, it is still the answer's last bytes that are waited for: Sanic gives what
+        waits at a close five seconds.
+        """
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return
+        can_say_so = transport.can_write_eof() and not self.half_closed
+        if not can_say_so and not transport.get_write_buffer_size():
+            return
+        self.lingering = True
+        self.begin_stage()
+        self.recv_buffer.clear()
+        if can_say_so:
+            transport.write_eof()
+        if not self.half_closed:
+            transport.resume_reading()
+        await asyncio.Event().wait()
+
+
+def install(
+    app: Sanic[Any, Any], limits: Limits, trusted: tuple[Network, ...], *, hsts_s: int = 0
+) -> Connections:
+    """Gives ``app`` its book of connections; ``GuardedProtocol`` looks for it there.
+
+    Raises:
+        RuntimeError: Sanic is not of the shape this file was written for.
+    """
+    check_shape()
+    connections = Connections(limits, trusted, hsts_s=hsts_s)
+    app.ctx.connections = connections
+
+    @app.before_server_start
+    async def start(_app: Sanic[Any, Any]) -> None:
+        connections.start()
+
+    @app.after_server_stop
+    async def stop(_app: Sanic[Any, Any]) -> None:
+        connections.stop()
+
+    return connections
+
+
+def refuse_unguarded(request: Request) -> None:
+    """For a server that was started without ``protocol=GuardedProtocol``."""
+    if not isinstance(request.stream, GuardedHttp):
+        raise InternalError from RuntimeError("the server runs without the guard")

@@ -1,0 +1,111 @@
+"""HTTPS, served by the worker itself: one context for the listeners, always the newest behind it.
+
+What flows which way: the server is given ``context`` once, and asks it at each client hello;
+``reload_if_changed`` puts another one behind it. That also takes back a client CA, which no context
+can do in place. Connections that stand are left alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from sanic import Sanic
+
+from gateway.edge.tasks import Tasks
+from gateway.settings import Settings
+from gateway.tls.certificates import CertificateError, Followed, TlsFiles, server_context
+
+log = structlog.get_logger("gateway.tls")
+
+LOOK_S = 1.0
+# How long a connection that is closed waits for the client to say that it has heard.
+GOODBYE_S = 2.0
+
+
+class ServerTls:
+    """The certificate clients are shown, and what is asked of theirs.
+
+    Raises:
+        CertificateError: the files cannot be used.
+    """
+
+    def __init__(
+        self,
+        files: TlsFiles,
+        *,
+        client_certificate_required: bool = True,
+        handshake_s: float = 10.0,
+    ) -> None:
+        self._handshake_s = handshake_s
+        self._followed = Followed(
+            files.paths,
+            lambda: server_context(files, client_certificate_required=client_certificate_required),
+        )
+        self.context = self._followed.present
+        self.context.sni_callback = self._hand_over
+
+    @classmethod
+    def of(cls, settings: Settings) -> ServerTls | None:
+        """``None`` where the gateway speaks plain HTTP."""
+        if settings.tls_cert_file is None:
+            return None
+        required = settings.tls_client_certificates == "required"
+        return cls(
+            settings.tls_files("tls"),
+            client_certificate_required=required,
+            handshake_s=settings.head_timeout,
+        )
+
+    @property
+    def clocks(self) -> Mapping[str, float]:
+        """For ``loop.create_server``, whose own are a minute and half a minute.
+
+        The caps and deadlines of ``guard.py`` begin when the handshake is over.
+        """
+        return {
+            "ssl_handshake_timeout": self._handshake_s,
+            "ssl_shutdown_timeout": GOODBYE_S,
+        }
+
+    def reload_if_changed(self) -> None:
+        """Takes over changed files for new connections; bad ones are logged and change nothing."""
+        try:
+            if self._followed.reload_if_changed():
+                log.info("certificates reloaded", listener="public")
+        except CertificateError as problem:
+            log.error("certificates not taken over", listener="public", reason=str(problem))
+
+    def _hand_over(
+        self, connection: ssl.SSLObject | ssl.SSLSocket, _name: str | None, _: ssl.SSLContext
+    ) -> None:
+        """Called at each client hello, with a server name or without."""
+        if connection.context is not self._followed.present:
+            connection.context = self._followed.present
+
+
+def install(app: Sanic[Any, Any], tls: ServerTls | None) -> None:
+    """Keeps ``tls`` at ``app.ctx.tls`` and, in each worker, looks at its files once a second."""
+    app.ctx.tls = tls
+    if tls is None:
+        return
+
+    tasks = Tasks()
+
+    async def watch() -> None:
+        while True:
+            await asyncio.sleep(LOOK_S)
+            tls.reload_if_changed()
+
+    @app.before_server_start
+    async def start(_app: Sanic[Any, Any]) -> None:
+        # A worker that replaces another one was made of what the files were at the first start.
+        tls.reload_if_changed()
+        tasks.spawn(watch(), "reload certificates")
+
+    @app.after_server_stop
+    async def stop(_app: Sanic[Any, Any]) -> None:
+        await tasks.stop()

@@ -1,0 +1,157 @@
+"""One JSON answer out of the same stream (``"stream": false``): read to its end, within limits.
+
+The pieces are the ones a streaming client would get, so both kinds of answer say the same. A
+stream that ends badly becomes the error it ended with, with its true status.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from gateway.domain.sse import Event, SseParser
+from gateway.errors import CoreProtocolError, CoreTruncated, StreamMaxDuration
+from gateway.flows.answer_stream import Answer
+
+ANSWER_LIMIT_BYTES = 8 * 1024 * 1024
+
+
+class Source(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A passage the answer draws on; ``score`` is the retriever's, larger is better.
+
+    ``page`` counts from 1, where the document has pages.
+    """
+
+    document_id: str
+    filename: str
+    chunk_id: str
+    score: float
+    text: str
+    page: int | None = None
+
+
+class Citation(msgspec.Struct, frozen=True):
+    """``source`` (an index into ``sources``) carries the answer's characters ``start``..``end``."""
+
+    source: int
+    start: int
+    end: int
+
+
+class Usage(msgspec.Struct, frozen=True):
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class QueryAnswer(msgspec.Struct, frozen=True):
+    """The whole answer, as its JSON has it."""
+
+    answer: str
+    citations: list[Citation]
+    sources: list[Source]
+    usage: Usage | None
+    finish_reason: str
+    query_id: str | None = None
+    model: str | None = None
+
+
+class _Meta(msgspec.Struct):
+    query_id: str
+    model: str
+
+
+class _Token(msgspec.Struct):
+    text: str
+
+
+class _Done(msgspec.Struct):
+    finish_reason: str
+
+
+_DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
+    "meta": msgspec.json.Decoder(_Meta),
+    "sources": msgspec.json.Decoder(list[Source]),
+    "token": msgspec.json.Decoder(_Token),
+    "citation": msgspec.json.Decoder(Citation),
+    "usage": msgspec.json.Decoder(Usage),
+    "done": msgspec.json.Decoder(_Done),
+}
+
+
+@dataclass(slots=True)
+class _Collected:
+    meta: _Meta | None = None
+    done: _Done | None = None
+    usage: Usage | None = None
+    text: list[str] = field(default_factory=list)
+    sources: list[Source] = field(default_factory=list)
+    citations: list[Citation] = field(default_factory=list)
+
+    def take(self, event: Event) -> None:
+        """Adds what one event says; an event of a name we don't know says nothing to us."""
+        decoder = _DECODERS.get(event.type)
+        if decoder is None:
+            return
+        try:
+            value = decoder.decode(event.data)
+        except (msgspec.MsgspecError, UnicodeError) as exc:
+            raise CoreProtocolError from exc
+        match event.type:
+            case "token":
+                self.text.append(value.text)
+            case "citation":
+                self.citations.append(value)
+            case "sources":
+                self.sources.extend(value)
+            case "usage":
+                self.usage = value
+            case "meta":
+                self.meta = value
+            case "done":
+                self.done = value
+
+    def answer(self) -> QueryAnswer:
+        if self.done is None:
+            raise CoreTruncated
+        return QueryAnswer(
+            answer="".join(self.text),
+            citations=self.citations,
+            sources=self.sources,
+            usage=self.usage,
+            finish_reason=self.done.finish_reason,
+            query_id=self.meta.query_id if self.meta is not None else None,
+            model=self.meta.model if self.meta is not None else None,
+        )
+
+
+async def collect(
+    answer: Answer,
+    *,
+    limit_bytes: int = ANSWER_LIMIT_BYTES,
+    timeout_s: float | None = None,
+) -> QueryAnswer:
+    """Reads an entered answer to its end. The stream's own clocks run as always.
+
+    Raises:
+        GatewayError: whatever the stream ended with: ``CoreTruncated``, ``CoreUnavailable``, …
+        CoreProtocolError: an event's data is not what the contract says, or the whole answer is
+            larger than ``limit_bytes``.
+        StreamMaxDuration: it took longer than ``timeout_s``.
+    """
+    parser, collected, size_bytes = SseParser(limit_bytes), _Collected(), 0
+    try:
+        async with asyncio.timeout(timeout_s):
+            async for piece in answer.pieces():
+                size_bytes += len(piece)
+                if size_bytes > limit_bytes:
+                    raise CoreProtocolError
+                for event in parser.feed(piece):
+                    collected.take(event)
+    except TimeoutError as exc:
+        raise StreamMaxDuration from exc
+    if answer.error is not None:
+        raise answer.error
+    return collected.answer()

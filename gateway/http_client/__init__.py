@@ -1,0 +1,1 @@
+"""Connections to cores and to a policy server: pool, transport, discovery."""

@@ -1,0 +1,1 @@
+"""The processes of one replica: a supervisor, its workers, their listeners and their memory."""

@@ -1,0 +1,176 @@
+"""The settings of TLS: towards clients, and towards the core, OPA, the object storage, Temporal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gateway.settings import parsers as p
+from gateway.settings.faults import Fault
+from gateway.settings.spec import group
+from gateway.tls.certificates import TlsFiles, faults, out_of_date
+
+YEAR_S = 365 * 24 * 3600
+
+_tls = group("TLS")
+
+
+def _ca(peer: str) -> Any:
+    doc = f"Certificates that {peer}'s must come from (PEM). Unset: those the system trusts."
+    return _tls(p.PATH, None, doc, example="/etc/gateway/tls/ca.crt")
+
+
+def _cert(peer: str) -> Any:
+    doc = f"Certificate shown to {peer}, with its chain (PEM). Unset: none."
+    return _tls(p.PATH, None, doc, example="/etc/gateway/tls/tls.crt")
+
+
+def _key(peer: str) -> Any:
+    doc = f"That certificate's private key for {peer} (PEM, without a passphrase)."
+    return _tls(p.PATH, None, doc, example="/etc/gateway/tls/tls.key")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class TlsSettings:
+    """Part of ``Settings``. Every file is read again when it changes, for new connections."""
+
+    tls_cert_file: Path | None = _tls(
+        p.PATH,
+        None,
+        "Certificate of the public listener, with its chain (PEM). Unset: it speaks plain HTTP.",
+        example="/etc/gateway/tls/tls.crt",
+    )
+    tls_key_file: Path | None = _tls(
+        p.PATH,
+        None,
+        "Its private key (PEM, without a passphrase).",
+        example="/etc/gateway/tls/tls.key",
+    )
+    tls_client_ca_file: Path | None = _tls(
+        p.PATH,
+        None,
+        "Certificates that a client's must come from (PEM). Unset: clients are asked for none. Set:"
+        " TLS 1.3 only, as a session of TLS 1.2 outlives a CA that is taken away.",
+        example="/etc/gateway/tls/clients.crt",
+    )
+    tls_client_certificates: str = _tls(
+        p.choice("required", "optional"),
+        "required",
+        "Whether a client without a certificate is refused; a wrong one is in either case.",
+    )
+    hsts_max_age: float | None = _tls(
+        p.duration("0s", "730d"),
+        None,
+        "How long browsers come by HTTPS only (`Strict-Transport-Security`); 0 sends no such"
+        " header. Unset: a year where the gateway serves HTTPS itself, else none. Set it where TLS"
+        " ends in front of the gateway.",
+        example="365d",
+    )
+    core_ca_file: Path | None = _ca("the core")
+    core_cert_file: Path | None = _cert("the core")
+    core_key_file: Path | None = _key("the core")
+    opa_ca_file: Path | None = _ca("OPA")
+    opa_cert_file: Path | None = _cert("OPA")
+    opa_key_file: Path | None = _key("OPA")
+    s3_ca_file: Path | None = _ca("the object storage")
+    s3_cert_file: Path | None = _cert("the object storage")
+    s3_key_file: Path | None = _key("the object storage")
+    temporal_tls: bool = _tls(p.BOOLEAN, "false", "Whether Temporal is spoken to over TLS.")
+    temporal_ca_file: Path | None = _ca("Temporal")
+    temporal_cert_file: Path | None = _cert("Temporal")
+    temporal_key_file: Path | None = _key("Temporal")
+
+    def tls_files(self, peer: str) -> TlsFiles:
+        """``peer`` is ``tls`` (clients), ``core``, ``opa``, ``s3`` or ``temporal``."""
+        return TlsFiles(*(getattr(self, name) for name in FILES[peer]))
+
+    @property
+    def hsts_s(self) -> int:
+        """Seconds of ``Strict-Transport-Security``; 0 for no such header."""
+        if self.hsts_max_age is None:
+            return YEAR_S if self.tls_cert_file is not None else 0
+        return int(self.hsts_max_age)
+
+
+# Peer → the attributes of its CA, its certificate and its key.
+FILES: Mapping[str, tuple[str, str, str]] = {
+    "tls": ("tls_client_ca_file", "tls_cert_file", "tls_key_file"),
+    **{
+        peer: (f"{peer}_ca_file", f"{peer}_cert_file", f"{peer}_key_file")
+        for peer in ("core", "opa", "s3", "temporal")
+    },
+}
+_OF = ("ca", "cert", "key")
+
+Values = Mapping[str, Any]
+
+
+def env_of(peer: str, which: str) -> str:
+    return f"GATEWAY_{FILES[peer][_OF.index(which)].upper()}"
+
+
+def certificate_faults(values: Values) -> Iterator[Fault]:
+    """What is wrong with the files and with which of them are given; reads them."""
+    for peer, attributes in FILES.items():
+        if not values.keys() >= set(attributes):
+            continue
+        files = TlsFiles(*(values[attribute] for attribute in attributes))
+        yield from _go_together(peer, files)
+        yield from _are_used(peer, files, values)
+        for which, expected in faults(files):
+            path = str({"ca": files.ca, "cert": files.cert, "key": files.key}[which])
+            yield Fault(env_of(peer, which), path, expected)
+
+
+def out_of_date_faults(values: Values, now: float) -> Iterator[Fault]:
+    """Certificates that are not good at ``now`` (seconds since 1970), in files that can be used.
+
+    They are no reason not to start: the rest of the gateway may still be of use to somebody.
+    """
+    for peer, attributes in FILES.items():
+        files = TlsFiles(*(values.get(attribute) for attribute in attributes))
+        if any(True for _ in faults(files)):
+            continue
+        for which, expected in out_of_date(files, now):
+            path = str(files.ca if which == "ca" else files.cert)
+            yield Fault(env_of(peer, which), path, expected)
+
+
+def _go_together(peer: str, files: TlsFiles) -> Iterator[Fault]:
+    cert, key = env_of(peer, "cert"), env_of(peer, "key")
+    if files.cert is None and files.key is not None:
+        yield Fault(cert, None, f"to be set together with {key}, or neither")
+    if files.key is None and files.cert is not None:
+        yield Fault(key, None, f"to be set together with {cert}, or neither")
+    if peer == "tls" and files.ca is not None and files.cert is None:
+        yield Fault(cert, None, f"to be set, as {env_of(peer, 'ca')} is")
+
+
+def _are_used(peer: str, files: TlsFiles, values: Values) -> Iterator[Fault]:
+    """Files for a peer that is spoken to in the clear: the operator believes it is TLS."""
+    given = [which for which in _OF if getattr(files, which) is not None]
+    if not given or peer == "tls":
+        return
+    if peer == "temporal":
+        if values.get("temporal_tls") is False:
+            expected = f"true, as {env_of(peer, given[0])} is set"
+            yield Fault("GATEWAY_TEMPORAL_TLS", "false", expected)
+        return
+    addresses = _addresses(peer, values)
+    if addresses is not None and not any("https://" in address for address in addresses):
+        name = "GATEWAY_S3_ENDPOINT" if peer == "s3" else f"GATEWAY_SERVICES_{peer.upper()}"
+        expected = f"an https:// address, as {env_of(peer, given[0])} is set"
+        yield Fault(name, ",".join(addresses) or None, expected)
+
+
+def _addresses(peer: str, values: Values) -> tuple[str, ...] | None:
+    """``None`` where it cannot be told; AWS, which needs no address, is spoken to over TLS."""
+    name = "s3_endpoint" if peer == "s3" else f"services_{peer}"
+    if name not in values:
+        return None
+    address = values[name]
+    if address is None:
+        return ("https://",) if peer == "s3" else ()
+    return address if isinstance(address, tuple) else (address,)

@@ -1,0 +1,1 @@
+"""Settings become adapters, adapters become flows: what one worker runs on."""

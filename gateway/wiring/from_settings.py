@@ -1,0 +1,83 @@
+"""What adapters and flows are told, worked out of the settings."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gateway.adapters.s3_client import S3Access
+from gateway.adapters.temporal import TemporalAccess
+from gateway.domain.documents import ALLOWED_TYPES, UploadRules
+from gateway.domain.stream_state import StreamLimits
+from gateway.domain.tokens import TokenSettings
+from gateway.settings import Settings
+
+
+def temporal_access(settings: Settings) -> TemporalAccess:
+    return TemporalAccess(
+        settings.services_temporal,
+        settings.temporal_namespace,
+        settings.temporal_task_queue,
+        retry_budget_s=settings.io_deadline,
+        tls=settings.tls_files("temporal") if settings.temporal_tls else None,
+    )
+
+
+def documents_access(settings: Settings) -> S3Access:
+    return S3Access(
+        settings.s3_endpoint,
+        settings.s3_region,
+        settings.s3_access_key,
+        settings.s3_secret_key,
+        timeout_s=settings.io_deadline,
+        tls=settings.tls_files("s3"),
+    )
+
+
+def keys_access(settings: Settings) -> S3Access:
+    return replace(
+        documents_access(settings),
+        access_key=settings.s3_keys_access_key,
+        secret_key=settings.s3_keys_secret_key,
+    )
+
+
+def public_access(settings: Settings) -> S3Access:
+    return S3Access(
+        settings.s3_public_endpoint,
+        settings.s3_region,
+        settings.s3_access_key,
+        settings.s3_secret_key,
+        timeout_s=settings.io_deadline,
+    )
+
+
+def upload_rules(settings: Settings) -> UploadRules:
+    """What may be uploaded, and the extensions that go with each allowed type."""
+    return UploadRules(
+        types={name: ALLOWED_TYPES.get(name, frozenset()) for name in settings.upload_types},
+        limit_bytes=settings.upload_max_size,
+        multipart_threshold_bytes=settings.upload_multipart_threshold,
+        part_bytes=settings.upload_part_size,
+        form_lifetime_s=int(settings.upload_form_lifetime),
+    )
+
+
+def stream_limits(settings: Settings) -> StreamLimits:
+    return StreamLimits(
+        first_event_s=settings.stream_first_event,
+        idle_s=settings.stream_idle,
+        total_s=settings.stream_total,
+        early_head_s=settings.stream_early_head,
+        ping_s=settings.stream_ping,
+        event_limit_bytes=settings.stream_event_limit,
+    )
+
+
+def token_settings(settings: Settings) -> TokenSettings:
+    return TokenSettings(
+        secrets=settings.jwt_secrets,
+        issuer=settings.jwt_issuer,
+        audience=settings.jwt_audience,
+        lifetime_s=int(settings.jwt_expiration),
+        skew_s=int(settings.jwt_skew),
+    )

@@ -1,0 +1,101 @@
+"""The start-up check: what would be reachable without a guard stops the gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sanic import Blueprint, Request, Sanic
+from sanic.response import HTTPResponse, empty
+
+from gateway.edge.http.endpoint import PUBLIC, Success, route
+from gateway.edge.http.routes import UndeclaredRoute, check_routes
+
+NOTHING = (Success(204, "Nothing."),)
+
+
+async def handler(_request: Request, **_: Any) -> HTTPResponse:
+    return empty()
+
+
+def some_app(name: str, add: Callable[[Sanic[Any, Any], Blueprint], None]) -> Sanic[Any, Any]:
+    """An application with every public route, and what ``add`` adds."""
+    app: Sanic[Any, Any] = Sanic(name, configure_logging=False)
+    blueprint = Blueprint(f"routes_{name}")
+    for method, path in sorted(PUBLIC):
+        _declare(blueprint, method, path, None)
+    add(app, blueprint)
+    app.blueprint(blueprint)
+    app.finalize()
+    return app
+
+
+def _declare(blueprint: Blueprint, method: str, path: str, action: str | None, **told: Any) -> None:
+    name = f"{method}{path}".translate(str.maketrans("/.<>:-", "______"))
+    told = {"summary": "", "successes": NOTHING, **told}
+    route(blueprint, method, path, action=action, name=name, **told)(handler)
+
+
+def test_routes_with_known_actions_pass() -> None:
+    """A declared action, or a place in ``PUBLIC``: nothing else is asked."""
+    check_routes(some_app("good", lambda _, bp: _declare(bp, "GET", "/x", "documents:list")))
+
+
+def test_a_route_with_no_endpoint_is_refused() -> None:
+    """Somebody added a handler the plain Sanic way: no guard would know what to ask."""
+    with pytest.raises(UndeclaredRoute, match="GET /x declares no endpoint"):
+        check_routes(some_app("plain", lambda app, _: app.add_route(handler, "/x")))
+
+
+def test_a_route_with_no_action_is_refused() -> None:
+    """Public is what the one constant lists, not what forgot its action."""
+    with pytest.raises(UndeclaredRoute, match="GET /x has no known action"):
+        check_routes(some_app("none", lambda _, bp: _declare(bp, "GET", "/x", None)))
+
+
+def test_a_route_with_an_unknown_action_is_refused() -> None:
+    """The policy grants known actions only; a typo would be a route nobody can use."""
+    with pytest.raises(UndeclaredRoute, match="no known action"):
+        check_routes(some_app("typo", lambda _, bp: _declare(bp, "GET", "/x", "document:list")))
+
+
+def test_owner_needs_an_action_of_its_own() -> None:
+    """``?owner=`` on a route without ``…:any-owner`` could never be decided apart."""
+
+    def add(_: Sanic[Any, Any], blueprint: Blueprint) -> None:
+        _declare(blueprint, "GET", "/x", "query:run", any_owner=True)
+
+    with pytest.raises(UndeclaredRoute, match="query:run:any-owner"):
+        check_routes(some_app("owner", add))
+
+
+def test_a_method_added_beside_the_declared_one_is_refused() -> None:
+    """Automatic HEAD and OPTIONS routes carry another's endpoint, or none."""
+
+    def add(app: Sanic[Any, Any], blueprint: Blueprint) -> None:
+        _declare(blueprint, "GET", "/x", "documents:list")
+        app.add_route(handler, "/x", methods=["HEAD", "OPTIONS"])
+
+    with pytest.raises(UndeclaredRoute, match=r"HEAD /x .*OPTIONS /x"):
+        check_routes(some_app("auto", add))
+
+
+def test_a_public_route_that_is_missing_is_refused() -> None:
+    """The constant says what exists, so that it can be read instead of the router."""
+    app: Sanic[Any, Any] = Sanic("missing", configure_logging=False)
+    app.add_route(handler, "/healthz")
+    app.finalize()
+    with pytest.raises(UndeclaredRoute, match="GET /docs is in PUBLIC and has no route"):
+        check_routes(app)
+
+
+def test_every_fault_is_told_at_once() -> None:
+    """Whoever mends one learns of all."""
+
+    def add(app: Sanic[Any, Any], blueprint: Blueprint) -> None:
+        app.add_route(handler, "/a")
+        _declare(blueprint, "GET", "/b", None)
+
+    with pytest.raises(UndeclaredRoute, match=r"GET /a .*GET /b"):
+        check_routes(some_app("both", add))
