@@ -1,4 +1,4 @@
-"""What a supervisor knows of its workers, and when something about one of them is due."""
+"""What the supervisor knows about its workers, and when it has to act on one of them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 NEVER = float("inf")
-# How often in a row a worker may end before it serves.
+# A worker that ends this often in a row before it is ready makes the supervisor give up.
 START_ATTEMPTS = 3
 
 
 class Watcher(Protocol):
-    """Hears, in the supervisor, how workers come and go: for metrics. Must neither block nor raise.
+    """Is notified in the supervisor of each start and end of a worker; must not block or raise.
 
     ``restarts`` counts the replacements since the supervisor started, this one included.
     """
@@ -26,7 +26,10 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class WorkerSlot:
-    """A worker's place: its number (0 …), what it accepts from, and its line to the supervisor."""
+    """A worker's number (from 0), its listening socket and its channel to the supervisor.
+
+    ``restarts`` counts the workers that the supervisor has replaced so far.
+    """
 
     number: int
     listener: socket.socket
@@ -36,57 +39,63 @@ class WorkerSlot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """Seconds. ``stop_s`` is how long a worker may take to stop, ``start_s`` to its first word."""
+    """Times in seconds.
+
+    ``hung_s`` is how long a worker may send no heartbeat, ``start_s`` how long it may take to its
+    first one, ``stop_s`` how long it may take to stop.
+    """
 
     hung_s: float = 10.0
     start_s: float = 30.0
     stop_s: float = 35.0
-    # A worker that hangs is told to say where (SIGABRT), and killed this much later.
+    # A hung worker gets SIGABRT, on which it prints its stack, and SIGKILL this much later.
     abort_s: float = 1.0
-    # Between two starts of a worker that did not last.
+    # A worker that ends sooner than ``lasted_s`` after its start is replaced after this pause.
     pause_s: float = 1.0
     lasted_s: float = 10.0
 
 
 @dataclass(slots=True)
 class Child:
-    """A worker process, as its supervisor knows it. Times are ``time.monotonic``'s."""
+    """A worker process as its supervisor knows it. Times are those of ``time.monotonic``."""
 
     number: int
     pid: int
     channel: socket.socket
     started_at: float
-    heard_at: float
-    spoke: bool = False
+    last_message_at: float
+    sent_message: bool = False
     ready: bool = False
     accepts: bool = True
     aborted_at: float | None = None
     killed: bool = False
     reason: str | None = None
 
-    def silent_at(self, timing: Timing) -> float:
-        """When its silence is too long."""
-        return self.heard_at + (timing.hung_s if self.spoke else timing.start_s)
+    def hung_at(self, timing: Timing) -> float:
+        """The time at which it counts as hung unless another message comes."""
+        return self.last_message_at + (timing.hung_s if self.sent_message else timing.start_s)
 
     def next_due(self, timing: Timing) -> float:
+        """When the supervisor has to send it the next signal, unless a message comes before."""
         if self.killed:
             return NEVER
-        return (
-            self.silent_at(timing) if self.aborted_at is None else self.aborted_at + timing.abort_s
-        )
+        return self.hung_at(timing) if self.aborted_at is None else self.aborted_at + timing.abort_s
 
 
 @dataclass(slots=True)
-class Schedule:
-    """What is known of a worker's number across its processes."""
+class NextStart:
+    """When a worker slot is to be started next, and how often in a row starting it failed.
 
+    ``due_at`` is ``None`` while its worker runs.
+    """
+
+    due_at: float | None = None
     failed_starts: int = 0
-    start_at: float | None = None
 
 
 @dataclass(slots=True)
 class Stop:
-    """A stop under way."""
+    """A stop in progress: when workers are killed, and how many SIGINTs came."""
 
     kill_at: float
     interrupts: int = 0

@@ -1,8 +1,8 @@
-"""What a supervisor and its workers say to each other: single bytes over a pair of sockets.
+"""The messages between the supervisor and its workers: single bytes over a pair of sockets.
 
-Signals are no way to talk: a terminal's Ctrl-C and a service manager's SIGTERM go to every process
-of the group, so a worker could not tell who meant whom. And a closed pair tells each side that the
-other one is gone.
+Signals do not serve for this: a terminal's Ctrl-C and a service manager's SIGTERM go to every
+process of the group, so a worker could not know whether the supervisor sent them. When one side
+ends, the kernel closes its socket, and the other side learns of it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class SupervisorMessage(bytes, Enum):
 
 
 class WorkerMessage(bytes, Enum):
-    """From a worker: its loop turns; it serves; it accepts no more from its socket."""
+    """From a worker: its event loop runs; it serves; it has stopped accepting connections."""
 
     ALIVE = b"."
     READY = b"R"
@@ -29,21 +29,21 @@ class WorkerMessage(bytes, Enum):
 
 
 def pair() -> tuple[socket.socket, socket.socket]:
-    """The supervisor's end and the worker's; neither ever waits."""
+    """The supervisor's end and the worker's, both non-blocking."""
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     theirs.setblocking(False)
     return ours, theirs
 
 
-def send(channel: socket.socket, what: SupervisorMessage | WorkerMessage) -> None:
-    """Sends one byte; to nobody when the other side is gone, which each side learns elsewhere."""
+def send(channel: socket.socket, message: SupervisorMessage | WorkerMessage) -> None:
+    """Sends one message. Does nothing when the other side is gone: ``receive`` reports that."""
     with contextlib.suppress(OSError):
-        channel.send(what.value)
+        channel.send(message.value)
 
 
 def receive(channel: socket.socket) -> bytes | None:
-    """All bytes that came; ``None`` when the other side is gone."""
+    """All bytes that have arrived, maybe none; ``None`` when the other side is gone."""
     try:
         return channel.recv(4096) or None
     except BlockingIOError:

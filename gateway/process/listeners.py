@@ -1,11 +1,12 @@
-"""The sockets that listen: bound once, by the supervisor, and open for as long as it lives.
+"""The listening sockets: the supervisor binds them once and keeps them open until it stops.
 
 Each worker accepts from a socket of its own. The kernel spreads connections over the sockets of one
-address by a hash (``SO_REUSEPORT``), evenly whatever the workers are doing; from one shared socket
-whoever is idle takes most, and streams are long, so that the skew would stay. A connection that
-waits in a socket's queue belongs to no process: when a worker dies, the next one finds it there.
+address by a hash (``SO_REUSEPORT``), evenly whatever the workers are doing. With one shared socket
+the worker that is idle at the moment takes most connections, and as streams are long, the uneven
+load would stay. A connection in a socket's queue belongs to no process: when a worker dies, its
+successor accepts it.
 
-Where the kernel does not spread (it does on Linux), all workers share one socket.
+Only Linux spreads connections this way; elsewhere all workers share one socket.
 """
 
 from __future__ import annotations
@@ -18,22 +19,22 @@ import struct
 import sys
 from collections.abc import Sequence
 
-# Connections the kernel holds while a worker is busy; net.core.somaxconn may allow less.
+# Connections the kernel queues while a worker is busy; net.core.somaxconn may allow fewer.
 BACKLOG = 4096
 _SPREADS = sys.platform == "linux"
 _SO_ATTACH_FILTER = 26  # asm-generic/socket.h
 # Classic BPF over the TCP header, see ``refuse_new``: code, jump if true, if false, value.
 _DROP_SYN = (
-    (0x30, 0, 0, 13),  # the byte of the flags
-    (0x54, 0, 0, 0x12),  # SYN and ACK of it
-    (0x15, 0, 1, 0x02),  # SYN alone?
-    (0x06, 0, 0, 0),  # then drop it,
-    (0x06, 0, 0, 0xFFFFFFFF),  # else let it through
+    (0x30, 0, 0, 13),  # load the byte of the TCP flags
+    (0x54, 0, 0, 0x12),  # keep SYN and ACK
+    (0x15, 0, 1, 0x02),  # is it SYN without ACK?
+    (0x06, 0, 0, 0),  # then drop the packet,
+    (0x06, 0, 0, 0xFFFFFFFF),  # else accept all of it
 )
 
 
 class Listeners:
-    """One listening socket a worker, or one for all of them; ``of(number)`` is a worker's."""
+    """One listening socket for each worker, or one for all; ``of(number)`` is that of a worker."""
 
     def __init__(self, sockets: Sequence[socket.socket]) -> None:
         self._sockets = tuple(sockets)
@@ -46,13 +47,13 @@ class Listeners:
         return self._sockets[0 if self.shared else worker]
 
     def keep_only(self, worker: int) -> None:
-        """In a worker: a copy kept here would hold another one's socket open after its end."""
+        """In a worker: closes the other sockets, which would stay open here when their workers end."""
         for other in self._sockets:
             if other is not self.of(worker):
                 other.close()
 
     def close_of(self, worker: int) -> None:
-        """Lets go of a worker's socket, unless others accept from it."""
+        """Closes a worker's socket unless other workers accept from it."""
         if not self.shared:
             self.of(worker).close()
 
@@ -73,11 +74,11 @@ def bind(host: str, port: int, workers: int) -> Listeners:
 
 
 def check_free(host: str, port: int) -> tuple[int, object]:
-    """The family and address to bind; SO_REUSEPORT alone would let two gateways of one user share
-    them without a word.
+    """The family and address to bind. Without this check SO_REUSEPORT would let two gateways of
+    one user share the address without an error.
 
     Raises:
-        OSError: it cannot be bound, or somebody else listens there.
+        OSError: it cannot be bound, or another process listens there.
     """
     family, _, _, _, address = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -106,20 +107,21 @@ def _bound(family: int, address: object, *, spread: bool) -> socket.socket:
     return listener
 
 
-def anybody_waits(listener: socket.socket) -> bool:
-    """Whether a connection stands in the queue, not yet accepted."""
+def has_waiting_connection(listener: socket.socket) -> bool:
+    """Whether the queue holds a connection that is not accepted yet."""
     poll = select.poll()
     poll.register(listener, select.POLLIN)
     return bool(poll.poll(0))
 
 
 def refuse_new(listener: socket.socket) -> None:
-    """No new handshake begins; those under way end, and their connections reach the queue.
+    """Stops new handshakes; those that have begun are finished and reach the queue.
 
-    Closing a socket resets what came into its queue since the last look. So the kernel drops each
-    SYN first; a client's kernel sends it again after a second, and finds the address closed, which
-    is a plain refusal: nothing was sent, anybody may try again elsewhere. Linux only; elsewhere
-    this does nothing, and a connection that comes at that very moment is reset.
+    Closing a listening socket resets the connections that are in its queue. So we first let the
+    kernel drop each SYN. The client's kernel sends its SYN again after a second and then finds the
+    port closed: the connection is refused before the client sent anything, so it can safely try
+    again elsewhere. Linux only; elsewhere this does nothing, and a connection that arrives in the
+    moment of closing is reset.
     """
     if sys.platform != "linux":
         return

@@ -1,9 +1,8 @@
-"""What a process does about its memory: little of it, shared with its forks, none in a core dump.
+"""How a process keeps its memory small, shared with its forks, and out of core dumps.
 
-Glibc's allocator is told to give memory back, because its defaults are for programs with threads to
-spare: each thread that allocates would get an arena of its own, of which little is ever returned,
-and a worker has some dozen threads (S3, Temporal's core, argon2, the policy) that do next to
-nothing.
+Glibc's allocator is set to return freed memory to the system. By default each thread that allocates
+gets an arena of its own, of which little is ever returned, and a worker has about a dozen threads
+(S3, Temporal's core, argon2, the policy) that allocate little.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 _M_ARENA_MAX = -8
 
-# core(5): which mappings a dump holds.
+# core(5): which memory mappings a core dump contains.
 _CORE_DUMP_FILTER = Path("/proc/self/coredump_filter")
 
 ARENAS = 2
@@ -29,7 +28,9 @@ MMAP_THRESHOLD_BYTES = 256 * 1024
 
 
 def keep_small() -> None:
-    """Before any thread starts; inherited by forks. Elsewhere than on glibc it does nothing.
+    """Sets glibc's allocator; call it before any thread starts. Forks inherit the settings.
+
+    Without glibc this does nothing.
 
     The thresholds are set because glibc raises both, up to 32 MiB, after the first large block
     that is freed: argon2's 19 MiB would then stay with the process.
@@ -44,10 +45,11 @@ def keep_small() -> None:
 
 
 def settle() -> None:
-    """Right before workers are forked: leaves them as little reason as possible to write here.
+    """Call it right before workers are forked, so that they write to few of the shared pages.
 
-    A page somebody writes to is copied, and the collector writes to every object it looks at: it
-    shall not look at these again. What the C library holds for nobody goes back.
+    The kernel copies each page that a worker writes to, and the garbage collector writes to every
+    object it visits: ``gc.freeze`` excludes the present ones from later collections. Free memory
+    that the C library still holds is returned to the system.
     """
     gc.collect()
     gc.freeze()
@@ -57,13 +59,14 @@ def settle() -> None:
 
 
 def leave_no_memory_in_core_dumps() -> None:
-    """For this process and its children: memory holds every secret, and many people's questions.
+    """For this process and its children, whose memory holds secrets and users' questions.
 
-    Two settings, both inherited by workers. ``RLIMIT_CORE`` 0 stops a dump into a file, but not one
-    into a program that the kernel's ``core_pattern`` names; there ``coredump_filter`` 0 leaves out
-    every mapping, so that what is dumped has registers and no memory (core(5)). Where there is no
-    such filter (macOS) the limit is all. ``PR_SET_DUMPABLE`` would do both and also take
-    ``/proc/PID/smaps`` and profilers away from the user who runs the gateway.
+    There are two settings, and workers inherit both. ``RLIMIT_CORE`` 0 stops a dump into a file,
+    but not one into a program that the kernel's ``core_pattern`` names; for that,
+    ``coredump_filter`` 0 excludes every mapping, so that the dump has registers and no memory
+    (core(5)). Where there is no such filter (macOS), only the limit applies. ``PR_SET_DUMPABLE``
+    would do both, but it would also keep the user who runs the gateway from ``/proc/PID/smaps``
+    and from profilers.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with contextlib.suppress(OSError):

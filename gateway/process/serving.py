@@ -1,7 +1,7 @@
-"""``gateway serve``: one supervisor, its workers, one address.
+"""``gateway serve``: starts one supervisor, which forks the workers that serve one address.
 
-All that a worker needs is imported and built here, before the first fork: what no process writes to
-is in memory once for all of them (see ``docs/decisions/0010-workers.md``).
+All that a worker needs is imported and built here, before the first fork: pages that no process
+writes to are in memory once for all workers (see ``docs/decisions/0010-workers.md``).
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from gateway.telemetry.sheet import Sheet
 log = structlog.get_logger("gateway.serving")
 
 LoadSettings = Callable[[], Settings]
-# What a worker may take to stop beyond its settings: its queue emptied, its last words said.
+# Added to the configured time for a worker's stop: its accept queue is emptied, its log written.
 STOP_MARGIN_S = 5.0
 
 
 def serve(settings: Settings, load: LoadSettings, watchers: Sequence[Watcher] = ()) -> int:
-    """Serves until told to stop (SIGTERM, SIGINT); gives the exit status.
+    """Serves until SIGTERM or SIGINT; returns the exit status.
 
     Args:
-        load: reads the settings again, at SIGHUP; raises ``SettingsError``.
-        watchers: hear of every worker that starts or dies, in the supervisor.
+        load: reads the settings again at SIGHUP; raises ``SettingsError``.
+        watchers: are notified, in the supervisor, of every worker that starts or dies.
 
     Raises:
         OSError: the address cannot be bound.
@@ -47,8 +47,8 @@ def serve(settings: Settings, load: LoadSettings, watchers: Sequence[Watcher] = 
     log_output.configure(settings.log_level, settings.log_format)
     memory.keep_small()
     bound = listeners.bind(settings.server_host, settings.server_port, settings.server_workers)
-    _look_at_admin_address(settings)
-    _make_room_for_files(settings)
+    _warn_if_admin_address_is_taken(settings)
+    _raise_open_files_limit(settings)
     gateway = _Gateway(settings, load)
     memory.settle()
     scheme = "http" if settings.tls_cert_file is None else "https"
@@ -70,12 +70,12 @@ def serve(settings: Settings, load: LoadSettings, watchers: Sequence[Watcher] = 
 
 
 def stop_limit_s(settings: Settings) -> float:
-    """How long a worker may take from the signal to its end, in seconds; then it is killed."""
+    """Seconds from the signal after which a worker that has not ended is killed."""
     return max(settings.drain_grace, settings.drain_limit) + settings.shutdown_grace + STOP_MARGIN_S
 
 
 class _Gateway:
-    """The application as the supervisor made it, and the settings of the workers to come."""
+    """The application that workers are forked from, and the settings the next ones will have."""
 
     def __init__(self, settings: Settings, load: LoadSettings) -> None:
         app.import_for(settings)
@@ -83,37 +83,38 @@ class _Gateway:
         self._create_app = partial(app.create_app, build=app.building_with(self._accounts))
         self._settings = settings
         self._load = load
-        # Made before the first fork, and kept for good: what dead workers counted is in it.
+        # Shared memory, made before the first fork and kept: it holds what dead workers counted.
         self._sheet = Sheet(settings.server_workers)
         self._app = self._create_app(settings, sheet=self._sheet)
         asyncio.run(worker.compile_routes(self._app))
 
     def watch(self) -> Watcher:
-        """Counts in the supervisor how workers come and go."""
+        """Counts the starts and ends of workers, in the supervisor."""
         figures: Figures = self._app.ctx.figures
         return figures.watch()
 
     def follow(self) -> None:
-        """In the supervisor, again and again: the accounts of workers to come."""
+        """In the supervisor, regularly: keeps the accounts of future workers up to date."""
         self._accounts.follow()
 
     def reload(self) -> bool:
-        """In the supervisor: settings for workers that are forked from now on."""
+        """In the supervisor: loads the settings for workers that are forked from now on."""
         fresh = self._loaded()
         if fresh is None:
             return False
         if not self._accounts.adopt(fresh):
-            # The workers look at the policy too, name every fault and keep the old, as we do.
+            # The users file is wrong. Each worker loads it too, logs every fault and keeps its
+            # accounts, as this process does.
             return True
         self._settings = fresh
-        # Sanic keeps applications by name and wants each name once.
+        # Sanic registers applications by name and allows each name once.
         Sanic.unregister_app(self._app)
         self._app = self._create_app(fresh, sheet=self._sheet)
         asyncio.run(worker.compile_routes(self._app))
         return True
 
     def work(self, slot: WorkerSlot) -> int:
-        """In a worker: never returns to the supervisor's code."""
+        """In a worker process: serves until it ends, then gives its exit status."""
         settings = self._settings
         start_reporting(settings.sentry_dsn, settings.sentry_environment, __version__)
         lifecycle: Lifecycle = self._app.ctx.lifecycle
@@ -136,8 +137,8 @@ class _Gateway:
             return None
 
 
-def _look_at_admin_address(settings: Settings) -> None:
-    """Not refused, as the public one is: workers of a killed supervisor may still drain there."""
+def _warn_if_admin_address_is_taken(settings: Settings) -> None:
+    """A warning only: the workers of a supervisor that was killed may still drain there."""
     if not settings.admin_port:
         return
     try:
@@ -147,12 +148,12 @@ def _look_at_admin_address(settings: Settings) -> None:
             "the admin address is not free",
             address=f"{settings.admin_host}:{settings.admin_port}",
             problem=problem.strerror,
-            hint="figures of two gateways would be mixed: change GATEWAY_ADMIN_LISTEN_PORT",
+            hint="metrics of two gateways would be mixed: change GATEWAY_ADMIN_LISTEN_PORT",
         )
 
 
-def _make_room_for_files(settings: Settings) -> None:
-    """Workers inherit this process's limit; a cap above it would never be reached."""
+def _raise_open_files_limit(settings: Settings) -> None:
+    """Workers inherit this limit, and it must allow as many connections as the settings do."""
     needed = settings.connections_limit + settings.core_connections + OTHER_FILES
     shortage = raise_file_limit(needed)
     if shortage is not None:

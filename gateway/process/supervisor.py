@@ -1,13 +1,13 @@
 """The process that ``gateway serve`` starts: it forks the workers, watches them and stops them.
 
-It serves nothing and has neither threads nor an event loop: it waits for signals and for its
-workers' words, decides, and waits again. What a worker needs is imported before the first fork, so
-that all processes share those pages. The listening sockets are its own; a worker's successor
-accepts from the same one.
+It serves nothing and has neither threads nor an event loop: it waits for signals and for messages
+of its workers, acts, and waits again. What a worker needs is imported before the first fork, so
+that all processes share those pages. The supervisor owns the listening sockets; a worker's
+successor accepts from the same one.
 
-    SIGTERM, SIGINT   drain; a second SIGTERM changes nothing, a second SIGINT cuts it short
+    SIGTERM, SIGINT   drain; a second SIGTERM changes nothing, a second SIGINT cuts the drain short
     SIGHUP            every worker reloads secrets, users and policy
-    SIGCHLD           somebody ended: a worker is replaced (as PID 1 it reaps orphans, too)
+    SIGCHLD           a child ended: a worker is replaced; as PID 1, orphans are reaped too
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from gateway.process.children import (
     NEVER,
     START_ATTEMPTS,
     Child,
-    Schedule,
+    NextStart,
     Stop,
     Timing,
     Watcher,
@@ -42,18 +42,18 @@ from gateway.process.listeners import Listeners
 log = structlog.get_logger("gateway.supervisor")
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
-# An exit status for what nobody foresaw (sysexits.h: EX_SOFTWARE).
+# A worker's exit status after an exception that nobody caught (sysexits.h: EX_SOFTWARE).
 FAILED = 70
 
 
 class Supervisor:
-    """Runs ``workers`` processes until it is told to stop.
+    """Runs ``workers`` processes until SIGTERM or SIGINT.
 
     Args:
-        work: what a worker does in its process; gives its exit status.
-        reload: called at SIGHUP before the workers are told; false keeps it from them.
-        follow: called whenever something happened, with the workers' heartbeats every 2 s at the
-            least; must neither block nor raise.
+        work: runs in a worker's process; returns its exit status.
+        reload: called at SIGHUP; when it returns false, the workers are not told to reload.
+        follow: called after each event, so at least with every heartbeat (2 s); must not block or
+            raise.
         watchers: see ``Watcher``.
     """
 
@@ -74,7 +74,7 @@ class Supervisor:
         self._follow = follow
         self._watchers = tuple(watchers)
         self._timing = timing or Timing()
-        self._schedules = [Schedule(start_at=0.0) for _ in range(workers)]
+        self._next_starts = [NextStart(due_at=0.0) for _ in range(workers)]
         self._children: dict[int, Child] = {}
         self._selector = selectors.DefaultSelector()
         self._wake_r, self._wake_w = pair()
@@ -90,7 +90,7 @@ class Supervisor:
                 self._start_due()
                 self._wait()
                 self._reap()
-                self._look_at_silence()
+                self._check_heartbeats()
                 self._follow()
         self._listeners.close()
         log.info("stopped", status=self._status)
@@ -100,9 +100,9 @@ class Supervisor:
 
     def _start_due(self) -> None:
         now = time.monotonic()
-        for number, schedule in enumerate(self._schedules):
-            if self._stop is None and schedule.start_at is not None and schedule.start_at <= now:
-                schedule.start_at = None
+        for number, start in enumerate(self._next_starts):
+            if self._stop is None and start.due_at is not None and start.due_at <= now:
+                start.due_at = None
                 self._start(number, now)
 
     def _start(self, number: int, now: float) -> None:
@@ -112,14 +112,14 @@ class Supervisor:
         ours, theirs = pair()
         sys.stdout.flush()
         sys.stderr.flush()
-        # A signal in between would run the supervisor's handler in the worker.
+        # Blocked, so that no signal runs the supervisor's handler in the new worker.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         pid = os.fork()
         if pid == 0:
             self._become_worker(number, ours, theirs, before)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
-        self._children[pid] = Child(number, pid, ours, started_at=now, heard_at=now)
+        self._children[pid] = Child(number, pid, ours, started_at=now, last_message_at=now)
         self._selector.register(ours, selectors.EVENT_READ, pid)
         for watcher in self._watchers:
             watcher.worker_started(number, pid, self._restarts)
@@ -131,18 +131,19 @@ class Supervisor:
         theirs: socket.socket,
         mask: set[int | signal.Signals],
     ) -> NoReturn:
-        """In the new process: nothing of the supervisor's stays. Ends with the process."""
+        """In the new process: gives up what is the supervisor's, works, and ends the process."""
         status = FAILED
         try:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            # A terminal sends these to the whole group; the supervisor is the one to decide.
+            # A terminal sends these to the whole group, and only the supervisor acts on them.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             self._selector.close()
-            # Kept open here, another worker's line would hide the supervisor's end from it.
+            # A copy of another worker's channel would keep that worker from noticing when the
+            # supervisor has ended.
             for end in (
                 ours,
                 self._wake_r,
@@ -159,7 +160,7 @@ class Supervisor:
             with contextlib.suppress(BaseException):
                 sys.stdout.flush()
                 sys.stderr.flush()
-            # Not sys.exit: what the supervisor left to do at its own exit is not the worker's.
+            # Not sys.exit, which would run the exit handlers of the supervisor in the worker.
             os._exit(status)
 
     # --- waiting -------------------------------------------------------------------------------
@@ -172,29 +173,28 @@ class Supervisor:
         now = time.monotonic()
         late_s = now - began - timeout
         if late_s > 1.0:
-            # We did not run (a paused machine, a frozen container), and maybe nor did they.
+            # This process did not run (a paused machine, a frozen container), and the workers
+            # probably did not either: their clocks begin anew.
             for child in self._children.values():
-                child.heard_at = now
+                child.last_message_at = now
         for key, _ in ready:
             if key.fileobj is self._wake_r:
                 for number in receive(self._wake_r) or b"":
-                    self._signalled(signal.Signals(number))
+                    self._handle_signal(signal.Signals(number))
             else:
-                self._hear(self._children[key.data], now)
+                self._read_messages(self._children[key.data], now)
 
     def _next_due(self) -> float:
         dues = [child.next_due(self._timing) for child in self._children.values()]
         if self._stop is None:
-            dues += [
-                schedule.start_at for schedule in self._schedules if schedule.start_at is not None
-            ]
+            dues += [start.due_at for start in self._next_starts if start.due_at is not None]
         else:
             dues.append(self._stop.kill_at)
         return min(dues, default=NEVER)
 
     @contextlib.contextmanager
     def _signals_taken(self) -> Iterator[None]:
-        """Signals only wake the loop, which reads their numbers from the wake-up socket."""
+        """Inside, signals only wake the loop, which reads their numbers from the wake-up socket."""
         before = {number: signal.signal(number, lambda *_: None) for number in _SIGNALS}
         wakeup_before = signal.set_wakeup_fd(self._wake_w.fileno(), warn_on_full_buffer=False)
         try:
@@ -207,17 +207,17 @@ class Supervisor:
             self._wake_r.close()
             self._wake_w.close()
 
-    def _signalled(self, number: signal.Signals) -> None:
+    def _handle_signal(self, number: signal.Signals) -> None:
         if number in (signal.SIGTERM, signal.SIGINT):
-            self._told_to_stop(number)
+            self._on_stop_signal(number)
         elif number is signal.SIGHUP and self._stop is None:
             log.info("reloading", workers=len(self._children))
             if self._reload():
-                self._tell_all(SupervisorMessage.RELOAD)
+                self._send_to_all(SupervisorMessage.RELOAD)
 
     # --- stopping ------------------------------------------------------------------------------
 
-    def _told_to_stop(self, number: signal.Signals) -> None:
+    def _on_stop_signal(self, number: signal.Signals) -> None:
         first = self._stop is None
         self._begin_stop(number.name)
         assert self._stop is not None
@@ -233,51 +233,51 @@ class Supervisor:
             return
         self._stop = Stop(kill_at=time.monotonic() + self._timing.stop_s)
         log.info("stopping", reason=why, workers=len(self._children))
-        for number in range(len(self._schedules)):
+        for number in range(len(self._next_starts)):
             if not any(child.number == number for child in self._children.values()):
                 self._listeners.close_of(number)
-        self._tell_all(SupervisorMessage.DRAIN)
+        self._send_to_all(SupervisorMessage.DRAIN)
 
     def _cut_short(self) -> None:
         log.warning("cutting the drain short", workers=len(self._children))
-        self._tell_all(SupervisorMessage.CUT_SHORT)
+        self._send_to_all(SupervisorMessage.CUT_SHORT)
 
-    def _tell_all(self, order: SupervisorMessage) -> None:
+    def _send_to_all(self, message: SupervisorMessage) -> None:
         for child in self._children.values():
-            send(child.channel, order)
+            send(child.channel, message)
 
-    # --- the workers' words --------------------------------------------------------------------
+    # --- messages of workers -------------------------------------------------------------------
 
-    def _hear(self, child: Child, now: float) -> None:
-        words = receive(child.channel)
-        if words is None:
-            # It is ending, or has thrown its line away; SIGCHLD or silence tells.
+    def _read_messages(self, child: Child, now: float) -> None:
+        messages = receive(child.channel)
+        if messages is None:
+            # It is ending, or closed its channel: SIGCHLD or a missing heartbeat comes next.
             self._selector.unregister(child.channel)
             return
-        child.heard_at = now
-        child.spoke = True
-        if WorkerMessage.READY.value in words:
+        child.last_message_at = now
+        child.sent_message = True
+        if WorkerMessage.READY.value in messages:
             child.ready = True
-            self._schedules[child.number].failed_starts = 0
-        if WorkerMessage.ACCEPTS_NO_MORE.value in words and child.accepts:
+            self._next_starts[child.number].failed_starts = 0
+        if WorkerMessage.ACCEPTS_NO_MORE.value in messages and child.accepts:
             child.accepts = False
-            self._vacated(child)
+            self._on_accepts_no_more(child)
 
-    def _vacated(self, child: Child) -> None:
-        """Nobody accepts from its socket: the end of the socket, or a successor's turn."""
+    def _on_accepts_no_more(self, child: Child) -> None:
+        """Nobody accepts from its socket now: it is closed, or a successor is started."""
         if self._stop is not None:
             self._listeners.close_of(child.number)
         else:
             self._replace(child.number, 0.0)
 
-    def _look_at_silence(self) -> None:
+    def _check_heartbeats(self) -> None:
         now = time.monotonic()
         for child in self._children.values():
             if now < child.next_due(self._timing):
                 continue
             if child.aborted_at is None:
-                said = "no heartbeat for" if child.spoke else "no heartbeat since its start,"
-                child.reason = f"hung ({said} {now - child.heard_at:.0f} s)"
+                said = "no heartbeat for" if child.sent_message else "no heartbeat since its start,"
+                child.reason = f"hung ({said} {now - child.last_message_at:.0f} s)"
                 log.error("worker hangs", worker=child.number, pid=child.pid, reason=child.reason)
                 child.aborted_at = now
                 self._kill(child, signal.SIGABRT)
@@ -295,10 +295,10 @@ class Supervisor:
         with contextlib.suppress(ProcessLookupError):
             os.kill(child.pid, number)
 
-    # --- deaths --------------------------------------------------------------------------------
+    # --- workers that ended --------------------------------------------------------------------
 
     def _reap(self) -> None:
-        """Takes every ended process's status; as PID 1 also those of orphans nobody knows."""
+        """Takes the exit status of every ended child; as PID 1 these include other orphans."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -308,9 +308,9 @@ class Supervisor:
                 return
             child = self._children.pop(pid, None)
             if child is not None:
-                self._ended(child, status)
+                self._on_end(child, status)
 
-    def _ended(self, child: Child, status: int) -> None:
+    def _on_end(self, child: Child, status: int) -> None:
         with contextlib.suppress(KeyError):
             self._selector.unregister(child.channel)
         child.channel.close()
@@ -333,23 +333,23 @@ class Supervisor:
             self._listeners.close_of(child.number)
             self._status = self._status or (0 if status == 0 else 1)
         elif not child.ready:
-            self._failed_to_start(child, reason)
+            self._on_failed_start(child, reason)
         elif child.accepts:
             lasted = time.monotonic() - child.started_at >= self._timing.lasted_s
             self._replace(child.number, 0.0 if lasted else self._timing.pause_s)
 
-    def _failed_to_start(self, child: Child, reason: str) -> None:
-        schedule = self._schedules[child.number]
-        schedule.failed_starts += 1
-        if schedule.failed_starts < START_ATTEMPTS:
+    def _on_failed_start(self, child: Child, reason: str) -> None:
+        start = self._next_starts[child.number]
+        start.failed_starts += 1
+        if start.failed_starts < START_ATTEMPTS:
             self._replace(child.number, self._timing.pause_s)
             return
         log.error(
             "giving up: a worker cannot start",
             worker=child.number,
-            attempts=schedule.failed_starts,
+            attempts=start.failed_starts,
             reason=reason,
-            hint="the lines above say why; `gateway check --connect` looks at what it needs",
+            hint="the lines above give the reason; `gateway check --connect` checks what it needs",
         )
         self._status = 1
         served = any(other.ready for other in self._children.values())
@@ -358,5 +358,5 @@ class Supervisor:
             self._cut_short()
 
     def _replace(self, number: int, in_s: float) -> None:
-        """A new process for ``number``, ``in_s`` seconds from now."""
-        self._schedules[number].start_at = time.monotonic() + in_s
+        """Has a new process started for worker ``number``, ``in_s`` seconds from now."""
+        self._next_starts[number].due_at = time.monotonic() + in_s

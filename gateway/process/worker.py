@@ -1,7 +1,7 @@
 """A worker: the application on an event loop of its own, in a process the supervisor forked.
 
-Sanic's own runner is not used: it decides about signals, closes the listener before the drain and
-cuts what is open. Here the supervisor decides when, and ``Lifecycle`` decides how.
+Sanic's own runner is not used: it handles signals itself, closes the listener before the drain and
+cuts open connections. Here the supervisor decides when a worker stops, and ``Lifecycle`` how.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from gateway.edge.wire.protocol import GuardedProtocol
 from gateway.edge.wire.server_tls import ServerTls
 from gateway.process.children import WorkerSlot
 from gateway.process.control_channel import SupervisorMessage, WorkerMessage, receive, send
-from gateway.process.listeners import BACKLOG, anybody_waits, refuse_new
+from gateway.process.listeners import BACKLOG, has_waiting_connection, refuse_new
 
 log = structlog.get_logger("gateway.worker")
 
 HEARTBEAT_S = 2.0
-# An accept queue that stayed empty for so long stays empty, once no handshake begins any more: the
-# last packet of a handshake takes a round trip. It is looked at for ``EMPTYING_LIMIT_S`` at most.
+# Once no new handshake can begin, an accept queue that was empty for ``QUIET_S`` stays empty: the
+# last packet of a handshake takes one round trip. The wait ends after ``EMPTYING_LIMIT_S``.
 QUIET_S = 0.25
 EMPTYING_LIMIT_S = 2.0
-LOOK_S = 0.01
+QUEUE_POLL_S = 0.01
 
 Reload = Callable[[], Coroutine[Any, Any, None]]
 
@@ -48,25 +48,26 @@ def run(
     reload: Reload,
     tls: ServerTls | None = None,
 ) -> int:
-    """Serves from ``slot`` until told to stop; gives the process's exit status."""
-    # Says where each thread is when the supervisor ends a worker that hangs.
+    """Serves from ``slot`` until it has to stop; returns the process's exit status."""
+    # Prints the stack of each thread when the supervisor ends a hung worker by SIGABRT.
     faulthandler.enable()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_Worker(app, lifecycle, slot, reload, tls).serve())
     finally:
-        # The process ends without Python's own end, which would see to it.
+        # The process ends by ``os._exit``, so that no exit handler of Python does this.
         log_output.flush()
     return 0
 
 
 async def compile_routes(app: Sanic[Any, Any]) -> None:
-    """Sanic's own preparations, done before the fork: a third of what a worker would write.
+    """Sanic's own preparations, done before the fork: they are a third of the memory that a worker
+    would write to by itself.
 
-    Sanic rewrites its methods for the application's signals, and can do so once a process: later
-    applications here have the same ones.
+    Sanic rewrites its own methods for the application's signals. It can do so once in a process;
+    applications made later (at a reload) have the same signals.
     """
-    # Unless it knows of one version of HTTP, Sanic puts an empty `Alt-Svc` into every answer.
+    # Without a server entry with an HTTP version, Sanic adds an empty `Alt-Svc` to every answer.
     app.state.server_info.append(ApplicationServerInfo(settings={"version": HTTP.VERSION_1}))
     await app._startup()  # type: ignore[no-untyped-call]
     app.state.server_info.clear()
@@ -87,16 +88,17 @@ class _Worker:
         self._slot = slot
         self._reload = reload
         self._tls = tls
-        self._told_to_stop = asyncio.Event()
-        # Whether the whole gateway stops; else it is this worker alone, and a successor accepts.
-        self._all_stop = False
+        self._stop_requested = asyncio.Event()
+        # Whether the whole gateway stops. If only this worker does, a successor accepts from the
+        # same socket.
+        self._gateway_stops = False
         self._server: Any = None
 
     async def serve(self) -> None:
-        self._beat()
+        self._send_heartbeat()
         loop = asyncio.get_running_loop()
-        loop.add_reader(self._slot.channel, self._hear)
-        loop.add_signal_handler(signal.SIGTERM, self._told_to_stop.set)
+        loop.add_reader(self._slot.channel, self._read_messages)
+        loop.add_signal_handler(signal.SIGTERM, self._stop_requested.set)
         server = self._server = await self._start()
         send(self._slot.channel, WorkerMessage.READY)
         log.info(
@@ -106,7 +108,7 @@ class _Worker:
             restarts=self._slot.restarts,
             status=self._lifecycle.status,
         )
-        await self._told_to_stop.wait()
+        await self._stop_requested.wait()
         await self._lifecycle.drain(self._stop_accepting)
         await self._lifecycle.let_connections_go()
         for connection in tuple(server.connections):
@@ -122,42 +124,42 @@ class _Worker:
             protocol=GuardedProtocol,
             backlog=BACKLOG,
             access_log=False,
-            # Not before there is anything to serve with.
+            # Connections are accepted only after ``before_start`` has opened the dependencies.
             asyncio_server_kwargs={"start_serving": False, **clocks},
         )
-        # It is compiled already (``compile_routes``), on a loop that is gone.
+        # The signal router was compiled before the fork, on another loop (``compile_routes``).
         self._app.signal_router.ctx.loop = asyncio.get_running_loop()
         await server.before_start()
         await server.start_serving()
         await server.after_start()
         return server
 
-    # --- the line to the supervisor --------------------------------------------------------------
+    # --- the channel to the supervisor -----------------------------------------------------------
 
-    def _beat(self) -> None:
+    def _send_heartbeat(self) -> None:
         send(self._slot.channel, WorkerMessage.ALIVE)
-        asyncio.get_running_loop().call_later(HEARTBEAT_S, self._beat)
+        asyncio.get_running_loop().call_later(HEARTBEAT_S, self._send_heartbeat)
 
-    def _hear(self) -> None:
-        orders = receive(self._slot.channel)
-        if orders is None:
-            # The supervisor is gone: nobody would replace this worker, or stop it.
+    def _read_messages(self) -> None:
+        messages = receive(self._slot.channel)
+        if messages is None:
+            # Without a supervisor nobody would replace this worker or stop it, so it drains.
             asyncio.get_running_loop().remove_reader(self._slot.channel)
             log.error("the supervisor is gone", worker=self._slot.number, pid=os.getpid())
-        if orders is None or SupervisorMessage.DRAIN.value in orders:
-            self._all_stop = True
-            self._told_to_stop.set()
-        if orders and SupervisorMessage.CUT_SHORT.value in orders:
+        if messages is None or SupervisorMessage.DRAIN.value in messages:
+            self._gateway_stops = True
+            self._stop_requested.set()
+        if messages and SupervisorMessage.CUT_SHORT.value in messages:
             self._lifecycle.cut_short()
-        if orders and SupervisorMessage.RELOAD.value in orders:
+        if messages and SupervisorMessage.RELOAD.value in messages:
             self._lifecycle.tasks.spawn(self._reload(), "reload")
 
     # --- stopping ------------------------------------------------------------------------------
 
     async def _stop_accepting(self) -> None:
-        """Takes what waits in the queue and closes this process's copy of the socket."""
+        """Accepts what is in the queue, then closes this process's copy of the socket."""
         assert self._server is not None
-        if self._all_stop:
+        if self._gateway_stops:
             refuse_new(self._slot.listener)
             await self._empty_queue()
         self._server.close()
@@ -168,6 +170,6 @@ class _Worker:
         limit = loop.time() + EMPTYING_LIMIT_S
         quiet_until = loop.time() + QUIET_S
         while (now := loop.time()) < min(limit, quiet_until):
-            if anybody_waits(self._slot.listener):
+            if has_waiting_connection(self._slot.listener):
                 quiet_until = now + QUIET_S
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(QUEUE_POLL_S)

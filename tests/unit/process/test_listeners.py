@@ -53,14 +53,14 @@ def test_after_refuse_new_no_handshake_begins_and_what_waits_can_be_accepted() -
     bound = listeners.bind("127.0.0.1", free_port(), 1)
     listener = bound.of(0)
     waiting = socket.create_connection(listener.getsockname())
-    assert listeners.anybody_waits(listener)
+    assert listeners.has_waiting_connection(listener)
     listeners.refuse_new(listener)
     with pytest.raises(TimeoutError):
         socket.create_connection(listener.getsockname(), timeout=0.2)
     accepted, _ = listener.accept()
     waiting.sendall(b"all of it")
     assert accepted.recv(100) == b"all of it"
-    assert not listeners.anybody_waits(listener)
+    assert not listeners.has_waiting_connection(listener)
     for open_one in (waiting, accepted):
         open_one.close()
     address = listener.getsockname()

@@ -28,12 +28,12 @@ def obedient(slot):
     send(slot.channel, WorkerMessage.READY)
     while True:
         select.select([slot.channel], [], [], 0.1)
-        orders = receive(slot.channel)
-        if orders is None or b"D" in (orders or b""):
+        messages = receive(slot.channel)
+        if messages is None or b"D" in messages:
             return 0
         send(slot.channel, WorkerMessage.ALIVE)
 
-class Told:
+class Printer:
     def worker_started(self, worker, pid, restarts):
         print(f"started {worker} {restarts}", flush=True)
     def worker_died(self, worker, pid, reason):
@@ -46,7 +46,7 @@ def follow():
 
 bound = listeners.bind("127.0.0.1", 0, 1)
 timing = Timing(hung_s=1.0, start_s=5.0, stop_s=2.0, abort_s=0.2, pause_s=0.05)
-sys.exit(Supervisor(1, bound, work, timing=timing, watchers=[Told()], follow=follow).run())
+sys.exit(Supervisor(1, bound, work, timing=timing, watchers=[Printer()], follow=follow).run())
 """
 
 
@@ -112,8 +112,8 @@ def work(slot):
     assert running.end()[0] == 0
 
 
-def test_heartbeats_make_it_follow_what_workers_to_come_need() -> None:
-    """Without them it waits for what is due next, which may be nothing for long."""
+def test_each_heartbeat_makes_it_follow_what_future_workers_need() -> None:
+    """Otherwise it would wait for the next due time, which may be far away."""
     running = Running("""
 def follow():
     print("followed", flush=True)
@@ -204,12 +204,12 @@ def test_exit_reasons_are_words(status: int, reason: str) -> None:
     assert exit_reason(status) == reason
 
 
-def test_a_worker_may_take_longer_to_its_first_word() -> None:
-    """Imports and first connections turn no loop."""
+def test_a_worker_may_take_longer_to_its_first_heartbeat() -> None:
+    """While it imports and opens its first connections, its event loop does not run."""
     import socket
 
     with socket.socket() as line:
-        child = Child(0, 1, line, started_at=0.0, heard_at=0.0)
+        child = Child(0, 1, line, started_at=0.0, last_message_at=0.0)
         assert child.next_due(Timing(hung_s=10, start_s=30)) == 30
-        child.spoke = True
+        child.sent_message = True
         assert child.next_due(Timing(hung_s=10, start_s=30)) == 10
