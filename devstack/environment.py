@@ -1,4 +1,4 @@
-"""What each process of the stack is told: secrets made for this run, and environment variables."""
+"""What each process of the stack is given: secrets made for this run, environment variables."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ KEYS_BUCKET = "gateway-keys"
 ADMIN = "admin"
 TENANT = "main"
 
-# What the user's shell says to another gateway, core or store must not reach ours. The core's model
-# settings are the exception: they are how one asks for answers by a real model.
+# Variables that the user's shell has for another gateway, core or store must not reach ours. The
+# core's model settings are the exception: with them the user chooses a real model.
 _STRIPPED = ("GATEWAY_", "CORE_", "AWS_", "OPA_", "TEMPORAL_", "VGW_", "ROOT_ACCESS", "ROOT_SECRET")
 _KEPT = ("CORE_OPENAI_",)
 
@@ -44,10 +44,10 @@ def inherited(environ: Mapping[str, str]) -> dict[str, str]:
         for name, value in environ.items()
         if not name.startswith(_STRIPPED) or name.startswith(_KEPT)
     }
-    # Everything we start is on this machine; a proxy has no business in between.
+    # Everything we start is on this machine and must not be called through a proxy.
     env["NO_PROXY"] = env["no_proxy"] = "127.0.0.1,localhost"
     env["PYTHONUNBUFFERED"] = "1"
-    # The children run in a folder of their own and must still import the very code we are.
+    # The children run in another folder and must still import the same code as this process.
     ours = str(Path(devstack.__file__).parent.parent)
     others = [str(Path(place).absolute()) for place in _python_path(environ)]
     env["PYTHONPATH"] = os.pathsep.join([ours, *(place for place in others if place != ours)])
@@ -95,7 +95,7 @@ def gateway_env(
         "GATEWAY_SERVER_PORT": str(port),
         "GATEWAY_SERVER_WORKERS": str(workers),
         "GATEWAY_ADMIN_LISTEN_PORT": str(admin_port),
-        # No load balancer has to notice that it stops.
+        # There is no load balancer that needs time to notice a stop.
         "GATEWAY_DRAIN_GRACE": "0s",
         "GATEWAY_PUBLIC_URL": f"http://127.0.0.1:{port}",
         "GATEWAY_JWT_SECRET": secrets.jwt,

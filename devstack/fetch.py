@@ -59,7 +59,7 @@ def pins() -> list[Pin]:
 
 
 def missing(wanted: Iterable[Pin]) -> list[Pin]:
-    """Those that are nowhere, or in our cache at another version."""
+    """The pins that are not found, or are in our cache at another version."""
     return [pin for pin in wanted if not _present(pin)]
 
 
@@ -73,7 +73,7 @@ def _present(pin: Pin) -> bool:
 
 
 async def fetch(wanted: Iterable[Pin], say: Callable[[str], None]) -> None:
-    """Builds ``wanted`` one after the other (Go uses every core for one).
+    """Builds ``wanted`` one after the other (Go uses all CPU cores for each).
 
     Raises:
         FetchFailed: there is no Go, or a build failed or took too long.
@@ -82,7 +82,7 @@ async def fetch(wanted: Iterable[Pin], say: Callable[[str], None]) -> None:
     if go is None:
         raise FetchFailed(
             "There is no `go` on PATH. Install Go (https://go.dev/dl) and try again, or go without:"
-            " the demo runs with its embedded stand-ins."
+            " the demo runs with its embedded substitutes."
         )
     for pin in wanted:
         await _build(go, pin, say)
@@ -93,7 +93,7 @@ async def _build(go: str, pin: Pin, say: Callable[[str], None]) -> None:
     target.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     say(f"{pin.program} {pin.version}: go install {pin.package}@{pin.version}")
-    # Beside its place, so that moving it there is one atomic step.
+    # On the same file system as the target, so that moving it there is atomic.
     with tempfile.TemporaryDirectory(prefix=".building-", dir=target) as folder:
         env = {**os.environ, "GOBIN": folder, "CGO_ENABLED": "0"}
         command = [go, "install", "-v", f"{pin.package}@{pin.version}"]
@@ -104,7 +104,7 @@ async def _build(go: str, pin: Pin, say: Callable[[str], None]) -> None:
 
 
 def _keep(folder: Path, target: Path) -> None:
-    """Moves the one program that was built to its place, under the name it is looked for by."""
+    """Moves the one program that was built to its place, under the name we look for."""
     built = list(folder.iterdir())
     if len(built) != 1:
         raise FetchFailed(f"{target.name}: go install left {len(built)} programs, not one")
@@ -124,7 +124,7 @@ async def _run(child: Child, progress: Callable[[], str], say: Callable[[str], N
         await child.stop()
     if code != 0:
         raise FetchFailed(
-            f"{child.name}: go install ended with {code}; its last lines:\n{child.last_words()}"
+            f"{child.name}: go install ended with {code}; its last lines:\n{child.last_output()}"
         )
 
 
@@ -142,7 +142,7 @@ async def _wait(
 def _progress(pin: Pin, child: Child, began: float) -> str:
     seconds = time.monotonic() - began
     latest = child.output[-1] if child.output else "downloading"
-    return f"{pin.program}: {seconds:.0f} s, {child.lines_heard} packages, now {latest}"
+    return f"{pin.program}: {seconds:.0f} s, {child.lines_read} packages, now {latest}"
 
 
 def main(argv: list[str] | None = None) -> int:

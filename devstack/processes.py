@@ -1,7 +1,7 @@
-"""Programs we start: watched by a guard, heard line by line, stopped within bounds.
+"""Programs we start: their output is read line by line, and they are stopped within a time limit.
 
-``Child`` is one program behind its guard (``guard.py``), so it ends when we do, however that is.
-``Scratch`` is a temporary folder that goes when we and every child are gone. POSIX only.
+``Child`` is one program under a watchdog (``watchdog.py``), so it ends when we do, however we end.
+``Scratch`` is a temporary folder that is removed when we and every child have ended. POSIX only.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from devstack import guard
+from devstack import watchdog
 
-_GUARD = [sys.executable, "-I", "-S", guard.__file__]
+_WATCHDOG = [sys.executable, "-I", "-S", watchdog.__file__]
 _KEPT_LINES = 400
 _LONGEST_LINE_BYTES = 64 * 1024
 _READY_POLL_S = 0.05
 
 
 class StartFailed(Exception):
-    """A program did not become what it was started for; the message ends with its last words."""
+    """A program did not start or did not do its work; the message ends with its last output."""
 
 
 class ChildDied(StartFailed):
@@ -38,10 +38,10 @@ class ChildDied(StartFailed):
 
 
 class Scratch:
-    """A temporary folder whose end is certain: a sweeper of its own waits for ours.
+    """A temporary folder that is always removed: a sweeper process waits for our end.
 
-    ``alive`` is the descriptor every child's guard holds as well; the sweeper removes the folder
-    when the last of them, and we, have let go of it.
+    ``alive`` is a descriptor that every child's watchdog holds too; the sweeper removes the folder
+    when we and the last of them have closed it.
     """
 
     # Short: sockets are made below it, and a socket's path has 104 characters at most on macOS,
@@ -50,12 +50,12 @@ class Scratch:
         self.path = Path(tempfile.mkdtemp(prefix=prefix))
         self._reader, self.alive = os.pipe()
         self._sweeper = subprocess.Popen(
-            [*_GUARD, "sweep", str(self.path)], stdin=self._reader, start_new_session=True
+            [*_WATCHDOG, "sweep", str(self.path)], stdin=self._reader, start_new_session=True
         )
         os.close(self._reader)
 
     def close(self, timeout_s: float = 10.0) -> None:
-        """Lets go and waits for the sweeper; it removes the folder even if we don't."""
+        """Closes the descriptor and waits for the sweeper, which removes the folder."""
         os.close(self.alive)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._sweeper.wait(timeout_s)
@@ -75,7 +75,7 @@ class Scratch:
 class Child:
     """One program, from ``start`` to ``stop``; can be started again with the same command.
 
-    ``output`` keeps the last lines of both streams since the last start, of ``lines_heard``.
+    ``output`` keeps the last lines of both streams since the last start; ``lines_read`` counts all.
     """
 
     def __init__(
@@ -92,13 +92,13 @@ class Child:
         self.command = list(command)
         self.env = dict(env)
         self.output: deque[str] = deque(maxlen=_KEPT_LINES)
-        self.lines_heard = 0
+        self.lines_read = 0
         self.pid: int | None = None
         self.exit_code: int | None = None
         self._cwd = cwd
         self._alive = alive
         self._grace_s = grace_s
-        self._guard: asyncio.subprocess.Process | None = None
+        self._watchdog: asyncio.subprocess.Process | None = None
         self._control: asyncio.StreamWriter | None = None
         self._ended = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -108,7 +108,7 @@ class Child:
         return self.pid is not None and not self._ended.is_set()
 
     async def start(self, timeout_s: float = 10.0) -> None:
-        """Starts the program behind its guard.
+        """Starts the program under its watchdog.
 
         Raises:
             StartFailed: there is no such program, or it may not be run.
@@ -117,12 +117,12 @@ class Child:
             raise RuntimeError(f"{self.name} runs already")
         self.pid, self.exit_code = None, None
         self.output.clear()
-        self.lines_heard = 0
+        self.lines_read = 0
         self._ended = asyncio.Event()
         ours, theirs = socket.socketpair()
         with theirs:
-            self._guard = await asyncio.create_subprocess_exec(
-                *_GUARD,
+            self._watchdog = await asyncio.create_subprocess_exec(
+                *_WATCHDOG,
                 *("watch", str(self._grace_s), "--", *self.command),
                 stdin=theirs.fileno(),
                 stdout=asyncio.subprocess.PIPE,
@@ -130,19 +130,21 @@ class Child:
                 env=self.env,
                 cwd=self._cwd,
                 pass_fds=() if self._alive is None else (self._alive,),
-                start_new_session=True,  # The terminal's Ctrl-C is for us; we stop it in order.
+                start_new_session=True,  # Ctrl-C must reach only us; we stop the program in order.
             )
         reports, self._control = await asyncio.open_connection(sock=ours)
         readers = [
-            asyncio.create_task(self._listen(stream), name=f"{self.name} output")
-            for stream in (self._guard.stdout, self._guard.stderr)
+            asyncio.create_task(self._read_output(stream), name=f"{self.name} output")
+            for stream in (self._watchdog.stdout, self._watchdog.stderr)
             if stream is not None
         ]
         try:
             async with asyncio.timeout(timeout_s):
                 first = json.loads(await reports.readline() or b"{}")
         except TimeoutError as exc:
-            raise StartFailed(f"{self.name}: its guard did not start in {timeout_s:g} s") from exc
+            raise StartFailed(
+                f"{self.name}: its watchdog did not start in {timeout_s:g} s"
+            ) from exc
         finally:
             self._tasks = [
                 *readers,
@@ -159,12 +161,12 @@ class Child:
         with contextlib.suppress(OSError, ValueError):
             while line := await reports.readline():
                 self.exit_code = json.loads(line).get("exit", self.exit_code)
-        # Its last words come before the news of its end. Something that kept the streams open (a
-        # grandchild in a session of its own) must not hold us.
+        # Its last output is read before its end is reported. We don't wait long: a grandchild in a
+        # session of its own may keep the streams open.
         await asyncio.wait(readers, timeout=1.0)
         self._ended.set()
 
-    async def _listen(self, stream: asyncio.StreamReader) -> None:
+    async def _read_output(self, stream: asyncio.StreamReader) -> None:
         rest = b""
         while chunk := await stream.read(_LONGEST_LINE_BYTES):
             *lines, rest = (rest + chunk).split(b"\n")
@@ -172,46 +174,46 @@ class Child:
                 lines.append(rest)
                 rest = b""
             for line in lines:
-                self._heard(line)
+                self._keep_line(line)
         if rest:
-            self._heard(rest)
+            self._keep_line(rest)
 
-    def _heard(self, line: bytes) -> None:
+    def _keep_line(self, line: bytes) -> None:
         self.output.append(line.decode("utf-8", "replace").rstrip())
-        self.lines_heard += 1
+        self.lines_read += 1
 
     async def wait(self) -> int | None:
-        """Waits for the end; gives the exit code (negative: the signal), ``None`` if unknown."""
+        """Waits for the end; returns the exit code (negative: the signal), ``None`` if unknown."""
         await self._ended.wait()
         return self.exit_code
 
     async def stop(self) -> None:
-        """Ends the program and its group, within the grace and a little more; twice is fine."""
-        if self._guard is None:
+        """Ends the program and its group, within the grace and 5 s more; may be called twice."""
+        if self._watchdog is None:
             return
         if self._control is not None and self._control.can_write_eof():
             with contextlib.suppress(OSError):
-                self._control.write_eof()  # The guard hears an end, and can still report.
+                self._control.write_eof()  # The watchdog sees the end, and can still report.
         try:
             async with asyncio.timeout(self._grace_s + 5):
-                await self._guard.wait()
+                await self._watchdog.wait()
                 await self._ended.wait()
-        except TimeoutError:  # The guard itself is stuck (somebody stopped it).
-            for group in (self.pid, self._guard.pid):
+        except TimeoutError:  # The watchdog itself is stopped (SIGSTOP).
+            for group in (self.pid, self._watchdog.pid):
                 if group is not None:
                     with contextlib.suppress(ProcessLookupError, PermissionError):
                         os.killpg(group, signal.SIGKILL)
-            await self._guard.wait()
+            await self._watchdog.wait()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._control is not None:
             self._control.close()
-        self._guard = None
+        self._watchdog = None
         self._ended.set()
 
     def freeze(self) -> None:
-        """SIGSTOP to the program and its group: alive for the kernel, silent for everybody."""
+        """SIGSTOP to the program and its group: it stays alive and answers nobody."""
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
@@ -226,7 +228,7 @@ class Child:
             raise RuntimeError(f"{self.name} is not running")
         os.killpg(self.pid, number)
 
-    def last_words(self, lines: int = 15) -> str:
+    def last_output(self, lines: int = 15) -> str:
         """The last lines it printed, indented, for an error message."""
         kept = list(self.output)[-lines:]
         return "\n".join(f"    {line}" for line in kept) or "    (it printed nothing)"
@@ -235,7 +237,7 @@ class Child:
 async def start_and_wait(
     child: Child, ready: Callable[[], Awaitable[bool]], timeout_s: float
 ) -> None:
-    """Starts ``child`` and asks ``ready`` until it says yes; ends a child that never gets there.
+    """Starts ``child`` and asks ``ready`` until it is true; ends a child that never gets ready.
 
     Raises:
         ChildDied: it ended first.
@@ -248,7 +250,7 @@ async def start_and_wait(
     except TimeoutError as exc:
         await child.stop()
         raise StartFailed(
-            f"{child.name} was not ready in {timeout_s:g} s; its last lines:\n{child.last_words()}"
+            f"{child.name} was not ready in {timeout_s:g} s; its last lines:\n{child.last_output()}"
         ) from exc
     except BaseException:
         await child.stop()
@@ -256,18 +258,18 @@ async def start_and_wait(
 
 
 async def wait_ready(child: Child, ready: Callable[[], Awaitable[bool]]) -> None:
-    """Asks ``ready`` until it says yes. Raises ``ChildDied`` when ``child`` ends before."""
+    """Asks ``ready`` until it is true. Raises ``ChildDied`` when ``child`` ends before."""
     while not await ready() or not child.running:
         if not child.running:
             raise ChildDied(
                 f"{child.name} ended with {child.exit_code} before it was ready; "
-                f"its last lines:\n{child.last_words()}"
+                f"its last lines:\n{child.last_output()}"
             )
         await asyncio.sleep(_READY_POLL_S)
 
 
 async def run_to_end(child: Child, timeout_s: float) -> None:
-    """Starts ``child`` and waits for it to end well.
+    """Starts ``child`` and waits until it has ended with exit code 0.
 
     Raises:
         StartFailed: it ended with another code than 0, or not in ``timeout_s``.
@@ -281,4 +283,4 @@ async def run_to_end(child: Child, timeout_s: float) -> None:
     finally:
         await child.stop()
     if code != 0:
-        raise StartFailed(f"{child.name} ended with {code}; its last lines:\n{child.last_words()}")
+        raise StartFailed(f"{child.name} ended with {code}; its last lines:\n{child.last_output()}")

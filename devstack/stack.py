@@ -1,7 +1,8 @@
-"""The whole line on one machine: OPA, S3, Temporal, the core, its worker and the gateway.
+"""The whole system on one machine: OPA, S3, Temporal, the core, its worker and the gateway.
 
-Each is a process of its own, as in production, behind a guard that ends it when we end. Tests stop,
-freeze and restart single parts; the demo shows them as a table. Everything listens on 127.0.0.1.
+Each is a process of its own, as in production, under a watchdog that ends it when we end. Tests
+stop, freeze and restart single parts; the demo shows them as a table. Everything listens on
+127.0.0.1.
 """
 
 from __future__ import annotations
@@ -44,14 +45,14 @@ START_LIMIT_S: Mapping[Part, float] = {
     "gateway": 60,
 }
 SETUP_LIMIT_S = 45.0
-# For a command that needs the settings whole but has no business with the core.
+# The core's address for a command that needs complete settings but never calls the core.
 NOWHERE = "http://127.0.0.1:1"
 READY = b'"status":"ok"'
 
 
 @dataclass(frozen=True, slots=True)
 class PartInfo:
-    """A line of the table: who plays a part. ``address`` is ``None`` for what listens nowhere."""
+    """A line of the table: what runs as a part. ``address`` is ``None`` if it does not listen."""
 
     name: Part
     product: str
@@ -62,7 +63,7 @@ class PartInfo:
 
 
 class Stack:
-    """``async with Stack() as stack:`` and everything runs; at the end nothing is left of it.
+    """``async with Stack() as stack:`` starts everything; at the end everything is stopped.
 
     Args:
         choices: for ``opa`` and ``s3``: ``"auto"`` (real where found), ``"real"``, ``"embedded"``.
@@ -73,9 +74,9 @@ class Stack:
         core_settings: the same for the core and its worker.
         data_dir: where state is kept; a temporary folder, removed at the end, when ``None``.
         policy_dir: Rego for OPA and the gateway instead of what comes with the gateway.
-        announce: hears a line whenever a part is being started or is ready.
+        announce: called with a line when a part is being started and when it is ready.
 
-    Raises (on entering, with all that was started stopped again):
+    Raises (on entering, after stopping what was started):
         Missing: components that are not on this machine, all in one message.
         StartFailed: a part did not get ready; the message ends with its last lines.
     """
@@ -114,7 +115,7 @@ class Stack:
     async def __aenter__(self) -> Self:
         await self._find()
         self._scratch = await asyncio.to_thread(Scratch)
-        # What the parts leave in the temporary folder when they are killed goes with ours.
+        # Temporary files that a killed part leaves are removed with our folder.
         self._inherited["TMPDIR"] = str(self._scratch.path)
         try:
             await _together(self._start_component(name) for name in self._found)
@@ -133,10 +134,10 @@ class Stack:
         await self._end()
 
     async def _end(self) -> None:
-        """Stops in the reverse order, so that nobody loses what he stands on before he has ended.
+        """Stops in the reverse order, so that no part loses one it depends on before it has ended.
 
-        Whoever cancels us while we stop does not keep the rest from being stopped: the guards see
-        our descriptors close.
+        If we are cancelled meanwhile, the rest is stopped all the same: the watchdogs see our
+        descriptors close.
         """
         try:
             await self._stop_gateway_then_others()
@@ -181,7 +182,7 @@ class Stack:
             await self._set_up_buckets(found)
 
     async def _set_up_buckets(self, found: Found) -> None:
-        """As one does in production: ``gateway setup``, with the gateway's own settings."""
+        """As in production: runs ``gateway setup`` with the gateway's own settings."""
         settings = self._settings(port=1, admin_port=0, core=NOWHERE, temporal="127.0.0.1:1")
         setup = Child(
             "gateway setup",
@@ -221,13 +222,13 @@ class Stack:
         return Launch(
             [sys.executable, "-m", "devstack.core", "serve"],
             f"http://127.0.0.1:{port}",
-            components.said_ready,
+            components.printed_ready,
             self.env_for_core(port),
         )
 
     def _plan_worker(self) -> Launch:
         command = [sys.executable, "-m", "devstack.core", "worker"]
-        return Launch(command, "", components.said_ready, self.env_for_core(0))
+        return Launch(command, "", components.printed_ready, self.env_for_core(0))
 
     def _plan_gateway(self) -> Launch:
         port, admin_port = free_port(), free_port()
@@ -320,7 +321,7 @@ class Stack:
         return env | self._gateway_settings
 
     def table(self) -> list[PartInfo]:
-        """Who plays which part, in the order of starting."""
+        """What runs as which part, in the order of starting."""
         return [self._info(part) for part in PARTS if part in self._parts]
 
     def _info(self, part: Part) -> PartInfo:
@@ -374,10 +375,10 @@ class Stack:
 
 
 def _gateway_ready(port: int, admin_port: int) -> Callable[[Child], Awaitable[bool]]:
-    """Ready when it says that all it stands on is.
+    """Ready when its ``/readyz`` says so, which includes its dependencies.
 
-    The admin listener is asked first: its requests are not in the access log, so that a gateway
-    that never gets ready has the reason in its last lines, and not our asking.
+    The admin listener is asked first: its requests are not in the access log, so that the last
+    lines of a gateway that never gets ready show the reason and not our polling.
     """
     admin = components.answering(admin_port, "/readyz", READY)
     public = components.answering(port, "/readyz", READY)

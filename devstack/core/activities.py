@@ -1,4 +1,4 @@
-"""What ``UploadWorkflow`` has done in the world: storage, reading, the index, the records.
+"""The side effects of ``UploadWorkflow``: storage, reading, the index, the records.
 
 Every activity can be run again from its start: it replaces what an earlier attempt left. Blocking
 work goes to threads, which are asked to stop when the activity is cancelled and waited for, so
@@ -41,7 +41,7 @@ from devstack.core.upload_workflow import Job
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-BEAT_S = 1.0
+HEARTBEAT_S = 1.0
 # Each may take as much memory as the reader's limit allows.
 PARALLEL_READERS = 2
 
@@ -52,12 +52,12 @@ def broken(message: str) -> ApplicationError:
 
 
 async def _beating(work: Coroutine[Any, Any, T]) -> T:
-    """Await work while telling Temporal that we are alive, which is also how a cancel gets here."""
+    """Await work and send Temporal heartbeats, whose answers also carry a cancel request."""
     task = asyncio.ensure_future(work)
     try:
         while not task.done():
             activity.heartbeat()
-            await asyncio.wait([task], timeout=BEAT_S)
+            await asyncio.wait([task], timeout=HEARTBEAT_S)
         return task.result()
     finally:
         task.cancel()
@@ -178,7 +178,7 @@ class Activities:
     async def expire(self, job: Job, message: str) -> None:
         """Record that the upload expired, and remove whatever part of it came."""
         upload = parse_announced(job.announced)
-        # The record comes first: with it the sweep will find whatever is missed here.
+        # The record is written first: the sweep finds what is missed here by it.
         await self._end(job, "expired", message)
         if upload.upload_id is not None:
             upload_id = upload.upload_id

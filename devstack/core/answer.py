@@ -1,7 +1,7 @@
 """The extractive answer: the best sentences of the passages found, word for word.
 
-It needs no model, and whatever it says stands in a source. Sentences are weighed by the question's
-terms they hold, rare ones more.
+It needs no model, and every sentence is quoted from a source. A sentence weighs more the more of
+the question's terms it has; rare terms count more.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def _candidates(hits: Sequence[Hit]) -> list[_Candidate]:
 
 
 def _weights(terms: frozenset[str], candidates: Sequence[_Candidate]) -> dict[str, float]:
-    """How telling each term is among these sentences: the rarer the more."""
+    """The weight of each term among these sentences: the rarer, the higher."""
     count = Counter(term for c in candidates for term in c.sentence.stems & terms)
     return {
         term: math.log(1 + (len(candidates) - n + 0.5) / (n + 0.5)) for term, n in count.items()
@@ -93,7 +93,7 @@ def _weights(terms: frozenset[str], candidates: Sequence[_Candidate]) -> dict[st
 
 def _score(candidate: _Candidate, weights: dict[str, float]) -> float:
     shared = sum(weights[stem] for stem in candidate.sentence.stems if stem in weights)
-    # A long list holds every word; a heading repeats the question's and answers nothing.
+    # A long list has every word, and a heading repeats the question's words without an answer.
     length = len(candidate.sentence.stems)
     fitting = 1 / (1 + abs(length - 14) / 28)
     return shared * fitting * (1.0 if candidate.sentence.finished else UNFINISHED)

@@ -23,7 +23,7 @@ _TOKEN = re.compile(r"\w{1,8}|[^\w\s]")
 
 
 class Stopped(Exception):
-    """Somebody set the stop event; what was done so far is of no use."""
+    """The stop event was set; the work done so far is discarded."""
 
 
 def split(document_id: str, pages: Sequence[Page], stop: threading.Event) -> list[Chunk]:

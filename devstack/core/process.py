@@ -1,4 +1,4 @@
-"""Life of one process: its ready line, its signals, and an end within five seconds."""
+"""Start and stop of one process: its ready line, its signals, its end within five seconds."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from devstack.core.settings import Component
 
 logger = logging.getLogger(__name__)
 
-# A thread that builds an index cannot be stopped half-way. Generations and SQLite are made so that
-# leaving it is safe, which beats a process that does not end.
+# A thread that builds an index cannot be stopped half-way. The process may end all the same: index
+# generations and SQLite stay consistent.
 STOP_LIMIT_S = 4.5
 
 

@@ -58,7 +58,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The writer's last word: why it stopped."""
+    """The last part of an answer: why the writer stopped."""
 
     reason: str
 
@@ -207,7 +207,7 @@ class ExtractiveWriter:
 
 
 class NothingFound:
-    """Says that nothing was found; no model is asked, for it would make something up."""
+    """Answers that nothing was found. No model is asked, as it would invent an answer."""
 
     model = EXTRACTIVE
 

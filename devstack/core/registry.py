@@ -2,7 +2,8 @@
 
 Every change that must not race a deletion happens in one ``BEGIN IMMEDIATE`` transaction which
 looks for the tombstone first. A deletion writes the tombstone and removes record and chunks in one
-transaction too, so whichever commits second sees the other: a tombstoned id stays out for good.
+transaction too, so whichever commits second sees the other: an id with a tombstone is never written
+again.
 """
 
 from __future__ import annotations

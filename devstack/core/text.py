@@ -27,8 +27,8 @@ _ABBREVIATIONS = frozenset(
 )
 LONGEST_SENTENCE = 400
 
-# Words that hold a question together but say nothing about what it is after. The index has its own
-# (shorter) list; this one decides whether a question names anything at all.
+# Words of a question that do not name what is asked about. The index has a shorter list of its own;
+# this one decides whether a question names anything at all.
 FUNCTION_WORDS = frozenset(
     """a about above again all also am an and another any anything are as at be because been before
     being below between both but by can could did do does doing down during each else ever explain
@@ -59,7 +59,7 @@ def words(text: str) -> list[str]:
 
 
 def content_words(question: str) -> list[str]:
-    """The words of a question that say what it is after, in order."""
+    """The words of a question that name what is asked about, in order."""
     return [word for word in words(question) if word not in FUNCTION_WORDS]
 
 

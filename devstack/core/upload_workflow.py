@@ -61,7 +61,7 @@ _RETRIES = RetryPolicy(
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What every activity is told: the announcement as it came, and when the workflow started."""
+    """The argument of every activity: the announcement as received, the workflow's start time."""
 
     announced: dict[str, Any]
     created_at: str
@@ -107,7 +107,7 @@ class UploadWorkflow:
         return self.status()
 
     def _enter(self, state: str, progress: float, error: str | None = None) -> None:
-        """Change state, for queries and, with no worker alive, for whoever describes us."""
+        """Change state, for queries and for whoever describes the workflow when no worker runs."""
         self._state, self._progress, self._error = state, progress, error
         workflow.upsert_memo({"state": state, "error": error})
 

@@ -1,4 +1,4 @@
-"""An answer as it comes: text with citation marks, and the passages behind the marks."""
+"""A streamed answer: text with citation marks, and the cited passages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PASSAGE_CHARS = 240
 
 @dataclass(frozen=True, slots=True)
 class Cited:
-    """A passage an answer rests on. ``page`` is ``None`` for what has no pages."""
+    """A passage that an answer cites. ``page`` is ``None`` for a file without pages."""
 
     number: int
     filename: str
@@ -27,7 +27,7 @@ class Cited:
 
 @dataclass(slots=True)
 class Answer:
-    """Takes the events of a query in; gives what to write for each, and at the end its sources.
+    """Takes the events of a query; gives the text to print for each, and at the end its sources.
 
     ``finish_reason`` is ``None`` until ``done`` has come.
     """
@@ -75,7 +75,7 @@ def excerpt(passage: str, quoted: str, chars: int = PASSAGE_CHARS) -> str:
     if len(text) <= chars:
         return text
     at = max(text.find(wanted), 0)
-    # A little of what stands before, the rest of the room for what follows.
+    # A little of the text before the quotation; the rest of the space for what follows it.
     start = max(0, min(at - max(0, chars - len(wanted)) // 2, len(text) - chars))
     end = min(len(text), max(start + chars, at + min(len(wanted), chars)))
     if start:

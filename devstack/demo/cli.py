@@ -1,4 +1,4 @@
-"""The story ``gateway demo`` tells, step by step, and its exit codes.
+"""The steps of ``gateway demo``, and its exit codes.
 
 0: it worked, or a signal ended a demo that was left running. 1: a step failed; a sentence says
 which and what to do. 2: wrong arguments. 130, 143: Ctrl-C, SIGTERM before the answer was there.
@@ -29,7 +29,7 @@ from devstack.stack import Part, Stack
 
 OK, FAILED = 0, 1
 _ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-# As the API has it; asked before anything is started.
+# The API's own limit, checked before anything is started.
 QUESTION_LIMIT_CHARS = 8192
 _LOG_PARTS: tuple[Part, ...] = ("gateway", "core", "worker")
 
@@ -38,15 +38,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the demo; ``argv`` are the arguments after ``gateway demo``."""
     options = make_parser().parse_args(argv)
     screen = Screen()
-    story = Story(options, screen)
+    demo = Demo(options, screen)
     try:
         check_files(options.files)
-        return asyncio.run(story.until_signalled())
+        return asyncio.run(demo.until_signalled())
     except (StepFailed, StartFailed, Missing, fetch.FetchFailed) as exc:
         screen.line(screen.paint(f"\n{clean(str(exc))}", RED))
         return FAILED
     except BrokenPipeError:
-        # Whoever read us has gone. Python flushes stdout once more as it exits.
+        # The reader of our output has closed it. Python flushes stdout once more as it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
 
@@ -63,7 +63,7 @@ def make_parser() -> argparse.ArgumentParser:
               gateway demo report.pdf --ask "What did the audit find?"
               gateway demo --once
 
-            Without OPA or versitygw on this machine embedded stand-ins play their parts;
+            Without OPA or versitygw on this machine, embedded substitutes are used;
             --fetch builds the real ones first (needs Go), into a cache for later runs.
             Nothing is left behind: no process, no folder, no port."""),
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -93,7 +93,7 @@ def _question(text: str) -> str:
 
 
 def check_files(files: Sequence[Path]) -> None:
-    """Says what is wrong with a file before anything is started. Raises ``StepFailed``."""
+    """Checks the files before anything is started. Raises ``StepFailed`` with what is wrong."""
     for path in files:
         if not path.exists():
             raise StepFailed(f"{path}: there is no such file.")
@@ -106,7 +106,7 @@ def check_files(files: Sequence[Path]) -> None:
         content_type_of(path)
 
 
-class Story:
+class Demo:
     """One run of the demo."""
 
     def __init__(self, options: argparse.Namespace, screen: Screen) -> None:
@@ -117,14 +117,14 @@ class Story:
         self._signal: signal.Signals | None = None
 
     async def until_signalled(self) -> int:
-        """The story, or its end by a signal: everything is stopped in order either way."""
+        """Runs all steps, or until a signal; everything is stopped in order in either case."""
         loop = asyncio.get_running_loop()
         task = asyncio.current_task()
         assert task is not None
         for number in _ENDING_SIGNALS:
             loop.add_signal_handler(number, self._end, number, task)
         try:
-            return await self._tell()
+            return await self._run()
         except asyncio.CancelledError:
             if self._signal is None:
                 raise
@@ -133,13 +133,13 @@ class Story:
 
     def _end(self, number: signal.Signals, task: asyncio.Task[int]) -> None:
         if self._signal is not None:
-            # Asked twice: leave now. The guards do the rest, as they would for SIGKILL.
+            # The second signal: leave at once. The watchdogs stop everything, as after SIGKILL.
             os._exit(128 + number)
         self._signal = number
         self._screen.line("\nStopping …")
         task.cancel()
 
-    async def _tell(self) -> int:
+    async def _run(self) -> int:
         if self._options.fetch:
             await self._fetch()
         self._screen.head("Starting everything on this machine")
@@ -214,13 +214,13 @@ class Story:
         for one in cited:
             screen.wrapped(f"  {one}", indent="      ")
         if not cited:
-            hint = "It cites nothing: ask (--ask) for something that stands in the document."
+            hint = "It cites nothing: ask (--ask) for something that is in the document."
             screen.line(screen.paint(f"  {hint}", YELLOW))
 
     def _how_to_go_on(self, stack: Stack, client: Client, question: str) -> None:
         screen = self._screen
         headers = curls.write_headers(stack.data_dir, client.token)
-        screen.head("Go on with curl; these lines work as they stand")
+        screen.head("Continue with curl; these lines work as they are")
         password = stack.secrets.admin_password
         for does, line in curls.lines(stack.base_url, headers, password, question):
             screen.line(screen.paint(f"  # {does}", DIM))
@@ -238,4 +238,4 @@ class Story:
     def _show_logs(self, stack: Stack) -> None:
         for part in _LOG_PARTS:
             self._screen.head(f"The last lines of {part}")
-            self._screen.step(clean(stack.child(part).last_words(5)).strip())
+            self._screen.step(clean(stack.child(part).last_output(5)).strip())

@@ -1,7 +1,7 @@
-"""A client of the public API, over httpx: log in, upload, wait, ask. It knows nothing of the rest.
+"""A client of the public API, over httpx: log in, upload, wait, ask. It uses nothing else.
 
-Every failure is a ``StepFailed`` with a sentence: what went wrong, in the gateway's own words where
-it has any, and what to do.
+Every failure is a ``StepFailed`` whose sentence says what went wrong (with the gateway's own
+message where there is one) and what to do.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ CONTENT_TYPES = {
 }
 _READ_BYTES = 64 * 1024
 _POLL_S = 0.2
-# Longer than the gateway's own clocks, so that its answer comes before we give up on it.
+# Longer than the gateway's own time-outs, so that its error arrives before we give up.
 _TIMEOUT = httpx.Timeout(30.0, read=120.0, write=120.0)
 INDEX_LIMIT_S = 15 * 60
 _TRIES = 5
@@ -43,7 +43,7 @@ class StepFailed(Exception):
 
 
 class NotIndexed(StepFailed):
-    """The document's own fault, said by the workflow: nothing of ours is broken."""
+    """The workflow found a fault in the document; the demo itself works."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class Client:
     # --- Uploading -------------------------------------------------------------------------------
 
     async def announce(self, path: Path) -> Upload:
-        """Tells the gateway what will come: name, type, size, SHA-256."""
+        """Announces the file to the gateway: name, type, size, SHA-256."""
         content_type = content_type_of(path)
         size, digest = await asyncio.to_thread(_measure, path)
         body = {
@@ -98,9 +98,9 @@ class Client:
         )
 
     async def send(self, upload: Upload, sent: Sent) -> list[dict[str, Any]] | None:
-        """The bytes, straight to the store; ``sent`` hears of each block.
+        """The bytes, straight to the store; ``sent`` is called for each block.
 
-        Gives the parts' ETags for ``complete`` where the upload goes in parts.
+        Returns the parts' ETags for ``complete`` where the upload goes in parts.
         """
         match upload.ticket["method"]:
             case "POST":
@@ -160,8 +160,8 @@ class Client:
         doing = f"completing {upload.path.name}"
         await self._call("POST", upload.complete_url, doing, json=body)
 
-    async def until_indexed(self, upload: Upload, tell: Callable[[str], None]) -> None:
-        """Waits for the workflow; ``tell`` hears of each new state.
+    async def until_indexed(self, upload: Upload, show: Callable[[str], None]) -> None:
+        """Waits for the workflow; ``show`` is called with each new state.
 
         Raises:
             StepFailed: the workflow failed, expired or took longer than ``INDEX_LIMIT_S``.
@@ -174,7 +174,7 @@ class Client:
                     document = await self._call("GET", url, f"asking about {upload.path.name}")
                     state = describe(document)
                     if state != last:
-                        tell(state)
+                        show(state)
                         last = state
                     if _is_indexed(document, upload.path):
                         return
@@ -266,7 +266,7 @@ async def _events(response: httpx.Response) -> AsyncIterator[Event]:
             yield event
             if event.type == "done":
                 return
-    raise StepFailed("the answer broke off with no word about why.")
+    raise StepFailed("the answer broke off without an error event.")
 
 
 def _measure(path: Path) -> tuple[int, str]:
@@ -307,14 +307,14 @@ async def _blocks(file: BinaryIO, length: int, sent: Sent) -> AsyncIterator[byte
 def _expect_stored(response: httpx.Response, upload: Upload) -> None:
     if response.is_success:
         return
-    # The store answers in XML; its <Message> says enough.
+    # The store answers in XML, whose <Message> gives the reason.
     raise StepFailed(
         f"the store refused {upload.path.name} with {response.status_code}: {response.text[:500]}"
     )
 
 
 def _explained(response: httpx.Response) -> str:
-    """The gateway's own words, with the id that finds the request in its log."""
+    """The gateway's own message, with the id that finds the request in its log."""
     try:
         return f"{response.status_code} {_message(response.json())}"
     except (ValueError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""Lines to go on with: each works as it stands while the demo runs."""
+"""``curl`` lines to continue with: each works unchanged while the demo runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from devstack.environment import ADMIN
 
 def write_headers(folder: Path, token: str) -> Path:
     """The token and the content type in a file for ``curl -H @…``: readable lines, no secret in
-    the shell's history. The folder goes with the demo."""
+    the shell's history. The folder is removed with the demo."""
     path = folder / "headers"
     path.touch(mode=0o600)
     path.write_text(f"Authorization: Bearer {token}\nContent-Type: application/json\n", "utf-8")

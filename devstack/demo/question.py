@@ -1,7 +1,7 @@
-"""A question to ask of a file nobody told us anything about.
+"""Makes a question for a file whose content we don't know.
 
-The file is read here as the core will read it, in a process under limits, and the words that stand
-out in it make the question; so the index is certain to know them.
+The file is read here as the core will read it, in a process under limits. Its most frequent words
+make the question, so that the index is certain to have them.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ async def _texts(path: Path, content_type: str, target: Path) -> list[str]:
     try:
         pages = await read_file(path, target, content_type, _READ_LIMIT_S)
     except (Unreadable, ReaderDied):
-        # The workflow will find the same and tell the user, as is its business.
+        # The workflow will find the same fault and report it to the user.
         return []
     return [page.text for page in pages]
 
 
 def prominent(texts: Iterable[str]) -> list[str]:
-    """The words said most often that carry a meaning, at most three."""
+    """The most frequent words that carry a meaning, at most three."""
     count = Counter(
         word
         for text in texts

@@ -1,4 +1,4 @@
-"""What the demo writes: lines, a table, a progress bar, an answer as it comes.
+"""The demo's output: lines, a table, a progress bar, an answer as it streams.
 
 On a terminal with a little colour and a bar that moves; elsewhere plain lines that a log can keep.
 """
@@ -47,8 +47,8 @@ class Screen:
         self._out.flush()
 
     def table(self, parts: Sequence[PartInfo]) -> None:
-        """Who plays which part, real or embedded, in which version, where."""
-        rows = [("", "plays it", "", "version", "address")]
+        """What runs as which part, real or embedded, in which version, where."""
+        rows = [("", "program", "", "version", "address")]
         rows += [(p.name, p.product, p.kind, p.version, p.address or "–") for p in parts]
         widths = [max(len(row[column]) for row in rows) for column in range(4)]
         for row in rows:

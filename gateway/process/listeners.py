@@ -47,7 +47,7 @@ class Listeners:
         return self._sockets[0 if self.shared else worker]
 
     def keep_only(self, worker: int) -> None:
-        """In a worker: closes the other sockets, which would stay open here when their workers end."""
+        """In a worker: closes the other sockets, or they would stay open when their workers end."""
         for other in self._sockets:
             if other is not self.of(worker):
                 other.close()

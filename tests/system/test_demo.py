@@ -181,7 +181,7 @@ def test_own_pdf_gets_a_cited_answer_with_nothing_but_python(
 ) -> None:
     """No Go, nothing on PATH, an empty cache: the answer streams and cites file and page.
 
-    Left running, the curl lines work as they stand, and Ctrl-C ends it with 0 and nothing left.
+    Left running, the curl lines work unchanged, and Ctrl-C ends it with 0 and nothing left.
     """
     report = tmp_path / "marrowby report.pdf"
     report.write_bytes(pdf(PAGES))
@@ -258,7 +258,7 @@ def test_file_that_cannot_be_indexed_ends_with_its_reason(
 
 
 def test_killed_demo_leaves_nothing(demo: Callable[..., Demo]) -> None:
-    """SIGKILL gives it no chance to tidy up; its guards do."""
+    """SIGKILL gives it no chance to clean up; its watchdogs do."""
     running = demo()
     running.wait_for("Ctrl-C ends it")
     assert len(running.processes()) > 6
@@ -284,7 +284,7 @@ def test_lost_component_ends_the_demo_with_a_sentence(demo: Callable[..., Demo])
     running = demo()
     running.wait_for("Ctrl-C ends it")
     [temporal] = [
-        one for one in running.processes() if "start-dev" in one and "guard.py" not in one
+        one for one in running.processes() if "start-dev" in one and "watchdog.py" not in one
     ]
     os.kill(int(temporal.split(":")[0]), signal.SIGKILL)
     assert running.ends(END_LIMIT_S) == 1

@@ -43,7 +43,7 @@ _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 
 
 class Unreadable(Exception):
-    """The file cannot be read, now or ever; the message says why in words for its owner."""
+    """The file cannot be read and a retry would not help; the message is for its owner."""
 
 
 def read_pages(path: Path, content_type: str) -> list[Page]:
@@ -144,7 +144,7 @@ def _rows(table: object) -> list[str]:
 def _unpacked_docx(path: Path) -> io.BytesIO:
     """The same package with nothing compressed in it, unpacked under limits.
 
-    The sizes in a zip's directory are checked, and not believed: what comes out is counted too.
+    The sizes in a zip's directory are checked but not trusted: the unpacked bytes are counted too.
     The word processor's library then gets a package that cannot unpack to anything larger.
     """
     if not zipfile.is_zipfile(path):

@@ -1,4 +1,4 @@
-"""Runs the reading child and tells what came of it."""
+"""Runs the reading child and returns its result or the reason of its failure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from devstack.core.reading.pages import Page
 logger = logging.getLogger(__name__)
 
 READ_TIMEOUT_S = 120.0
-# What an interpreter needs to start as this one did; everything else (secrets first) stays here.
+# Environment variables the child needs to start; nothing else is passed on, above all no secrets.
 _PASSED_ON = ("PATH", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "LANG", "LC_ALL", "TMPDIR")
 _COMMAND = (sys.executable, "-m", "devstack.core.reading.child")
 # Signals a file can provoke: too much CPU or output, or a crash in a parser's native code.

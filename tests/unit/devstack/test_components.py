@@ -24,8 +24,8 @@ from devstack.components import (
     go_module_version,
     launch_s3,
     launch_temporal,
+    printed_ready,
     program_version,
-    said_ready,
     start,
 )
 from devstack.processes import Child, ChildDied
@@ -139,7 +139,7 @@ def test_temporal_has_no_stand_in() -> None:
 
 
 def test_embedded_can_be_chosen_over_a_real_one(places: dict[str, Path]) -> None:
-    """Tests run the stand-ins on a machine that has the real ones."""
+    """Tests run the substitutes on a machine that has the real ones."""
     program(places["beside"], "opa", "Version: 1.22.2")
     assert not find("opa", "embedded").real
 
@@ -205,7 +205,7 @@ async def test_start_gives_up_after_three_deaths() -> None:
     def plan() -> Launch:
         nonlocal tries
         tries += 1
-        return Launch([sys.executable, "-c", "raise SystemExit('bad flag')"], "", said_ready)
+        return Launch([sys.executable, "-c", "raise SystemExit('bad flag')"], "", printed_ready)
 
     with pytest.raises(ChildDied, match="bad flag"):
         await start("server", plan, env=dict(os.environ), timeout_s=LIMIT_S)
@@ -243,7 +243,7 @@ async def test_ready_line_is_json_that_says_so(line: str, ready: bool) -> None:
     """Nothing else a program prints makes it ready."""
     child = Child("core", ["core"], env={})
     child.output.append(line)
-    assert await said_ready(child) is ready
+    assert await printed_ready(child) is ready
 
 
 async def test_silent_server_is_not_an_answer() -> None:

@@ -156,7 +156,7 @@ def test_no_colours_where_the_user_wants_none(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_table_says_what_is_embedded_and_what_that_means() -> None:
-    """Name, product, kind, version and address of each part; a note below for stand-ins."""
+    """Name, product, kind, version and address of each part; a note below for substitutes."""
     out = io.StringIO()
     Screen(out).table(
         [
@@ -231,7 +231,7 @@ def test_wrong_arguments_are_a_usage_error(arguments: list[str]) -> None:
 
 
 def test_curl_lines_are_shell_words_with_the_question_quoted(tmp_path: Path) -> None:
-    """They work as they stand, whatever the question holds; the token is in a private file."""
+    """They work unchanged, whatever the question holds; the token is in a private file."""
     headers = curls.write_headers(tmp_path, "token")
     assert headers.stat().st_mode & 0o077 == 0
     question = """it's "quoted" $HOME `id` \\ é"""
@@ -294,7 +294,7 @@ async def test_no_answer_is_a_sentence() -> None:
 @pytest.mark.parametrize(
     ("stream", "sentence"),
     [
-        (b'event: token\ndata: {"text":"a"}\n\n', "broke off with no word"),
+        (b'event: token\ndata: {"text":"a"}\n\n', "broke off without an error event"),
         (
             b'event: error\ndata: {"error":{"code":"CORE_TRUNCATED","message":"Cut.",'
             b'"details":{"request_id":"r"}}}\n\n',

@@ -105,7 +105,7 @@ async def test_failed_build_shows_its_last_lines_and_leaves_nothing(empty_machin
 @pytest.mark.usefixtures("empty_machine")
 async def test_machine_without_go_gets_a_sentence() -> None:
     """It says what to install, and that the demo does without."""
-    with pytest.raises(FetchFailed, match=r"no `go` on PATH.*embedded stand-ins"):
+    with pytest.raises(FetchFailed, match=r"no `go` on PATH.*embedded substitutes"):
         await fetch.fetch([OPA], lambda line: None)
 
 

@@ -77,7 +77,7 @@ async def said(program: Child, text: str) -> None:
     """Waits for a line; fails with what it printed when it ends first."""
     async with asyncio.timeout(LIMIT_S):
         while text not in program.output:
-            assert program.running, program.last_words()
+            assert program.running, program.last_output()
             await asyncio.sleep(0.01)
 
 
@@ -149,7 +149,7 @@ async def test_missing_program_is_a_sentence() -> None:
         await child(["/no/such/program"]).start()
 
 
-async def test_program_that_dies_before_it_is_ready_shows_its_last_words() -> None:
+async def test_program_that_dies_before_it_is_ready_shows_its_last_output() -> None:
     """The error holds the exit code and what the program printed."""
     program = child([PYTHON, "-c", "print('bad luck'); raise SystemExit(3)"])
     with pytest.raises(ChildDied, match=r"(?s)ended with 3 .*bad luck"):
@@ -243,15 +243,17 @@ def test_killed_parent_leaves_no_program_and_no_folder(number: int) -> None:
     until(lambda: not folder.exists(), "the folder goes")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's word on a parent's death: Linux")
-async def test_killed_guard_takes_its_program_along() -> None:
-    """A guard that is killed itself does not leave its program unguarded."""
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="only Linux signals a child when its parent dies"
+)
+async def test_killed_watchdog_takes_its_program_along() -> None:
+    """The kernel ends the program when its watchdog is killed."""
     program = child(FOREVER)
     await program.start()
     await said(program, "up")
     assert program.pid is not None
-    assert program._guard is not None
-    os.kill(program._guard.pid, signal.SIGKILL)
+    assert program._watchdog is not None
+    os.kill(program._watchdog.pid, signal.SIGKILL)
     await program.wait()
     until(lambda: not alive(program.pid or 0), "the program ends")
     await program.stop()

@@ -1,17 +1,17 @@
-"""A guard stands between us and a program we start, so that the program never outlives us.
+"""A watchdog process between us and a program we start, so that the program never outlives us.
 
-``python -I -S guard.py watch GRACE_S -- COMMAND…``
-    runs COMMAND in a session of its own. Standard input is one end of a socket pair: the guard
-    writes ``{"pid": N}`` and later ``{"exit": code}`` to it, a line each (or ``{"failed": why}``),
-    and when the other end closes, because we said stop or because we are dead in whatever way, it
-    ends the whole group: SIGTERM, then SIGKILL after GRACE_S seconds.
+``python -I -S watchdog.py watch GRACE_S -- COMMAND…``
+    runs COMMAND in a session of its own. Standard input is one end of a socket pair: the watchdog
+    writes ``{"pid": N}`` and later ``{"exit": code}`` to it, a line each (or ``{"failed": why}``).
+    When the other end closes, because we stop the program or because we are dead, it ends the
+    program's whole process group: SIGTERM, then SIGKILL after GRACE_S seconds.
 
-``python -I -S guard.py sweep DIRECTORY``
-    removes DIRECTORY once standard input ends. Every guard holds the writing end of that pipe
-    too, so it ends when all of them, and with them their programs, are gone.
+``python -I -S watchdog.py sweep DIRECTORY``
+    removes DIRECTORY once standard input ends. Every watchdog holds the writing end of that pipe
+    too, so it ends when all watchdogs, and with them their programs, are gone.
 
 The kernel closes a dead process's descriptors however it died, so this also holds for SIGKILL. The
-file imports the standard library alone, a little of it, and starts in some 40 ms.
+file imports only a little of the standard library, and starts in about 40 ms.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ import threading
 
 
 def _report(**facts: object) -> None:
-    # The reader may be dead; the program is looked after all the same.
+    # The reader may be dead; the program is still watched and ended.
     with contextlib.suppress(OSError):
         os.write(0, json.dumps(facts).encode() + b"\n")
 
 
 def _signal_group(group: int, *signals: int) -> None:
     for number in signals:
-        # EPERM is macOS's answer for a group of nothing but zombies.
+        # macOS answers EPERM for a group that has only zombies.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(group, number)
 
 
 def _die_with_parent() -> None:
-    """On Linux the program also falls when the guard itself is killed."""
+    """On Linux the kernel also kills the program when the watchdog itself is killed."""
     import ctypes
 
     pr_set_pdeathsig = 1
@@ -48,9 +48,10 @@ def _die_with_parent() -> None:
 
 
 def _wait_without_reaping(child: subprocess.Popen[bytes]) -> None:
-    """Returns when the child has ended, as a zombie where that can be had.
+    """Returns when the child has ended, and leaves it as a zombie where the system allows that.
 
-    The zombie keeps the group's number from being given to somebody else while it is signalled.
+    As long as the zombie exists, the number of its group is given to no other process, so that the
+    group can be signalled safely.
     """
     if hasattr(os, "waitid"):
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
@@ -59,7 +60,7 @@ def _wait_without_reaping(child: subprocess.Popen[bytes]) -> None:
 
 
 def watch(grace_s: float, command: list[str]) -> int:
-    """Runs ``command`` to its end or ours; gives the exit code a shell would."""
+    """Runs ``command`` until it ends or we do; returns the exit code a shell would."""
     stop = threading.Event()
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -84,7 +85,7 @@ def watch(grace_s: float, command: list[str]) -> int:
 
     def end() -> None:
         stop.wait()
-        # A stopped program gets its SIGTERM only once it goes on.
+        # A program that is stopped (SIGSTOP) handles SIGTERM only after SIGCONT.
         _signal_group(child.pid, signal.SIGTERM, signal.SIGCONT)
         if not ended.wait(grace_s):
             _signal_group(child.pid, signal.SIGKILL)
@@ -93,7 +94,7 @@ def watch(grace_s: float, command: list[str]) -> int:
         threading.Thread(target=job, daemon=True).start()
     _wait_without_reaping(child)
     ended.set()
-    # What is left of the group (a dead server's workers) goes with its leader.
+    # The rest of the group (a dead server's workers) is ended with its leader.
     _signal_group(child.pid, signal.SIGKILL)
     code = child.wait()
     _report(exit=code)
@@ -123,5 +124,5 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    # At once: the threads are daemons and there is nothing to tidy.
+    # Ends at once: the threads are daemons and there is nothing to clean up.
     os._exit(main(sys.argv[1:]))
