@@ -17,8 +17,6 @@ import httpx
 import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
-from tests.unit.http_client.name_server import name_server
-from tests.unit.http_client.scripted import CHUNKED, Peer, Server, answering, once, serve, until
 
 from gateway.adapters.core_http import CoreHttp, CoreTimeouts
 from gateway.domain.balancing import Address, Balancer
@@ -39,6 +37,8 @@ from gateway.http_client.discovery import Discovery
 from gateway.http_client.dns_lookup import DnsLookup
 from gateway.http_client.transport import CoreTransport
 from gateway.ports import OnBehalfOf
+from tests.unit.http_client.name_server import name_server
+from tests.unit.http_client.scripted import CHUNKED, Peer, Server, answering, once, serve, until
 
 ID = "01920000-0000-7000-8000-000000000001"
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
