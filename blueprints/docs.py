@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from functools import lru_cache
 from hashlib import sha256
 from importlib.resources import files
+from typing import Any
 
-from sanic import Blueprint, Request
+from sanic import Blueprint, Request, Sanic
 from sanic.response import HTTPResponse
 
 from gateway.edge.http import openapi
 from gateway.edge.http.endpoint import Success, route
-from gateway.edge.http.render import dump_json
+from gateway.edge.wire.json_writer import dump_json
 
 blueprint = Blueprint("docs")
 
@@ -41,11 +43,13 @@ CONTENT_SECURITY_POLICY = (
     successes=(Success(200, "The OpenAPI 3.1 document of exactly these routes.", dict),),
 )
 async def openapi_json(request: Request) -> HTTPResponse:
-    ctx = request.app.ctx
-    if not hasattr(ctx, "openapi"):
-        # The routes don't change after start-up: one rendering serves all requests.
-        ctx.openapi = dump_json(openapi.build(request.app))
-    return HTTPResponse(ctx.openapi, content_type="application/json")
+    return HTTPResponse(_document(request.app), content_type="application/json")
+
+
+@lru_cache(maxsize=1)
+def _document(app: Sanic[Any, Any]) -> bytes:
+    """The routes don't change after start-up: one rendering serves all requests."""
+    return dump_json(openapi.build(app))
 
 
 @route(

@@ -10,7 +10,6 @@ from sanic import Blueprint, Request
 from sanic.response import HTTPResponse, empty
 
 from gateway.domain.documents import MOST_PARTS, DocumentRef
-from gateway.domain.ids import is_uuid7
 from gateway.edge.http.endpoint import Success, route
 from gateway.edge.http.render import json_response
 from gateway.edge.scope import Scope, scope_of
@@ -68,9 +67,7 @@ class Page(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def ref_of(scope: Scope, document_id: str) -> DocumentRef:
-    """The document as its owner names it. Any other spelling of an id names nothing."""
-    if not is_uuid7(document_id):
-        raise NotFound
+    """The document as its owner names it; the id's spelling was checked on the way in."""
     caller = scope.caller
     return DocumentRef(caller.tenant, scope.owner or caller.subject, document_id)
 
@@ -100,6 +97,7 @@ async def create(request: Request, uploads: Uploads, body: NewDocument) -> HTTPR
     "/<document_id:str>/parts",
     action="documents:create",
     name="parts_id",
+    resource_id="document_id",
     summary="Presigned URLs for parts of a multipart upload, again when they expired",
     body=PartNumbers,
     successes=(Success(200, "One URL a part.", PartPermissions),),
@@ -119,6 +117,7 @@ async def parts(
     "/<document_id:str>/complete",
     action="documents:complete",
     name="complete_id",
+    resource_id="document_id",
     summary="Say that the upload is done; it is checked and indexed",
     body=Completion,
     body_required=False,
@@ -164,6 +163,7 @@ async def list_documents(request: Request, documents: Documents, query: Page) ->
     "/<document_id:str>",
     action="documents:read",
     name="read_id",
+    resource_id="document_id",
     summary="One document with its ingest status",
     any_owner=True,
     successes=(Success(200, "The document.", Document),),
@@ -182,6 +182,7 @@ async def read(request: Request, document_id: str, documents: Documents) -> HTTP
     "/<document_id:str>",
     action="documents:delete",
     name="delete_id",
+    resource_id="document_id",
     summary="Delete a document: from the index, its workflow and its bytes",
     any_owner=True,
     successes=(Success(204, "Deleted."),),

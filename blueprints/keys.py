@@ -22,7 +22,6 @@ blueprint = Blueprint("keys", url_prefix="/keys")
 
 DAY_S = 24 * 3600
 
-
 Scope = Annotated[str, Meta(extra_json_schema={"enum": sorted(ACTIONS - PERSON_ONLY)})]
 
 
@@ -57,7 +56,7 @@ class KeyList(msgspec.Struct, frozen=True):
     keys: list[Key]
 
 
-def told(record: KeyRecord, secret: str | None = None) -> dict[str, Any]:
+def key_body(record: KeyRecord, secret: str | None = None) -> dict[str, Any]:
     body: dict[str, Any] = {
         "key_id": record.key_id,
         "name": record.name,
@@ -86,7 +85,7 @@ async def create(request: Request, keys: Keys, body: NewKey) -> HTTPResponse:
     record, secret = await keys.create(
         scope.caller, body.name, body.scopes, body.expires_in, scope.deadline
     )
-    return json_response(told(record, secret), 201)
+    return json_response(key_body(record, secret), 201)
 
 
 @route(
@@ -104,7 +103,7 @@ async def list_keys(request: Request, keys: Keys) -> HTTPResponse:
     records = await keys.list(
         scope.caller.tenant, scope.owner or scope.caller.subject, scope.deadline
     )
-    return json_response({"keys": [told(record) for record in records]})
+    return json_response({"keys": [key_body(record) for record in records]})
 
 
 @route(
@@ -113,6 +112,7 @@ async def list_keys(request: Request, keys: Keys) -> HTTPResponse:
     "/<key_id:str>",
     action="keys:revoke",
     name="revoke_id",
+    resource_id="key_id",
     summary="Revoke a key; it stops working within 5 s",
     any_owner=True,
     successes=(Success(204, "Revoked."),),
@@ -131,6 +131,7 @@ async def revoke(request: Request, key_id: str, keys: Keys) -> HTTPResponse:
     "/<key_id:str>/rotate",
     action="keys:rotate",
     name="rotate_id",
+    resource_id="key_id",
     summary="Give a key a new secret; the old one works on for a while",
     body=Rotation,
     body_required=False,
@@ -141,4 +142,4 @@ async def rotate(request: Request, key_id: str, keys: Keys, body: Rotation | Non
     scope = scope_of(request)
     overlap_s = (body or Rotation()).overlap
     record, secret = await keys.rotate(scope.caller, key_id, overlap_s, scope.deadline)
-    return json_response(told(record, secret), 201)
+    return json_response(key_body(record, secret), 201)

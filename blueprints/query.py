@@ -9,6 +9,7 @@ from msgspec import Meta
 from sanic import Blueprint, Request
 from sanic.response import HTTPResponse
 
+from gateway.edge.context import context_of
 from gateway.edge.http.accept import weights
 from gateway.edge.http.endpoint import Success, route
 from gateway.edge.http.event_streams import OpenStreams
@@ -106,7 +107,7 @@ async def ask(
             if streamed:
                 await streams.relay(request, answer)
                 return None
-            limit_bytes = request.app.ctx.answer_limit_bytes
+            limit_bytes = context_of(request.app).answer_limit_bytes
             found = await collect(answer, limit_bytes=limit_bytes)
             return json_response(msgspec.to_builtins(found))
 

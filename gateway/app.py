@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -15,20 +16,21 @@ from sanic import Blueprint, Sanic
 from sanic.config import Config
 
 from blueprints import auth, docs, documents, keys, ops, query
-from gateway import __version__
-from gateway.edge.http.bodies import FormLimits
+from gateway import API_PREFIX, __version__
+from gateway.edge.context import AppContext, FormLimits, set_context
 from gateway.edge.http.cors import Cors
-from gateway.edge.http.endpoint import provide
+from gateway.edge.http.endpoint import check_provided
 from gateway.edge.http.event_streams import OpenStreams
 from gateway.edge.http.pipeline import Pipeline
 from gateway.edge.http.render import ErrorRenderer
 from gateway.edge.lifecycle import Lifecycle
 from gateway.edge.observe.edge_readings import of_edge
 from gateway.edge.tasks import Tasks
-from gateway.edge.wire import protocol, server_tls
+from gateway.edge.wire import protocol
 from gateway.edge.wire.body_limit import limit_bodies
-from gateway.edge.wire.connections import Limits
+from gateway.edge.wire.connections import Connections, Limits
 from gateway.edge.wire.request import GatewayRequest
+from gateway.edge.wire.server_tls import ServerTls
 from gateway.flows.answer_stream import Query
 from gateway.flows.documents import Documents
 from gateway.flows.health import Health
@@ -37,7 +39,6 @@ from gateway.flows.login import Login
 from gateway.flows.recheck import Recheck
 from gateway.flows.uploads import Uploads
 from gateway.settings import Settings
-from gateway.telemetry.book import NoMetrics
 from gateway.telemetry.catalogue import layout_for
 from gateway.telemetry.figures import Figures
 from gateway.telemetry.sheet import Sheet
@@ -45,9 +46,26 @@ from gateway.wiring import services
 from gateway.wiring.accounts import Accounts
 from gateway.wiring.services import Services, build_services
 
-API_PREFIX = "/api/v1"
-
 BuildServices = Callable[[Settings, Tasks], Awaitable[Services]]
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """What one worker process serves, with what that process needs at hand to serve it.
+
+    ``tls`` is ``None`` where the gateway speaks plain HTTP.
+    """
+
+    sanic: Sanic[Any, Any]
+    connections: Connections
+    figures: Figures
+    lifecycle: Lifecycle
+    tls: ServerTls | None
+
+    @property
+    def protocol(self) -> Callable[..., protocol.GuardedProtocol]:
+        """Makes the connections of a server for ``sanic``; under any other it answers only 500."""
+        return partial(protocol.GuardedProtocol, of_worker=self.connections)
 
 
 def create_app(
@@ -56,7 +74,7 @@ def create_app(
     build: BuildServices = build_services,
     name: str = "gateway",
     sheet: Sheet | None = None,
-) -> Sanic[Any, Any]:
+) -> Application:
     """The application for one worker process. Nothing in it is bound to an event loop yet.
 
     Args:
@@ -64,6 +82,36 @@ def create_app(
         name: Sanic keeps a registry of applications by name; tests need several.
         sheet: where the workers' figures stand, shared by all; without it there is one worker.
     """
+    sanic = _sanic(settings, name)
+    figures = Figures(layout_for(_routes(sanic), _build_info()), sheet)
+    connections = protocol.install(
+        sanic, _connection_limits(settings), settings.trusted_proxies, hsts_s=settings.hsts_s
+    )
+    tls = ServerTls.of(settings)
+    lifecycle = _Assembly(sanic, settings, build, connections, figures, tls).lifecycle
+    return Application(sanic, connections, figures, lifecycle, tls)
+
+
+def import_for(settings: Settings) -> None:
+    """Imports what these settings make the gateway use, and nothing else; starts nothing."""
+    services.import_for(settings)
+
+
+def accounts_of(settings: Settings) -> Accounts:
+    """The accounts for workers not forked yet, kept in the process that forks them.
+
+    Raises:
+        UsersFileError: the users file is missing or wrong.
+    """
+    return Accounts(settings)
+
+
+def building_with(accounts: Accounts) -> BuildServices:
+    """How a worker builds its services: with ``accounts`` where its users file has become wrong."""
+    return partial(build_services, accounts=accounts)
+
+
+def _sanic(settings: Settings, name: str) -> Sanic[Any, Any]:
     app: Sanic[Any, Any] = Sanic(
         name,
         config=_sanic_config(settings),
@@ -73,34 +121,9 @@ def create_app(
         configure_logging=False,
         dumps=None,
     )
-    streams = OpenStreams(client_stall_s=settings.stream_client_stall)
-    app.ctx.form_limits = FormLimits(settings.form_limit, settings.form_parts)
-    app.ctx.answer_limit_bytes = settings.answer_limit
     _mount(app)
     limit_bodies(app, settings.body_limit)
-    protocol.install(
-        app, _connection_limits(settings), settings.trusted_proxies, hsts_s=settings.hsts_s
-    )
-    server_tls.install(app, server_tls.ServerTls.of(settings))
-    app.ctx.metrics = NoMetrics()
-    app.ctx.figures = Figures(layout_for(_routes(app), _build_info()), sheet)
-    _Wiring(app, settings, streams, build)
     return app
-
-
-def import_for(settings: Settings) -> None:
-    """Imports what these settings make the gateway use, and nothing else; starts nothing."""
-    services.import_for(settings)
-
-
-def accounts_of(settings: Settings) -> Accounts:
-    """Those of the workers to come, in the process that starts them. Raises ``UsersFileError``."""
-    return Accounts(settings)
-
-
-def building_with(accounts: Accounts) -> BuildServices:
-    """How a worker builds what it runs on, with ``accounts`` to stay with."""
-    return partial(build_services, accounts=accounts)
 
 
 def _sanic_config(settings: Settings) -> Config:
@@ -109,7 +132,7 @@ def _sanic_config(settings: Settings) -> Config:
         {
             "ACCESS_LOG": False,
             # Where sanic-ext happens to be installed, it stays out: merely being there it costs a
-            # third of the request rate, and its HEAD and OPTIONS routes go round the guard.
+            # third of the request rate, and its HEAD and OPTIONS routes declare no action.
             "AUTO_EXTEND": False,
             "MOTD": False,
             # Streams have clocks of their own; this one only backs them up.
@@ -125,6 +148,7 @@ def _connection_limits(settings: Settings) -> Limits:
     return Limits(
         connections=settings.connections_limit,
         per_address=settings.connections_per_address,
+        body_bytes=settings.body_limit,
         head_s=settings.head_timeout,
         body_s=settings.body_timeout,
         idle_s=settings.keep_alive_timeout,
@@ -149,46 +173,55 @@ def _build_info() -> tuple[str, str]:
     return __version__, platform.python_version()
 
 
-class _Wiring:
-    """Connects what is made before the loop (routes, middleware) to what is made inside it."""
+class _Assembly:
+    """Puts the parts together that there are before the loop and those made inside it.
+
+    Routes and middleware are registered while there is no loop; the pipeline behind the middleware
+    comes with the services, in the worker, before its first request.
+    """
 
     def __init__(
         self,
         app: Sanic[Any, Any],
         settings: Settings,
-        streams: OpenStreams,
         build: BuildServices,
+        connections: Connections,
+        figures: Figures,
+        tls: ServerTls | None,
     ) -> None:
         self._app = app
         self._settings = settings
-        self.streams = streams
+        self._connections = connections
+        self._figures = figures
+        self._streams = OpenStreams(client_stall_s=settings.stream_client_stall)
+        self._pipeline: Pipeline | None = None
         admin_port = settings.admin_port
-        self._lifecycle = Lifecycle(
+        self.lifecycle = Lifecycle(
             app,
             build=lambda tasks: build(settings, tasks),
             attach=self._attach,
-            streams=streams,
-            figures=app.ctx.figures,
+            connections=connections,
+            streams=self._streams,
+            figures=figures,
+            tls=tls,
             admin_address=(settings.admin_host, admin_port) if admin_port else None,
             grace_s=settings.drain_grace,
             drain_limit_s=settings.drain_limit,
             let_go_s=settings.shutdown_grace,
         )
-        app.ctx.lifecycle = self._lifecycle
-        self._pipeline: Pipeline | None = None
         app.register_middleware(self._on_request, "request")
         app.register_middleware(self._on_response, "response")
 
     def _attach(self, services: Any) -> None:
         self._begin_figures(services)
-        provide(self._app, _provided(services, self.streams))
+        self._set_context(services)
         settings = self._settings
         self._pipeline = Pipeline(
             authenticator=services.authenticator,
             policy=services.policy,
             clock=services.clock,
             cors=Cors(frozenset(settings.cors_origins), settings.cors_credentials),
-            drain=self._lifecycle,
+            drain=self.lifecycle,
             io_deadline_s=settings.io_deadline,
             compress_min_bytes=settings.compress_min_size,
             trusted_proxies=settings.trusted_proxies,
@@ -197,10 +230,20 @@ class _Wiring:
         )
 
     def _begin_figures(self, services: Services) -> None:
-        context, streams = self._app.ctx, self.streams
-        edge = partial(of_edge, streams, context.connections, services.health)
-        context.figures.begin([edge, *services.readings])
-        context.metrics = streams.metrics = context.figures.book
+        edge = partial(of_edge, self._streams, self._connections, services.health)
+        self._figures.begin([edge, *services.readings])
+        self._streams.metrics = self._figures.book
+
+    def _set_context(self, services: Services) -> None:
+        settings = self._settings
+        context = AppContext(
+            form_limits=FormLimits(settings.form_limit, settings.form_parts),
+            answer_limit_bytes=settings.answer_limit,
+            metrics=self._figures.book,
+            provided=_provided(services, self._streams),
+        )
+        check_provided(self._app, context.provided)
+        set_context(self._app, context)
 
     async def _on_request(self, request: Any) -> Any:
         assert self._pipeline is not None

@@ -8,13 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
-# What a caller may do whatever his roles are.
-FOR_EVERYONE: Final = frozenset({"auth:me"})
-
-# What takes a person: a key never begets a key.
+# An API key may not do these: a key that made or rotated keys would outlive its own revocation.
 PERSON_ONLY: Final = frozenset({"keys:create", "keys:rotate"})
-
-ANY_OWNER: Final = ":any-owner"
 
 ACTIONS: Final = frozenset(
     {
@@ -38,6 +33,6 @@ ACTIONS: Final = frozenset(
 )
 
 
-def is_action(text: str) -> bool:
-    """Whether ``text`` may be declared by a route or listed in a key's scopes."""
-    return text in ACTIONS
+def for_any_owner(action: str) -> str:
+    """The action that is asked for instead when an admin names another owner (``?owner=``)."""
+    return f"{action}:any-owner"

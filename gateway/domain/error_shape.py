@@ -14,3 +14,10 @@ def error_body(error: GatewayError, request_id: str) -> dict[str, Any]:
     """
     details = {**error.details, "request_id": request_id}
     return {"error": {"code": error.code, "message": error.message, "details": details}}
+
+
+def error_headers(error: GatewayError) -> dict[str, str]:
+    """The headers this failure brings to an HTTP answer, ``Retry-After`` (seconds) among them."""
+    if error.retry_after_s is None:
+        return error.headers
+    return {**error.headers, "Retry-After": str(error.retry_after_s)}

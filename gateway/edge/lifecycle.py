@@ -1,4 +1,4 @@
-"""A worker's life: build what is bound to the loop, watch, serve, drain, let go.
+"""A worker's life: build what is bound to the loop, watch, serve, drain, close.
 
 Sanic calls these listeners in each worker process. Everything that belongs to an event loop (the
 clients, the background watches) is made in ``before_server_start`` and nowhere earlier, because
@@ -7,7 +7,7 @@ the application object is built before the worker has a loop.
 A drain goes through two stages. In its *grace* the worker only says that it leaves: it is not
 ready, and every answer ends its connection, but everything is served, because load balancers still
 send requests. Then it *ends*: it accepts no more, refuses new streams, closes idle connections, and
-waits for what is under way until the drain limit, which counts from the signal.
+waits for requests under way until the drain limit, which counts from the signal.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from gateway.edge.http.routes import check_routes
 from gateway.edge.observe import admin_listener
 from gateway.edge.tasks import Tasks
 from gateway.edge.wire.connections import Connections
+from gateway.edge.wire.server_tls import ServerTls
 from gateway.errors import Draining
 from gateway.flows.health import Health
 from gateway.flows.recheck import Recheck
@@ -36,8 +37,8 @@ log = structlog.get_logger("gateway.lifecycle")
 
 RELOAD_INTERVAL_S = 1.0
 LOOK_S = 0.05
-# How long the last words of streams that are ended may take to be said.
-LAST_WORDS_S = 1.0
+# How long the last events of streams that are ended may take to be sent.
+LAST_EVENTS_S = 1.0
 
 StopAccepting = Callable[[], Awaitable[None]]
 
@@ -61,8 +62,8 @@ class Running(Protocol):
 class Lifecycle:
     """Registers itself on ``app``; ``attach`` receives the services once they exist.
 
-    ``grace_s`` and ``drain_limit_s`` both count from the start of the drain; ``let_go_s`` is for
-    the connections afterwards.
+    ``grace_s`` and ``drain_limit_s`` both count from the start of the drain; ``let_go_s`` is how
+    long clients may take their last answers afterwards.
     """
 
     def __init__(
@@ -71,18 +72,21 @@ class Lifecycle:
         *,
         build: Callable[[Tasks], Awaitable[Running]],
         attach: Callable[[Running], None],
+        connections: Connections,
         streams: OpenStreams,
         figures: Figures,
+        tls: ServerTls | None = None,
         admin_address: tuple[str, int] | None,
         grace_s: float,
         drain_limit_s: float,
         let_go_s: float,
     ) -> None:
-        self._app = app
         self._build = build
         self._attach = attach
+        self._connections = connections
         self._streams = streams
         self._figures = figures
+        self._tls = tls
         self._admin_address = admin_address
         self._grace_s = grace_s
         self._drain_limit_s = drain_limit_s
@@ -111,11 +115,6 @@ class Lifecycle:
         assert self._services is not None, "the server has not started"
         return self._services
 
-    @property
-    def _connections(self) -> Connections:
-        connections: Connections = self._app.ctx.connections
-        return connections
-
     async def reload(self, settings: Settings) -> None:
         await self._running.reload(settings)
 
@@ -127,6 +126,10 @@ class Lifecycle:
         self.tasks.spawn(self._services.health.run(), "health")
         self.tasks.spawn(self._services.recheck.run(), "recheck streams")
         self.tasks.spawn(self._watch_users(), "reload users")
+        if self._tls is not None:
+            # The certificate was read before the fork, which for a replaced worker is long ago.
+            self._tls.reload_if_changed()
+            self.tasks.spawn(self._tls.watch(), "reload certificates")
         self.tasks.spawn(self._figures.run(), "read figures")
         if self._admin_address is not None:
             self._admin = await admin_listener.listen(
@@ -159,25 +162,26 @@ class Lifecycle:
         self.ending = True
         if stop_accepting is not None:
             await stop_accepting()
-        if not await self._all_over(began + max(self._grace_s, self._drain_limit_s)):
+        if not await self._all_ended(began + max(self._grace_s, self._drain_limit_s)):
             log.info("ending streams", open=len(self._streams))
             self._streams.stop_all(Draining())
-            await self._streams.wait_until_none(LAST_WORDS_S)
+            await self._streams.wait_until_none(LAST_EVENTS_S)
 
     async def let_connections_go(self) -> None:
-        """Waits for clients to take the last of their answers; not for ever."""
-        await self._nobody_left(asyncio.get_running_loop().time() + self._let_go_s)
+        """Waits for clients to take the last of their answers, ``let_go_s`` at most."""
+        await self._none_open(asyncio.get_running_loop().time() + self._let_go_s)
 
-    async def _all_over(self, until: float) -> bool:
-        """Whether everybody left by ``until``, a time of the loop's, or before it was cut short."""
+    async def _all_ended(self, until: float) -> bool:
+        """Whether all connections closed by ``until`` (loop time), or all streams ended when it
+        was cut short."""
         while not self._cut_short.is_set():
-            if await self._nobody_left(min(until, asyncio.get_running_loop().time() + LOOK_S)):
+            if await self._none_open(min(until, asyncio.get_running_loop().time() + LOOK_S)):
                 return True
             if asyncio.get_running_loop().time() >= until:
                 break
         return len(self._streams) == 0
 
-    async def _nobody_left(self, until: float) -> bool:
+    async def _none_open(self, until: float) -> bool:
         while True:
             self._connections.close_idle()
             if not len(self._connections):
@@ -203,5 +207,5 @@ class Lifecycle:
             try:
                 self._running.reload_if_changed()
             except Exception:
-                # Without this watch nobody could be disabled any more: it goes on whatever comes.
+                # Without this watch nobody could be disabled any more: no exception ends it.
                 log.exception("users not reloaded")

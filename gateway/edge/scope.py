@@ -12,7 +12,6 @@ from sanic import Request
 
 from gateway.domain.identity import Principal
 from gateway.domain.policy import Decision, PolicyQuestion
-from gateway.edge.http.endpoint import Endpoint
 from gateway.errors import GatewayError
 from gateway.flows.authenticate import Credential, RetainedCredential
 from gateway.flows.recheck import Grant
@@ -32,7 +31,6 @@ class Scope:
     traceparent: str | None
     started_s: float
     deadline: Deadline
-    endpoint: Endpoint | None = None
     principal: Principal | None = None
     owner: str | None = None
     action: str | None = None
@@ -64,8 +62,8 @@ class Scope:
         """
         if self.credential is None or self.policy_question is None:
             raise RuntimeError("a public route asked what let its request in")
-        proof, self.credential = retain(self.credential), None
-        return Grant(proof, self.policy_question)
+        retained, self.credential = retain(self.credential), None
+        return Grant(retained, self.policy_question)
 
     def on_behalf_of(self) -> OnBehalfOf:
         """Whom the core is called for: the owner asked for, with the caller as the actor."""

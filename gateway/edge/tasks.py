@@ -1,4 +1,4 @@
-"""Background work with a name, a keeper and a voice: the one place that makes tasks."""
+"""Background tasks: the one place that makes them, names them and reports how they fail."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ log = structlog.get_logger("gateway.tasks")
 
 
 class Tasks:
-    """Keeps each task until it ends (the loop alone holds only a weak reference)."""
+    """Keeps a reference to each task until it ends: the loop alone holds only a weak one."""
 
     def __init__(self) -> None:
         self._running: set[asyncio.Task[Any]] = set()

@@ -132,7 +132,7 @@ class Uploads:
         clock: Clock,
         rules: UploadRules,
         spawn: Spawn,
-        base_path: str = "/api/v1/documents",
+        base_path: str,
     ) -> None:
         self._store = store
         self._workflows = workflows

@@ -14,7 +14,6 @@ import structlog
 from sanic import Sanic
 
 from gateway import __version__, app
-from gateway.edge.lifecycle import Lifecycle
 from gateway.edge.observe import log_output
 from gateway.edge.observe.sentry import start_reporting
 from gateway.edge.wire.connections import OTHER_FILES, raise_file_limit
@@ -22,7 +21,6 @@ from gateway.process import listeners, memory, worker
 from gateway.process.children import Timing, Watcher, WorkerSlot
 from gateway.process.supervisor import Supervisor
 from gateway.settings import Settings, SettingsError
-from gateway.telemetry.figures import Figures
 from gateway.telemetry.sheet import Sheet
 
 log = structlog.get_logger("gateway.serving")
@@ -86,12 +84,11 @@ class _Gateway:
         # Shared memory, made before the first fork and kept: it holds what dead workers counted.
         self._sheet = Sheet(settings.server_workers)
         self._app = self._create_app(settings, sheet=self._sheet)
-        asyncio.run(worker.compile_routes(self._app))
+        asyncio.run(worker.compile_routes(self._app.sanic))
 
     def watch(self) -> Watcher:
         """Counts the starts and ends of workers, in the supervisor."""
-        figures: Figures = self._app.ctx.figures
-        return figures.watch()
+        return self._app.figures.watch()
 
     def follow(self) -> None:
         """In the supervisor, regularly: keeps the accounts of future workers up to date."""
@@ -108,24 +105,23 @@ class _Gateway:
             return True
         self._settings = fresh
         # Sanic registers applications by name and allows each name once.
-        Sanic.unregister_app(self._app)
+        Sanic.unregister_app(self._app.sanic)
         self._app = self._create_app(fresh, sheet=self._sheet)
-        asyncio.run(worker.compile_routes(self._app))
+        asyncio.run(worker.compile_routes(self._app.sanic))
         return True
 
     def work(self, slot: WorkerSlot) -> int:
         """In a worker process: serves until it ends, then gives its exit status."""
         settings = self._settings
         start_reporting(settings.sentry_dsn, settings.sentry_environment, __version__)
-        lifecycle: Lifecycle = self._app.ctx.lifecycle
-        self._app.ctx.figures.worker = slot.number
+        self._app.figures.worker = slot.number
 
         async def reload() -> None:
             fresh = self._loaded()
             if fresh is not None:
-                await lifecycle.reload(fresh)
+                await self._app.lifecycle.reload(fresh)
 
-        return worker.run(self._app, lifecycle, slot, reload=reload, tls=self._app.ctx.tls)
+        return worker.run(self._app, slot, reload=reload)
 
     def _loaded(self) -> Settings | None:
         try:

@@ -20,10 +20,8 @@ from sanic.application.state import ApplicationServerInfo
 from sanic.http.constants import HTTP
 from sanic.touchup.service import TouchUp
 
-from gateway.edge.lifecycle import Lifecycle
+from gateway.app import Application
 from gateway.edge.observe import log_output
-from gateway.edge.wire.protocol import GuardedProtocol
-from gateway.edge.wire.server_tls import ServerTls
 from gateway.process.children import WorkerSlot
 from gateway.process.control_channel import SupervisorMessage, WorkerMessage, receive, send
 from gateway.process.listeners import BACKLOG, has_waiting_connection, refuse_new
@@ -40,20 +38,13 @@ QUEUE_POLL_S = 0.01
 Reload = Callable[[], Coroutine[Any, Any, None]]
 
 
-def run(
-    app: Sanic[Any, Any],
-    lifecycle: Lifecycle,
-    slot: WorkerSlot,
-    *,
-    reload: Reload,
-    tls: ServerTls | None = None,
-) -> int:
+def run(app: Application, slot: WorkerSlot, *, reload: Reload) -> int:
     """Serves from ``slot`` until it has to stop; returns the process's exit status."""
     # Prints the stack of each thread when the supervisor ends a hung worker by SIGABRT.
     faulthandler.enable()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_Worker(app, lifecycle, slot, reload, tls).serve())
+            runner.run(_Worker(app, slot, reload).serve())
     finally:
         # The process ends by ``os._exit``, so that no exit handler of Python does this.
         log_output.flush()
@@ -75,19 +66,11 @@ async def compile_routes(app: Sanic[Any, Any]) -> None:
 
 
 class _Worker:
-    def __init__(
-        self,
-        app: Sanic[Any, Any],
-        lifecycle: Lifecycle,
-        slot: WorkerSlot,
-        reload: Reload,
-        tls: ServerTls | None,
-    ) -> None:
+    def __init__(self, app: Application, slot: WorkerSlot, reload: Reload) -> None:
         self._app = app
-        self._lifecycle = lifecycle
+        self._lifecycle = app.lifecycle
         self._slot = slot
         self._reload = reload
-        self._tls = tls
         self._stop_requested = asyncio.Event()
         # Whether the whole gateway stops. If only this worker does, a successor accepts from the
         # same socket.
@@ -117,18 +100,20 @@ class _Worker:
         await server.after_stop()
 
     async def _start(self) -> Any:
-        clocks = {} if self._tls is None else self._tls.clocks
-        server: Any = await self._app.create_server(
+        sanic, tls = self._app.sanic, self._app.tls
+        clocks = {} if tls is None else tls.clocks
+        server: Any = await sanic.create_server(
             sock=self._slot.listener,
-            ssl=None if self._tls is None else self._tls.context,
-            protocol=GuardedProtocol,
+            ssl=None if tls is None else tls.context,
+            # Sanic calls it with keyword arguments and asks nothing else of it.
+            protocol=self._app.protocol,  # type: ignore[arg-type]
             backlog=BACKLOG,
             access_log=False,
             # Connections are accepted only after ``before_start`` has opened the dependencies.
             asyncio_server_kwargs={"start_serving": False, **clocks},
         )
         # The signal router was compiled before the fork, on another loop (``compile_routes``).
-        self._app.signal_router.ctx.loop = asyncio.get_running_loop()
+        sanic.signal_router.ctx.loop = asyncio.get_running_loop()
         await server.before_start()
         await server.start_serving()
         await server.after_start()

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import structlog
 
+from gateway import API_PREFIX
 from gateway.adapters import argon2_passwords, s3_client
 from gateway.adapters.argon2_passwords import Argon2Passwords
 from gateway.adapters.clock import SystemClock
@@ -248,7 +249,7 @@ def assemble(settings: Settings, adapters: Adapters, tasks: Spawn) -> Services:
             clock=clock,
             rules=upload_rules(settings),
             spawn=tasks.spawn,
-            base_path=f"{settings.public_url or ''}/api/v1/documents",
+            base_path=f"{settings.public_url or ''}{API_PREFIX}/documents",
         ),
         documents=Documents(store=adapters.store, workflows=adapters.workflows, core=adapters.core),
         query=Query(adapters.core, clock, stream_limits(settings)),

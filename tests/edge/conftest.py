@@ -23,9 +23,8 @@ from sanic.touchup.service import TouchUp
 
 from gateway.adapters.core_http import CoreHttp
 from gateway.adapters.rego import RegoPolicy, default_policy_dir
-from gateway.app import create_app
+from gateway.app import Application, create_app
 from gateway.edge.tasks import Tasks
-from gateway.edge.wire.protocol import GuardedProtocol
 from gateway.http_client.transport import CoreTransport
 from gateway.settings import Settings
 from gateway.wiring.services import Adapters, Services, assemble
@@ -116,9 +115,14 @@ class Gateway:
     keys: MemoryKeys
     store: MemoryStore
     workflows: MemoryWorkflows
-    app: Any
+    application: Application
     server: Any
     trust: ssl.SSLContext | None = None
+
+    @property
+    def app(self) -> Any:
+        """Sanic's part of it."""
+        return self.application.sanic
 
     async def drain(self) -> None:
         """What a stop signal starts, up to where no request is under way."""
@@ -153,13 +157,14 @@ class Gateway:
 @contextlib.asynccontextmanager
 async def running_gateway(
     core: StubCore,
-    protocol: type[HttpProtocol] = GuardedProtocol,
+    protocol: type[HttpProtocol] | None = None,
     trust: ssl.SSLContext | None = None,
     **settings: str,
 ) -> AsyncIterator[Gateway]:
     """``settings`` are environment names without their prefix: ``CORS_ORIGINS="…"``.
 
-    ``trust`` is what clients bring to a gateway that serves HTTPS.
+    ``protocol`` is another than the application's own; ``trust`` is what clients bring to a gateway
+    that serves HTTPS.
     """
     environ = {**ENVIRONMENT, "GATEWAY_SERVICES_CORE": core.url}
     environ.update({f"GATEWAY_{name}": text for name, text in settings.items()})
@@ -183,14 +188,15 @@ async def running_gateway(
         )
         return assemble(loaded, adapters, tasks)
 
-    app = create_app(Settings.load(environ), build=build, name=f"edge_{next(_numbers)}")
+    application = create_app(Settings.load(environ), build=build, name=f"edge_{next(_numbers)}")
     listener = socket.create_server(("127.0.0.1", 0))
-    server = await app.create_server(
+    tls = application.tls
+    server = await application.sanic.create_server(
         sock=listener,
         return_asyncio_server=True,
-        protocol=protocol,
-        ssl=app.ctx.tls.context if app.ctx.tls else None,
-        asyncio_server_kwargs=dict(app.ctx.tls.clocks) if app.ctx.tls else None,
+        protocol=protocol or application.protocol,  # type: ignore[arg-type]
+        ssl=tls.context if tls else None,
+        asyncio_server_kwargs=dict(tls.clocks) if tls else None,
     )
     await server.startup()
     # Sanic rewrites its own methods when an application starts, and can do so once a process.
@@ -205,7 +211,7 @@ async def running_gateway(
             base_url=f"{scheme}://{address[0]}:{address[1]}", timeout=30, verify=checked
         ) as client:
             world_of_clients = (client, address, core, users, clock, keys, store, workflows)
-            yield Gateway(*world_of_clients, app, server, trust)
+            yield Gateway(*world_of_clients, application, server, trust)
     finally:
         await server.before_stop()
         await server.close()

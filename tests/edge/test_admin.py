@@ -9,13 +9,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from gateway.domain.ids import is_uuid7
 from gateway.edge.observe import admin_listener
 from gateway.errors import StorageUnavailable
 from gateway.flows.health import Health
 
 from .conftest import running_gateway
 from .fakes import MovableClock
-from .raw import exchange, request
+from .raw import assert_error_shape, exchange, request
 from .stub_core import StubCore
 
 
@@ -86,9 +87,21 @@ async def test_not_ready_is_a_503(address: tuple[str, int], health: Health) -> N
 async def test_anything_else_is_refused(
     address: tuple[str, int], data: bytes, status: int, code: str
 ) -> None:
-    """It knows one path; nonsense gets an answer or a closed door, never a fault."""
+    """It knows two paths; all else gets the one error shape, nonsense too."""
     answer = await exchange(address, data)
     assert (answer.status, answer.code) == (status, code)
+    assert_error_shape(answer)
+    assert is_uuid7(answer.header("x-request-id") or "")
+    assert answer.header("allow") == ("GET" if status == 405 else None)
+
+
+async def test_every_answer_has_an_id_of_its_own(address: tuple[str, int]) -> None:
+    """As on the public side: what an operator quotes is found."""
+    targets = ("/readyz", "/metrics", "/readyz")
+    answers = [await exchange(address, request("GET", target)) for target in targets]
+    ids = {answer.header("x-request-id") or "" for answer in answers}
+    assert len(ids) == 3
+    assert all(map(is_uuid7, ids))
 
 
 async def test_a_head_too_large_is_hung_up_on(address: tuple[str, int]) -> None:

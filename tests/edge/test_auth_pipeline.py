@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from gateway.adapters.policy_cache import CachedPolicy
 from gateway.domain.actions import ACTIONS
 from gateway.domain.identity import User
+from gateway.domain.policy import Decision, PolicyQuestion
 from gateway.edge.http.endpoint import PUBLIC
 from gateway.edge.http.routes import endpoints
 from gateway.errors import NotFound, PolicyUnavailable
@@ -82,7 +84,7 @@ async def api_key(gateway: Gateway, owner: str, *scopes: str) -> dict[str, str]:
 
 
 async def test_no_route_but_the_public_ones_answers_without_a_credential(gateway: Gateway) -> None:
-    """401 with a challenge, whatever the body or the id: nothing is read before it is known who."""
+    """401 with a challenge, whatever the body or the id: first it is known who asks."""
     routes = list(guarded(gateway))
     assert len(routes) >= 12
     for method, path, _, _ in routes:
@@ -249,7 +251,7 @@ async def test_a_key_works_in_either_header(gateway: Gateway) -> None:
         assert (answer.json()["auth_method"], answer.json()["scopes"]) == ("api_key", ["auth:me"])
 
 
-async def test_a_key_never_begets_a_key(gateway: Gateway) -> None:
+async def test_a_key_never_makes_or_rotates_a_key(gateway: Gateway) -> None:
     """Neither asks a scope for it, nor does an admin's key get there."""
     for scope in ("keys:create", "keys:rotate"):
         response = await gateway.client.post(
@@ -276,6 +278,53 @@ async def test_a_revoked_key_is_refused_when_its_five_seconds_are_over(gateway: 
     assert response.status_code == 204
     gateway.clock.now += 5
     assert (await call(gateway, "GET", "/api/v1/auth/me", headers)).status == 401
+
+
+# --- which one ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[PolicyQuestion]:
+    """The questions the policy is asked; it is still asked them."""
+    questions: list[PolicyQuestion] = []
+    decide = CachedPolicy.decide
+
+    async def note(policy: CachedPolicy, question: PolicyQuestion) -> Decision:
+        questions.append(question)
+        return await decide(policy, question)
+
+    monkeypatch.setattr(CachedPolicy, "decide", note)
+    return questions
+
+
+async def test_the_policy_is_asked_about_the_id_in_the_path(
+    gateway: Gateway, asked: list[PolicyQuestion]
+) -> None:
+    """On every route with an id, under whatever name it stands there; elsewhere about none."""
+    headers = await gateway.bearer("root")
+    for method, path, _, _ in guarded(gateway):
+        await call(gateway, method, path, headers)
+        named = DOCUMENT if "<document_id:" in path else KEY if "<key_id:" in path else None
+        assert asked[-1].resource.id == named, path
+
+
+@pytest.mark.parametrize("who", MAY)
+async def test_a_misspelled_id_is_404_before_the_policy_is_asked(
+    gateway: Gateway, asked: list[PolicyQuestion], who: str
+) -> None:
+    """Whatever the caller may do: no such thing can exist, so there is nothing to decide."""
+    headers = await gateway.bearer(who)
+    with_id = [(method, path) for method, path, _, _ in guarded(gateway) if "<" in path]
+    assert len(with_id) >= 6
+    for method, path in with_id:
+        for spelled in (DOCUMENT.upper(), KEY.upper(), f"{KEY}%0A", "not-an-id"):
+            target = path.replace("<document_id:str>", spelled).replace("<key_id:str>", spelled)
+            stranger = await call(gateway, method, target)
+            assert (stranger.status, stranger.code) == (401, "UNAUTHENTICATED"), target
+            answer = await call(gateway, method, target, headers)
+            assert (answer.status, answer.code) == (404, "NOT_FOUND"), target
+            assert_error_shape(answer)
+    assert asked == []
 
 
 # --- ?owner= --------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import pytest
 from sanic.http.constants import Stage
 
 from gateway.edge.wire import connections as book
-from gateway.edge.wire.connections import LINGER_S, Connections
+from gateway.edge.wire.connections import LINGER_S
 
 from .conftest import Gateway, running_gateway
 from .raw import TIMEOUT_S, assert_error_shape, read_answer, read_head, request
@@ -31,7 +31,7 @@ class Turned:
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
-        self.book: Connections = gateway.app.ctx.connections
+        self.book = gateway.application.connections
         self.book.stop()
         self._now_s = self.book.now_s
 

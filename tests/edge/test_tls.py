@@ -21,6 +21,13 @@ from .keeping_core import After, Visit, keeping_core, settled
 from .raw import TIMEOUT_S, assert_error_shape, exchange, read_answer, request, stops
 from .stub_core import DONE, END, META, STREAM_HEAD, TOKEN, StubCore, chunk
 
+
+def reload_certificates(gateway: Gateway) -> None:
+    """What a worker does once a second."""
+    assert gateway.application.tls is not None
+    gateway.application.tls.reload_if_changed()
+
+
 BOTH_LOOPS = True
 HEALTH = request("GET", "/healthz")
 EVENT = b"event: token\ndata: %06d" + b"x" * 4000 + b"\n\n"
@@ -307,7 +314,7 @@ async def test_a_changed_certificate_serves_new_connections_and_leaves_old_ones(
     streaming = await gateway.asking()
     await streaming.until(META)
     authority.issue("gateway")
-    gateway.app.ctx.tls.reload_if_changed()
+    reload_certificates(gateway)
     assert await serial(gateway) != before
     go_on.set()
     assert b'"code":"CORE_TRUNCATED"' in await streaming.rest()
@@ -325,14 +332,14 @@ async def test_a_bad_pair_keeps_the_old_one_and_is_logged_once(
         if content is not None:
             pair.key.write_bytes(content)
         with capture_logs() as logged:
-            gateway.app.ctx.tls.reload_if_changed()
-            gateway.app.ctx.tls.reload_if_changed()
+            reload_certificates(gateway)
+            reload_certificates(gateway)
         assert [line["event"] for line in logged] == ["certificates not taken over"]
         assert str(pair.key) in logged[0]["reason"]
         assert await serial(gateway) == before
     pair.key.write_bytes(key)
     with capture_logs() as logged:
-        gateway.app.ctx.tls.reload_if_changed()
+        reload_certificates(gateway)
     assert [line["event"] for line in logged] == ["certificates reloaded"]
 
 
@@ -349,7 +356,7 @@ async def test_an_authority_that_is_taken_away_is_believed_no_more(
     async with running_gateway(core, trust=right, **settings) as gateway:
         session = await asyncio.to_thread(_session, gateway.address, trust)
         Authority(tmp_path / "clients", "clients")
-        gateway.app.ctx.tls.reload_if_changed()
+        reload_certificates(gateway)
         assert await refused(gateway, right)
         assert not await asyncio.to_thread(_resumed, gateway.address, trust, session)
 
@@ -411,7 +418,7 @@ async def test_nothing_is_dropped_while_certificates_change_under_load(
             clients.create_task(stream())
         for _ in range(20):
             authority.issue("gateway")
-            gateway.app.ctx.tls.reload_if_changed()
+            reload_certificates(gateway)
             seen.add(await serial(gateway))
         over.set()
         go_on.set()

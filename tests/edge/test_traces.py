@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -187,5 +188,5 @@ async def test_without_a_collector_the_callers_trace_is_passed_on_as_it_came(
 
 async def test_a_reload_finds_the_policy_and_not_its_spans(gateway: Gateway) -> None:
     """It asks what engine it is, which a wrapper would hide."""
-    services = gateway.app.ctx.lifecycle._running
+    services: Any = gateway.application.lifecycle._running
     assert isinstance(services.adapters.policy, RegoPolicy)

@@ -14,8 +14,11 @@ from gateway.adapters.argon2_passwords import hash_password
 from gateway.adapters.users_file import UsersFile, UsersFileError
 from gateway.edge import lifecycle
 from gateway.edge.http.event_streams import OpenStreams
+from gateway.edge.wire.connections import Connections, Limits
 from gateway.telemetry.catalogue import layout_for
 from gateway.telemetry.figures import Figures
+
+LIMITS = Limits(connections=1, per_address=1, body_bytes=1, head_s=1, body_s=1, idle_s=1, stall_s=1)
 
 
 @pytest.mark.parametrize("written", ["0001-01-01T00:00:00", "9999-12-31T23:59:59", "2027-01-15"])
@@ -54,6 +57,7 @@ async def test_a_reload_that_fails_in_a_way_nobody_foresaw_is_tried_again(
         app,
         build=lambda tasks: asyncio.sleep(0),  # type: ignore[arg-type,return-value]
         attach=lambda running: None,
+        connections=Connections(LIMITS),
         streams=OpenStreams(client_stall_s=1.0),
         figures=Figures(layout_for([], ("1.0", "3.11"))),
         admin_address=None,

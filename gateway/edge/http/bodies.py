@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -16,10 +15,8 @@ from multipart import (
 from sanic import Request
 
 from gateway.domain.strict_json import convert_pairs, read_json
+from gateway.edge.context import FormLimits
 from gateway.errors import PayloadTooLarge, UnsupportedMediaType, ValidationFailed
-
-if TYPE_CHECKING:
-    from gateway.edge.http.endpoint import Endpoint
 
 T = TypeVar("T", bound=msgspec.Struct)
 Pairs = list[tuple[str, str]]
@@ -28,27 +25,22 @@ QUERY_FIELDS = 16
 _UTF8 = frozenset({"utf-8", "utf8"})
 
 
-@dataclass(frozen=True, slots=True)
-class FormLimits:
-    """Checked before (``size_bytes``) and while (``parts``) a form is parsed, not after."""
+def read_body(
+    request: Request, shape: type[T], *, required: bool, form: FormLimits | None
+) -> T | None:
+    """The body as a ``shape``; ``None`` only where it may be left out and is.
 
-    size_bytes: int
-    parts: int
-
-
-def read_body(request: Request, endpoint: Endpoint) -> msgspec.Struct | None:
-    """The body as the endpoint's type; ``None`` only where it may be left out and is."""
-    shape = endpoint.body
-    assert shape is not None
-    if not request.body and not endpoint.body_required:
+    Args:
+        form: the limits of a multipart form, on routes that take one in place of JSON.
+    """
+    if not request.body and not required:
         return None
     media_type, parameters = _media_type(request)
     if media_type == "application/json":
         return read_json(request.body, shape)
-    if media_type == "multipart/form-data" and endpoint.accepts_form:
-        limits: FormLimits = request.app.ctx.form_limits
-        return convert_pairs(_form(request.body, parameters.get("boundary", ""), limits), shape)
-    accepted = "application/json" + (" or multipart/form-data" if endpoint.accepts_form else "")
+    if media_type == "multipart/form-data" and form is not None:
+        return convert_pairs(_form(request.body, parameters.get("boundary", ""), form), shape)
+    accepted = "application/json" + (" or multipart/form-data" if form is not None else "")
     raise UnsupportedMediaType(f"This route takes {accepted}.")
 
 
@@ -141,7 +133,7 @@ def read_query(request: Request, shape: type[T], any_owner: bool) -> T:
 
 
 def refuse_query(request: Request, any_owner: bool) -> None:
-    """A parameter nobody reads is a mistake worth telling."""
+    """A parameter that nobody reads is most likely a mistake: it is refused, not ignored."""
     extra = _without_owner(request, any_owner)
     if extra:
         raise ValidationFailed(fields={f"?{name}": "is not a known parameter" for name, _ in extra})

@@ -7,19 +7,12 @@ from dataclasses import dataclass
 from sanic import Request
 from sanic.response import BaseHTTPResponse, HTTPResponse, empty
 
+from gateway.edge.wire.request import is_preflight
+
 ALLOWED_METHODS = "GET, POST, DELETE"
 ALLOWED_HEADERS = "Authorization, Content-Type, X-API-Key, X-Request-ID, Traceparent"
 EXPOSED_HEADERS = "X-Request-ID, Retry-After, WWW-Authenticate"
 MAX_AGE_S = 600
-
-
-def is_preflight(request: Request) -> bool:
-    """A browser's question before the request itself: it has no credential and no other use."""
-    return (
-        request.method == "OPTIONS"
-        and "origin" in request.headers
-        and "access-control-request-method" in request.headers
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +35,7 @@ class Cors:
         return response
 
     def decorate(self, request: Request, response: BaseHTTPResponse) -> None:
-        """Tells the browser whether the page may read this answer; caches vary by origin."""
+        """Lets the browser know whether the page may read this answer; caches vary by origin."""
         if not self.origins:
             return
         if "*" not in self.origins:

@@ -1,4 +1,4 @@
-"""One route, told once: its action, its body, its answers. Checks and OpenAPI both read this.
+"""One route, declared once: its action, its body, its answers. Checks and OpenAPI both read this.
 
 A blueprint declares its routes with ``@route(bp, "POST", "/documents", …)``. The handler is
 called as ``handler(request, **path, **provided)``; when ``body`` or ``query`` are named, it also
@@ -6,7 +6,7 @@ gets them, read and checked, under these names. It returns an ``HTTPResponse``, 
 has streamed its answer itself.
 
 ``provided`` is what a handler asks for by type (``documents: Documents``): flows, which exist only
-once a worker has an event loop, while routes are declared before. ``provide`` says what there is.
+once a worker has an event loop, while routes are declared before.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from functools import wraps
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal, cast, get_type_hints
 
 import msgspec
 from sanic import Blueprint, Request, Sanic
 from sanic.response import HTTPResponse
 
+from gateway import API_PREFIX
+from gateway.edge.context import context_of
 from gateway.edge.http import bodies
 from gateway.errors import GatewayError
 
@@ -29,7 +31,7 @@ Handler = Callable[..., Coroutine[Any, Any, HTTPResponse | None]]
 PUBLIC: frozenset[tuple[str, str]] = frozenset(
     {
         ("POST", "/auth/login"),
-        ("POST", "/api/v1/auth/login"),
+        ("POST", f"{API_PREFIX}/auth/login"),
         ("GET", "/healthz"),
         ("GET", "/readyz"),
         ("GET", "/openapi.json"),
@@ -55,7 +57,9 @@ class Success:
 class Endpoint:
     """What a route does. ``action`` is ``None`` on public routes only.
 
-    ``any_owner`` routes take ``?owner=`` and then ask for ``<action>:any-owner``.
+    ``any_owner`` routes take ``?owner=`` and then ask for ``<action>:any-owner``. ``resource_id``
+    is the path's parameter that names what the action is done to; its spelling is checked and it
+    goes into the policy's question.
     """
 
     method: str
@@ -69,6 +73,7 @@ class Endpoint:
     accepts_form: bool = False
     query: type[msgspec.Struct] | None = None
     any_owner: bool = False
+    resource_id: str | None = None
     tag: str = ""
     kind: Literal["plain", "stream"] = "plain"
 
@@ -77,11 +82,17 @@ class Endpoint:
         return (self.action or "").split(":", 1)[0]
 
 
+def endpoint_of(request: Request) -> Endpoint | None:
+    """What the matched route declares; ``None`` where no route matched, or it declares nothing."""
+    route = request.route
+    return cast(Endpoint | None, getattr(route.ctx, "endpoint", None)) if route else None
+
+
 def route(
-    blueprint: Blueprint, method: str, path: str, *, action: str | None, name: str, **told: Any
+    blueprint: Blueprint, method: str, path: str, *, action: str | None, name: str, **fields: Any
 ) -> Callable[[Handler], Handler]:
-    """Adds the decorated handler to ``blueprint``; ``told`` are the fields of ``Endpoint``."""
-    endpoint = Endpoint(method=method, name=name, action=action, tag=blueprint.name or "", **told)
+    """Adds the decorated handler to ``blueprint``; ``fields`` are those of ``Endpoint``."""
+    endpoint = Endpoint(method=method, name=name, action=action, tag=blueprint.name or "", **fields)
 
     def add(handler: Handler) -> Handler:
         blueprint.add_route(
@@ -96,34 +107,42 @@ def route(
     return add
 
 
-def provide(app: Sanic[Any, Any], given: Mapping[type, object]) -> None:
-    """Gives every handler of ``app`` what it asks for.
+def check_provided(app: Sanic[Any, Any], provided: Mapping[type, object]) -> None:
+    """Looks at start-up whether every handler of ``app`` will get what it asks for.
 
     Raises:
         LookupError: a handler asks for what there is not; better now than at its first request.
     """
-    app.ctx.provided = given
-    for told in app.router.routes:
-        for kind in getattr(told.handler, "wanted", {}).values():
-            if kind not in given:
-                raise LookupError(f"{told.name} asks for {kind.__name__}, which nobody provides")
+    for declared in app.router.routes:
+        for kind in getattr(declared.handler, "wanted", {}).values():
+            if kind not in provided:
+                raise LookupError(
+                    f"{declared.name} asks for {kind.__name__}, which nobody provides"
+                )
 
 
 def _reading(handler: Handler, endpoint: Endpoint) -> Handler:
     """``handler`` with its body and query read and checked first, and what it asks for at hand."""
     wanted = _wanted(handler, endpoint)
+    wanted_items = tuple(wanted.items())
 
     @wraps(handler)
     async def read_then_handle(request: Request, **arguments: Any) -> HTTPResponse | None:
-        provided = request.app.ctx.provided
-        for name, kind in wanted.items():
+        context = context_of(request.app)
+        provided = context.provided
+        for name, kind in wanted_items:
             arguments[name] = provided[kind]
         if endpoint.query is not None:
             arguments["query"] = bodies.read_query(request, endpoint.query, endpoint.any_owner)
         elif request.query_string:
             bodies.refuse_query(request, endpoint.any_owner)
         if endpoint.body is not None:
-            arguments["body"] = bodies.read_body(request, endpoint)
+            arguments["body"] = bodies.read_body(
+                request,
+                endpoint.body,
+                required=endpoint.body_required,
+                form=context.form_limits if endpoint.accepts_form else None,
+            )
         return await handler(request, **arguments)
 
     read_then_handle.wanted = wanted  # type: ignore[attr-defined]

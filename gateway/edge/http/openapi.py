@@ -14,7 +14,8 @@ from sanic import Sanic
 
 from gateway import __version__
 from gateway.edge.http.endpoint import Endpoint, Success
-from gateway.edge.http.routes import endpoints
+from gateway.edge.http.resource_ids import ID_SPELLINGS
+from gateway.edge.http.routes import PARAMETER, endpoints
 from gateway.errors import (
     AmbiguousCredentials,
     ExpectationFailed,
@@ -37,9 +38,8 @@ from gateway.errors import (
 )
 
 REF = "#/components/schemas/{name}"
-_PARAMETER = re.compile(r"<([a-z_]+)(?::[^>]*)?>")
 
-# What any route can answer, and what any route behind the guard can.
+# What any route can answer, and what any route that is not public can besides.
 _ANY: tuple[type[GatewayError], ...] = (
     ValidationFailed,
     MalformedRequest,
@@ -51,7 +51,7 @@ _ANY: tuple[type[GatewayError], ...] = (
     InternalError,
     Overloaded,
 )
-_GUARDED: tuple[type[GatewayError], ...] = (
+_NOT_PUBLIC: tuple[type[GatewayError], ...] = (
     Unauthenticated,
     TokenExpired,
     AmbiguousCredentials,
@@ -59,11 +59,6 @@ _GUARDED: tuple[type[GatewayError], ...] = (
     PolicyUnavailable,
     StorageUnavailable,
 )
-
-_ID_SCHEMAS: dict[str, dict[str, Any]] = {
-    "document_id": {"type": "string", "format": "uuid", "description": "A lower-case UUIDv7."},
-    "key_id": {"type": "string", "minLength": 1, "description": "The part after `kbg_`."},
-}
 
 DESCRIPTION = """\
 The one way into the knowledge base: log in, upload documents, ask, and read the answer as it \
@@ -106,13 +101,13 @@ ERROR_SCHEMA: dict[str, Any] = {
 
 def build(app: Sanic[Any, Any]) -> dict[str, Any]:
     """The whole document for ``app``'s routes."""
-    told = [(method, path, found) for method, path, found in endpoints(app) if found is not None]
-    schemas = _schemas([found for _, _, found in told])
+    declared = [
+        (method, path, found) for method, path, found in endpoints(app) if found is not None
+    ]
+    schemas = _schemas([found for _, _, found in declared])
     paths: dict[str, dict[str, Any]] = {}
-    for method, path, found in sorted(told, key=lambda entry: (entry[1], entry[0])):
-        paths.setdefault(_PARAMETER.sub(r"{\1}", path), {})[method.lower()] = _operation(
-            path, found
-        )
+    for method, path, found in sorted(declared, key=lambda entry: (entry[1], entry[0])):
+        paths.setdefault(PARAMETER.sub(r"{\1}", path), {})[method.lower()] = _operation(path, found)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -122,7 +117,7 @@ def build(app: Sanic[Any, Any]) -> dict[str, Any]:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
-        "tags": [{"name": tag} for tag in sorted({found.tag for _, _, found in told})],
+        "tags": [{"name": tag} for tag in sorted({found.tag for _, _, found in declared})],
         "paths": paths,
         "components": {
             "schemas": {**schemas, "Error": ERROR_SCHEMA},
@@ -139,8 +134,8 @@ def _types(endpoint: Endpoint) -> list[Any]:
     return [shape for shape in (endpoint.body, *bodies) if shape is not None]
 
 
-def _schemas(told: list[Endpoint]) -> dict[str, Any]:
-    types = [shape for endpoint in told for shape in _types(endpoint)]
+def _schemas(declared: list[Endpoint]) -> dict[str, Any]:
+    types = [shape for endpoint in declared for shape in _types(endpoint)]
     _, schemas = msgspec.json.schema_components(types, ref_template=REF)
     return schemas
 
@@ -162,7 +157,7 @@ def _operation(path: str, endpoint: Endpoint) -> dict[str, Any]:
 
 
 def _operation_id(path: str, method: str) -> str:
-    words = re.findall(r"[a-z0-9]+", _PARAMETER.sub(r"\1", path))
+    words = re.findall(r"[a-z0-9]+", PARAMETER.sub(r"\1", path))
     return "_".join([*words, method.lower()])
 
 
@@ -176,8 +171,8 @@ def _request_body(endpoint: Endpoint) -> dict[str, Any]:
 
 def _parameters(path: str, endpoint: Endpoint) -> list[dict[str, Any]]:
     found = [
-        {"name": name, "in": "path", "required": True, "schema": _ID_SCHEMAS[name]}
-        for name in _PARAMETER.findall(path)
+        {"name": name, "in": "path", "required": True, "schema": ID_SPELLINGS[name].schema}
+        for name in PARAMETER.findall(path)
     ]
     if endpoint.query is not None:
         found += _query_parameters(endpoint.query)
@@ -215,10 +210,10 @@ def _responses(endpoint: Endpoint) -> dict[str, Any]:
             entry.setdefault("content", {})[success.content_type] = {"schema": _schema(success)}
     for status, classes in sorted(_error_classes(endpoint).items()):
         error = _error_response(classes)
-        told = responses.setdefault(str(status), error)
-        if told is not error:  # /readyz: 503 is an answer of its own, and may be an error too.
-            told["description"] += f" Or {error['description']}."
-            media = told["content"]["application/json"]
+        described = responses.setdefault(str(status), error)
+        if described is not error:  # /readyz: 503 is an answer of its own, and may be an error too.
+            described["description"] += f" Or {error['description']}."
+            media = described["content"]["application/json"]
             media["schema"] = {"anyOf": [media["schema"], _ERROR_REF]}
     return responses
 
@@ -247,7 +242,7 @@ def _error_classes(endpoint: Endpoint) -> dict[int, list[type[GatewayError]]]:
     """What can go wrong on a route, each code once, by status."""
     classes = [*endpoint.errors, *_ANY]
     if endpoint.action is not None:
-        classes += _GUARDED
+        classes += _NOT_PUBLIC
     if endpoint.body is not None:
         classes.append(UnsupportedMediaType)
     found: dict[int, list[type[GatewayError]]] = {}
@@ -259,9 +254,9 @@ def _error_classes(endpoint: Endpoint) -> dict[int, list[type[GatewayError]]]:
 
 
 def _error_response(classes: list[type[GatewayError]]) -> dict[str, Any]:
-    told = _response(" or ".join(f"`{cls.code}`" for cls in classes))
+    response = _response(" or ".join(f"`{cls.code}`" for cls in classes))
     if any(issubclass(cls, Unauthenticated) for cls in classes):
-        told["headers"]["WWW-Authenticate"] = _CHALLENGE
+        response["headers"]["WWW-Authenticate"] = _CHALLENGE
     if any(cls.default_retry_after_s is not None for cls in classes):
-        told["headers"]["Retry-After"] = _RETRY_AFTER
-    return {**told, "content": {"application/json": {"schema": _ERROR_REF}}}
+        response["headers"]["Retry-After"] = _RETRY_AFTER
+    return {**response, "content": {"application/json": {"schema": _ERROR_REF}}}

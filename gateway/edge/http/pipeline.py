@@ -3,8 +3,9 @@
 The order matters. The scope comes first, so that every refusal has an id and a log line. Preflights
 carry no credential and are answered before one is asked for; no refusal goes before them, because
 a browser lets a page read one only when the preflight went well. Authentication precedes the
-policy's question, which names the principal. Sanic also runs this on its own errors (404, 405, a
-bad body): without a route there is nothing to guard, so the last two stages do nothing.
+policy's question, which names the principal. The id in the path is part of that question, so its
+spelling is checked first: a misspelled one is 404, whatever the caller may do. Sanic also runs this
+on its own errors (404, 405, a bad body): no route was matched, so the last two stages do nothing.
 
 On the way out ``on_response`` adds the headers every answer has, then compresses, then logs: the
 log counts what is really sent.
@@ -19,20 +20,23 @@ from sanic import Request
 from sanic.http import Http
 from sanic.response import BaseHTTPResponse, HTTPResponse
 
-from gateway.domain.identity import Principal, is_name
+from gateway.domain.actions import for_any_owner
+from gateway.domain.identity import is_name
 from gateway.domain.ids import is_request_id, new_uuid7
-from gateway.domain.policy import Decision, PolicyQuestion, Resource
+from gateway.domain.policy import POLICY_BROKEN, Decision, PolicyQuestion, Resource
 from gateway.edge.http import compress
 from gateway.edge.http.bodies import query_pairs
 from gateway.edge.http.cors import Cors
-from gateway.edge.http.endpoint import Endpoint
+from gateway.edge.http.endpoint import Endpoint, endpoint_of
+from gateway.edge.http.resource_ids import ID_SPELLINGS
 from gateway.edge.observe import access_log, spans
-from gateway.edge.scope import Scope, deadline_in, now_s, scope_of
+from gateway.edge.scope import Scope, deadline_in, now_s
 from gateway.edge.wire.peer import Network, client_ip, traceparent
 from gateway.edge.wire.security_headers import security_headers
 from gateway.errors import (
     Draining,
     Forbidden,
+    NotFound,
     PolicyUnavailable,
     Unauthenticated,
     ValidationFailed,
@@ -41,10 +45,12 @@ from gateway.flows.authenticate import Authenticator, credentials
 from gateway.ports import Clock, Policy
 from gateway.telemetry.tracing import Tracer
 
-RequestStage = Callable[[Request], Awaitable[HTTPResponse | None]]
+RequestStage = Callable[[Request, Scope, Endpoint | None], Awaitable[HTTPResponse | None]]
 
 
 class DrainState(Protocol):
+    """How far the worker's drain has come; ``edge.lifecycle.Lifecycle`` says when it is what."""
+
     @property
     def draining(self) -> bool: ...
 
@@ -88,9 +94,9 @@ class Pipeline:
 
     async def on_request(self, request: Request) -> HTTPResponse | None:
         """Sanic request middleware; raises ``GatewayError`` for every refusal."""
-        self.open_scope(request)
+        scope, endpoint = self.open_scope(request), endpoint_of(request)
         for stage in self.request_stages:
-            response = await stage(request)
+            response = await stage(request, scope, endpoint)
             if response is not None:
                 return response
         return None
@@ -118,7 +124,6 @@ class Pipeline:
                 traceparent=traceparent(request),
                 started_s=now_s(),
                 deadline=deadline_in(self._io_deadline_s),
-                endpoint=getattr(request.route.ctx, "endpoint", None) if request.route else None,
             )
             request.ctx.scope = scope
             spans.begin(self._tracer, request, scope)
@@ -130,17 +135,21 @@ class Pipeline:
             return str(given[0])
         return new_uuid7(self._clock.time())
 
-    async def _refuse_while_ending(self, request: Request) -> None:
-        endpoint = scope_of(request).endpoint
+    async def _answer_preflight(
+        self, request: Request, _scope: Scope, _endpoint: Endpoint | None
+    ) -> HTTPResponse | None:
+        return self._cors.preflight(request)
+
+    async def _refuse_while_ending(
+        self, _request: Request, _scope: Scope, endpoint: Endpoint | None
+    ) -> None:
         if self._drain.ending and endpoint is not None and endpoint.kind == "stream":
             raise Draining
 
-    async def _answer_preflight(self, request: Request) -> HTTPResponse | None:
-        return self._cors.preflight(request)
-
-    async def _authenticate(self, request: Request) -> None:
-        scope = scope_of(request)
-        if not _guarded(request, scope):
+    async def _authenticate(
+        self, request: Request, scope: Scope, endpoint: Endpoint | None
+    ) -> None:
+        if not _needs_credential(request, endpoint):
             return
         credential = credentials(
             request.headers.getall("authorization", []), request.headers.getall("x-api-key", [])
@@ -150,14 +159,12 @@ class Pipeline:
         scope.credential = credential
         scope.principal = await self._authenticator.authenticate(credential, scope.deadline)
 
-    async def _authorize(self, request: Request) -> None:
-        scope = scope_of(request)
-        endpoint = scope.endpoint
-        if endpoint is None or not _guarded(request, scope):
+    async def _authorize(self, request: Request, scope: Scope, endpoint: Endpoint | None) -> None:
+        if endpoint is None or endpoint.action is None:
             return
         scope.owner = _asked_owner(request, endpoint)
-        scope.action = endpoint.action if scope.owner is None else f"{endpoint.action}:any-owner"
-        scope.policy_question = _question(request, scope, endpoint, scope.caller)
+        scope.action = endpoint.action if scope.owner is None else for_any_owner(endpoint.action)
+        scope.policy_question = _question(request, scope, endpoint)
         scope.decision = await self._policy.decide(scope.policy_question)
         _enforce(scope.decision)
 
@@ -168,11 +175,9 @@ def _close_after(request: Request) -> None:
         request.stream.keep_alive = False
 
 
-def _guarded(request: Request, scope: Scope) -> bool:
-    """Whether this request reaches a handler that is not public (a route with no action is)."""
-    return request.route is not None and (
-        scope.endpoint is None or scope.endpoint.action is not None
-    )
+def _needs_credential(request: Request, endpoint: Endpoint | None) -> bool:
+    """Whether a route was matched that is not public (one that declares nothing is not)."""
+    return request.route is not None and (endpoint is None or endpoint.action is not None)
 
 
 def _asked_owner(request: Request, endpoint: Endpoint) -> str | None:
@@ -187,10 +192,18 @@ def _asked_owner(request: Request, endpoint: Endpoint) -> str | None:
     return owners[0]
 
 
-def _question(
-    request: Request, scope: Scope, endpoint: Endpoint, caller: Principal
-) -> PolicyQuestion:
-    matched = request.match_info
+def _resource_id(request: Request, endpoint: Endpoint) -> str | None:
+    """The id in the path; raises ``NotFound`` for one that is not spelled as its kind is."""
+    if endpoint.resource_id is None:
+        return None
+    resource_id: str = request.match_info[endpoint.resource_id]
+    if not ID_SPELLINGS[endpoint.resource_id].accepts(resource_id):
+        raise NotFound
+    return resource_id
+
+
+def _question(request: Request, scope: Scope, endpoint: Endpoint) -> PolicyQuestion:
+    caller = scope.caller
     return PolicyQuestion(
         subject=caller.subject,
         tenant=caller.tenant,
@@ -200,7 +213,7 @@ def _question(
         action=scope.action or "",
         resource=Resource(
             type=endpoint.resource_type,
-            id=matched.get("document_id") or matched.get("key_id"),
+            id=_resource_id(request, endpoint),
             owner=scope.owner or caller.subject,
             tenant=caller.tenant,
         ),
@@ -213,11 +226,11 @@ def _question(
 def _enforce(decision: Decision) -> None:
     if decision.allow is True:
         return
-    if decision.reason == "policy_broken":
+    if decision.reason == POLICY_BROKEN:
         raise PolicyUnavailable
     raise Forbidden(details={"decision_id": decision.decision_id})
 
 
 def route_template(request: Request) -> str:
-    """``/api/v1/documents/<document_id>``: bounded in number, unlike the URL."""
+    """``/…/documents/<document_id:str>``: bounded in number, unlike the URL."""
     return f"/{request.route.path}" if request.route else ""

@@ -10,16 +10,16 @@ from __future__ import annotations
 from typing import Any
 
 import structlog
-import ujson
 from sanic import Request
 from sanic import exceptions as sanic_errors
 from sanic.handlers import ErrorHandler
 from sanic.response import HTTPResponse
 
 from gateway import errors
-from gateway.domain.error_shape import error_body
+from gateway.domain.error_shape import error_body, error_headers
 from gateway.edge.observe.sentry import report
 from gateway.edge.wire.body_limit import swallow_rest
+from gateway.edge.wire.json_writer import dump_json
 from gateway.errors import GatewayError
 
 log = structlog.get_logger("gateway.errors")
@@ -35,14 +35,8 @@ _TRANSLATED: dict[type[BaseException], type[GatewayError]] = {
     sanic_errors.BadRequest: errors.MalformedRequest,
 }
 
-
+# Methods that HTTP servers know in general: 405 here, where any other that no route has is 501.
 _METHODS_SERVERS_KNOW = frozenset({"HEAD", "OPTIONS", "PUT", "PATCH"})
-
-
-def dump_json(value: Any) -> bytes:
-    """The one way JSON leaves the gateway. Everything in it was read strictly on the way in."""
-    text: str = ujson.dumps(value, ensure_ascii=False, escape_forward_slashes=False)
-    return text.encode("utf-8")
 
 
 def json_response(value: Any, status: int = 200) -> HTTPResponse:
@@ -76,15 +70,13 @@ class ErrorRenderer(ErrorHandler):
 
 def render(error: GatewayError, request_id: str) -> HTTPResponse:
     response = json_response(error_body(error, request_id), error.status)
-    for name, value in error.headers.items():
+    for name, value in error_headers(error).items():
         response.headers[name] = value
-    if error.retry_after_s is not None:
-        response.headers["Retry-After"] = str(error.retry_after_s)
     return response
 
 
 def translate(request: Request, exception: Exception) -> GatewayError:
-    """Any exception as one of ours; what nobody foresaw is ``InternalError``."""
+    """Any exception as one of ours; one that is none of the known ones is ``InternalError``."""
     if isinstance(exception, GatewayError):
         return exception
     if isinstance(exception, sanic_errors.MethodNotAllowed):
@@ -98,7 +90,7 @@ def translate(request: Request, exception: Exception) -> GatewayError:
 
 
 def _bad_method(request: Request) -> GatewayError:
-    """405 with what the path does take; 501 for a method of another world (RFC 9110, 15.6.2)."""
+    """405 with the methods the path takes; 501 for a method no server knows (RFC 9110, 15.6.2)."""
     router = request.app.router
     known = {method for route in router.routes for method in route.methods}
     if request.method not in known | _METHODS_SERVERS_KNOW:

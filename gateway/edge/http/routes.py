@@ -1,18 +1,27 @@
-"""The start-up check of the router: no route without an action or a place in ``PUBLIC``."""
+"""The start-up check of the router: what each route must declare before the gateway serves it.
+
+No route without an action or a place in ``PUBLIC``, and no parameter in a path but the one that
+``resource_id`` names: the policy would be asked about nothing, and the id's spelling be nobody's
+to check.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from sanic import Sanic
 
-from gateway.domain.actions import ACTIONS
+from gateway.domain.actions import ACTIONS, for_any_owner
 from gateway.edge.http.endpoint import PUBLIC, Endpoint
+from gateway.edge.http.resource_ids import ID_SPELLINGS
+
+PARAMETER = re.compile(r"<([a-z_]+)(?::[^>]*)?>")
 
 
 class UndeclaredRoute(RuntimeError):
-    """A route that nobody guards: the gateway does not start with one."""
+    """A route does not say what the pipeline needs to know: the gateway does not start with one."""
 
 
 def endpoints(app: Sanic[Any, Any]) -> Iterator[tuple[str, str, Endpoint | None]]:
@@ -24,25 +33,40 @@ def endpoints(app: Sanic[Any, Any]) -> Iterator[tuple[str, str, Endpoint | None]
 
 def check_routes(app: Sanic[Any, Any]) -> None:
     """Raises ``UndeclaredRoute`` naming every route that is wrong, all at once."""
+    found = list(endpoints(app))
     faults = [
-        fault for method, path, told in endpoints(app) if (fault := _fault(method, path, told))
+        fault
+        for method, path, declared in found
+        if (fault := _action_fault(method, path, declared) or _id_fault(method, path, declared))
     ]
-    found = {(method, path) for method, path, _ in endpoints(app)}
-    faults += [f"{method} {path} is in PUBLIC and has no route" for method, path in PUBLIC - found]
+    missing = PUBLIC - {(method, path) for method, path, _ in found}
+    faults += [f"{method} {path} is in PUBLIC and has no route" for method, path in missing]
     if faults:
         raise UndeclaredRoute("; ".join(sorted(faults)))
 
 
-def _fault(method: str, path: str, told: Endpoint | None) -> str | None:
+def _action_fault(method: str, path: str, declared: Endpoint | None) -> str | None:
     public = (method, path) in PUBLIC
-    if told is None:
+    if declared is None:
         return f"{method} {path} declares no endpoint"
-    if told.method != method:
-        return f"{method} {path} was added beside {told.method} and is not declared"
-    if public and told.action is not None:
+    if declared.method != method:
+        return f"{method} {path} was added beside {declared.method} and is not declared"
+    if public and declared.action is not None:
         return f"{method} {path} is in PUBLIC and has an action"
-    if not public and told.action not in ACTIONS:
+    if not public and declared.action not in ACTIONS:
         return f"{method} {path} has no known action"
-    if told.any_owner and f"{told.action}:any-owner" not in ACTIONS:
-        return f"{method} {path} takes ?owner= and has no {told.action}:any-owner action"
+    if declared.any_owner and for_any_owner(declared.action or "") not in ACTIONS:
+        return f"{method} {path} takes ?owner= and has no {declared.action}:any-owner action"
+    return None
+
+
+def _id_fault(method: str, path: str, declared: Endpoint | None) -> str | None:
+    named = declared.resource_id if declared is not None else None
+    parameters = PARAMETER.findall(path)
+    if named is not None and named not in parameters:
+        return f"{method} {path} has no parameter {named}, which is its resource_id"
+    if unnamed := [name for name in parameters if name != named]:
+        return f"{method} {path} has a parameter {unnamed[0]} that is not its resource_id"
+    if named is not None and named not in ID_SPELLINGS:
+        return f"{method} {path} has an id {named} whose spelling nobody knows"
     return None

@@ -15,13 +15,16 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from gateway.edge.http.render import dump_json
+from gateway.edge.wire.json_writer import dump_json
 from gateway.edge.wire.security_headers import header_lines, security_headers
+from gateway.edge.wire.whole_answer import whole_answer, whole_error
+from gateway.errors import MethodNotAllowed, NotFound
 from gateway.flows.health import DependencyState, Health
 from gateway.telemetry.exposition import CONTENT_TYPE
 
 HEAD_LIMIT_BYTES = 8 * 1024
 HEAD_TIMEOUT_S = 5.0
+_SECURITY_LINES = header_lines(security_headers())
 
 
 async def listen(
@@ -63,13 +66,15 @@ def _answer(request_line: str, health: Health, metrics: Callable[[], bytes]) -> 
     method, _, rest = request_line.partition(" ")
     path = rest.partition(" ")[0].partition("?")[0]
     if path not in ("/readyz", "/metrics"):
-        error = {"error": {"code": "NOT_FOUND", "message": "See /readyz and /metrics"}}
-        return _json("404 Not Found", error)
+        see = NotFound("This listener answers /readyz and /metrics.")
+        return whole_error(see, security_lines=_SECURITY_LINES)
     if method != "GET":
-        return _json("405 Method Not Allowed", {"error": {"code": "METHOD_NOT_ALLOWED"}})
+        refusal = MethodNotAllowed(headers={"Allow": "GET"})
+        return whole_error(refusal, security_lines=_SECURITY_LINES)
     if path == "/metrics":
-        return _response("200 OK", metrics(), CONTENT_TYPE)
-    return _json("200 OK" if health.ready else "503 Service Unavailable", report(health))
+        return whole_answer(200, metrics(), CONTENT_TYPE, security_lines=_SECURITY_LINES)
+    status, body = 200 if health.ready else 503, dump_json(report(health))
+    return whole_answer(status, body, "application/json", security_lines=_SECURITY_LINES)
 
 
 def report(health: Health) -> dict[str, Any]:
@@ -78,11 +83,11 @@ def report(health: Health) -> dict[str, Any]:
         "status": health.status,
         "draining": health.draining,
         "worker_pid": os.getpid(),
-        "dependencies": {name: _told(found) for name, found in health.states.items()},
+        "dependencies": {name: _dependency(found) for name, found in health.states.items()},
     }
 
 
-def _told(found: DependencyState) -> dict[str, Any]:
+def _dependency(found: DependencyState) -> dict[str, Any]:
     latency_s = found.latency_s
     return {
         "state": found.state,
@@ -90,16 +95,3 @@ def _told(found: DependencyState) -> dict[str, Any]:
         "latency_ms": None if latency_s is None else round(latency_s * 1000, 2),
         "reason": found.reason,
     }
-
-
-def _json(status: str, body: dict[str, Any]) -> bytes:
-    return _response(status, dump_json(body), "application/json")
-
-
-def _response(status: str, payload: bytes, content_type: str) -> bytes:
-    head = (
-        f"HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\n"
-        f"Content-Length: {len(payload)}\r\nConnection: close\r\n"
-    )
-    security = header_lines(security_headers())
-    return head.encode("latin-1") + security + b"\r\n" + payload

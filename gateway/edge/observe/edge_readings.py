@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Protocol
 
-from gateway.edge.http.event_streams import OpenStreams
 from gateway.edge.wire.connections import Connections
 from gateway.flows.health import Health
 from gateway.telemetry import catalogue as c
 from gateway.telemetry import readings
 from gateway.telemetry.readings import Reading
+
+
+class OpenStreams(Protocol):
+    """The streams a worker relays, as far as they are counted here."""
+
+    def __len__(self) -> int: ...
+
+    def passed(self) -> tuple[int, int]:
+        """Events passed on and bytes sent, by all streams there were and are."""
+        ...
 
 
 def of_edge(streams: OpenStreams, connections: Connections, health: Health) -> Iterable[Reading]:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from sanic import Request
 
 from gateway.domain.policy import POLICY_BROKEN
+from gateway.edge.context import context_of
 from gateway.edge.scope import Scope
 from gateway.errors import InternalError, InvalidCredentials, PolicyUnavailable
-from gateway.telemetry.book import Metrics
 
 
 def count(
     request: Request, scope: Scope, route: str | None, status: int, duration_s: float
 ) -> None:
     """Once a request, when its answer is made (or, for a stream, has ended)."""
-    metrics: Metrics = request.app.ctx.metrics
+    metrics = context_of(request.app).metrics
     metrics.request(request.method, route or "", status, duration_s)
     decision = scope.decision
     if decision is not None:

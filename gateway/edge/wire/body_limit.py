@@ -3,8 +3,9 @@
 Sanic knows one limit: beyond it the connection is closed at once, with the rest of the body unread
 in the kernel. TCP then answers the client's next bytes with a reset, and the reset may overtake the
 413: the client sees a broken connection and no reason. So Sanic's own limit is set higher, by
-``LINGER_BYTES``; ours is set as a handler's body is read, and lifted again once the
-answer is a refusal, so that Sanic swallows the rest of the body before it closes.
+``LINGER_BYTES``; ours (``Limits.body_bytes``) is set by ``http1.py`` as a handler's body is read,
+and lifted again once the answer is a refusal, so that Sanic swallows the rest of the body before
+it closes.
 """
 
 from __future__ import annotations
@@ -19,14 +20,8 @@ LINGER_BYTES = 16 * 1024 * 1024
 
 
 def limit_bodies(app: Sanic[Any, Any], limit_bytes: int) -> None:
-    """Holds every route of ``app`` to ``limit_bytes`` a body."""
+    """Sets Sanic's own limit for ``app``, which each connection takes over when it is made."""
     app.config.REQUEST_MAX_SIZE = limit_bytes + LINGER_BYTES
-    app.ctx.body_limit_bytes = limit_bytes
-
-
-def set_limit(http: Http) -> None:
-    """For a body that is read for its handler; what is swallowed after an answer has Sanic's."""
-    http.request_max_size = http.protocol.app.ctx.body_limit_bytes
 
 
 def swallow_rest(request: Request) -> None:

@@ -1,4 +1,4 @@
-"""How many connections there may be, and how long each may take: one book for a worker.
+"""How many connections a worker may have, and how long each stage of one may take.
 
 Sanic gives each connection a timer of its own and restarts it at every byte, so a client that
 sends a byte now and then stays for ever. Here one tick looks at all connections, and every stage
@@ -21,11 +21,9 @@ from typing import Protocol
 
 import structlog
 
-from gateway.domain.error_shape import error_body
-from gateway.domain.ids import new_uuid7
-from gateway.edge.http.render import dump_json
 from gateway.edge.wire.peer import Network, is_trusted
 from gateway.edge.wire.security_headers import header_lines, security_headers
+from gateway.edge.wire.whole_answer import whole_error
 from gateway.errors import Overloaded
 
 log = structlog.get_logger("gateway.connections")
@@ -46,11 +44,12 @@ class Limits:
 
     ``head_s`` counts from a head's first byte (or from accept, for the first one), ``body_s`` from
     the head's end, ``idle_s`` from the end of the answer before. ``stall_s`` is how long a client
-    may take nothing of an answer that waits for it.
+    may take nothing of an answer that waits for it. ``body_bytes`` is for one request.
     """
 
     connections: int
     per_address: int
+    body_bytes: int
     head_s: float
     body_s: float
     idle_s: float
@@ -101,7 +100,7 @@ class Connections:
         self._open.discard(connection)
 
     def is_proxy(self, address: str) -> bool:
-        """Whether many clients may stand behind it: a trusted proxy, or this machine itself."""
+        """Whether many clients may connect from it: a trusted proxy, or this machine itself."""
         return is_trusted(address, self.trusted) or is_loopback(address)
 
     def take_place(self, address: str) -> bool:
@@ -126,7 +125,7 @@ class Connections:
             connection.leave_if_idle(now_s)
 
     def turned_away(self) -> None:
-        """Counted, and told once a tick: a flood must not fill the log as well."""
+        """Counted, and logged once a tick: a flood must not fill the log as well."""
         self._turned_away += 1
         self.turned_away_total += 1
 
@@ -153,7 +152,7 @@ class Connections:
 
 
 class TurnedAway(asyncio.Protocol):
-    """A connection beyond the caps: it is told so, and gets a moment to read it."""
+    """A connection beyond the caps: it gets a 503, and a moment to read it."""
 
     def __init__(self, connections: Connections, transport: asyncio.Transport) -> None:
         self._connections = connections
@@ -167,7 +166,7 @@ class TurnedAway(asyncio.Protocol):
         self._lingers = True
         connections.lingering += 1
         connections.add(self)
-        transport.write(overloaded_answer(connections.security_lines))
+        transport.write(whole_error(Overloaded(), security_lines=connections.security_lines))
         if transport.can_write_eof():
             transport.write_eof()
 
@@ -176,7 +175,7 @@ class TurnedAway(asyncio.Protocol):
             self._transport.abort()
 
     def leave_if_idle(self, now_s: float) -> None:
-        """It leaves by itself."""
+        """It has an end of its own, ``LINGER_S`` after it came."""
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._lingers:
@@ -184,31 +183,15 @@ class TurnedAway(asyncio.Protocol):
             self._connections.discard(self)
 
 
-def overloaded_answer(security_lines: bytes) -> bytes:
-    """A 503 in the one error shape, for a connection on which no request was read."""
-    request_id = new_uuid7(time.time())
-    body = dump_json(error_body(Overloaded(), request_id))
-    return (
-        b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n"
-        b"Content-Length: %d\r\nX-Request-ID: %b\r\n%b"
-        b"Retry-After: %d\r\nConnection: close\r\n\r\n%b"
-        % (
-            len(body),
-            request_id.encode(),
-            security_lines,
-            Overloaded.default_retry_after_s or 1,
-            body,
-        )
-    )
-
-
 def has_unread(transport: asyncio.BaseTransport) -> bool:
     """Whether the kernel holds bytes of this connection that the loop has not read yet."""
     try:
-        told = fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.FIONREAD, bytes(4))
+        unread = fcntl.ioctl(
+            transport.get_extra_info("socket").fileno(), termios.FIONREAD, bytes(4)
+        )
     except (OSError, ValueError, AttributeError):
         return False
-    return bool(struct.unpack("i", told)[0])
+    return bool(struct.unpack("i", unread)[0])
 
 
 def is_loopback(address: str) -> bool:
@@ -222,7 +205,7 @@ def raise_file_limit(needed: int) -> str | None:
     """Lifts this process's soft limit of open files as far as needed and allowed.
 
     Returns:
-        What is wrong, in words for the log, when the hard limit is below ``needed``.
+        What is wrong, as a sentence for the log, when the hard limit is below ``needed``.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= needed:

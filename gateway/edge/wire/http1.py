@@ -1,16 +1,17 @@
 """Sanic's reading of requests, replaced: heads and chunked bodies are read by ``domain/wire.py``.
 
-Answering, routing, handlers and middleware stay Sanic's; see ``guard.py`` for the connection that
-this runs on, and ``sanic_shape.py`` for what both rely on.
+Answering, routing, handlers and middleware stay Sanic's. ``GuardedConnection`` is what this needs
+of the connection it runs on, which is ``GuardedProtocol`` in ``protocol.py``; ``sanic_shape.py``
+says what both rely on.
 """
 
 from __future__ import annotations
 
 from asyncio import CancelledError
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from sanic import Request
+from sanic import Request, Sanic
 from sanic.compat import Header
 from sanic.exceptions import BadRequest, PayloadTooLarge
 from sanic.headers import format_http1_response
@@ -21,37 +22,62 @@ from sanic.http.http1 import HTTP_CONTINUE
 from sanic.response import BaseHTTPResponse
 
 from gateway.domain.wire import ChunkedBody, Head, end_of_head, read_head, without_target
-from gateway.edge.http.cors import is_preflight
-from gateway.edge.wire.body_limit import set_limit
+from gateway.edge.wire.request import is_preflight
 from gateway.errors import MalformedRequest, UriTooLong
-
-if TYPE_CHECKING:
-    from gateway.edge.wire.protocol import GuardedProtocol
 
 EVENT_STREAM = "text/event-stream"
 
 
-class SaidAll(CancelledError):
-    """The client closed its side, and all it had asked for is answered."""
+class AllAnswered(CancelledError):
+    """The client closed its side of the connection, and all it had asked for is answered."""
+
+
+class GuardedConnection(Protocol):
+    """The connection under a ``GuardedHttp``, as far as that knows it.
+
+    ``half_closed``: the client will send no more. ``body_limit_bytes`` holds for each body that is
+    read for a handler. The rest from ``app`` on is Sanic's.
+    """
+
+    half_closed: bool
+    app: Sanic[Any, Any]
+    transport: Any
+    state: dict[str, Any]
+    conn_info: Any
+    request_class: Any
+
+    @property
+    def body_limit_bytes(self) -> int: ...
+
+    def begin_stage(self) -> None: ...
+
+    def request_begins(self, request: Request) -> None: ...
+
+    def request_over(self) -> None: ...
+
+    async def linger(self) -> None: ...
+
+    def close(self) -> None: ...
 
 
 class GuardedHttp(Http):
     """Sanic's reading of requests with the heads and the chunked bodies read by our rules."""
 
     __slots__ = ("_chunks",)
-    protocol: GuardedProtocol
+    # Sanic names the class of its own connection here; what is needed of it is less, and more.
+    protocol: GuardedConnection  # type: ignore[assignment]
     # Sanic declares narrower types than it puts in.
     request_body: Any
     request_bytes: Any
     response_func: Any
 
     def init_for_request(self) -> None:
-        """Sanic calls this before it waits for a request; the one before is over."""
+        """Sanic calls this before it waits for a request: the one before is over."""
         super().init_for_request()
         self.protocol.request_over()
 
     async def http1(self) -> None:
-        with suppress(SaidAll):
+        with suppress(AllAnswered):
             await super().http1()
         await self.protocol.linger()
 
@@ -99,7 +125,7 @@ class GuardedHttp(Http):
 
     def _make_request(self, head: Head, head_bytes: bytes) -> Request:
         protocol = self.protocol
-        request = protocol.request_class(
+        request: Request = protocol.request_class(
             url_bytes=head.target.encode("ascii"),
             headers=Header(head.fields),
             head=head_bytes,
@@ -124,7 +150,8 @@ class GuardedHttp(Http):
     async def read(self) -> bytes | None:
         """The next bytes of the body; ``None`` at its end."""
         if self.stage is Stage.HANDLER:
-            set_limit(self)
+            # What is swallowed of a body after its answer has Sanic's limit (``body_limit.py``).
+            self.request_max_size = self.protocol.body_limit_bytes
         if self.request_body != "chunked":
             data: bytes | None = await super().read()
             return data
@@ -148,7 +175,7 @@ class GuardedHttp(Http):
             piece = self._chunks.take(self.recv_buffer)
         except MalformedRequest as exc:
             self.keep_alive, self.request_body = False, None
-            # Sanic's own class: over a body that nobody wanted it is prepared for no other.
+            # Sanic's own class: where it reads on over an unwanted body, it catches no other.
             raise BadRequest from exc
         self.request_bytes = self._chunks.announced_bytes
         return piece
@@ -159,7 +186,7 @@ class GuardedHttp(Http):
         self.request.conn_info = self.protocol.conn_info
 
     def respond(self, response: BaseHTTPResponse) -> BaseHTTPResponse:
-        """An event stream begins for nobody when the client has closed its side."""
+        """Begins no event stream where the client has closed its side: it has left."""
         if self.protocol.half_closed and is_event_stream(response):
             self.protocol.close()
         answer: BaseHTTPResponse = super().respond(response)

@@ -1,4 +1,4 @@
-"""The wire, guarded below Sanic: its connection and its reading of requests, replaced.
+"""The wire guard, below Sanic: its connection and its reading of requests, replaced.
 
 Bare Sanic takes heads and bodies that RFC 9112 calls invalid, gives a slow client for ever, and
 takes a half-closed connection for a client that left. ``GuardedHttp`` reads by our own rules
@@ -9,7 +9,7 @@ Under TLS no side can be closed alone, neither by the loops' transports nor by w
 for, and after a refusal the connection is closed at once instead of lingering. The caps and the
 clocks begin when the handshake is over.
 
-``sanic_shape.py`` looks at start-up whether Sanic still is what the two were written for; a server
+``sanic_shape.py`` checks at start-up that Sanic still is what the two were written for; a server
 that was started without ``GuardedProtocol`` answers nothing but 500 (``refuse_unguarded``).
 """
 
@@ -34,7 +34,7 @@ from gateway.edge.wire.connections import (
     TurnedAway,
     has_unread,
 )
-from gateway.edge.wire.http1 import GuardedHttp, SaidAll, is_event_stream
+from gateway.edge.wire.http1 import AllAnswered, GuardedHttp, is_event_stream
 from gateway.edge.wire.light_event import LightEvent
 from gateway.edge.wire.peer import Network, client_ip, plain_address
 from gateway.edge.wire.sanic_shape import check_shape
@@ -60,23 +60,29 @@ class GuardedProtocol(HttpProtocol):
         "lingering",
     )
 
-    def __init__(self, *, app: Sanic[Any, Any], **kwargs: Any) -> None:
-        super().__init__(app=app, **kwargs)
+    def __init__(self, *, of_worker: Connections, **sanics: Any) -> None:
+        """``of_worker`` has all connections of this worker; Sanic brings the other arguments."""
+        super().__init__(**sanics)
         # In place of Sanic's events, which take 1.5 KiB of each connection.
         self._can_write, self._data_received = LightEvent(is_open=True), LightEvent(is_open=False)
-        self._connections: Connections = app.ctx.connections
+        self._connections = of_worker
         self._since_s = self._connections.now_s
         self._address = ""
-        # Whose place this connection takes: its peer's, or behind a proxy the present client's.
+        # The address this connection is counted under: its peer's, or behind a proxy that of the
+        # client of the present request.
         self._place: str | None = None
         self._fresh = True
         self._discarded_bytes = 0
-        # How its client gets on with the last answer, where it is late.
+        # What the client has taken of the last answer; measured only once the client is late.
         self._progress: Progress | None = None
         self.half_closed = False
         self.lingering = False
 
-    # --- stages, as GuardedHttp goes through them ----------------------------------------------
+    # --- for GuardedHttp, as it goes through the stages of a request ---------------------------
+
+    @property
+    def body_limit_bytes(self) -> int:
+        return self._connections.limits.body_bytes
 
     def begin_stage(self) -> None:
         self._since_s = self._connections.now_s
@@ -147,7 +153,7 @@ class GuardedProtocol(HttpProtocol):
             return not self._stands_still(now_s)
         if self._progress is None:
             return False
-        # It has all of it now, and from here on it is late when any other is.
+        # It has all of it now: from here on the same limits hold as for any other connection.
         self._progress = None
         self.begin_stage()
         return True
@@ -234,7 +240,7 @@ class GuardedProtocol(HttpProtocol):
             self.close()
 
     def eof_received(self) -> bool:
-        """The client has said all it will; on an event stream that means it is leaving.
+        """The client will send no more; on an event stream that means it is leaving.
 
         Returns:
             Whether the connection stays open for the answer.
@@ -243,7 +249,7 @@ class GuardedProtocol(HttpProtocol):
         transport = self.transport
         if http is None or self.lingering or transport.is_closing():
             return False
-        # Over TLS no side can be closed alone: who has said all has left.
+        # Over TLS no side can be closed alone: a client that will send no more has left.
         if not transport.can_write_eof():
             return False
         if http.stage is Stage.IDLE and not self.recv_buffer and not http.request_body:
@@ -260,28 +266,28 @@ class GuardedProtocol(HttpProtocol):
             if self.http.stage is Stage.REQUEST and not self.recv_buffer:
                 self.http.stage = Stage.IDLE
             if self.http.stage is Stage.IDLE:
-                raise SaidAll
+                raise AllAnswered
             raise BadRequest("The request is not whole")
         await super().receive_more()
 
     async def linger(self) -> None:
-        """After the last answer: no more is said, and what still comes is thrown away for a moment.
+        """After the last answer: sends no more, and discards for a moment what still comes.
 
         Closing at once would make TCP reset the connection when more comes, and the reset may
-        overtake the answer on its way to the client (RFC 9112, 9.6). Where nothing can be said of
-        the end, or to it, it is still the answer's last bytes that are waited for: Sanic gives what
-        waits at a close five seconds.
+        overtake the answer on its way to the client (RFC 9112, 9.6). Where this side cannot be
+        closed alone, or the client's is closed already, the answer's last bytes are still waited
+        for: Sanic gives what waits at a close five seconds.
         """
         transport = self.transport
         if transport is None or transport.is_closing():
             return
-        can_say_so = transport.can_write_eof() and not self.half_closed
-        if not can_say_so and not transport.get_write_buffer_size():
+        can_close_ours = transport.can_write_eof() and not self.half_closed
+        if not can_close_ours and not transport.get_write_buffer_size():
             return
         self.lingering = True
         self.begin_stage()
         self.recv_buffer.clear()
-        if can_say_so:
+        if can_close_ours:
             transport.write_eof()
         if not self.half_closed:
             transport.resume_reading()
@@ -291,14 +297,13 @@ class GuardedProtocol(HttpProtocol):
 def install(
     app: Sanic[Any, Any], limits: Limits, trusted: tuple[Network, ...], *, hsts_s: int = 0
 ) -> Connections:
-    """Gives ``app`` its book of connections; ``GuardedProtocol`` looks for it there.
+    """The connections of the worker that will serve ``app``, for ``GuardedProtocol``'s factory.
 
     Raises:
         RuntimeError: Sanic is not of the shape this file was written for.
     """
     check_shape()
     connections = Connections(limits, trusted, hsts_s=hsts_s)
-    app.ctx.connections = connections
 
     @app.before_server_start
     async def start(_app: Sanic[Any, Any]) -> None:
@@ -312,6 +317,6 @@ def install(
 
 
 def refuse_unguarded(request: Request) -> None:
-    """For a server that was started without ``protocol=GuardedProtocol``."""
+    """Raises ``InternalError`` where the server was started without ``GuardedProtocol``."""
     if not isinstance(request.stream, GuardedHttp):
         raise InternalError from RuntimeError("the server runs without the guard")

@@ -1,4 +1,4 @@
-"""The request class of the public application: Sanic's, fit for targets that are no URL."""
+"""The request class of the public application: Sanic's, which also stands for what is no URL."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from sanic import Request
 from sanic.exceptions import BadRequest
 
-# The method of the request Sanic makes up when an error came before there was one.
+# The method of the request that Sanic makes up when an error came before there was one.
 MADE_UP = "NONE"
 
 
@@ -25,3 +25,12 @@ class GatewayRequest(Request):
             if kwargs.get("method") != MADE_UP:
                 raise
             super().__init__(b"*", *args, **kwargs)
+
+
+def is_preflight(request: Request) -> bool:
+    """A browser asks so before the request itself: without a credential, and for nothing else."""
+    return (
+        request.method == "OPTIONS"
+        and "origin" in request.headers
+        and "access-control-request-method" in request.headers
+    )

@@ -1,6 +1,6 @@
 """Whether Sanic still has the shape that our code below its public API was written for.
 
-``guard.py`` takes the place of some of Sanic's methods and fits in between others. A release that
+``protocol.py`` and ``http1.py`` replace some of Sanic's methods and rely on others. A release that
 moves them would not fail loudly: requests would be read by Sanic's rules again, or deadlines never
 be looked at. So the gateway looks first, and does not start on a Sanic it does not know.
 """

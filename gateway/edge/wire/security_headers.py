@@ -17,7 +17,7 @@ CONTENT_SECURITY_POLICY = "default-src 'none'; frame-ancestors 'none'"
 
 def security_headers(hsts_s: int = 0) -> Mapping[str, str]:
     """For every answer; ``hsts_s`` is how long browsers come by HTTPS only, 0 to say nothing."""
-    told = {
+    headers = {
         "X-Content-Type-Options": "nosniff",
         "Cache-Control": "no-store",
         "Content-Security-Policy": CONTENT_SECURITY_POLICY,
@@ -25,8 +25,8 @@ def security_headers(hsts_s: int = 0) -> Mapping[str, str]:
         "Referrer-Policy": "no-referrer",
     }
     if hsts_s:
-        told["Strict-Transport-Security"] = f"max-age={hsts_s}"
-    return told
+        headers["Strict-Transport-Security"] = f"max-age={hsts_s}"
+    return headers
 
 
 def header_lines(headers: Mapping[str, str]) -> bytes:

@@ -10,19 +10,16 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Mapping
-from typing import Any
 
 import structlog
-from sanic import Sanic
 
-from gateway.edge.tasks import Tasks
 from gateway.settings import Settings
 from gateway.tls.certificates import CertificateError, Followed, TlsFiles, server_context
 
 log = structlog.get_logger("gateway.tls")
 
 LOOK_S = 1.0
-# How long a connection that is closed waits for the client to say that it has heard.
+# How long a connection that is closed waits for the client's ``close_notify``.
 GOODBYE_S = 2.0
 
 
@@ -64,7 +61,7 @@ class ServerTls:
     def clocks(self) -> Mapping[str, float]:
         """For ``loop.create_server``, whose own are a minute and half a minute.
 
-        The caps and deadlines of ``guard.py`` begin when the handshake is over.
+        The caps and deadlines of ``protocol.py`` begin when the handshake is over.
         """
         return {
             "ssl_handshake_timeout": self._handshake_s,
@@ -79,33 +76,15 @@ class ServerTls:
         except CertificateError as problem:
             log.error("certificates not taken over", listener="public", reason=str(problem))
 
+    async def watch(self) -> None:
+        """Looks at the files once a second, for as long as the worker serves."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            self.reload_if_changed()
+
     def _hand_over(
         self, connection: ssl.SSLObject | ssl.SSLSocket, _name: str | None, _: ssl.SSLContext
     ) -> None:
         """Called at each client hello, with a server name or without."""
         if connection.context is not self._followed.present:
             connection.context = self._followed.present
-
-
-def install(app: Sanic[Any, Any], tls: ServerTls | None) -> None:
-    """Keeps ``tls`` at ``app.ctx.tls`` and, in each worker, looks at its files once a second."""
-    app.ctx.tls = tls
-    if tls is None:
-        return
-
-    tasks = Tasks()
-
-    async def watch() -> None:
-        while True:
-            await asyncio.sleep(LOOK_S)
-            tls.reload_if_changed()
-
-    @app.before_server_start
-    async def start(_app: Sanic[Any, Any]) -> None:
-        # A worker that replaces another one was made of what the files were at the first start.
-        tls.reload_if_changed()
-        tasks.spawn(watch(), "reload certificates")
-
-    @app.after_server_stop
-    async def stop(_app: Sanic[Any, Any]) -> None:
-        await tasks.stop()

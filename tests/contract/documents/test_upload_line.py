@@ -83,6 +83,7 @@ async def line(real_store: RunningStore, temporal: Server) -> AsyncIterator[Line
         clock=WallClock(),
         rules=rules,
         spawn=spawn,
+        base_path="/documents",
     )
     documents = Documents(store=real_store.store, workflows=workflows, core=core)
     yield Line(uploads, documents, workflows, real_store, temporal, tasks)

@@ -13,7 +13,7 @@ import pytest
 
 from gateway.adapters.opa import OpaPolicy
 from gateway.adapters.rego import RegoPolicy, default_policy_dir
-from gateway.domain.actions import ACTIONS, FOR_EVERYONE, PERSON_ONLY
+from gateway.domain.actions import ACTIONS, PERSON_ONLY
 from gateway.domain.policy import POLICY_BROKEN, PolicyQuestion, Resource
 from gateway.errors import PolicyBroken, PolicyUnavailable
 
@@ -72,7 +72,7 @@ async def test_without_a_role_only_what_is_for_everyone(shipped: Any) -> None:
     """No role still may ask who it is, and nothing else."""
     for action in sorted(ACTIONS):
         asked = question(action, roles=frozenset())
-        assert (await shipped.decide(asked)).allow is (action in FOR_EVERYONE), action
+        assert (await shipped.decide(asked)).allow is (action == "auth:me"), action
 
 
 async def test_what_json_cannot_say_is_denied(shipped: Any) -> None:

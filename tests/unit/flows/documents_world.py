@@ -218,6 +218,7 @@ class World:
             clock=self.clock,
             rules=rules or UploadRules(),
             spawn=self._spawn,
+            base_path="/api/v1/documents",
         )
         self.documents = Documents(store=self.store, workflows=self.workflows, core=self.core)
 

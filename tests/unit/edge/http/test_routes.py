@@ -1,7 +1,8 @@
-"""The start-up check: what would be reachable without a guard stops the gateway."""
+"""The start-up check: a route that says too little of itself stops the gateway."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from sanic.response import HTTPResponse, empty
 from gateway.edge.http.endpoint import PUBLIC, Success, route
 from gateway.edge.http.routes import UndeclaredRoute, check_routes
 
+_numbers = itertools.count()
 NOTHING = (Success(204, "Nothing."),)
 
 
@@ -21,8 +23,8 @@ async def handler(_request: Request, **_: Any) -> HTTPResponse:
 
 def some_app(name: str, add: Callable[[Sanic[Any, Any], Blueprint], None]) -> Sanic[Any, Any]:
     """An application with every public route, and what ``add`` adds."""
-    app: Sanic[Any, Any] = Sanic(name, configure_logging=False)
-    blueprint = Blueprint(f"routes_{name}")
+    app: Sanic[Any, Any] = Sanic(f"{name}_{next(_numbers)}", configure_logging=False)
+    blueprint = Blueprint(f"routes_{app.name}")
     for method, path in sorted(PUBLIC):
         _declare(blueprint, method, path, None)
     add(app, blueprint)
@@ -43,7 +45,7 @@ def test_routes_with_known_actions_pass() -> None:
 
 
 def test_a_route_with_no_endpoint_is_refused() -> None:
-    """Somebody added a handler the plain Sanic way: no guard would know what to ask."""
+    """Somebody added a handler the plain Sanic way: the policy could not be asked about it."""
     with pytest.raises(UndeclaredRoute, match="GET /x declares no endpoint"):
         check_routes(some_app("plain", lambda app, _: app.add_route(handler, "/x")))
 
@@ -68,6 +70,38 @@ def test_owner_needs_an_action_of_its_own() -> None:
 
     with pytest.raises(UndeclaredRoute, match="query:run:any-owner"):
         check_routes(some_app("owner", add))
+
+
+@pytest.mark.parametrize(
+    ("path", "resource_id", "fault"),
+    [
+        ("/x/<document_id:str>", None, "GET /x/.* has a parameter document_id that is not its"),
+        ("/x/<note_id:str>", "document_id", "GET /x/.* has no parameter document_id"),
+        ("/x", "document_id", "GET /x has no parameter document_id"),
+        ("/x/<document_id:str>/<key_id:str>", "key_id", "has a parameter document_id that is not"),
+        ("/x/<note_id:str>", "note_id", "has an id note_id whose spelling nobody knows"),
+    ],
+)
+def test_the_parameter_of_a_path_is_its_resource_id(
+    path: str, resource_id: str | None, fault: str
+) -> None:
+    """Else the policy would be asked about nothing, or about an id that nobody checked."""
+
+    def add(_: Sanic[Any, Any], blueprint: Blueprint) -> None:
+        _declare(blueprint, "GET", path, "documents:read", resource_id=resource_id)
+
+    with pytest.raises(UndeclaredRoute, match=fault):
+        check_routes(some_app("ids", add))
+
+
+def test_a_path_with_its_resource_id_passes() -> None:
+    """One parameter, named, of a kind whose spelling is known."""
+
+    def add(_: Sanic[Any, Any], blueprint: Blueprint) -> None:
+        path = "/x/<key_id:str>/rotate"
+        _declare(blueprint, "GET", path, "keys:rotate", resource_id="key_id")
+
+    check_routes(some_app("good_id", add))
 
 
 def test_a_method_added_beside_the_declared_one_is_refused() -> None:

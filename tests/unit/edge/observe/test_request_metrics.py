@@ -40,7 +40,7 @@ class Kept(NoMetrics):
 
 def counted(status: int, **known: Any) -> Kept:
     kept = Kept()
-    app = SimpleNamespace(ctx=SimpleNamespace(metrics=kept))
+    app = SimpleNamespace(ctx=SimpleNamespace(gateway=SimpleNamespace(metrics=kept)))
     scope = Scope("id", "", None, 0.0, 0.0, **known)
     request: Any = SimpleNamespace(app=app, method="GET")
     count(request, scope, "/x", status, 0.1)

@@ -1,0 +1,42 @@
+"""What the code that serves a request reaches by the request's application: one typed value.
+
+Sanic's own ``app.ctx`` takes any name and any value; here nothing else is kept there. It is put in
+place once a worker's services exist, before the first request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from sanic import Sanic
+
+from gateway.telemetry.book import Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class FormLimits:
+    """Checked before (``size_bytes``) and while (``parts``) a form is parsed, not after."""
+
+    size_bytes: int
+    parts: int
+
+
+@dataclass(frozen=True, slots=True)
+class AppContext:
+    """``provided`` are the flows by their types; ``answer_limit_bytes`` bounds a JSON answer that
+    is collected from a stream."""
+
+    form_limits: FormLimits
+    answer_limit_bytes: int
+    metrics: Metrics
+    provided: Mapping[type, object]
+
+
+def set_context(app: Sanic[Any, Any], context: AppContext) -> None:
+    app.ctx.gateway = context
+
+
+def context_of(app: Sanic[Any, Any]) -> AppContext:
+    return cast(AppContext, app.ctx.gateway)

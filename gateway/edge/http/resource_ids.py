@@ -1,0 +1,32 @@
+"""The ids that stand in paths: how each is spelled, for the pipeline and for OpenAPI.
+
+An id in any other spelling names nothing: the answer is 404, before the policy or a store is asked
+about it (contract, section 1). A new kind of id is one entry here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from gateway.domain.api_keys import is_key_id
+from gateway.domain.ids import is_uuid7
+
+
+@dataclass(frozen=True, slots=True)
+class IdSpelling:
+    """``accepts`` tells whether a text is spelled so; ``schema`` says it to a reader of OpenAPI."""
+
+    accepts: Callable[[str], bool]
+    schema: Mapping[str, Any]
+
+
+ID_SPELLINGS: Final[Mapping[str, IdSpelling]] = {
+    "document_id": IdSpelling(
+        is_uuid7, {"type": "string", "format": "uuid", "description": "A lower-case UUIDv7."}
+    ),
+    "key_id": IdSpelling(
+        is_key_id, {"type": "string", "minLength": 1, "description": "The part after `kbg_`."}
+    ),
+}
