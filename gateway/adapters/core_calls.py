@@ -207,11 +207,11 @@ def _message(place: _Place, call: Call) -> bytes:
 
 
 def end_lease(lease: Lease, outcome: Outcome) -> None:
-    """Ends it, and tells the log when the address is left out for that."""
+    """Ends the lease; logs it when the address is ejected for that."""
     out_s = lease.end(outcome, _now())
     if out_s is not None:
         log.warning(
-            "core address left out",
+            "core address ejected",
             address=str(lease.address),
             outcome=outcome.value,
             for_s=out_s,

@@ -1,4 +1,4 @@
-"""The operator's page has what an operator looks for when it rings."""
+"""The operator's page has what an operator looks for after an alert."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ ALERTS = CHECKOUT / "k8s" / "monitoring" / "alerts.yaml"
 
 
 def part(title: str, level: int = 2) -> str:
-    """What stands under a heading, up to the next one of its kind."""
+    """The text under a heading, up to the next one of its level."""
     found = re.search(rf"^{'#' * level} {title}$(.*?)(?=^#{{2,{level}}} |\Z)", PAGE, re.M | re.S)
     assert found is not None, title
     return found[1]
 
 
 def test_every_alert_has_its_first_three_steps() -> None:
-    """None is left out, none is left over, and each is numbered 1 to 3."""
+    """Each alert has a section, each section an alert, and the steps are numbered 1 to 3."""
     rules = set(re.findall(r"^\s*- alert: (\w+)$", ALERTS.read_text("utf-8"), re.M))
     sections = set(re.findall(r"^### (Gateway\w+)$", PAGE, re.M))
     assert sections == rules
@@ -30,10 +30,10 @@ def test_every_alert_has_its_first_three_steps() -> None:
 
 
 def test_every_secret_has_its_rotation() -> None:
-    """Each setting that is a secret is named there, or is one with a setting that is."""
-    told = part("Rotating secrets")
-    named = set(re.findall(r"GATEWAY_\w+", told)) | {
-        # Told of by their neighbours: the same row.
+    """Each setting that is a secret is named there, or is in the row of one that is."""
+    page = part("Rotating secrets")
+    named = set(re.findall(r"GATEWAY_\w+", page)) | {
+        # In the same row as a related setting.
         *("GATEWAY_CORE_TOKEN", "GATEWAY_JWT_SECRET", "GATEWAY_ADMIN_PASSWORD_HASH"),
     }
     secrets = {spec.env for spec in SPECS.values() if spec.secret}
@@ -41,9 +41,9 @@ def test_every_secret_has_its_rotation() -> None:
 
 
 def test_every_dependency_has_its_failure() -> None:
-    """By the names readiness has for them."""
-    told = part("When a dependency fails")
+    """Under the names that readiness uses."""
+    page = part("When a dependency fails")
     for name in ("Core, refusing", "OPA, away", "Object storage, away", "Temporal, refusing"):
-        assert f"**{name}" in told
+        assert f"**{name}" in page
     for code in ("CORE_UNAVAILABLE", "POLICY_UNAVAILABLE", "STORAGE_UNAVAILABLE"):
-        assert code in told
+        assert code in page

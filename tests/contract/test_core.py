@@ -525,7 +525,7 @@ async def test_a_forgotten_stream_counts_no_more() -> None:
         await server.until(lambda: server.open == 0)
 
 
-async def test_an_address_that_refuses_is_left_out_and_said_so() -> None:
+async def test_an_address_that_refuses_is_ejected_and_logged() -> None:
     """One failure and no call is tried there for a while; no client notices."""
     async with serve(answering(LISTING)) as server:
         gone = told(unused_url())
@@ -535,14 +535,14 @@ async def test_an_address_that_refuses_is_left_out_and_said_so() -> None:
                     await listed(core)
             assert gone in balancer.ejected(asyncio.get_running_loop().time())
         assert len(server.requests) == 20
-    out = [line for line in logs if line["event"] == "core address left out"]
+    out = [line for line in logs if line["event"] == "core address ejected"]
     assert len(out) == 1
     assert out[0]["outcome"] == "unreachable"
     assert "core.test at 127.0.0.1:" in out[0]["address"]
 
 
 @pytest.mark.parametrize("status", [502, 503, 504])
-async def test_an_address_that_cannot_serve_is_left_out_after_three_answers(status: int) -> None:
+async def test_an_address_that_cannot_serve_is_ejected_after_three_answers(status: int) -> None:
     """What a proxy in front of a dead core says; the call itself has its true status."""
     stream = reply(200, DONE, EVENTS)
     async with serve(answering(reply(status))) as bad, serve(answering(stream)) as good:
@@ -556,7 +556,7 @@ async def test_an_address_that_cannot_serve_is_left_out_after_three_answers(stat
         assert (refused, len(bad.requests), len(good.requests)) == (3, 3, 17)
 
 
-async def test_an_address_that_breaks_its_streams_is_left_out_after_three() -> None:
+async def test_an_address_that_breaks_its_streams_is_ejected_after_three() -> None:
     """A good head is not enough: it would draw all streams by ending them so fast."""
     async with (
         serve(once(CHUNKED + chunk(TOKEN))) as bad,
@@ -592,7 +592,7 @@ async def test_clients_that_leave_take_no_core_away() -> None:
         assert balancer.ejected(asyncio.get_running_loop().time()) == ()
 
 
-async def test_a_silent_address_is_left_out_after_three_timeouts() -> None:
+async def test_a_silent_address_is_ejected_after_three_timeouts() -> None:
     """A frozen core takes connections and answers nothing."""
     async with serve(answering(b"")) as frozen, serve(answering(LISTING)) as good:
         short = CoreTimeouts(call_s=0.5, head_s=30)
