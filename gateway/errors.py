@@ -1,9 +1,9 @@
-"""Every failure a client can be told of, as one tree of exceptions.
+"""Every failure that is reported to a client, as one tree of exceptions.
 
 The class owns the HTTP status, the code and the default public message (contract, section 1).
 ``edge/http/render.py`` turns an instance into the one error shape; nothing else decides a status.
-What a class says is public: upstream text, stack traces and secrets never enter ``message`` or
-``details``. The private cause travels as ``__cause__`` (``raise … from exc``) and ends in the log.
+``message`` and ``details`` are public: they never contain upstream text, stack traces or secrets.
+The private cause is the ``__cause__`` (``raise … from exc``), which goes to the log only.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any, ClassVar
 
 
 class GatewayError(Exception):
-    """Base of all failures with a public face.
+    """Base of all failures that a client sees.
 
     Args:
-        message: one sentence for the client; the class's default when left out.
-        details: JSON-ready facts that help the client mend the call.
-        retry_after_s: whole seconds after which trying again makes sense; sent as ``Retry-After``.
+        message: one sentence for the client; the class's default when not given.
+        details: JSON-ready facts that help the client correct the call.
+        retry_after_s: whole seconds after which a retry makes sense; sent as ``Retry-After``.
     """
 
     status: ClassVar[int] = 500
@@ -44,14 +44,14 @@ class GatewayError(Exception):
 
 
 class InternalError(GatewayError):
-    """The gateway's own fault: reported, logged with its trace, told to the client without it."""
+    """A fault of the gateway: reported, and logged with its stack trace, which no client sees."""
 
 
 # --- 400 ---------------------------------------------------------------------------------------
 
 
 class ValidationFailed(GatewayError):
-    """The request was read and does not say what the route needs.
+    """The request could be read, but a field or parameter is missing or wrong.
 
     ``fields`` maps a field's path (``"scopes[1]"``, ``"?limit"``) to what was expected of it.
     """
@@ -67,7 +67,7 @@ class ValidationFailed(GatewayError):
 
 
 class MalformedRequest(GatewayError):
-    """The bytes are not a request: refused at the wire."""
+    """The bytes are not a valid HTTP request; the wire guard refused them."""
 
     status = 400
     code = "MALFORMED_REQUEST"
@@ -78,7 +78,7 @@ class MalformedRequest(GatewayError):
 
 
 class Unauthenticated(GatewayError):
-    """No credential, or one that does not stand."""
+    """No credential, or one that is not valid."""
 
     status = 401
     code = "UNAUTHENTICATED"
@@ -92,14 +92,14 @@ class Unauthenticated(GatewayError):
 
 
 class InvalidCredentials(Unauthenticated):
-    """Login: this user and this password do not belong together."""
+    """Login: the user name or the password is wrong."""
 
     code = "INVALID_CREDENTIALS"
     default_message = "The username or the password is wrong."
 
 
 class TokenExpired(Unauthenticated):
-    """The token or key was good once."""
+    """The token or key has expired."""
 
     code = "TOKEN_EXPIRED"
     default_message = "The token has expired: log in again."
@@ -107,7 +107,7 @@ class TokenExpired(Unauthenticated):
 
 
 class AmbiguousCredentials(Unauthenticated):
-    """Two credentials at once: which one was meant is not ours to guess."""
+    """Two credentials at once: the gateway does not guess which one was meant."""
 
     code = "AMBIGUOUS_CREDENTIALS"
     default_message = "Send one credential: a bearer token or an API key, once."
@@ -118,7 +118,7 @@ class AmbiguousCredentials(Unauthenticated):
 
 
 class Forbidden(GatewayError):
-    """The policy said no. ``details.decision_id`` finds the decision in the logs."""
+    """The policy denied the request; the logs have the decision under ``details.decision_id``."""
 
     status = 403
     code = "FORBIDDEN"
@@ -126,7 +126,7 @@ class Forbidden(GatewayError):
 
 
 class NotFound(GatewayError):
-    """Nothing there, or somebody else's."""
+    """There is no such thing, or it belongs to another user."""
 
     status = 404
     code = "NOT_FOUND"
@@ -140,7 +140,7 @@ class MethodNotAllowed(GatewayError):
 
 
 class Conflict(GatewayError):
-    """The thing exists and is in a state in which this cannot be done."""
+    """The resource exists, but its state does not allow this."""
 
     status = 409
     code = "CONFLICT"
@@ -206,7 +206,7 @@ class NotImplementedMethod(GatewayError):
 
 
 class CoreUnavailable(GatewayError):
-    """The core refused, reset or could not be reached before it answered."""
+    """The core could not be reached, or it refused or reset the connection before it answered."""
 
     status = 502
     code = "CORE_UNAVAILABLE"
@@ -214,7 +214,7 @@ class CoreUnavailable(GatewayError):
 
 
 class CoreProtocolError(GatewayError):
-    """The core answered something that is not in the contract."""
+    """The core's answer does not follow the contract."""
 
     status = 502
     code = "CORE_PROTOCOL_ERROR"
@@ -248,7 +248,7 @@ class StorageUnavailable(GatewayError):
 
 
 class PolicyUnavailable(GatewayError):
-    """No answer from the policy is never an allow."""
+    """The policy gave no answer. Without one a request is never allowed."""
 
     status = 503
     code = "POLICY_UNAVAILABLE"
@@ -257,7 +257,7 @@ class PolicyUnavailable(GatewayError):
 
 
 class PolicyBroken(PolicyUnavailable):
-    """The policy was loaded and cannot answer: the gateway is not ready until it is mended."""
+    """The policy was loaded but cannot answer: the gateway is not ready until it is repaired."""
 
 
 class Overloaded(GatewayError):
@@ -274,13 +274,13 @@ class Draining(GatewayError):
     default_retry_after_s = 1
 
 
-# --- only ever seen inside a stream, after the head went out --------------------------------------
+# --- inside a stream, after its head was sent -----------------------------------------------------
 
 
 class StreamError(GatewayError):
-    """A failure that has no HTTP status any more: told in the terminal ``error`` event.
+    """A failure after the HTTP status was sent: reported in the final ``error`` event.
 
-    With ``stream: false`` the head is still to come, so ``status`` is what that answer gets.
+    With ``"stream": false`` nothing was sent yet, so that answer gets ``status``.
     """
 
     status = 502
@@ -319,7 +319,7 @@ def _tree(cls: type[GatewayError]) -> list[type[GatewayError]]:
 
 
 def by_code() -> dict[str, type[GatewayError]]:
-    """Every public code with its class: a core's own ``error`` event is looked up here."""
+    """Every public code with its class; the code of a core's ``error`` event is looked up here."""
     found: dict[str, type[GatewayError]] = {}
     for cls in _tree(GatewayError):
         if cls is not StreamError:

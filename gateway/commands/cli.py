@@ -30,7 +30,7 @@ NEEDS_DEVSTACK = (
 
 
 def main(argv: Sequence[str] | None = None, environ: Environ | None = None) -> int:
-    """Runs one command; this is the only place that hands on the process's environment."""
+    """Runs one command; only this function reads the process's environment."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     environ = os.environ if environ is None else environ
     if arguments[:1] == ["demo"]:
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None, environ: Environ | None = None) -> i
 
 
 def make_parser(environ: Environ) -> argparse.ArgumentParser:
-    """Every command with its help; a parsed command's ``handler`` runs it and gives its code."""
+    """All commands with their help. A parsed command's ``handler`` runs it and returns the code."""
     parser = argparse.ArgumentParser(
         prog="gateway",
         description="The API gateway of a knowledge base.",
@@ -59,8 +59,8 @@ def make_parser(environ: Environ) -> argparse.ArgumentParser:
             'gateway check' shows them all.
 
             examples:
-              gateway demo                      everything on this machine, with an answer
-              gateway check --connect           what is set, what is wrong, who answers
+              gateway demo                      start everything on this machine, ask a question
+              gateway check --connect           settings, faults, and which dependencies answer
               gateway serve --workers 4         serve
         """),
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -106,7 +106,7 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
         "--config",
         type=Path,
         metavar="FILE",
-        help="TOML file of settings for development; the environment has the last word"
+        help="TOML file of settings for development; the environment overrides it"
         " (default: $GATEWAY_CONFIG_FILE)",
     )
 
@@ -118,9 +118,10 @@ def _add_serve(commands: Commands[argparse.ArgumentParser], environ: Environ) ->
         lambda parsed: _serve(parsed, environ),
         "serve the API until SIGTERM or SIGINT",
         """
-        On SIGTERM (or SIGINT) readiness fails; for GATEWAY_DRAIN_GRACE everything is served all
-        the same; then what is under way gets what is left of GATEWAY_DRAIN_LIMIT. A second SIGINT
-        cuts that short. On SIGHUP secrets, users and policy are read again.
+        On SIGTERM (or SIGINT) the gateway reports not ready and still serves everything for
+        GATEWAY_DRAIN_GRACE. Running requests and streams may then go on until
+        GATEWAY_DRAIN_LIMIT. A second SIGINT ends them at once. On SIGHUP secrets, users and
+        policy are read again.
 
         examples:
           gateway serve
@@ -139,9 +140,9 @@ def _add_check(commands: Commands[argparse.ArgumentParser], environ: Environ) ->
         commands,
         "check",
         lambda parsed: _check(parsed, environ),
-        "print every setting, where it comes from and all that is wrong",
+        "print every setting with its source, and every fault",
         """
-        Secrets are shown as set or unset. Exits with 1 when anything is to mend.
+        Secrets are shown as set or unset. Exits with 1 when there is a fault.
 
         examples:
           gateway check
@@ -164,14 +165,16 @@ def _add_health(commands: Commands[argparse.ArgumentParser], environ: Environ) -
         "ask the gateway on this machine whether it is alive",
         """
         Asks /healthz at GATEWAY_SERVER_HOST and GATEWAY_SERVER_PORT: for the health checks of
-        container engines. Exits with 1 when it is not, or nobody answers.
+        container engines. Exits with 1 when it is not alive or does not answer.
 
         examples:
           gateway health
           gateway health --ready
         """,
     )
-    parser.add_argument("--ready", action="store_true", help="ask /readyz: fit to take traffic?")
+    parser.add_argument(
+        "--ready", action="store_true", help="ask /readyz: whether it is ready for traffic"
+    )
 
 
 def _add_setup(commands: Commands[argparse.ArgumentParser], environ: Environ) -> None:
@@ -198,7 +201,7 @@ def _add_user(commands: Commands[argparse.ArgumentParser], environ: Environ) -> 
 
 
 def _add_demo(commands: Commands[argparse.ArgumentParser]) -> None:
-    """Only for the list of commands: ``main`` hands ``demo`` and all after it to the demo."""
+    """Only for the list of commands: ``main`` passes ``demo`` and its arguments to the demo."""
     commands.add_parser(
         "demo",
         help="start everything on this machine, upload a document, ask, stream the answer",
@@ -209,16 +212,16 @@ def _add_demo(commands: Commands[argparse.ArgumentParser]) -> None:
 def _serve(parsed: argparse.Namespace, environ: Environ) -> int:
     given = {"server_workers": parsed.workers, "server_host": parsed.host}
     given["server_port"] = parsed.port
-    said = {SPECS[name].env or "": text for name, text in given.items() if text is not None}
+    overrides = {SPECS[name].env or "": text for name, text in given.items() if text is not None}
 
     def load() -> Settings:
-        return Settings.load({**environ, **said}, parsed.config)
+        return Settings.load({**environ, **overrides}, parsed.config)
 
-    # Temporal's core (Rust) would start a thread a processor; it carries a few calls a second.
+    # Temporal's core (Rust) would start a thread for each CPU, for a few calls a second.
     os.environ.setdefault("TOKIO_WORKER_THREADS", "1")
     settings = load()
-    # structlog and httpx would load them for what we don't use, where they are installed. So the
-    # whole application is imported here, and not where it is first needed.
+    # structlog and httpx import these packages if they are installed, for features we don't use. So
+    # the whole application is imported here, and not where it is first needed.
     with left_out("rich", "click", "pygments", "jinja2"):
         importlib.import_module("gateway.app")
         from gateway.adapters.users_file import UsersFileError
@@ -226,7 +229,7 @@ def _serve(parsed: argparse.Namespace, environ: Environ) -> int:
         from gateway.wiring.accounts import build_users
 
     try:
-        # Asked here, because a worker that cannot start can only say so with a traceback.
+        # Checked here for a clear message: a worker that cannot start can only log a traceback.
         build_users(settings)
         return serve(settings, load)
     except UsersFileError as problem:
@@ -271,7 +274,7 @@ def _setup(parsed: argparse.Namespace, environ: Environ) -> int:
 
 
 def _demo(arguments: Sequence[str]) -> int:
-    # moto comes with the extra and with nothing else the gateway needs.
+    # moto is in the extra, and no other package of the gateway depends on it.
     if importlib.util.find_spec("moto") is None:
         print(NEEDS_DEVSTACK, file=sys.stderr)
         return USAGE

@@ -1,9 +1,9 @@
 """``gateway health``: asks the gateway on this machine whether it is alive or ready; 0 yes, 1 no.
 
-For health checks of container engines in an image that has no shell and no curl. They run it every
-few seconds within the container's own CPU limit, so it imports next to nothing
+For health checks of container engines in an image without a shell and curl. It runs every few
+seconds within the container's CPU limit, so it imports very little
 (``python -m gateway.commands.health`` not even the other commands) and reads the few settings it
-needs from the environment by itself. ``gateway check`` is what judges settings.
+needs from the environment by itself. It does not check the settings; ``gateway check`` does.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ ANSWER_LIMIT_BYTES = 16 * 1024
 # The settings' defaults; a test compares them.
 DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", "8080"
 DEFAULT_ADMIN_HOST, DEFAULT_ADMIN_PORT = "127.0.0.1", "9090"
-# Who listens on every address is asked on this machine's own.
+# A listener on all addresses is asked on the loopback address.
 _OWN_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a listener is, whether it speaks TLS, what to ask it and which answers are a yes."""
+    """The listener to ask: address, TLS or not, path, and the statuses that mean success."""
 
     host: str
     port: int
@@ -56,25 +56,30 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def target(environ: Mapping[str, str], *, ready: bool) -> Target:
-    """The public listener; the admin listener where the public one lets nobody in without a
-    certificate, which a probe has not. There is no ``/healthz``, but who answers is alive.
+    """The public listener; the admin listener if the public one requires client certificates.
+
+    A probe has no certificate. The admin listener has no ``/healthz``, but any answer of it shows
+    that the gateway is alive.
 
     Raises:
         ValueError: a port is no number.
     """
 
-    def said(name: str, default: str = "") -> str:
+    def setting(name: str, default: str = "") -> str:
         return environ.get(f"GATEWAY_{name}", "").strip() or default
 
-    if said("TLS_CLIENT_CA_FILE") and said("TLS_CLIENT_CERTIFICATES", "required") == "required":
-        host = said("ADMIN_LISTEN_HOST", DEFAULT_ADMIN_HOST)
-        port = int(said("ADMIN_LISTEN_PORT", DEFAULT_ADMIN_PORT))
+    if (
+        setting("TLS_CLIENT_CA_FILE")
+        and setting("TLS_CLIENT_CERTIFICATES", "required") == "required"
+    ):
+        host = setting("ADMIN_LISTEN_HOST", DEFAULT_ADMIN_HOST)
+        port = int(setting("ADMIN_LISTEN_PORT", DEFAULT_ADMIN_PORT))
         good = frozenset({200} if ready else {200, 503})
         return Target(_OWN_ADDRESS.get(host, host), port, False, "/readyz", good)
-    host = said("SERVER_HOST", DEFAULT_HOST)
-    port = int(said("SERVER_PORT", DEFAULT_PORT))
+    host = setting("SERVER_HOST", DEFAULT_HOST)
+    port = int(setting("SERVER_PORT", DEFAULT_PORT))
     path = "/readyz" if ready else "/healthz"
-    return Target(_OWN_ADDRESS.get(host, host), port, bool(said("TLS_CERT_FILE")), path)
+    return Target(_OWN_ADDRESS.get(host, host), port, bool(setting("TLS_CERT_FILE")), path)
 
 
 def ask(where: Target, timeout_s: float = TIMEOUT_S) -> int:
@@ -96,8 +101,8 @@ def _connect(where: Target, timeout_s: float) -> socket.socket:
         return connection
     import ssl
 
-    # It asks the process next door: there is nobody in between to be told apart from it, and the
-    # certificate is made out to the name that clients use.
+    # The listener is on this machine, so there is nobody in between, and its certificate has the
+    # name that clients use, not this address.
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -105,13 +110,13 @@ def _connect(where: Target, timeout_s: float) -> socket.socket:
 
 
 def _head(connection: socket.socket) -> bytes:
-    said = b""
-    while b"\r\n" not in said and len(said) < ANSWER_LIMIT_BYTES:
+    head = b""
+    while b"\r\n" not in head and len(head) < ANSWER_LIMIT_BYTES:
         piece = connection.recv(4096)
         if not piece:
             break
-        said += piece
-    return said
+        head += piece
+    return head
 
 
 def _status(head: bytes) -> int:

@@ -1,7 +1,7 @@
 """``gateway user add|list|remove|passwd|disable|enable``: the accounts in the users file.
 
-Passwords are asked for, or read from standard input for scripts; never from the command line, where
-every process of the machine can read them. A running gateway takes a change over within seconds.
+Passwords are asked for, or read from standard input for scripts; never taken from the command line,
+which every process of the machine can read. A running gateway uses a change within seconds.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from gateway.domain.identity import User
 from gateway.flows.login import PASSWORD_LIMIT_BYTES
 
 PASSWORD_MIN_CHARS = 8
-# Those of opa/data.json; a test compares them.
+# The roles of opa/data.json; a test compares them.
 BUNDLED_ROLES = frozenset({"reader", "editor", "admin"})
 
 _Accounts = dict[str, User]
 
 
 class _Refused(Exception):
-    """A command that cannot be done; its text is shown."""
+    """A command that cannot be carried out; its text is shown."""
 
 
 def register(subparsers: Any, default_users_file: str | None) -> None:
-    """Adds ``user`` to the subparsers of ``gateway``; each handler gives the exit code.
+    """Adds ``user`` to the subparsers of ``gateway``; each handler returns the exit code.
 
     Args:
         subparsers: what ``ArgumentParser.add_subparsers`` returned. The handler is set as the
             default ``handler``, called with the parsed arguments.
-        default_users_file: the path when ``--users-file`` is left out.
+        default_users_file: the path when ``--users-file`` is not given.
     """
     user = subparsers.add_parser("user", help="manage the accounts in the users file")
     commands = user.add_subparsers(dest="user_command", required=True, metavar="COMMAND")
@@ -54,7 +54,7 @@ def register(subparsers: Any, default_users_file: str | None) -> None:
 
     add = command("add", _add, "add an account; its password is asked for")
     _name(add)
-    add.add_argument("--tenant", required=True, help="whose documents it shares a border with")
+    add.add_argument("--tenant", required=True, help="the tenant that the account belongs to")
     add.add_argument(
         "--role",
         action="append",
@@ -68,8 +68,8 @@ def register(subparsers: Any, default_users_file: str | None) -> None:
     passwd = command("passwd", _passwd, "set a new password; older tokens stop working")
     _name(passwd)
     _password_stdin(passwd)
-    _name(command("disable", _disable, "lock an account out, and keep it"))
-    _name(command("enable", _enable, "let a disabled account in again"))
+    _name(command("disable", _disable, "disable an account without removing it"))
+    _name(command("enable", _enable, "enable a disabled account again"))
 
 
 def _name(parser: Any) -> None:
@@ -86,7 +86,7 @@ def _password_stdin(parser: Any) -> None:
 
 def _run(run: Callable[[argparse.Namespace], str], arguments: argparse.Namespace) -> int:
     if not arguments.users_file:
-        print("gateway user: say which file: --users-file or GATEWAY_USERS_FILE", file=sys.stderr)
+        print("gateway user: give the file by --users-file or GATEWAY_USERS_FILE", file=sys.stderr)
         return 2
     try:
         print(run(arguments))
@@ -97,13 +97,11 @@ def _run(run: Callable[[argparse.Namespace], str], arguments: argparse.Namespace
 
 
 def _add(arguments: argparse.Namespace) -> str:
-    # Asked before the file is locked: nobody should wait for somebody's typing.
+    # Asked before the file is locked, so that nobody waits for the typing.
     password = _new_password(arguments)
     with editing(arguments.users_file) as users:
         if arguments.name in users:
-            raise _Refused(
-                f"user {arguments.name!r} is there already ('passwd' changes a password)"
-            )
+            raise _Refused(f"user {arguments.name!r} exists already ('passwd' changes a password)")
         user = User(
             subject=arguments.name,
             tenant=arguments.tenant,
@@ -114,10 +112,10 @@ def _add(arguments: argparse.Namespace) -> str:
         if fault := user_fault(user):
             raise _Refused(fault)
         users[user.subject] = user
-    if strange := sorted(user.roles - BUNDLED_ROLES):
-        # A policy of one's own may have others, so this is no fault; a typing error is likelier.
+    if unknown := sorted(user.roles - BUNDLED_ROLES):
+        # A note only: a custom policy may have other roles, but a typing error is likelier.
         print(
-            f"gateway user: note: the bundled policy has no role {', '.join(strange)}"
+            f"gateway user: note: the bundled policy has no role {', '.join(unknown)}"
             f" (it has {', '.join(sorted(BUNDLED_ROLES))})",
             file=sys.stderr,
         )

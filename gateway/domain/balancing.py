@@ -1,11 +1,10 @@
-"""Which core gets the next call: the less busy of two, none that just failed, few calls twice.
+"""Which core address gets the next call, which ones are ejected, how many retries are allowed.
 
-What flows which way: a ``Balancer`` is told the addresses there are (``update``), hands out a
-``Lease`` on one of them for each call (``choose``) and learns from the lease how the call went
-(``Lease.end``). Whoever holds the lease holds one of the address's calls in flight. ``RetryBudget``
-says whether a failed call may be made once more.
+A ``Balancer`` gets the list of addresses (``update``), gives a ``Lease`` on one of them for each
+call (``choose``), and is told by the lease how the call went (``Lease.end``). A lease counts as one
+call in flight at its address. ``RetryBudget`` decides whether a failed call may be repeated.
 
-Nothing here does I/O or asks a clock: ``now`` is in seconds of any clock that never goes back.
+Nothing here does I/O or reads a clock: ``now`` is in seconds of any clock that never goes back.
 """
 
 from __future__ import annotations
@@ -19,20 +18,20 @@ from typing import Protocol
 
 
 class RandomSource(Protocol):
-    """What ``random.Random`` has."""
+    """The one method of ``random.Random`` that is used."""
 
     def randrange(self, stop: int, /) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """One place where a core answers.
+    """One address of a core.
 
     Attributes:
-        base_url: what calls are made to; its host is the ``Host`` header and the TLS server name.
-        connect_to: host and port of the connection where a look-up gave them; ``None``: the URL's.
-        priority: the lowest one is used while any address that has it is (RFC 2782).
-        weight: how many calls it bears beside one that bears ``1``.
+        base_url: the URL of calls; its host is the ``Host`` header and the TLS server name.
+        connect_to: host and port to connect to, from a DNS look-up; ``None``: those of the URL.
+        priority: the addresses with the lowest number are used while any of them can be (RFC 2782).
+        weight: its share of calls, compared with an address of weight ``1``.
     """
 
     base_url: str
@@ -49,10 +48,10 @@ class Address:
 
 
 class Outcome(Enum):
-    """How a call went, as far as it says something about its address.
+    """How a call went, as far as that depends on its address.
 
-    ``FAILED``: it broke, fell silent or answered that it cannot serve. ``UNREACHABLE``: there was
-    no connection. ``UNKNOWN``: the call ended for a reason that is not the address's.
+    ``FAILED``: the connection broke, no answer came in time, or the answer was 502, 503 or 504.
+    ``UNREACHABLE``: no connection could be made. ``UNKNOWN``: the call ended for another reason.
     """
 
     GOOD = "good"
@@ -63,11 +62,12 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Ejection:
-    """When an address is left out, and for how long.
+    """When an address is ejected, and for how long.
 
-    One that cannot be reached is out at once: the next call would find the same. Anything else may
-    be one call's bad luck (a kept connection that the core closed in that moment), so it takes
-    ``failures`` in a row. The time out doubles with each ejection until a call goes well again.
+    An address that cannot be reached is ejected at once, as the next call would fail too. Any other
+    failure may concern one call only (for example a kept connection that the core closed in that
+    moment), so it takes ``failures`` in a row. The time doubles with each ejection until a call
+    succeeds again.
     """
 
     failures: int = 3
@@ -75,13 +75,13 @@ class Ejection:
     longest_s: float = 30.0
 
     def length_s(self, ejections: int) -> float:
-        """How long the ``ejections``-th one in a row lasts."""
+        """How long the ejection number ``ejections`` in a row lasts."""
         return float(min(self.first_s * 2 ** min(ejections - 1, 32), self.longest_s))
 
 
 @dataclass(slots=True, eq=False)
 class _Member:
-    """An address and what is known of it. ``used`` orders members by their last use."""
+    """An address and its state. ``used`` is a counter of choices: lower means used longer ago."""
 
     address: Address
     used: int
@@ -96,7 +96,7 @@ class _Member:
 
 
 class Lease:
-    """One call at one address, counted until ``end``; forgetting it ends it too."""
+    """One call at one address. It counts until ``end``, or until the object is deleted."""
 
     __slots__ = ("_balancer", "_member", "address")
 
@@ -107,12 +107,15 @@ class Lease:
         member.streams += 1
 
     def end(self, outcome: Outcome, now: float) -> float | None:
-        """Counts once; more calls do nothing. Gives the seconds the address is out from now on."""
+        """Ends the lease; later calls do nothing.
+
+        Returns for how many seconds the address is ejected because of this call, or ``None``.
+        """
         member = self._release()
-        return None if member is None else self._balancer._learn(member, outcome, now)
+        return None if member is None else self._balancer._record(member, outcome, now)
 
     def abandon(self) -> None:
-        """The end of a call that says nothing about its address."""
+        """Ends the lease of a call whose end says nothing about its address."""
         self._release()
 
     def _release(self) -> _Member | None:
@@ -122,17 +125,17 @@ class Lease:
         return member
 
     def __del__(self) -> None:
-        # The collector may run this on another thread; one count down is one step to the others.
+        # The garbage collector may run this on another thread: the count goes down in one step.
         self._release()
 
 
 class Balancer:
-    """Power of two choices by calls in flight, with ejection of what fails.
+    """Power of two choices by calls in flight, with ejection of addresses that fail.
 
-    Two addresses are drawn and the one with fewer calls in flight (for its weight) is taken; where
-    both are alike, the one that was used longer ago. Never more than half of the addresses are out
-    at a time: when most of them seem to fail, the fault is likely to be elsewhere, and the rest
-    could not bear it all.
+    Two addresses are drawn at random, and the one with fewer calls in flight for its weight is
+    taken; if both are equal, the one that was used longer ago. At most half of the addresses are
+    ejected at a time: when most of them seem to fail, the fault is probably elsewhere, and the
+    others could not carry the whole load.
     """
 
     def __init__(
@@ -144,13 +147,13 @@ class Balancer:
         self._random = random
         self._ejection = ejection or Ejection()
         self._members: dict[Address, _Member] = {}
-        # Addresses that are no longer listed but have calls in flight, or were just ejected: they
-        # may be back with the next look-up, and are then as busy and as suspect as before.
+        # Addresses that are no longer listed but have calls in flight, or are ejected. If the next
+        # look-up lists them again, they keep their counts and their ejection.
         self._gone: dict[Address, _Member] = {}
         self._uses = count()
-        # How often an address was left out, by what it was for; read now and then for a metric.
+        # How often an address was ejected, by its reason; the metrics read it from time to time.
         self.ejections = {Outcome.FAILED: 0, Outcome.UNREACHABLE: 0}
-        # What a call may use now, and when the next ejected address is back.
+        # The addresses a call may use now, and when the next ejected one may be used again.
         self._usable: list[_Member] = []
         self._back_at = 0.0
         self.update(addresses, 0.0)
@@ -163,7 +166,7 @@ class Balancer:
         return tuple(self._members)
 
     def streams(self, address: Address) -> int:
-        """Calls in flight there, also if it is no longer listed."""
+        """Calls in flight at this address, also if it is no longer listed."""
         member = self._members.get(address) or self._gone.get(address)
         return 0 if member is None else member.streams
 
@@ -171,7 +174,7 @@ class Balancer:
         return tuple(one.address for one in self._members.values() if one.ejected_until > now)
 
     def update(self, addresses: Iterable[Address], now: float) -> None:
-        """These are the addresses from now on; what is known of those that stay is kept."""
+        """Sets the list of addresses; those that were listed before keep their state."""
         known = self._gone | self._members
         self._members = {}
         for address in dict.fromkeys(addresses):
@@ -183,16 +186,16 @@ class Balancer:
             for address, member in known.items()
             if member.streams or member.ejected_until > now
         }
-        self._take_back_beyond_half(now)
-        self._sort_out(now)
+        self._readmit_beyond_half(now)
+        self._find_usable(now)
 
     def choose(self, now: float, avoid: Collection[Address] = ()) -> Lease | None:
         """A lease on an address outside ``avoid``; ``None`` when there is none.
 
-        An ejected one is taken only where nothing else is left.
+        An ejected address is chosen only if no other one is left.
         """
         if now >= self._back_at:
-            self._sort_out(now)
+            self._find_usable(now)
         candidates = self._usable if not avoid else self._others(now, avoid)
         if not candidates:
             return None
@@ -213,11 +216,11 @@ class Balancer:
         one, other = candidates[first], candidates[second]
         return one if one.busy < other.busy else other
 
-    def _learn(self, member: _Member, outcome: Outcome, now: float) -> float | None:
+    def _record(self, member: _Member, outcome: Outcome, now: float) -> float | None:
         if outcome is Outcome.GOOD:
             member.failures = member.ejections = 0
             return None
-        # A core that dies fails all its calls at once: that is one failure, not hundreds.
+        # All calls of a core that dies fail at once: that counts as one failure, not hundreds.
         if outcome is Outcome.UNKNOWN or member.ejected_until > now:
             return None
         member.failures += 1
@@ -236,18 +239,18 @@ class Balancer:
         member.ejections += 1
         length_s = self._ejection.length_s(member.ejections)
         member.ejected_until = now + length_s
-        self._sort_out(now)
+        self._find_usable(now)
         return length_s
 
-    def _take_back_beyond_half(self, now: float) -> None:
-        """Fewer addresses than before allow fewer ejections: the next to be back is back now."""
+    def _readmit_beyond_half(self, now: float) -> None:
+        """Fewer addresses allow fewer ejections: those that end soonest are ended now."""
         out = [one for one in self._members.values() if one.ejected_until > now]
         out.sort(key=lambda one: one.ejected_until)
         for member in out[: max(0, len(out) - len(self._members) // 2)]:
             member.ejected_until = now
 
-    def _sort_out(self, now: float) -> None:
-        """Once for each change, so that a choice costs the same for three addresses and 300."""
+    def _find_usable(self, now: float) -> None:
+        """Runs after changes only: a choice among 300 addresses then costs as much as among 3."""
         members = self._members.values()
         self._usable = _preferred([one for one in members if one.ejected_until <= now])
         ends = (one.ejected_until for one in members if one.ejected_until > now)
@@ -260,10 +263,10 @@ def _preferred(members: list[_Member]) -> list[_Member]:
 
 
 class RetryBudget:
-    """At most a share of the requests of the last seconds is made twice, and a few besides.
+    """Allows retries up to a share of the requests of the last seconds, plus a small reserve.
 
-    When a core is in trouble everything fails, and repeating all of it would double its load. The
-    few that are always allowed keep a gateway with little traffic from failing for want of it.
+    When a core is in trouble everything fails, and repeating all calls would double its load. The
+    reserve allows retries when there is little traffic, where the share of it would be nothing.
     """
 
     def __init__(self, share: float = 0.2, reserve: int = 3, window_s: int = 10) -> None:
@@ -274,16 +277,16 @@ class RetryBudget:
         self._seconds: deque[list[int]] = deque()
         self._requests = 0
         self._retries = 0
-        # All there ever were, for a metric.
+        # Totals since the start, for the metrics.
         self.taken = self.refused = 0
 
     def request(self, now: float) -> None:
-        """A request came, whatever becomes of it."""
+        """Counts a request, whatever its result."""
         self._second(now)[1] += 1
         self._requests += 1
 
     def take(self, now: float) -> bool:
-        """Whether one may be repeated now; counts it if so."""
+        """Whether a call may be repeated now; counts the retry if so."""
         second = self._second(now)
         if self._retries + 1 > self._reserve + self._share * self._requests:
             self.refused += 1

@@ -1,4 +1,4 @@
-"""Rules about documents: their names elsewhere, what may be announced, what an upload must be."""
+"""Rules about documents: their keys, which announcements are valid, what an upload must be."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ DocumentState = Literal["awaiting_upload", "processing", "indexed", "failed", "e
 UploadMethod = Literal["POST", "PUT", "MULTIPART"]
 
 MIB = 1024 * 1024
-# What every S3 keeps to: parts but the last are at least 5 MiB, and there are at most 10,000.
+# S3's own rules: every part but the last has at least 5 MiB, and there are at most 10,000 parts.
 SMALLEST_PART_BYTES = 5 * MIB
 MOST_PARTS = 10_000
-MOST_FILENAME_BYTES = 255  # What file systems take, so that a download can keep its name.
+MOST_FILENAME_BYTES = 255  # The limit of file systems, so that a download can keep its name.
 
 ALLOWED_TYPES: Mapping[str, frozenset[str]] = {
     "application/pdf": frozenset({"pdf"}),
@@ -34,7 +34,7 @@ ALLOWED_TYPES: Mapping[str, frozenset[str]] = {
 
 @dataclass(frozen=True, slots=True)
 class DocumentRef:
-    """A document of one owner; its names elsewhere are computed, never read from a request."""
+    """A document of one owner; its key and workflow id are computed, never taken from a request."""
 
     tenant: str
     owner: str
@@ -51,7 +51,7 @@ class DocumentRef:
 
 @dataclass(frozen=True, slots=True)
 class Announced:
-    """What the client said it will upload: the workflow's argument and its memo.
+    """What the client announced: the workflow's argument and its memo.
 
     ``size`` is in bytes, ``sha256`` lower-case hex, ``upload_id`` S3's for a multipart upload,
     ``expires_at`` the upload form's end in Unix seconds.
@@ -69,8 +69,8 @@ class Announced:
 class UploadStatus:
     """A document as its workflow knows it. ``progress`` is 0..1, ``created_at`` Unix seconds.
 
-    ``cancelled`` is true as soon as a cancel was asked for, before any worker takes it up;
-    ``closed`` when the workflow is over: from then on the core's record is the truth.
+    ``cancelled`` is true as soon as a cancel was requested, before any worker handles it;
+    ``closed`` when the workflow has ended: from then on the core's record is authoritative.
     """
 
     ref: DocumentRef
@@ -85,7 +85,7 @@ class UploadStatus:
 
 @dataclass(frozen=True, slots=True)
 class CoreDocument:
-    """A document as the core's registry knows it: the truth once its workflow is gone."""
+    """A document as the core's registry knows it; authoritative once its workflow has ended."""
 
     document_id: str
     filename: str
@@ -100,7 +100,7 @@ class CoreDocument:
 
 @dataclass(frozen=True, slots=True)
 class ObjectHead:
-    """What the object store says of an object. ``sha256`` is lower-case hex where it knows it."""
+    """What the object store knows about an object. ``sha256`` is lower-case hex, if known."""
 
     size: int
     content_type: str
@@ -116,11 +116,11 @@ class ObjectHead:
 class UploadRules:
     """What an upload may be. Sizes are bytes, lifetimes seconds.
 
-    ``types`` maps a content type to the extensions (lower case, no dot) that go with it, none
-    meaning any. A POST or PUT permission ends after ``form_lifetime_s``; a multipart upload, being
-    large, has ``multipart_lifetime_s``, in which part URLs (each good for ``form_lifetime_s``) are
-    asked for again. ``part_bytes`` should stay the same while uploads are open: parts are counted
-    from it.
+    ``types`` maps a content type to its extensions (lower case, no dot); an empty set allows any.
+    A POST or PUT permission ends after ``form_lifetime_s``. A multipart upload may take
+    ``multipart_lifetime_s``; its part URLs are valid for ``form_lifetime_s`` each and can be
+    requested again. ``part_bytes`` must not change while multipart uploads are open, as the parts'
+    sizes are computed from it.
     """
 
     types: Mapping[str, Collection[str]] = field(default_factory=lambda: ALLOWED_TYPES)
@@ -142,7 +142,7 @@ _BIDI_MARKS = frozenset("\u200e\u200f\u061c")
 def check_announcement(
     filename: str, content_type: str, size: int, sha256: str | None, rules: UploadRules
 ) -> dict[str, str]:
-    """The announcement's faults: a field's name → what was expected of it; empty when fine."""
+    """The announcement's faults, as field → what was expected; empty if there are none."""
     faults: dict[str, str] = {}
     if fault := filename_fault(filename):
         faults["filename"] = fault
@@ -159,7 +159,7 @@ def check_announcement(
 
 
 def filename_fault(filename: str) -> str | None:
-    """What a filename should have been, or ``None``. It is data: kept as given, never a path."""
+    """What a filename should be, or ``None`` if it is valid. It is kept as given, never a path."""
     if any(_is_unsafe(character) for character in filename):
         return "no control characters, lone surrogates or direction marks"
     if not 0 < len(filename.encode()) <= MOST_FILENAME_BYTES:
@@ -180,7 +180,7 @@ def _is_unsafe(character: str) -> bool:
 
 
 def _agree(filename: str, extensions: Collection[str]) -> bool:
-    """A type an operator added without extensions goes with any."""
+    """A type without extensions (added by an operator) allows any."""
     return not extensions or extension(filename) in extensions
 
 
@@ -193,8 +193,8 @@ def extension(filename: str) -> str:
 def content_disposition(filename: str) -> str:
     """The header that gives a download its name, in ASCII whatever the name holds.
 
-    RFC 6266: ``filename`` for the oldest clients, with everything doubtful as ``_``;
-    ``filename*`` (RFC 8187) with the whole name, which those that know it prefer.
+    RFC 6266: ``filename`` is for old clients, with ``_`` for every special character;
+    ``filename*`` (RFC 8187) has the whole name, and newer clients prefer it.
     """
     plain = "".join(c if c.isascii() and (c.isalnum() or c in " ._-()") else "_" for c in filename)
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{encoded_filename(filename)}"
@@ -211,14 +211,14 @@ def encoded_filename(filename: str) -> str:
 def upload_method(
     size: int, asked: Literal["POST", "PUT"] | None, rules: UploadRules
 ) -> UploadMethod:
-    """A form, unless a PUT was asked for; above the threshold always in parts."""
+    """POST, unless PUT was asked for; above the threshold always MULTIPART."""
     if size > rules.multipart_threshold_bytes:
         return "MULTIPART"
     return asked or "POST"
 
 
 def part_size(size: int, rules: UploadRules) -> int:
-    """Bytes of each part but the last: as the rules say, more when that made too many parts."""
+    """Bytes of each part but the last: ``part_bytes``, or more if that gave too many parts."""
     least = -(-size // MOST_PARTS)
     return max(rules.part_bytes, SMALLEST_PART_BYTES, -(-least // MIB) * MIB)
 
@@ -245,7 +245,7 @@ _ETAG = re.compile(r'"?[!#-~]{1,128}"?\Z')
 
 
 def check_part_list(parts: Sequence[tuple[int, str]], count: int) -> list[tuple[int, str]]:
-    """The parts in order, ETags in quotes; ``ValidationFailed`` unless each is there once."""
+    """The parts in order, ETags in quotes; ``ValidationFailed`` unless each part is there once."""
     if sorted(n for n, _ in parts) != list(range(1, count + 1)):
         raise ValidationFailed(fields={"parts": f"each part from 1 to {count}, once"})
     for i, (_, etag) in enumerate(parts):
@@ -254,14 +254,14 @@ def check_part_list(parts: Sequence[tuple[int, str]], count: int) -> list[tuple[
     return [(n, '"' + etag.strip('"') + '"') for n, etag in sorted(parts)]
 
 
-# --- what came ------------------------------------------------------------------------------------
+# --- what was uploaded ----------------------------------------------------------------------------
 
 
 def mismatches(announced: Announced, head: ObjectHead) -> list[dict[str, str | int]]:
-    """Where the object is not what was announced: ``{"field", "announced", "found"}`` each.
+    """Differences between object and announcement: ``{"field", "announced", "found"}`` each.
 
-    A SHA-256 is compared where both know one; that of a multipart upload is verified later, by
-    the workflow, as it reads.
+    A SHA-256 is compared if both are known; that of a multipart upload is verified later, by the
+    workflow, when it reads the object.
     """
     facts: list[tuple[str, str | int, str | int]] = [
         ("size", announced.size, head.size),
@@ -276,12 +276,12 @@ def mismatches(announced: Announced, head: ObjectHead) -> list[dict[str, str | i
 
 
 def encode_cursor(document_id: str) -> str:
-    """An opaque word that stands for "after this document"."""
+    """An opaque string that means "after this document"."""
     return base64.urlsafe_b64encode(document_id.encode()).decode().rstrip("=")
 
 
 def decode_cursor(cursor: str) -> str:
-    """The id in a cursor; ``ValidationFailed`` for whatever ``encode_cursor`` did not make."""
+    """The id in a cursor; ``ValidationFailed`` if ``encode_cursor`` did not make it."""
     try:
         document_id = base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
         found = document_id.decode("ascii")

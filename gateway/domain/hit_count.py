@@ -1,4 +1,4 @@
-"""How often a cache had what it was asked for: plain numbers, read now and then for a metric."""
+"""Hits and misses of a cache: plain numbers, which the metrics read from time to time."""
 
 from __future__ import annotations
 

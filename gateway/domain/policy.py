@@ -1,4 +1,4 @@
-"""What is asked of the policy and what may be believed of its answer (contract, section 4)."""
+"""The question to the policy, and the check of its answer (contract, section 4)."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Any, Final
 
 import msgspec
 
-# The gateway's own reasons to deny; all others are the policy's (docs/policy.md lists them).
+# The gateway's own reasons to deny; docs/policy.md lists the policy's.
 POLICY_BROKEN: Final = "policy_broken"
 MALFORMED_INPUT: Final = "malformed_input"
 
-# The probe asks about nothing at all: any policy worth its name denies it, in so many words.
+# The probe is an empty question: a working policy denies it and gives a reason.
 PROBE: Final[Mapping[str, Any]] = {}
 
 _NONE: Final[Mapping[str, Any]] = MappingProxyType({})
@@ -24,7 +24,7 @@ _NONE: Final[Mapping[str, Any]] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """What an action is aimed at; ``id`` and ``owner`` are ``None`` for a collection."""
+    """The target of an action; ``id`` and ``owner`` are ``None`` for a collection."""
 
     type: str
     id: str | None
@@ -48,7 +48,7 @@ class PolicyQuestion:
     ip: str
 
     def as_input(self) -> dict[str, Any]:
-        """The ``input`` document of the Rego package; sets are sorted, so that it is canonical."""
+        """The ``input`` document of the Rego package; sets are sorted, to give one spelling."""
         return {
             "subject": {
                 "id": self.subject,
@@ -68,9 +68,9 @@ class PolicyQuestion:
         }
 
     def digest(self, revision: str) -> bytes | None:
-        """Names this question to the policy of ``revision``: 16 bytes over all of the input.
+        """A cache key: 16 bytes over the whole input and the policy's ``revision``.
 
-        ``None`` when the question cannot be spelled in JSON, and so cannot be asked.
+        ``None`` when the question cannot be written in JSON, and so cannot be asked.
         """
         resource = self.resource
         whole = (
@@ -87,7 +87,7 @@ class PolicyQuestion:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The policy's answer. ``decision_id`` finds it in the logs; ``cached`` is for the log."""
+    """The policy's answer. The logs have it under ``decision_id``; ``cached`` is for the log."""
 
     allow: bool
     reason: str
@@ -97,11 +97,11 @@ class Decision:
 
 
 def canonical(document: object) -> bytes | None:
-    """One spelling of ``document`` in JSON: what both engines read and what a cache key digests.
+    """``document`` in JSON, always spelled the same way: the form both engines read.
 
-    Keys are sorted and text is plain UTF-8, unescaped where JSON lets it be: regopy compares
-    strings as they are spelled, so that ``"\\u00e9"`` and ``"é"`` would differ there. ``None`` when
-    JSON cannot say it (a lone surrogate, NaN): such an input is denied and never sent.
+    Keys are sorted, and text is UTF-8 without escapes where JSON allows it: regopy compares
+    strings as they are spelled, so ``"\\u00e9"`` and ``"é"`` would differ there. ``None`` when JSON
+    cannot express it (a lone surrogate, NaN): such an input is denied and never sent.
     """
     try:
         text = json.dumps(
@@ -113,25 +113,25 @@ def canonical(document: object) -> bytes | None:
 
 
 def believe(answer: object, decision_id: str) -> Decision:
-    """What may be believed of an engine's answer, the whole ``gateway.authz`` document.
+    """The decision in an engine's answer, which is the whole ``gateway.authz`` document.
 
-    Only the boolean true allows. An answer without the three fields, or with one of another type,
-    means that the policy is broken (a rule undefined, a conflict): that denies. Further fields,
-    such as an operator's own rules, say nothing.
+    Only the boolean true allows. An answer without the three fields, or with a field of another
+    type, means that the policy is broken (an undefined rule, a conflict), and denies. Other fields,
+    such as an operator's own rules, are ignored.
     """
     if isinstance(answer, Mapping):
         allow, reason, obligations = (answer.get(k) for k in ("allow", "reason", "obligations"))
         if isinstance(allow, bool) and isinstance(reason, str) and isinstance(obligations, Mapping):
-            # Thousands are kept, and nearly all say the same.
+            # Interned, as thousands of decisions are cached and nearly all have the same reason.
             return Decision(allow is True, intern(reason), decision_id, obligations or _NONE)
     return deny(POLICY_BROKEN, decision_id)
 
 
 def deny(reason: str, decision_id: str) -> Decision:
-    """A denial of the gateway's own, with nothing for the edge to do."""
+    """A denial by the gateway itself, without obligations."""
     return Decision(allow=False, reason=reason, decision_id=decision_id)
 
 
 def is_sound(probe: Decision) -> bool:
-    """Whether the answer to ``PROBE`` is that of a working policy: a denial with a reason."""
+    """Whether the answer to ``PROBE`` shows a working policy: a denial with a reason."""
     return not probe.allow and probe.reason != POLICY_BROKEN

@@ -1,8 +1,8 @@
-"""Looking after documents: one with its status, a page of them, deletion.
+"""Use cases of existing documents: one with its status, a page of them, deletion.
 
-A document exists while its workflow is open and no cancel was asked for, or while the core has a
-record of it. Once a workflow is over the core's record alone counts: a deletion leaves no other
-trace there than the record's absence.
+A document exists while its workflow is open and no cancel was requested, or while the core has a
+record of it. Once the workflow has ended, only the core's record counts: after a deletion there is
+no record, and nothing else shows it.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from gateway.errors import (
 from gateway.flows.times import rfc3339
 from gateway.ports import Core, Deadline, ObjectStore, OnBehalfOf, Workflows
 
-# How long a worker may take to say how far it is; without an answer the memo's state is shown.
+# How long a Temporal worker may take to report its progress; else the memo's state is shown.
 PROGRESS_S = 0.5
 MOST_A_PAGE = 100
 DEFAULT_A_PAGE = 20
 
-# Worth a second try. A core that timed out is not: its budget, unlike the deadline, would start
-# again, and the client would wait twice as long for the same answer.
+# Failures after which a step is tried once more. A core's time-out is not among them: its time
+# limit would start again, and the client would wait twice as long for the same answer.
 _OUTAGES = (StorageUnavailable, TemporalUnavailable, TemporalTimeout, CoreUnavailable)
 
 T = TypeVar("T")
@@ -81,8 +81,8 @@ class Documents:
     async def get(self, who: OnBehalfOf, ref: DocumentRef, deadline: Deadline) -> Document:
         """Raises ``NotFound`` for an unknown or deleted document.
 
-        The core first: what it has a final record of, nobody else knows better, and that is nearly
-        every document that is asked for. A deletion takes the record away before all else.
+        The core is asked first: its final record is authoritative, and nearly every requested
+        document has one. A deletion removes the record before everything else.
         """
         loop = asyncio.get_running_loop()
         began, failure = loop.time(), None
@@ -92,7 +92,7 @@ class Documents:
             record, failure = None, exc
         if record is not None and _is_final(record):
             return _from_core(record, None)
-        # A core that answers slowly, but in time, must not fail the question after it.
+        # A core that answers slowly, but in time, must not leave Temporal without time.
         deadline += loop.time() - began
         known = await self._workflows.describe(ref, deadline)
         if known is not None and known.cancelled:
@@ -103,7 +103,7 @@ class Documents:
             raise failure
         if known is None and record is None:
             raise NotFound
-        # The workflow may have ended between the two questions; its last word is in the record.
+        # The workflow may have ended between the two calls; the record then has the result.
         record = await self._core.get_document(who, ref.document_id)
         if record is None:
             raise NotFound
@@ -117,7 +117,7 @@ class Documents:
             asked = await self._workflows.progress(known.ref, soon)
         except (TemporalTimeout, TemporalUnavailable):
             return known
-        # A deletion seen meanwhile is the next request's business: this one saw the document.
+        # If the document was deleted meanwhile, the next request shows it: this one found it.
         return asked or known
 
     # --- many ---
@@ -130,22 +130,22 @@ class Documents:
         limit: int = DEFAULT_A_PAGE,
         cursor: str | None = None,
     ) -> DocumentPage:
-        """The owner's documents, those the core knows and those still on their way.
+        """The owner's documents: those the core knows and those with an open upload.
 
-        Both are ordered by id, and an id never changes its place, so what comes or goes between
-        two pages neither repeats nor hides another document.
+        Both lists are ordered by id, and an id never changes, so a document that is added or
+        deleted between two pages neither repeats nor hides another one.
         """
         if not 1 <= limit <= MOST_A_PAGE:
             raise ValidationFailed(fields={"?limit": f"1 to {MOST_A_PAGE}"})
         before = None if cursor is None else decode_cursor(cursor)
-        # The open ones first: a document indexed between the two questions is then in the core's
-        # answer; the other way round it would be in neither.
-        on_their_way = await self._workflows.list_open(who.tenant, who.subject, deadline)
-        page, deadline = await _besides(
+        # Temporal is asked first: a document that gets indexed between the two calls is then in the
+        # core's answer. In the other order it would be in neither.
+        uploads = await self._workflows.list_open(who.tenant, who.subject, deadline)
+        page, deadline = await _outside_deadline(
             deadline, self._core.list_documents(who, limit=limit, cursor=before)
         )
         recorded = {record.document_id: record for record in page.documents}
-        open_ = {s.ref.document_id: s for s in on_their_way if _is_before(s, before)}
+        open_ = {s.ref.document_id: s for s in uploads if _is_before(s, before)}
         ids = sorted({*recorded, *open_}, reverse=True)
         shown = ids[:limit]
         fresh = await self._fresh([open_[i] for i in shown if i in open_], deadline)
@@ -156,7 +156,7 @@ class Documents:
     async def _fresh(
         self, listed: Iterable[UploadStatus], deadline: Deadline
     ) -> dict[str, UploadStatus]:
-        """The listed ones as they are now: a listing lags, and knows of no cancel asked for."""
+        """Their present states, as a listing by Temporal is late and shows no cancel requests."""
         described = await asyncio.gather(
             *(self._workflows.describe(status.ref, deadline) for status in listed)
         )
@@ -165,30 +165,31 @@ class Documents:
     # --- deletion ---
 
     async def delete(self, who: OnBehalfOf, ref: DocumentRef, deadline: Deadline) -> None:
-        """Tombstone, cancel, remove: in this order, so that nothing is indexed after it.
+        """Writes the tombstone, cancels the workflow, removes the bytes.
 
-        Each step may be repeated, so a client repeats a deletion that failed half-way: while
-        anything is left of the document it is found again.
+        In this order nothing is indexed after the tombstone. Each step may be repeated, so a client
+        can repeat a deletion that failed half-way: as long as anything is left of the document, it
+        is found.
 
         Raises:
-            NotFound: nothing by this id, or deleted already.
+            NotFound: there is no such document, or it was deleted already.
         """
         known = await self._workflows.describe(ref, deadline)
-        if not await self._is_in_sight(ref, known, deadline):
-            record, deadline = await _besides(
+        if not await self._is_known_here(ref, known, deadline):
+            record, deadline = await _outside_deadline(
                 deadline, self._core.get_document(who, ref.document_id)
             )
             if record is None:
                 raise NotFound
         mark_deleted = _twice(lambda: self._core.delete_document(who, ref.document_id))
-        _, deadline = await _besides(deadline, mark_deleted)
+        _, deadline = await _outside_deadline(deadline, mark_deleted)
         await _twice(lambda: self._workflows.cancel(ref, deadline))
         await _twice(lambda: self._remove(ref, known, deadline))
 
-    async def _is_in_sight(
+    async def _is_known_here(
         self, ref: DocumentRef, known: UploadStatus | None, deadline: Deadline
     ) -> bool:
-        """Whether the document is open or its bytes are there; if not, only the core can know."""
+        """Whether its workflow is open or its bytes exist; if not, only the core may know it."""
         if known is not None and not known.closed and not known.cancelled:
             return True
         return await self._store.head(ref.object_key, deadline) is not None
@@ -204,10 +205,11 @@ class Documents:
         await self._store.delete(ref.object_key, deadline)
 
 
-async def _besides(deadline: Deadline, work: Awaitable[T]) -> tuple[T, Deadline]:
-    """The answer of a core call, which has a budget of its own, and the deadline moved by its time.
+async def _outside_deadline(deadline: Deadline, work: Awaitable[T]) -> tuple[T, Deadline]:
+    """The answer of a core call, and the deadline moved by the time it took.
 
-    Otherwise a core that answers slowly, but in time, would fail the S3 and Temporal work after it.
+    Core calls have a time limit of their own. Without this, a core that answers slowly, but in
+    time, would leave too little time for the S3 and Temporal calls after it.
     """
     loop = asyncio.get_running_loop()
     began = loop.time()
@@ -216,7 +218,7 @@ async def _besides(deadline: Deadline, work: Awaitable[T]) -> tuple[T, Deadline]
 
 
 async def _twice(step: Callable[[], Awaitable[None]]) -> None:
-    """Once more after an outage; a deadline that is over fails the second try at once."""
+    """Repeats the step once after an outage. Past the deadline the second try fails at once."""
     try:
         await step()
     except _OUTAGES:
@@ -224,7 +226,7 @@ async def _twice(step: Callable[[], Awaitable[None]]) -> None:
 
 
 def _is_final(record: CoreDocument) -> bool:
-    """Whether nothing that happens to the document can still change what is shown of it."""
+    """Whether the workflow can no longer change what is shown of the document."""
     return record.status in ("indexed", "failed") and record.sha256 is not None
 
 
@@ -234,7 +236,7 @@ def _is_before(status: UploadStatus, before: str | None) -> bool:
 
 
 def _merged(record: CoreDocument | None, status: UploadStatus | None) -> Document | None:
-    """``None`` for what was deleted. ``status`` is given for those a moment ago still open."""
+    """``None`` if it was deleted. ``status`` is given for those that were just listed as open."""
     if status is not None and status.cancelled:
         return None
     if status is not None and (record is None or not status.closed):
@@ -258,7 +260,7 @@ def _from_workflow(status: UploadStatus) -> Document:
 
 
 def _from_core(record: CoreDocument, ended: UploadStatus | None) -> Document:
-    """The core's record; one left ``processing`` by a workflow that ended tells how it ended."""
+    """The core's record; if it is still ``processing``, with the result of its ended workflow."""
     status, error = record.status, record.error
     if ended is not None and record.status in ("processing", "awaiting_upload"):
         status, error = ended.state, ended.error

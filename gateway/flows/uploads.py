@@ -1,8 +1,8 @@
-"""From an announcement to a workflow at work: create, parts, complete.
+"""The use cases of an upload: create, parts, complete.
 
-S3 and Temporal work of one call shares one ``Deadline``. The bytes themselves never pass here: the
-client gets a permission that holds it to what it announced, and the object is compared with that
-announcement (kept in the workflow's memo) before the workflow hears of it.
+All S3 and Temporal calls of a request share one ``Deadline``. The bytes never pass through the
+gateway: the client gets a presigned permission that allows only what it announced, and the object
+is compared with the announcement (kept in the workflow's memo) before the workflow is signalled.
 """
 
 from __future__ import annotations
@@ -55,11 +55,12 @@ Spawn = Callable[[Coroutine[Any, Any, None], str], object]
 
 CLEAN_UP_S = 10.0
 CLEAN_UP_TRIES = 4
-# Completions at once: for how long, and how often, one looks for the object of another.
+# Of several completions at once one assembles the object: how long the others wait for it to
+# appear, and how often they look.
 IN_PLACE_S = 1.0
 LOOK_AGAIN_S = 0.05
-# A signature is up to half a millisecond of pure CPU, and a thousand may be asked for: others have
-# their turn in between.
+# A signature takes up to half a millisecond of CPU, and a thousand can be requested: after so many
+# of them other tasks run.
 SIGNED_AT_ONCE = 10
 
 
@@ -114,14 +115,14 @@ class UploadedPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Accepted(msgspec.Struct, frozen=True):
-    """The one answer to ``complete``, the first time and every other."""
+    """The answer to ``complete``, the same for every repetition."""
 
     document_id: str
     status: Literal["processing"] = "processing"
 
 
 class Uploads:
-    """Use cases of an upload; ``base_path`` is where the documents' routes are."""
+    """The use cases; ``base_path`` is the path of the documents' routes."""
 
     def __init__(
         self,
@@ -147,7 +148,7 @@ class Uploads:
     async def create(
         self, tenant: str, owner: str, asked: NewDocument, deadline: Deadline
     ) -> UploadTicket:
-        """Starts the workflow and gives the permission to upload.
+        """Starts the workflow and returns the permission to upload.
 
         Raises:
             ValidationFailed: with each field that is wrong.
@@ -189,14 +190,14 @@ class Uploads:
         try:
             await self._workflows.start(ref, announced, deadline)
         except (GatewayError, asyncio.CancelledError):
-            # After a time-out, a broken connection or a client that left, nobody knows whether it
-            # started; undoing what never happened is harmless. In the background: this request's
-            # deadline is spent.
+            # After a time-out, a broken connection or a client that left, it is unknown whether the
+            # workflow started. Undoing a start that did not happen is harmless. It runs in the
+            # background, because this request's deadline has passed.
             self._spawn(self._undo(ref, announced.upload_id), "undo-upload")
             raise
 
     async def _undo(self, ref: DocumentRef, upload_id: str | None) -> None:
-        """Gives up after some tries: an upload never completed expires by itself."""
+        """Gives up after some tries: an upload that is never completed expires by itself."""
         for attempt in range(CLEAN_UP_TRIES):
             deadline = asyncio.get_running_loop().time() + CLEAN_UP_S
             try:
@@ -239,12 +240,12 @@ class Uploads:
     async def parts(
         self, ref: DocumentRef, numbers: Sequence[int], deadline: Deadline
     ) -> PartPermissions:
-        """URLs for some parts of a multipart upload, as often as asked for.
+        """URLs for some parts of a multipart upload; may be requested again.
 
         Raises:
             NotFound: no such document, or it was deleted.
-            Conflict: it is not a multipart upload, or no longer awaits one.
-            ValidationFailed: part numbers it does not have.
+            Conflict: it is no multipart upload, or it is no longer awaiting one.
+            ValidationFailed: there are no such part numbers.
         """
         known = await self._workflows.describe(ref, deadline)
         if known is None or known.cancelled:
@@ -283,7 +284,7 @@ class Uploads:
         parts: Sequence[UploadedPart] | None,
         deadline: Deadline,
     ) -> Accepted:
-        """Checks that what was announced is there, and tells the workflow; safe to repeat.
+        """Checks that the object is as announced, and signals the workflow; may be repeated.
 
         Raises:
             NotFound: no such document, or it was deleted.
@@ -303,7 +304,7 @@ class Uploads:
     async def _complete_closed(
         self, who: OnBehalfOf, ref: DocumentRef, known: UploadStatus | None
     ) -> Accepted:
-        """The workflow is over or gone: only the core knows whether the document still is."""
+        """The workflow has ended: only the core knows whether the document still exists."""
         if known is not None and known.cancelled:
             raise NotFound
         record = await self._core.get_document(who, ref.document_id)
@@ -336,10 +337,10 @@ class Uploads:
         parts: Sequence[UploadedPart] | None,
         deadline: Deadline,
     ) -> ObjectHead | None:
-        """Makes one object of the parts, and looks at it.
+        """Has the store assemble the parts, and returns the object's head.
 
-        Another completion may be at it this very moment: then its parts are gone before its object
-        is there, so what the store refuses is believed only when no object turns up.
+        If another completion does so at the same moment, the parts may be gone before the object
+        appears. So the store's refusal is final only when no object appears for a second.
         """
         key = known.ref.object_key
         listed = self._part_list(known.announced, parts)
@@ -377,7 +378,7 @@ class Uploads:
         try:
             await self._workflows.signal_completed(ref, head, deadline)
         except NotFound:
-            # It ended between the description and the signal: what it became decides.
+            # The workflow ended between the description and the signal: its result decides.
             return await self._complete_closed(
                 who, ref, await self._workflows.describe(ref, deadline)
             )

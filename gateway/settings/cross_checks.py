@@ -1,4 +1,4 @@
-"""Rules over more than one setting. Each looks only at values that were read without a fault."""
+"""Rules about several settings. Each looks only at values that were read without a fault."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _jwt_secrets_differ(values: Values) -> Iterator[Fault]:
         yield Fault("GATEWAY_JWT_SECRET_PREVIOUS", None, expected)
 
 
-def _no_credentials_for_everybody(values: Values) -> Iterator[Fault]:
+def _credentials_need_listed_origins(values: Values) -> Iterator[Fault]:
     origins = values.get("cors_origins") or ()
     if "*" in origins and values.get("cors_credentials"):
         expected = "false while GATEWAY_CORS_ORIGINS is *"
@@ -84,14 +84,14 @@ def _listeners_differ(values: Values) -> Iterator[Fault]:
 
 
 def _parts_are_enough(values: Values) -> Iterator[Fault]:
-    """S3 takes at most 10,000 parts."""
+    """S3 allows at most 10,000 parts."""
     part, largest = values.get("upload_part_size"), values.get("upload_max_size")
     if part and largest and part * MULTIPART_MAX_PARTS < largest:
         expected = "at least a 10,000th of GATEWAY_UPLOAD_MAX_SIZE"
         yield Fault("GATEWAY_UPLOAD_PART_SIZE", str(part), expected)
 
 
-def _clocks_fit_into_the_total(values: Values) -> Iterator[Fault]:
+def _stream_limits_fit_into_the_total(values: Values) -> Iterator[Fault]:
     total = values.get("stream_total")
     for name in ("stream_first_event", "stream_idle"):
         limit = values.get(name)
@@ -119,10 +119,10 @@ _RULES: tuple[Callable[[Values], Iterator[Fault]], ...] = (
     _somebody_can_log_in,
     _admin_has_one_password,
     _jwt_secrets_differ,
-    _no_credentials_for_everybody,
+    _credentials_need_listed_origins,
     _listeners_differ,
     _parts_are_enough,
-    _clocks_fit_into_the_total,
+    _stream_limits_fit_into_the_total,
     _tracing_is_installed,
     certificate_faults,
 )

@@ -1,4 +1,4 @@
-"""What can be wrong with the settings, said all at once."""
+"""The faults of the settings, reported all at once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SHOWN_CHARS = 80
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing to mend. ``found`` is ``None`` where nothing was, or where it may be a secret."""
+    """One fault. ``found`` is ``None`` when there was nothing, or when it may be a secret."""
 
     name: str
     found: str | None
@@ -25,7 +25,7 @@ class Fault:
 
 
 class SettingsError(Exception):
-    """The settings cannot be used; ``faults`` has all there is to mend."""
+    """The settings cannot be used; ``faults`` has every fault."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         self.faults: list[Fault] = list(faults)
@@ -33,6 +33,6 @@ class SettingsError(Exception):
 
 
 def shown(text: str) -> str:
-    """A value fit for a fault: without a password somebody put into an address, and not endless."""
+    """A value that is safe to print: passwords in URLs are hidden, and long text is cut."""
     text = _USER_INFO.sub("//***@", text)
     return text if len(text) <= _SHOWN_CHARS else text[:_SHOWN_CHARS] + "…"

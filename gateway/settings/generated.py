@@ -1,4 +1,4 @@
-"""``.env.example`` and the settings page, written from the list of settings."""
+"""Writes ``.env.example`` and the settings page from the list of settings."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ SETTINGS_PAGE = Path("docs/settings.md")
 COMMAND = "python -m gateway.settings docs"
 
 _ENV_HEAD = f"""\
-# Every setting of the gateway, with its default. Copy to .env, fill in what has no "#" before it,
-# and load it into the environment: set -a; . ./.env; set +a
+# Every setting of the gateway, with its default. Copy this file to .env, fill in the lines without
+# a "#", and load it into the environment: set -a; . ./.env; set +a
 # Each secret can be given as a file instead: NAME_FILE=/run/secrets/name
-# `openssl rand -hex 32` makes a good one. Written by `{COMMAND}`.
+# `openssl rand -hex 32` makes a good secret. This file is written by `{COMMAND}`.
 """
 
 _PAGE_HEAD = f"""\
@@ -25,13 +25,13 @@ _PAGE_HEAD = f"""\
 
 *Written by `{COMMAND}` from the definitions in `gateway/settings/model.py`.*
 
-`gateway check` prints every setting with its value and where it came from, and everything that is
-wrong, at once; `gateway check --connect` asks the dependencies as well.
+`gateway check` prints every setting with its value and its source, and every fault;
+`gateway check --connect` also asks the dependencies.
 
-**Where a value comes from.** The environment first; then a TOML file, for development, named by
-`--config` or `GATEWAY_CONFIG_FILE`; then the default. A variable that is set to nothing counts as
-unset. In the TOML file a setting has its name without `GATEWAY_`, in lower case; tables are joined
-with `_`, so these two are the same:
+**Where a value comes from.** From the environment; else from a TOML file (for development), named
+by `--config` or `GATEWAY_CONFIG_FILE`; else it is the default. An empty variable counts as unset.
+In the TOML file a setting has its name without `GATEWAY_`, in lower case; names of tables are
+joined with `_`, so these two are the same:
 
 ```toml
 server_port = 8080
@@ -41,16 +41,16 @@ port = 8080
 ```
 
 **Secrets** (🔒) can also be given as a file: `GATEWAY_JWT_SECRET_FILE=/run/secrets/jwt`. A line
-break at the file's end is not part of the secret. Giving both is a fault. An empty file is a fault
-too, or counts as unset for a secret that may be left out and has none to stand in for it. No secret
-is ever printed.
+break at the file's end is not part of the secret. Giving both the value and the file is a fault. An
+empty file counts as unset for an optional secret whose default is "unset"; for any other secret it
+is a fault. No secret is ever printed.
 
 **Kinds.** Durations: `24h`, `15m`, `30s`, `500ms`, or plain seconds. Sizes: `1GiB`, `16MiB`,
 `64KiB`, or plain bytes. Lists are separated by commas (in TOML also `["a", "b"]`). Switches are
 `true` or `false`.
 
-**Unknown names** that start with `GATEWAY_` are faults, with the nearest known name. The variables
-Kubernetes adds for a Service named `gateway` or `gateway-…` are let be.
+**Unknown names** that start with `GATEWAY_` are faults, reported with the nearest known name. The
+variables that Kubernetes adds for a Service named `gateway` or `gateway-…` are ignored.
 """
 
 
@@ -76,7 +76,7 @@ def _env_lines(specs: Mapping[str, Spec]) -> Iterator[str]:
 
 
 def _sentence(spec: Spec) -> str:
-    """What a reader of ``.env.example`` needs: the page's table without its columns."""
+    """A setting's comment in ``.env.example``: its meaning and its kind."""
     kind = spec.parser.expected
     return f"{spec.doc} Expected: {kind}.".replace("`", "")
 
@@ -89,7 +89,7 @@ def _page_lines(specs: Mapping[str, Spec]) -> Iterator[str]:
             expected = spec.parser.expected.replace("|", "\\|").replace("*", "\\*")
             expected = expected.replace("<", "&lt;")
             yield f"| `{spec.env}`{lock} | {_default(spec, specs)} | {spec.doc} | {expected} |\n"
-    yield f"\nA file for a secret: the same name with `{FILE_SUFFIX}` at its end.\n"
+    yield f"\nThe file for a secret is named by the same setting with `{FILE_SUFFIX}` at its end.\n"
 
 
 def _default(spec: Spec, specs: Mapping[str, Spec]) -> str:
@@ -103,7 +103,7 @@ def _default(spec: Spec, specs: Mapping[str, Spec]) -> str:
 
 
 def write(specs: Mapping[str, Spec], root: Path) -> list[Path]:
-    """Writes every generated file below ``root`` and says which."""
+    """Writes every generated file below ``root`` and returns their paths."""
     for path, text in generate(specs).items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text(text, encoding="utf-8")

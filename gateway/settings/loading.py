@@ -1,4 +1,4 @@
-"""From the environment and a TOML file to values: where each came from, and all that is wrong."""
+"""Reads settings from the environment and a TOML file: values, their sources, and all faults."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gateway.settings.faults import Fault, shown
 from gateway.settings.spec import FILE_SUFFIX, PREFIX, Spec
 
 CONFIG_FILE = "GATEWAY_CONFIG_FILE"
-# Names that start like a setting and are none: the config file's own, and a switch of the tests.
+# Names that start like a setting but are none: the config file's, and a switch of the tests.
 NOT_SETTINGS = frozenset({CONFIG_FILE, "GATEWAY_REQUIRE_REAL"})
 SECRET_FILE_LIMIT_BYTES = 64 * 1024
 
@@ -24,9 +24,9 @@ _SERVICE_LINK = re.compile(r"(GATEWAY(?:_[A-Z0-9_]+)?)_SERVICE_HOST\Z")
 
 @dataclass(slots=True)
 class Reading:
-    """What was read, by attribute; ``values`` is usable when ``faults`` is empty.
+    """The result, by attribute; ``values`` is usable when ``faults`` is empty.
 
-    ``texts`` has what was written for each setting, or its default, and nothing for a secret.
+    ``texts`` has each setting as the user wrote it, or its default; secrets are not in it.
     """
 
     values: dict[str, Any] = field(default_factory=dict)
@@ -37,7 +37,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """Raw texts by environment name. ``label`` names the source, ``spell`` a setting in it."""
+    """Raw texts by environment name; ``label`` names the source."""
 
     label: str
     texts: Mapping[str, str]
@@ -49,7 +49,7 @@ class _Source:
 
 
 def read(specs: Mapping[str, Spec], environ: Mapping[str, str], config: Path | None) -> Reading:
-    """Reads every setting; never raises for what a user wrote."""
+    """Reads every setting. A user's mistakes are in ``Reading.faults``; they raise nothing."""
     reading = Reading()
     sources = [_from_environment(environ)]
     path = config or (Path(environ[CONFIG_FILE]) if environ.get(CONFIG_FILE) else None)
@@ -89,7 +89,7 @@ def _parse_one(reading: Reading, attribute: str, spec: Spec, name: str, text: st
         # Editors and `echo` end a file, and so a Kubernetes secret in the environment too, with a
         # newline that is not part of the secret; other blanks may be.
         text = text.rstrip("\r\n") if spec.secret else text.strip()
-        if not text and _may_be_taken_away(spec):
+        if not text and _may_be_removed(spec):
             _take_default(reading, attribute, spec)
             return
         reading.values[attribute] = spec.parser.parse(text)
@@ -100,10 +100,10 @@ def _parse_one(reading: Reading, attribute: str, spec: Spec, name: str, text: st
         reading.faults.append(Fault(name, found, spec.parser.expected))
 
 
-def _may_be_taken_away(spec: Spec) -> bool:
-    """Whether an empty file counts as none: a gateway that runs cannot be told otherwise.
+def _may_be_removed(spec: Spec) -> bool:
+    """Whether an empty file counts as unset: a running gateway can lose a secret in no other way.
 
-    Not where another secret would silently take its place.
+    Not if another secret would silently be used instead.
     """
     return not spec.required and spec.same_as is None
 
@@ -115,7 +115,7 @@ class _FaultFound(Exception):
 
 
 def _read_secret(name: str, path: str) -> str:
-    """The secret a file holds. The path is not shown: somebody may have put the secret there."""
+    """The secret in a file. The path is not shown: somebody may have given the secret itself."""
     try:
         with Path(path).open("rb") as file:
             content = file.read(SECRET_FILE_LIMIT_BYTES + 1)
@@ -155,7 +155,7 @@ def _fill_same_as(reading: Reading, specs: Mapping[str, Spec]) -> None:
 
 
 def _from_environment(environ: Mapping[str, str]) -> _Source:
-    """Variables that are set to nothing count as unset: that is how compose files leave one out."""
+    """Empty variables count as unset: compose files omit a setting in that way."""
     linked = tuple(_service_link_prefixes(environ))
     texts = {
         name: text
@@ -170,7 +170,7 @@ def _service_link_prefixes(environ: Mapping[str, str]) -> Iterator[str]:
     """Prefixes of the variables Kubernetes adds for a Service called ``gateway`` or ``gateway-…``.
 
     It sets ``GATEWAY_SERVICE_HOST``, ``GATEWAY_PORT=tcp://…`` and more in every pod of the
-    namespace, the gateway's own included; they are nobody's typing errors.
+    namespace, the gateway's own included; they are no typing errors.
     """
     for name in environ:
         match = _SERVICE_LINK.match(name)
@@ -214,7 +214,7 @@ def _flatten(
 
 
 def _as_text(value: Any) -> str | None:
-    """A TOML value as the environment would have it."""
+    """A TOML value as text, as it would be in the environment."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str | int | float):

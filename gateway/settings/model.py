@@ -1,7 +1,7 @@
-"""Every setting of the gateway, once: name, kind, default, meaning.
+"""The one list of the gateway's settings: name, kind, default, meaning.
 
-The loading, ``.env.example``, the settings page and what ``gateway check`` prints are all made
-from this one list. Once loaded, durations are seconds (``float``) and sizes are bytes (``int``).
+The loading, ``.env.example``, the settings page and the output of ``gateway check`` are all made
+from it. Once loaded, durations are seconds (``float``) and sizes are bytes (``int``).
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class Settings(TlsSettings):
     public_url: str | None = _server(
         p.URL,
         None,
-        "The address clients know the gateway by; `complete_url` starts with it. Unset: the path"
-        " alone is given.",
+        "The gateway's address as clients know it; `complete_url` starts with it. Unset:"
+        " `complete_url` is a path.",
         example="https://kb.example.com",
     )
     admin_host: str = _server(
@@ -64,8 +64,8 @@ class Settings(TlsSettings):
     trusted_proxies: tuple[p.Network, ...] = _server(
         p.list_of(p.NETWORK, "networks such as 10.0.0.0/8"),
         "",
-        "Networks whose `X-Forwarded-For` is believed when the client's address is worked out."
-        " Empty: nobody's.",
+        "Networks of proxies whose `X-Forwarded-For` gives the client's address. Empty: the header"
+        " is ignored.",
         example="10.0.0.0/8",
     )
 
@@ -79,29 +79,29 @@ class Settings(TlsSettings):
     jwt_secret_previous: bytes | None = _identity(
         p.JWT_SECRET,
         None,
-        "The key before the present one: still verifies, never signs. For rotation; remove it once"
+        "The previous key: it still verifies tokens but signs none. For rotation: remove it when"
         " the last token it signed has expired.",
         secret=True,
     )
     jwt_expiration: float = _identity(
-        p.duration("1s", "30d"), "24h", "How long a token from a login is good for."
+        p.duration("1s", "30d"), "24h", "How long a token from a login is valid."
     )
     jwt_skew: float = _identity(
-        p.duration("0s", "120s"), "30s", "How far other clocks may differ when times are checked."
+        p.duration("0s", "120s"), "30s", "How far clocks may differ when token times are checked."
     )
     jwt_issuer: str = _identity(p.TEXT, "knowledge-base-gateway", "The tokens' `iss` claim.")
     jwt_audience: str = _identity(p.TEXT, "knowledge-base", "The tokens' `aud` claim.")
     users_file: Path | None = _identity(
         p.PATH,
         None,
-        "The accounts, as `gateway user` writes them; read again when it changes. This or"
+        "The file of accounts that `gateway user` writes; read again when it changes. This or"
         " `GATEWAY_ADMIN_USERNAME` is needed.",
         example="/etc/gateway/users.json",
     )
     admin_username: str | None = _identity(
         p.NAME,
         None,
-        "One admin from the environment, for a single-user set-up; needs a password or its hash.",
+        "An admin account without a users file, for a single user; needs a password or its hash.",
         example="admin",
     )
     admin_password: str | None = _identity(
@@ -117,8 +117,8 @@ class Settings(TlsSettings):
     login_waiting: int = _identity(
         p.integer(0, 1000),
         "16",
-        "Logins that may wait in a worker for their password to be hashed, one at a time in all"
-        " workers together; the next one is answered 503.",
+        "Logins that may wait in a worker, as all workers together hash one password at a time; one"
+        " more is answered 503.",
     )
 
     services_core: tuple[str, ...] = _core(
@@ -128,13 +128,13 @@ class Settings(TlsSettings):
             at_least=1,
         ),
         None,
-        "Base URLs of the LlamaIndex core. dns+http://name:port is every address of that name,"
-        " srv+http://name every one of its SRV records; both are looked up again at their TTL.",
+        "Base URLs of the LlamaIndex core. dns+http://name:port stands for every address of that"
+        " name, srv+http://name for each of its SRV records; both are resolved again at their TTL.",
         required=True,
         example="http://127.0.0.1:8100",
     )
     core_token: str = _core(
-        p.TOKEN, None, "Bearer token the gateway shows to the core.", secret=True, required=True
+        p.TOKEN, None, "Bearer token the gateway sends to the core.", secret=True, required=True
     )
     core_timeout: float = _core(
         p.duration("50ms", "60s"), "1.5s", "Time limit of a call to the core about documents."
@@ -171,25 +171,25 @@ class Settings(TlsSettings):
         example="/etc/gateway/policy",
     )
     policy_ttl: float = _policy(
-        p.duration("0s", "60s"), "5s", "How long a decision is remembered; 0 asks every time."
+        p.duration("0s", "60s"), "5s", "How long a decision is cached; 0 asks every time."
     )
     policy_budget: float = _policy(
         p.duration("10ms", "10s"), "250ms", "Time limit of a decision, then `POLICY_UNAVAILABLE`."
     )
     policy_cache_entries: int = _policy(
-        p.integer(0, 1_000_000), "10000", "Decisions a worker remembers."
+        p.integer(0, 1_000_000), "10000", "Decisions a worker caches."
     )
 
     s3_endpoint: str | None = _storage(
         p.BARE_URL,
         None,
-        "Where the gateway reaches the object storage. Unset: AWS.",
+        "Address at which the gateway reaches the object storage. Unset: AWS.",
         example="http://127.0.0.1:7070",
     )
     s3_public_endpoint: str | None = _storage(
         p.BARE_URL,
         None,
-        "Where clients reach the object storage: the host in presigned URLs, and so signed.",
+        "Address at which clients reach the object storage; presigned URLs and signatures use it.",
         same_as="s3_endpoint",
         example="https://s3.example.com",
     )
@@ -200,8 +200,8 @@ class Settings(TlsSettings):
     s3_keys_bucket: str = _storage(
         p.BUCKET,
         None,
-        "Bucket of the API keys' hashes; another one than the documents', out of reach of the"
-        " core's credentials.",
+        "Bucket of the API keys' hashes. It must differ from the documents' bucket, and the core's"
+        " credentials must not open it.",
         required=True,
         example="gateway-keys",
     )
@@ -220,25 +220,25 @@ class Settings(TlsSettings):
     io_deadline: float = _storage(
         p.duration("50ms", "60s"),
         "1.5s",
-        "One time limit for all object storage and Temporal work of a request.",
+        "Time limit for all object storage and Temporal calls of a request together.",
     )
     keys_cache_ttl: float = _storage(
         p.duration("0s", "5s"),
         "5s",
-        "How long a worker remembers an API key: how long a revoked one can still work.",
+        "How long a worker caches an API key, and so how long a revoked one can still work.",
     )
     keys_cache_entries: int = _storage(
-        p.integer(0, 1_000_000), "10000", "API keys a worker remembers, misses too."
+        p.integer(0, 1_000_000), "10000", "API keys a worker caches, unknown ones included."
     )
     token_cache_entries: int = _storage(
-        p.integer(0, 1_000_000), "10000", "Verified tokens a worker remembers, until they expire."
+        p.integer(0, 1_000_000), "10000", "Verified tokens a worker caches, until they expire."
     )
 
     upload_max_size: int = _uploads(p.size("1B", "5120GiB"), "1GiB", "The largest document.")
     upload_multipart_threshold: int = _uploads(
         p.size("5MiB", "5GiB"), "100MiB", "Documents larger than this are uploaded in parts."
     )
-    upload_part_size: int = _uploads(p.size("5MiB", "5GiB"), "16MiB", "Size of such a part.")
+    upload_part_size: int = _uploads(p.size("5MiB", "5GiB"), "16MiB", "Size of an upload's part.")
     upload_form_lifetime: float = _uploads(
         p.duration("1s", "7d"), "15m", "How long a presigned upload can be used."
     )
@@ -271,13 +271,13 @@ class Settings(TlsSettings):
     connections_limit: int = _limits(
         p.integer(1, 1_000_000),
         "16384",
-        "Connections a worker may have open; the next one is answered 503 and closed.",
+        "Connections a worker may have open; one more is answered 503 and closed.",
     )
     connections_per_address: int = _limits(
         p.integer(1, 1_000_000),
         "1024",
-        "Those of one client address; trusted proxies and the machine itself are exempt, and what"
-        " comes through a trusted proxy counts for the client it names.",
+        "Connections a worker may have open from one client address. Trusted proxies and loopback"
+        " are exempt; a request through a trusted proxy counts for the client it names.",
     )
     head_timeout: float = _limits(
         p.duration("100ms", "10m"), "10s", "How long a request's head may take from its first byte."
@@ -292,8 +292,8 @@ class Settings(TlsSettings):
     stream_early_head: float = _streams(
         p.duration("0s", "60s"),
         "1s",
-        "When the answer's head goes out although the core's has not come; until then a failure"
-        " is a plain HTTP status.",
+        "How long the gateway waits for the core's response head before it sends its own; until"
+        " then a failure is a plain HTTP status.",
     )
     stream_first_event: float = _streams(
         p.duration("100ms", "1h"), "30s", "How long the core may take to send its first event."
@@ -305,16 +305,16 @@ class Settings(TlsSettings):
     stream_recheck: float = _streams(
         p.duration("1s", "1h"),
         "60s",
-        "How often a running stream's permission is asked for again; a question nobody answers"
-        " lets it run on for as long once more.",
+        "How often the permission of a running stream is checked again. If the policy does not"
+        " answer, the stream may go on until the next check.",
     )
     stream_ping: float = _streams(
-        p.duration("50ms", "1h"), "15s", "How often a silent stream gets a comment to stay open."
+        p.duration("50ms", "1h"), "15s", "How often an idle stream gets a comment, to stay open."
     )
     stream_client_stall: float = _streams(
         p.duration("100ms", "1h"),
         "30s",
-        "How long a client may take nothing of what waits for it before it is cut off.",
+        "How long a client may read nothing of the waiting data before its connection is reset.",
     )
     stream_event_limit: int = _streams(
         p.size("1KiB", "64MiB"), "1MiB", "The largest event; a longer one ends the stream."
@@ -323,37 +323,37 @@ class Settings(TlsSettings):
     drain_grace: float = _stop(
         p.duration("0s", "10m"),
         "5s",
-        "After the signal to stop: how long the gateway is not ready and serves all the same, until"
-        " load balancers have noticed. At least the time they take to.",
+        "After the signal to stop: how long the gateway still serves everything while it reports"
+        " not ready. At least the time load balancers need to notice.",
     )
     drain_limit: float = _stop(
         p.duration("0s", "1h"),
         "25s",
-        "How long requests and streams under way may go on after the signal to stop; then streams"
-        " end with `DRAINING`. The grace is part of it.",
+        "How long running requests and streams may go on after the signal to stop, the grace"
+        " included; then streams end with `DRAINING`.",
     )
     shutdown_grace: float = _stop(
-        p.duration("100ms", "5m"), "5s", "How long a worker may take to exit once it has drained."
+        p.duration("100ms", "5m"), "5s", "How long a worker may take to exit after it has drained."
     )
 
     sentry_dsn: str | None = _reports(
-        p.DSN, None, "Where errors that are the gateway's own are reported.", secret=True
+        p.DSN, None, "Sentry project to which the gateway reports internal errors.", secret=True
     )
     sentry_environment: str = _reports(
-        p.TEXT, "production", "The environment's name in those reports."
+        p.TEXT, "production", "Name of the environment in these reports."
     )
     otlp_endpoint: str | None = _reports(
         p.URL,
         None,
-        "Base URL of an OpenTelemetry collector (OTLP over HTTP) that traces are sent to; needs the"
+        "Base URL of the OpenTelemetry collector (OTLP over HTTP) that gets the traces; needs the"
         " extra `[otel]`. Unset: no traces.",
         example="http://collector:4318",
     )
     otlp_sample: float = _reports(
-        p.SHARE, "0.1", "The share of requests whose trace is sent there."
+        p.SHARE, "0.1", "The share of requests whose trace is sent to the collector."
     )
     log_level: str = _reports(
-        p.choice("debug", "info", "warning", "error"), "info", "The least severe log line written."
+        p.choice("debug", "info", "warning", "error"), "info", "The lowest level that is logged."
     )
     log_format: str = _reports(
         p.choice("auto", "json", "console"),
@@ -363,7 +363,7 @@ class Settings(TlsSettings):
 
     @property
     def jwt_secrets(self) -> tuple[bytes, ...]:
-        """The keys tokens are verified with; the first one signs."""
+        """The keys that verify tokens; the first one also signs them."""
         both = (self.jwt_secret, self.jwt_secret_previous)
         return tuple(secret for secret in both if secret is not None)
 
@@ -372,11 +372,11 @@ class Settings(TlsSettings):
         """Settings from the environment, then a TOML file, then the defaults.
 
         Args:
-            environ: all of it; names that do not start with ``GATEWAY_`` are left alone.
+            environ: the whole environment; names that do not start with ``GATEWAY_`` are ignored.
             config_file: the TOML file; ``GATEWAY_CONFIG_FILE`` names it when this is ``None``.
 
         Raises:
-            SettingsError: with every fault there is.
+            SettingsError: with all faults.
         """
         reading = read(SPECS, environ, config_file)
         if reading.faults:

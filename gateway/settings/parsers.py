@@ -1,7 +1,7 @@
-"""How the text of one setting becomes a value: one parser for each kind, each saying what it takes.
+"""Parsers of a setting's text, one for each kind, each with a description of what it accepts.
 
-A parser is given text without blanks at its ends, never empty, and raises ``ValueError`` for
-anything else than ``expected`` says. Nothing here knows a setting's name or where it came from.
+A parser gets text that is not empty and has no blanks at its ends. It raises ``ValueError`` for
+anything that does not fit ``expected``. Nothing here knows a setting's name or where it came from.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ GIB = 1024 * MIB
 DURATION_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 SIZE_UNITS_BYTES = {"B": 1, "KiB": KIB, "MiB": MIB, "GiB": GIB}
 PASSWORD_MIN_CHARS = 8
-# What a login takes: a longer one could be set and never used.
+# The limit of a login: a longer password could be set but never used.
 PASSWORD_MAX_BYTES = 1024
 
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)?\Z")
@@ -42,7 +42,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 @dataclass(frozen=True, slots=True)
 class Parser:
-    """``expected`` finishes the sentence "expected …" in a fault and in the settings page."""
+    """``expected`` follows the word "expected" in a fault and on the settings page."""
 
     expected: str
     parse: Callable[[str], Any]
@@ -79,7 +79,7 @@ def seconds_of(text: str) -> float:
 
 
 def duration(low: str, high: str) -> Parser:
-    """A time span in seconds; the borders are written the way a user writes them."""
+    """A time span in seconds; the limits are written as a user writes them."""
 
     def parse(text: str) -> float:
         value = seconds_of(text)
@@ -207,8 +207,8 @@ def _parse_network(text: str) -> Network:
 
 
 def _parse_header_secret(text: str) -> str:
-    """A secret that travels in a header: visible ASCII only, so that it cannot end the header."""
-    # An empty text is printable, too: a file that was cut to nothing.
+    """A secret that is sent in a header: visible ASCII only, so that it cannot end the header."""
+    # An empty text (of an empty file) would count as printable.
     _refuse_unless(bool(text) and text.isascii() and text.isprintable() and " " not in text, "")
     return text
 

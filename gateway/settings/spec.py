@@ -1,4 +1,4 @@
-"""What is known of one setting besides its value, kept in its dataclass field's metadata."""
+"""The definition of a setting, kept in the metadata of its dataclass field."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Spec:
     """One setting's definition.
 
     ``default`` is written as a user would write it: ``None`` means unset, ``""`` an empty list.
-    ``same_as`` names the attribute whose value is taken when the setting is absent.
-    ``example`` is what ``.env.example`` shows where there is no default.
+    ``same_as`` names the attribute whose value is used when the setting is absent.
+    ``example`` is shown in ``.env.example`` when there is no default.
     """
 
     group: str
@@ -34,7 +34,7 @@ class Spec:
 
 
 def group(title: str) -> Callable[..., Any]:
-    """A maker of dataclass fields whose settings stand under ``title`` in everything generated."""
+    """Returns a function that makes dataclass fields; generated pages list them under ``title``."""
 
     def setting(parser: Parser, default: str | None, doc: str, **rest: Any) -> Any:
         spec = Spec(title, parser, default, doc, **rest)

@@ -1,4 +1,4 @@
-"""The settings of TLS: towards clients, and towards the core, OPA, the object storage, Temporal."""
+"""The TLS settings: for clients, the core, OPA, the object storage and Temporal."""
 
 from __future__ import annotations
 
@@ -18,54 +18,55 @@ _tls = group("TLS")
 
 
 def _ca(peer: str) -> Any:
-    doc = f"Certificates that {peer}'s must come from (PEM). Unset: those the system trusts."
+    doc = f"CA certificates that {peer}'s certificate must come from (PEM). Unset: the system's."
     return _tls(p.PATH, None, doc, example="/etc/gateway/tls/ca.crt")
 
 
 def _cert(peer: str) -> Any:
-    doc = f"Certificate shown to {peer}, with its chain (PEM). Unset: none."
+    doc = f"The gateway's certificate for {peer}, with its chain (PEM). Unset: none is sent."
     return _tls(p.PATH, None, doc, example="/etc/gateway/tls/tls.crt")
 
 
 def _key(peer: str) -> Any:
-    doc = f"That certificate's private key for {peer} (PEM, without a passphrase)."
+    doc = f"Private key of the certificate for {peer} (PEM, without a passphrase)."
     return _tls(p.PATH, None, doc, example="/etc/gateway/tls/tls.key")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class TlsSettings:
-    """Part of ``Settings``. Every file is read again when it changes, for new connections."""
+    """Part of ``Settings``. New connections use the newest version of every file."""
 
     tls_cert_file: Path | None = _tls(
         p.PATH,
         None,
-        "Certificate of the public listener, with its chain (PEM). Unset: it speaks plain HTTP.",
+        "Certificate of the public listener, with its chain (PEM). Unset: it serves plain HTTP.",
         example="/etc/gateway/tls/tls.crt",
     )
     tls_key_file: Path | None = _tls(
         p.PATH,
         None,
-        "Its private key (PEM, without a passphrase).",
+        "Private key of that certificate (PEM, without a passphrase).",
         example="/etc/gateway/tls/tls.key",
     )
     tls_client_ca_file: Path | None = _tls(
         p.PATH,
         None,
-        "Certificates that a client's must come from (PEM). Unset: clients are asked for none. Set:"
-        " TLS 1.3 only, as a session of TLS 1.2 outlives a CA that is taken away.",
+        "CA certificates that a client's certificate must come from (PEM). Unset: clients need no"
+        " certificate. Set: TLS 1.3 only, as TLS 1.2 could resume a session after its CA was"
+        " removed.",
         example="/etc/gateway/tls/clients.crt",
     )
     tls_client_certificates: str = _tls(
         p.choice("required", "optional"),
         "required",
-        "Whether a client without a certificate is refused; a wrong one is in either case.",
+        "Whether a client without a certificate is refused; one with a wrong one always is.",
     )
     hsts_max_age: float | None = _tls(
         p.duration("0s", "730d"),
         None,
-        "How long browsers come by HTTPS only (`Strict-Transport-Security`); 0 sends no such"
-        " header. Unset: a year where the gateway serves HTTPS itself, else none. Set it where TLS"
-        " ends in front of the gateway.",
+        "How long browsers must use HTTPS (`Strict-Transport-Security`); 0 sends no such header."
+        " Unset: a year if the gateway serves HTTPS itself, else no header. Set it if TLS ends in"
+        " front of the gateway.",
         example="365d",
     )
     core_ca_file: Path | None = _ca("the core")
@@ -77,7 +78,7 @@ class TlsSettings:
     s3_ca_file: Path | None = _ca("the object storage")
     s3_cert_file: Path | None = _cert("the object storage")
     s3_key_file: Path | None = _key("the object storage")
-    temporal_tls: bool = _tls(p.BOOLEAN, "false", "Whether Temporal is spoken to over TLS.")
+    temporal_tls: bool = _tls(p.BOOLEAN, "false", "Whether the connection to Temporal uses TLS.")
     temporal_ca_file: Path | None = _ca("Temporal")
     temporal_cert_file: Path | None = _cert("Temporal")
     temporal_key_file: Path | None = _key("Temporal")
@@ -112,7 +113,7 @@ def env_of(peer: str, which: str) -> str:
 
 
 def certificate_faults(values: Values) -> Iterator[Fault]:
-    """What is wrong with the files and with which of them are given; reads them."""
+    """Faults of the files themselves, and of files that are missing or unused; reads them."""
     for peer, attributes in FILES.items():
         if not values.keys() >= set(attributes):
             continue
@@ -125,9 +126,9 @@ def certificate_faults(values: Values) -> Iterator[Fault]:
 
 
 def out_of_date_faults(values: Values, now: float) -> Iterator[Fault]:
-    """Certificates that are not good at ``now`` (seconds since 1970), in files that can be used.
+    """Certificates that are not valid at ``now`` (seconds since 1970), in files that can be used.
 
-    They are no reason not to start: the rest of the gateway may still be of use to somebody.
+    They do not stop a start: the rest of the gateway still works.
     """
     for peer, attributes in FILES.items():
         files = TlsFiles(*(values.get(attribute) for attribute in attributes))
@@ -149,7 +150,7 @@ def _go_together(peer: str, files: TlsFiles) -> Iterator[Fault]:
 
 
 def _are_used(peer: str, files: TlsFiles, values: Values) -> Iterator[Fault]:
-    """Files for a peer that is spoken to in the clear: the operator believes it is TLS."""
+    """TLS files for a peer that is called without TLS: the operator expects that it is used."""
     given = [which for which in _OF if getattr(files, which) is not None]
     if not given or peer == "tls":
         return
@@ -166,7 +167,7 @@ def _are_used(peer: str, files: TlsFiles, values: Values) -> Iterator[Fault]:
 
 
 def _addresses(peer: str, values: Values) -> tuple[str, ...] | None:
-    """``None`` where it cannot be told; AWS, which needs no address, is spoken to over TLS."""
+    """``None`` if unknown. AWS, which needs no address, counts as ``https://``."""
     name = "s3_endpoint" if peer == "s3" else f"services_{peer}"
     if name not in values:
         return None

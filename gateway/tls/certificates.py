@@ -1,10 +1,9 @@
-"""Certificate files: what is wrong with them, the TLS contexts made of them, and their changes.
+"""Certificate files: their faults, the TLS contexts made of them, and reloading them.
 
-What flows which way: the settings name files (``TlsFiles``); ``faults`` and ``out_of_date`` judge
-them for ``gateway check`` and the start; ``client_context`` and ``server_context`` make of them
-what connections are made with. Whoever runs on them keeps a ``Followed``, which makes the thing
-again when a file is another one: new connections then have the new, those that stand keep the old.
-A file that became wrong changes nothing.
+The settings name files (``TlsFiles``). ``faults`` and ``out_of_date`` check them for
+``gateway check`` and at the start. ``client_context`` and ``server_context`` make TLS contexts of
+them. ``Followed`` makes its object again when a file has changed: new connections then use
+the new one, open connections keep the old one. A file that became wrong changes nothing.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ class CertificateError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
-    """PEM files: ``ca`` is trusted instead of the system's; ``cert`` (with its chain) is shown."""
+    """PEM files: ``ca`` replaces the system's CAs; ``cert`` (with its chain) is our own."""
 
     ca: Path | None = None
     cert: Path | None = None
@@ -50,7 +49,7 @@ class TlsFiles:
 
 
 def faults(files: TlsFiles) -> Iterator[tuple[Which, str]]:
-    """Each file that cannot be used, with what was expected instead."""
+    """Each file that cannot be used, and what was expected instead."""
     readable = True
     for which, path in zip(_CERTIFICATES, (files.ca, files.cert), strict=True):
         fault = _fault_of_certificates(path) if path is not None else None
@@ -95,7 +94,7 @@ def _fault_of_pair(cert: Path, key: Path) -> str | None:
 
 def _load_pair(context: ssl.SSLContext, cert: Path, key: Path) -> None:
     def ask_nobody() -> str:
-        # OpenSSL would ask whoever sits at the terminal.
+        # Without this OpenSSL would ask on the terminal.
         raise CertificateError("a private key without a passphrase")
 
     try:
@@ -107,7 +106,7 @@ def _load_pair(context: ssl.SSLContext, cert: Path, key: Path) -> None:
 
 
 def certificates(path: Path) -> list[Validity]:
-    """When each certificate in a PEM file is good. Raises ``OSError``, ``ValueError``."""
+    """The validity of each certificate in a PEM file. Raises ``OSError``, ``ValueError``."""
     return [
         validity(ssl.PEM_cert_to_DER_cert(block.decode("ascii")))
         for block in _CERTIFICATE.findall(path.read_bytes())
@@ -115,19 +114,20 @@ def certificates(path: Path) -> list[Validity]:
 
 
 def out_of_date(files: TlsFiles, now: float) -> Iterator[tuple[Which, str]]:
-    """Each file of which no certificate that matters is good at ``now`` (seconds since 1970).
+    """Each file that has no valid certificate at ``now`` (seconds since 1970).
 
-    Of a chain the first one matters, which is shown; of trusted ones any that is good is enough.
+    In a chain only the first certificate is checked, which is our own; of CA certificates one that
+    is valid is enough.
     """
     for which, path in zip(_CERTIFICATES, (files.ca, files.cert), strict=True):
         found = certificates(path) if path is not None else []
-        told = [_when_good(one, now) for one in (found if which == "ca" else found[:1])]
-        if told and all(told):
-            yield which, f"a certificate that is good today ({told[0]})"
+        reasons = [_not_valid(one, now) for one in (found if which == "ca" else found[:1])]
+        if reasons and all(reasons):
+            yield which, f"a certificate that is valid today ({reasons[0]})"
 
 
-def _when_good(found: Validity, now: float) -> str | None:
-    """``None`` when it is."""
+def _not_valid(found: Validity, now: float) -> str | None:
+    """Why the certificate is not valid; ``None`` when it is."""
     if now < found.not_before:
         return f"from {_day(found.not_before)}"
     return f"expired {_day(found.not_after)}" if now > found.not_after else None
@@ -138,7 +138,8 @@ def _day(at: float) -> str:
 
 
 def client_context(files: TlsFiles) -> ssl.SSLContext:
-    """For calls of ours: the peer must prove its name, by the given CA or by the system's.
+    """For calls we make: the peer must prove its name with a certificate of the given CA, or of one
+    that the system trusts.
 
     Raises:
         CertificateError: a file is wrong.
@@ -153,15 +154,15 @@ def client_context(files: TlsFiles) -> ssl.SSLContext:
 
 
 def trusting_nobody() -> ssl.SSLContext:
-    """Stands in where the files for a peer are wrong: every handshake with it fails."""
+    """A context for a peer whose files are wrong: every handshake with it fails."""
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def server_context(files: TlsFiles, *, client_certificate_required: bool = True) -> ssl.SSLContext:
-    """For clients of ours: TLS 1.2 at least; with ``files.ca`` they show a certificate of that CA.
+    """For our listeners: TLS 1.2 at least; with ``files.ca`` clients need a certificate of that CA.
 
-    A session that is resumed brings no certificate again, so that a CA which was taken away would
-    go on being believed: with ``files.ca`` nothing is resumed, which only TLS 1.3 can promise.
+    A resumed session sends no certificate again, so a client would still be accepted after its CA
+    was removed. With ``files.ca`` therefore no session is resumed, which only TLS 1.3 can ensure.
 
     Raises:
         CertificateError: a file is wrong.
@@ -192,22 +193,22 @@ def _refuse(files: TlsFiles) -> None:
 
 
 class Followed(Generic[T]):
-    """What was made of some files, made again when one of them changed.
+    """An object made of some files, and made again when one of them has changed.
 
     Args:
-        paths: looked at with one ``stat`` each; links are followed, as a mounted Secret needs.
+        paths: checked with one ``stat`` each; links are followed, as a mounted Secret needs.
         make: raises ``CertificateError`` (or ``OSError``) for files that cannot be used.
-        stand_in: gives what there is meanwhile where they are wrong from the beginning.
+        fallback: makes the object to use if the files are wrong from the beginning.
 
     Raises:
-        CertificateError: they are, and nothing stands in.
+        CertificateError: they are, and there is no ``fallback``.
     """
 
     def __init__(
         self,
         paths: Sequence[Path],
         make: Callable[[], T],
-        stand_in: Callable[[CertificateError], T] | None = None,
+        fallback: Callable[[CertificateError], T] | None = None,
     ) -> None:
         self._paths = tuple(paths)
         self._make = make
@@ -215,20 +216,20 @@ class Followed(Generic[T]):
         try:
             self.present = make()
         except CertificateError as problem:
-            if stand_in is None:
+            if fallback is None:
                 raise
-            self.present = stand_in(problem)
+            self.present = fallback(problem)
 
     def reload_if_changed(self) -> bool:
-        """Whether there is a new one; the next call is silent until a file changes again.
+        """Whether the object was made again. Until a file changes the next calls return false.
 
         Raises:
-            CertificateError: what there was stays.
+            CertificateError: the files are wrong; the old object stays.
         """
         stamps = self._look()
         if stamps == self._stamps:
             return False
-        # Taken before reading: a write in between makes the next look see a difference.
+        # Remembered before reading: a write during the reading is then seen by the next call.
         self._stamps = stamps
         try:
             self.present = self._make()

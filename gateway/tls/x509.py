@@ -1,9 +1,9 @@
-"""The one thing the gateway reads in a certificate itself: from when until when it is good.
+"""The two dates of a certificate, the only part that the gateway reads itself.
 
-Python's ``ssl`` tells that of a peer's certificate only, and a parser for all of X.509 would be a
-dependency for two dates. The way to them is short (RFC 5280, 4.1): the certificate is a sequence
-whose first member is the sequence of version (may be left out), serial number, algorithm, issuer
-and then the two dates.
+Python's ``ssl`` gives them for a peer's certificate only, and a parser for all of X.509 would be a
+dependency for two dates. They are easy to reach (RFC 5280, 4.1): the certificate is a sequence
+whose first member is the sequence of version (optional), serial number, algorithm, issuer and then
+the two dates.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Validity(NamedTuple):
 
 
 def validity(der: bytes) -> Validity:
-    """When the certificate ``der`` is good. Raises ``ValueError`` for what is none."""
+    """When the certificate ``der`` is valid. Raises ``ValueError`` if it is no certificate."""
     certificate = _inside(der, 0, _SEQUENCE)
     body = _inside(certificate, 0, _SEQUENCE)
     at = _after(body, 0) if body[:1] == bytes([_VERSION]) else 0
@@ -59,7 +59,7 @@ def _after(data: bytes, at: int) -> int:
 
 
 def _time(data: bytes, at: int) -> float:
-    """RFC 5280, 4.1.2.5: two digits of the year until 2049, four from then on; always in UTC."""
+    """RFC 5280, 4.1.2.5: the year has two digits until 2049 and four later; always in UTC."""
     start, end = _bounds(data, at)
     text = data[start:end].decode("ascii")
     if data[at] == _UTC_TIME:

@@ -15,7 +15,11 @@ from gateway.settings import SPECS
 from gateway.settings.generated import COMMAND, generate
 
 CHECKOUT = Path(__file__).parents[2]
-PAGES = [CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
+PAGES = [
+    CHECKOUT / "README.md",
+    CHECKOUT / "CONTRIBUTING.md",
+    *sorted((CHECKOUT / "docs").rglob("*.md")),
+]
 _COMMAND = re.compile(r"(?:^|&&|`)\s*(gateway [a-z][^`&#\n|]*)", re.MULTILINE)
 _SETTING = re.compile(r"\bGATEWAY_[A-Z0-9_]*[A-Z0-9]\b(?!_|…|\*)")
 _LINK = re.compile(r"\]\((?!\w+:)([^)\s#]*)#?([^)\s]*)\)")

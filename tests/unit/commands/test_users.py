@@ -80,7 +80,7 @@ def test_an_account_is_not_added_twice(
     console.add()
     before = console.users
     assert console.add() == 1
-    assert "there already" in capsys.readouterr().err
+    assert "exists already" in capsys.readouterr().err
     assert console.users == before
 
 

@@ -89,7 +89,7 @@ def test_everything_wrong_is_told_at_once(authority: Authority, tmp_path: Path) 
         "GATEWAY_TEMPORAL_TLS": "true, as GATEWAY_TEMPORAL_CERT_FILE is set",
         "GATEWAY_TEMPORAL_CERT_FILE": found["GATEWAY_TEMPORAL_CERT_FILE"].partition("expected ")[2],
     }
-    assert "good today (from 2" in found["GATEWAY_TEMPORAL_CERT_FILE"]
+    assert "valid today (from 2" in found["GATEWAY_TEMPORAL_CERT_FILE"]
 
 
 def test_an_expired_certificate_is_told_and_does_not_stop_the_start(authority: Authority) -> None:
@@ -97,7 +97,7 @@ def test_an_expired_certificate_is_told_and_does_not_stop_the_start(authority: A
     late = expired(authority)
     found = faults(TLS_CERT_FILE=late.cert, TLS_KEY_FILE=late.key)
     assert found.keys() == {"GATEWAY_TLS_CERT_FILE"}
-    assert "good today (expired 2" in found["GATEWAY_TLS_CERT_FILE"]
+    assert "valid today (expired 2" in found["GATEWAY_TLS_CERT_FILE"]
     environ = {"GATEWAY_TLS_CERT_FILE": str(late.cert), "GATEWAY_TLS_KEY_FILE": str(late.key)}
     assert Settings.load({**NEEDED, **environ}).tls_cert_file == late.cert
 
