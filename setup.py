@@ -65,6 +65,7 @@ TEST = [
     "pytest>=9.2,<10",
     "pytest-asyncio>=1.5,<2",
     "pytest-timeout>=2.4,<3",
+    "pytest-xdist>=3.8,<4",
     "pyyaml>=6,<7",
     "schemathesis>=4.32,<5",
 ]

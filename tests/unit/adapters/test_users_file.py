@@ -259,3 +259,12 @@ def test_an_admin_that_cannot_stand_is_refused_without_showing_the_password(
     with pytest.raises(UsersFileError, match="admin") as caught:
         admin_user(username, tenant, **secret)
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("date", ["0001-01-01T00:00:00", "9999-12-31T23:59:59", "2027-01-15"])
+def test_a_date_without_a_zone_is_a_fault_whatever_the_year(path: Path, date: str) -> None:
+    """Python cannot give the Unix time of the first local second: that is told like any fault."""
+    users = {"alice": entry(password_changed_at=date)}
+    path.write_text(json.dumps({"version": 1, "users": users}))
+    with pytest.raises(UsersFileError, match="alice"):
+        UsersFile(str(path))

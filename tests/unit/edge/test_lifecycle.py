@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 from sanic import Sanic
 
-from gateway.adapters.argon2_passwords import hash_password
-from gateway.adapters.users_file import UsersFile, UsersFileError
 from gateway.edge import lifecycle
 from gateway.edge.http.event_streams import OpenStreams
 from gateway.edge.wire.connections import Connections, Limits
@@ -19,21 +15,6 @@ from gateway.telemetry.catalogue import layout_for
 from gateway.telemetry.figures import Figures
 
 LIMITS = Limits(connections=1, per_address=1, body_bytes=1, head_s=1, body_s=1, idle_s=1, stall_s=1)
-
-
-@pytest.mark.parametrize("written", ["0001-01-01T00:00:00", "9999-12-31T23:59:59", "2027-01-15"])
-def test_a_date_without_a_zone_is_a_fault_whatever_the_year(tmp_path: Path, written: str) -> None:
-    """Python cannot give the Unix time of the first local second: that is told like any fault."""
-    path = tmp_path / "users.json"
-    entry = {
-        "tenant": "acme",
-        "roles": ["editor"],
-        "password_hash": hash_password("correct horse"),
-        "password_changed_at": written,
-    }
-    path.write_text(json.dumps({"version": 1, "users": {"alice": entry}}))
-    with pytest.raises(UsersFileError, match="alice"):
-        UsersFile(str(path))
 
 
 async def test_a_reload_that_fails_in_a_way_nobody_foresaw_is_tried_again(
@@ -52,7 +33,7 @@ async def test_a_reload_that_fails_in_a_way_nobody_foresaw_is_tried_again(
                 raise ValueError("nobody foresaw this")
             reloaded_again.set()
 
-    app: Sanic[Any, Any] = Sanic("attacks_reload")
+    app: Sanic[Any, Any] = Sanic("reload")
     watched: Any = lifecycle.Lifecycle(
         app,
         build=lambda tasks: asyncio.sleep(0),  # type: ignore[arg-type,return-value]
