@@ -81,6 +81,7 @@ class Supervisor:
         self._stop: Stop | None = None
         self._restarts = 0
         self._status = 0
+        self._looked_at = time.monotonic()
 
     def run(self) -> int:
         """Returns the exit status once the last worker has ended."""
@@ -167,14 +168,14 @@ class Supervisor:
 
     def _wait(self) -> None:
         """Until something happens or is due."""
-        began = time.monotonic()
-        timeout = max(0.0, self._next_due() - began)
-        ready = self._selector.select(None if timeout == NEVER else timeout)
-        now = time.monotonic()
-        late_s = now - began - timeout
-        if late_s > 1.0:
+        due = max(self._looked_at, self._next_due())
+        timeout = None if due == NEVER else max(0.0, due - time.monotonic())
+        ready = self._selector.select(timeout)
+        now = self._looked_at = time.monotonic()
+        if now - due > 1.0:
             # This process did not run (a paused machine, a frozen container), and the workers
-            # probably did not either: their clocks begin anew.
+            # probably did not either: their clocks begin anew. Counted from the last look at the
+            # clock, because it may have been stopped anywhere since.
             for child in self._children.values():
                 child.last_message_at = now
         for key, _ in ready:
@@ -271,7 +272,8 @@ class Supervisor:
             self._replace(child.number, 0.0)
 
     def _check_heartbeats(self) -> None:
-        now = time.monotonic()
+        """Judges by the clock of the last wait, which knows whether this process ran."""
+        now = self._looked_at
         for child in self._children.values():
             if now < child.next_due(self._timing):
                 continue

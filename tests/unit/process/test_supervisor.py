@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ import pytest
 from gateway.process.children import Child, Timing, exit_reason
 
 PROGRAM = """
-import ctypes, os, select, signal, socket, sys, time
+import ctypes, os, select, selectors, signal, socket, sys, time
 from pathlib import Path
 from gateway.edge.observe import log_output
 from gateway.process import listeners
@@ -42,11 +41,12 @@ class Printer:
 def follow():
     pass
 
+TIMING = Timing(hung_s=1.0, start_s=5.0, stop_s=2.0, abort_s=0.2, pause_s=0.05)
+
 %s
 
 bound = listeners.bind("127.0.0.1", 0, 1)
-timing = Timing(hung_s=1.0, start_s=5.0, stop_s=2.0, abort_s=0.2, pause_s=0.05)
-sys.exit(Supervisor(1, bound, work, timing=timing, watchers=[Printer()], follow=follow).run())
+sys.exit(Supervisor(1, bound, work, timing=TIMING, watchers=[Printer()], follow=follow).run())
 """
 
 
@@ -181,16 +181,50 @@ def work(slot):
     assert running.end()[0] == 0
 
 
-def test_a_supervisor_that_did_not_run_blames_no_worker() -> None:
-    """After a pause of the whole machine, or of the supervisor, heartbeats are waited for anew."""
-    running = Running("""
+STANDS_STILL = """
+elapsed = time.monotonic
+paused_s = 0.0
+time.monotonic = lambda: elapsed() + paused_s
+
+def stand_still():
+    global paused_s
+    paused_s = 60.0
+
 def work(slot):
-    return obedient(slot)
-""")
-    running.said("started 0 0")
-    running.process.send_signal(signal.SIGSTOP)
-    time.sleep(2.5)
-    running.process.send_signal(signal.SIGCONT)
+    send(slot.channel, WorkerMessage.READY)
+    select.select([slot.channel], [], [])
+    return 0
+"""
+IN_ITS_WAIT = """
+class Selector(selectors.DefaultSelector):
+    def select(self, timeout=None):
+        ready = super().select(timeout)
+        stand_still()
+        return ready
+
+selectors.DefaultSelector = Selector
+
+def follow():
+    print("went on", flush=True)
+"""
+BETWEEN_TWO_WAITS = """
+def follow():
+    if paused_s:
+        print("went on", flush=True)
+    stand_still()
+"""
+
+
+@pytest.mark.parametrize(
+    "where", [IN_ITS_WAIT, BETWEEN_TWO_WAITS], ids=["in its wait", "between two waits"]
+)
+def test_a_supervisor_that_did_not_run_blames_no_worker(where: str) -> None:
+    """After a pause of the whole machine, or of the supervisor, heartbeats are waited for anew.
+
+    The pause is a jump of the supervisor's clock, of twice what a worker may be silent.
+    """
+    running = Running(f"TIMING = Timing(hung_s=30.0, start_s=30.0)\n{STANDS_STILL}{where}")
+    running.said("went on")
     status, log = running.end()
     assert status == 0, log
     assert "worker hangs" not in events(log)
