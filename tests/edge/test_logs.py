@@ -55,14 +55,14 @@ class Lines:
 def uncached(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Logging as it was before, afterwards: loggers must not remember this test's stream."""
     real, root = structlog.configure, logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+    handlers, level, before = root.handlers[:], root.level, structlog.get_config()
     monkeypatch.setattr(
         structlog,
         "configure",
         lambda **told: real(**{**told, "cache_logger_on_first_use": False}),
     )
     yield
-    structlog.reset_defaults()
+    real(**before)
     root.handlers[:] = handlers
     root.setLevel(level)
 

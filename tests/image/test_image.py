@@ -11,7 +11,7 @@ from gateway import __version__
 
 from .conftest import CHECKOUT, Built
 
-pytestmark = pytest.mark.timeout(1500)
+pytestmark = [pytest.mark.timeout(1500), pytest.mark.xdist_group("image")]
 
 
 def test_its_command_runs_without_shell_rights_or_a_place_to_write(built: Built) -> None:

@@ -30,7 +30,11 @@ from devstack.stack import Stack
 from .conftest import CHECKOUT, Built
 from .engine import Engine
 
-pytestmark = [pytest.mark.timeout(1500), pytest.mark.asyncio(loop_scope="session")]
+pytestmark = [
+    pytest.mark.timeout(1500),
+    pytest.mark.asyncio(loop_scope="session"),
+    pytest.mark.xdist_group("image"),
+]
 
 WORKERS = 2
 # Not a speed that is asserted: when the test gives up. The startup probe's patience is asserted.

@@ -16,7 +16,7 @@ from devstack.stack import Part, Stack
 from .conftest import People
 from .people import PASSWORD, Person, until
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("stack")]
 
 TEXT = b"Herons nest in tall trees by the river. They eat fish and frogs.\n" * 20
 

@@ -36,7 +36,7 @@ from tests.certificates import Authority, client
 
 from .people import until
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("stack")]
 
 CONTENT = b"The canary of Harz is yellow and sings all day long."
 

@@ -19,7 +19,7 @@ from devstack.stack import Part, Stack
 from .conftest import People
 from .people import Person, until
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("stack")]
 
 Call = Callable[[Person], Awaitable[httpx.Response]]
 TEXT = b"Fault tests leave this text behind."

@@ -9,7 +9,7 @@ import pytest
 from .conftest import People
 from .people import Person
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("stack")]
 
 
 async def try_everything(who: Person, document_id: str, key_id: str) -> dict[str, int]:

@@ -10,7 +10,7 @@ import pytest
 from .conftest import People
 from .people import until
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("stack")]
 
 GLACIER = (
     b"Marmots live in the Alps. The Aletsch glacier is about twenty kilometres long.\n"

@@ -11,7 +11,7 @@ import pytest
 from .conftest import People
 from .people import Person
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("stack")]
 
 USERS = 20
 # How long they keep at it, in seconds; shorter or longer by hand with SOAK_S.

@@ -10,7 +10,7 @@ import pytest
 from .conftest import People
 from .people import Person
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("stack")]
 
 SLOTH = b"The sloth of Monteverde sleeps fifteen hours."
 

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import pytest
 
+from benchmarks import rest
 from devstack.stack import Stack
 
 from .test_workers import serving
 
-# The benchmarks are not part of the wheel; behind everything else, so that what was installed is
-# still what is tested.
-CHECKOUT = str(Path(__file__).parents[2])
-if CHECKOUT not in sys.path:
-    sys.path.append(CHECKOUT)
-
-from benchmarks import rest  # noqa: E402
-
 pytestmark = [
     pytest.mark.asyncio(loop_scope="session"),
+    pytest.mark.xdist_group("stack"),
     pytest.mark.skipif(sys.platform != "linux", reason="PSS is in /proc"),
 ]
 

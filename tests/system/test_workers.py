@@ -19,7 +19,7 @@ from devstack.stack import Stack
 from .conftest import ACCOUNTS
 from .people import Person, until
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("stack")]
 
 
 @dataclass

@@ -1,0 +1,37 @@
+"""The benchmarks as they are run by hand: a real gateway, a real peer, a result."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks import cli, gobuild
+from devstack.components import Missing
+
+from .conftest import missing_components
+
+pytestmark = pytest.mark.skipif(
+    not Path("/proc/self/smaps_rollup").exists(), reason="the benchmarks read Linux's /proc"
+)
+
+
+@pytest.fixture(autouse=True)
+def _go() -> None:
+    try:
+        gobuild.find_go()
+    except Missing as error:
+        missing_components(error)
+
+
+def test_a_tiny_run_measures_the_gateway_and_a_peer(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From the command line to the result file: real gateway, real peer, no failure."""
+    command = "relay --quick --peers gateway,go-reverseproxy --streams 10 --seconds 1"
+    assert cli.main([*command.split(), "--out", str(tmp_path)]) == 0
+    result = json.loads((tmp_path / "relay.json").read_text("utf-8"))
+    assert {row["system"] for row in result["summary"]} == {"gateway", "go-reverseproxy"}
+    assert all(row["failed"] == 0 and row["cpu_us_per_event"] > 0 for row in result["summary"])
+    assert "of_go-reverseproxy" in capsys.readouterr().out
