@@ -1,4 +1,4 @@
-"""Logging in, and asking who the gateway takes you for."""
+"""Logging in, and the identity the gateway takes a caller for."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gateway.flows.login import Login
 from gateway.flows.times import rfc3339
 
 blueprint = Blueprint("auth", url_prefix="/auth")
-# The same login at the root, where the seed's clients look for it.
+# The same login at the root, which the seed's clients use.
 root_blueprint = Blueprint("login", url_prefix="/auth")
 
 

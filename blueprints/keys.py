@@ -26,7 +26,7 @@ Scope = Annotated[str, Meta(extra_json_schema={"enum": sorted(ACTIONS - PERSON_O
 
 
 class NewKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``scopes`` are what the key may do; ``expires_in`` is in seconds, without it for ever."""
+    """``scopes`` are what the key may do; ``expires_in`` is in seconds, without it never."""
 
     name: Annotated[str, Meta(min_length=1, max_length=100)]
     scopes: Annotated[list[Scope], Meta(min_length=1, max_length=32)]
@@ -40,7 +40,7 @@ class Rotation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Key(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A key, without its secret. ``secret`` is there once: when it was made or rotated."""
+    """A key. ``secret`` is in the answer that makes or rotates it, and in no other."""
 
     key_id: str
     name: str

@@ -1,4 +1,4 @@
-"""Is it alive, is it ready: for probes and load balancers, at the root, without credentials."""
+"""Liveness and readiness, for probes and load balancers: at the root, without credentials."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ blueprint = Blueprint("ops")
 
 
 class Alive(msgspec.Struct, frozen=True):
-    """The process answers; it says nothing about what it depends on."""
+    """The process answers, whatever the state of its dependencies."""
 
     status: Literal["ok"] = "ok"
 
 
 class Readiness(msgspec.Struct, frozen=True):
-    """Whether to send requests here, and each dependency's state. Names only: no reasons."""
+    """Whether to send requests here, and each dependency's state, without a reason."""
 
     status: Literal["ok", "degraded", "unavailable"]
     dependencies: dict[str, Literal["unknown", "ok", "down", "broken"]]
@@ -34,7 +34,7 @@ class Readiness(msgspec.Struct, frozen=True):
     "/healthz",
     action=None,
     name="healthz",
-    summary="Alive; asks nobody",
+    summary="Alive; no dependency is asked",
     successes=(Success(200, "The process is alive.", Alive),),
 )
 async def healthz(_request: Request) -> HTTPResponse:

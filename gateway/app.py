@@ -64,7 +64,7 @@ class Application:
 
     @property
     def protocol(self) -> Callable[..., protocol.GuardedProtocol]:
-        """Makes the connections of a server for ``sanic``; under any other it answers only 500."""
+        """What a server of ``sanic`` must make its connections with; else it answers only 500."""
         return partial(protocol.GuardedProtocol, of_worker=self.connections)
 
 
@@ -80,7 +80,7 @@ def create_app(
     Args:
         build: makes the services in the worker; tests pass fakes through it.
         name: Sanic keeps a registry of applications by name; tests need several.
-        sheet: where the workers' figures stand, shared by all; without it there is one worker.
+        sheet: the memory all workers count in; without it there is one worker.
     """
     sanic = _sanic(settings, name)
     figures = Figures(layout_for(_routes(sanic), _build_info()), sheet)
@@ -174,10 +174,10 @@ def _build_info() -> tuple[str, str]:
 
 
 class _Assembly:
-    """Puts the parts together that there are before the loop and those made inside it.
+    """Joins what exists before a worker has its event loop to what is made on that loop.
 
-    Routes and middleware are registered while there is no loop; the pipeline behind the middleware
-    comes with the services, in the worker, before its first request.
+    Routes and middleware are registered without a loop; the pipeline that the middleware calls is
+    made from the services, in the worker, before its first request.
     """
 
     def __init__(
@@ -256,7 +256,7 @@ class _Assembly:
 
 
 def _provided(services: Services, streams: OpenStreams) -> dict[type, object]:
-    """What handlers may ask for."""
+    """What handlers can have by naming its type."""
     return {
         Login: services.login,
         Keys: services.keys,

@@ -1,4 +1,4 @@
-"""Every action there is (contract, section 4): what routes declare, scopes name, roles grant.
+"""Every action (contract, section 4): what routes declare, scopes name and roles grant.
 
 This is the one list in Python. ``opa/data.json`` says which role grants which of them, and a test
 holds the two together.

@@ -1,7 +1,7 @@
 """Which headers travel to the core: an allow-list, made afresh for each call.
 
-Nothing a client sent is copied. Identity comes from the principal, the request id and the trace
-from the request's scope, both checked; all else a client put in its head ends at the gateway.
+No header of a client is copied. Identity comes from the principal, the request id and the trace
+from the request's scope, both checked; all else a client sent in its head ends at the gateway.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-# Whatever else a client library may want to add, these are all that reach the core.
+# Only these reach the core, whatever else an HTTP library adds: tests compare each head with them.
 CORE_REQUEST_HEADERS = frozenset(
     {
         "host",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 # Tenant and subject become parts of object keys, workflow ids and headers: this pattern is what
-# makes "ownership by construction" safe. ``\Z`` and not ``$``: the latter lets a newline through.
+# makes "ownership by construction" safe. ``\Z`` and not ``$``, which also accepts a newline.
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\Z")
 ROLE = re.compile(r"[a-z][a-z-]{0,31}\Z")
 

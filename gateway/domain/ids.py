@@ -10,8 +10,8 @@ UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 
 
-# Ids are told apart by it and guard nothing, so no system call for each: its seed is the system's
-# entropy. A forked process takes a fresh one, or it would make the same ids as its parent.
+# Ids must differ and need not be hard to guess, so there is no system call for each: the generator
+# is seeded by the system, and again in a forked process, which would else repeat its parent's ids.
 _source = random.Random()
 os.register_at_fork(after_in_child=_source.seed)
 
@@ -29,7 +29,7 @@ def new_uuid7(now: float, random_bytes: bytes | None = None) -> str:
 
 
 def is_uuid7(text: str) -> bool:
-    """Whether ``text`` is the one accepted spelling; any other names nothing (404)."""
+    """Whether ``text`` is the one accepted spelling of an id; any other is 404."""
     return UUID7.match(text) is not None
 
 

@@ -22,38 +22,39 @@ T = TypeVar("T", bound=msgspec.Struct)
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _AT = re.compile(r" - at `(?:key in )?\$\.?(?P<path>[^`]*)`\Z")
 MAX_DEPTH = 32
-# Reading strictly costs up to 1 µs a byte on the event loop. A longer body must look right first.
+# Reading strictly costs up to 1 µs a byte on the event loop. A longer body must fit its type first.
 LONG_BODY_BYTES = 8 * 1024
-MOST_UNKNOWN_TOLD = 20
-_NAME_TOLD_CHARS = 64
+# An error names so many unknown fields, and so much of a name, at most.
+UNKNOWN_FIELDS_NAMED = 20
+_NAME_SHOWN_CHARS = 64
 
 
 class _Refused(ValueError):
-    """Raised inside the JSON reader's hooks; its text is public."""
+    """Raised inside the JSON reader's hooks; its text goes to the client."""
 
 
 def read_json(body: bytes, shape: type[T]) -> T:
     """One JSON text as a ``shape``, read strictly.
 
-    A long body is first held against the shape by msgspec, which stops at the first value that has
-    no place in it: a megabyte of small objects is refused in microseconds instead of built. Only
-    what passes is then read with care, and no shape here lets much structure through.
+    A long body is first checked against the shape by msgspec, which stops at the first value that
+    does not fit: a megabyte of small objects is refused in microseconds instead of built. Only what
+    passes is then read strictly, and no shape here allows much structure.
 
     Raises:
         ValidationFailed: as ``decode_json`` and ``convert``; of a long body the first fault only.
     """
     if len(body) > LONG_BODY_BYTES:
-        _look_at_shape(body, shape)
+        _check_shape(body, shape)
     return convert(decode_json(body), shape)
 
 
-def _look_at_shape(body: bytes, shape: type[msgspec.Struct]) -> None:
+def _check_shape(body: bytes, shape: type[msgspec.Struct]) -> None:
     try:
         msgspec.json.decode(body, type=shape)
     except msgspec.ValidationError as exc:
         path, expected = _explain(str(exc))
-        name = path.removeprefix(".")[:_NAME_TOLD_CHARS] or "?"
-        raise ValidationFailed(fields={name: expected[: 2 * _NAME_TOLD_CHARS]}) from exc
+        name = path.removeprefix(".")[:_NAME_SHOWN_CHARS] or "?"
+        raise ValidationFailed(fields={name: expected[: 2 * _NAME_SHOWN_CHARS]}) from exc
     except (msgspec.DecodeError, UnicodeError, RecursionError) as exc:
         raise ValidationFailed("The body is not valid JSON.") from exc
 
@@ -94,7 +95,7 @@ def _no_constant(name: str) -> NoReturn:
 
 
 def _check_tree(value: Any) -> None:
-    """Depth and surrogates, without recursion: the nesting is the client's to choose."""
+    """Depth and surrogates, without recursion: the client chooses the nesting."""
     pending: list[tuple[Any, int]] = [(value, 1)]
     while pending:
         node, depth = pending.pop()
@@ -141,8 +142,8 @@ def _field_faults(
     value: Mapping[str, Any], shape: type[msgspec.Struct], prefix: str, strict: bool
 ) -> dict[str, str]:
     fields = {field.encode_name: field for field in msgspec.structs.fields(shape)}
-    unknown = islice((name for name in value if name not in fields), MOST_UNKNOWN_TOLD)
-    faults = {f"{prefix}{name[:_NAME_TOLD_CHARS]}": "is not a known field" for name in unknown}
+    unknown = islice((name for name in value if name not in fields), UNKNOWN_FIELDS_NAMED)
+    faults = {f"{prefix}{name[:_NAME_SHOWN_CHARS]}": "is not a known field" for name in unknown}
     for name, field in fields.items():
         if name not in value:
             if field.required:

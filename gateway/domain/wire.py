@@ -1,12 +1,12 @@
-"""What is a request: the bytes of a head, and of a chunked body, read as RFC 9110 and 9112 say.
+"""The bytes of a request's head, and of a chunked body, read as RFC 9110 and 9112 say.
 
-Nothing is mended and nothing is guessed. Where two readers of the same bytes could disagree about
+Nothing is repaired and nothing is guessed. Where two readers of the same bytes could disagree about
 where a request ends or whom it is for, the bytes are refused: a proxy in front that reads them the
 other way would otherwise let a second request in behind the first.
 
 ``end_of_head`` finds a head in what has come so far, ``read_head`` reads it, ``ChunkedBody`` reads
-a chunked body. All of them raise ``GatewayError`` for what is refused; after that nothing that
-stands behind on the connection may be read as a request.
+a chunked body. All of them raise ``GatewayError`` for what is refused; after that no later byte of
+the connection may be read as a request.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ TARGET_LIMIT_BYTES = 8 * 1024
 FIELD_LIMIT_BYTES = 8 * 1024
 HEAD_LIMIT_BYTES = 16 * 1024
 FIELDS_LIMIT = 100
-# A chunk's size with its extensions, and all extensions of one body: nobody reads them.
+# A chunk's size with its extensions, and all extensions of one body, which are ignored.
 SIZE_LINE_LIMIT_BYTES = 256
 EXTENSIONS_LIMIT_BYTES = 4 * 1024
 # What a request line has beside its target.
 _METHOD_AND_VERSION_BYTES = 24
-# A length of more digits than this is more than any limit, and costs no long integer to say so.
+# A length of more digits is above any limit; it is cut, so that no long integer is made of it.
 _LENGTH_DIGITS = 18
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 _REQUEST_LINE = re.compile(rb"(%b) ([\x21-\x7e]++) HTTP/1\.([01])(?=\r\n|\Z)" % _TOKEN)
 # Without a fold (RFC 9112, 5.2), a blank before the colon (5.1) or a control byte (9110, 5.5).
 _FIELD_LINES = re.compile(rb"(?:\r\n%b:[\t\x20-\x7e\x80-\xff]*+)*+\Z" % _TOKEN)
-# What no part of a head may hold: refused as soon as it comes, not when the head is whole.
+# What no part of a head may hold: refused as soon as it comes, not when the head is complete.
 _NEVER_IN_HEADS = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r[^\n]|(?<!\r)\n")
 _HOST = re.compile(
     r"(?:\[[0-9A-Fa-f:.]+\]|(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})*+)(?::[0-9]*+)?\Z"
@@ -51,7 +51,7 @@ _FRAMING = frozenset({"host", "content-length", "transfer-encoding", "connection
 _QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*+"'
 _EXTENSION = rb";[ \t]*%b(?:=(?:%b|%b))?" % (_TOKEN, _TOKEN, _QUOTED)
 _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]++)((?:%b)*+)\r\n" % _EXTENSION)
-# What a size line that is not whole yet may look like.
+# What the beginning of a size line may look like.
 _SIZE_LINE_BEGUN = re.compile(rb"(?:[0-9A-Fa-f]++(?:;[\t\x20-\x7e\x80-\xff]*+)?\r?)?\Z")
 
 
@@ -81,7 +81,7 @@ def end_of_head(buffer: bytes | bytearray, looked_at: int) -> int | None:
     """Where the head ends in what has come so far, its last CRLF not counted; ``None``: not yet.
 
     Args:
-        looked_at: how many bytes were there at the last look; they are not looked at again.
+        looked_at: how many bytes were there at the last call; they are not searched again.
 
     Raises:
         HeadersTooLarge, UriTooLong: it has not ended within the limit.
@@ -133,13 +133,13 @@ def read_head(head: bytes) -> Head:
         keep_alive=_keep_alive(framing.get("connection", []), version),
         length=length,
         chunked=chunked,
-        # RFC 9110, 10.1.1: an HTTP/1.0 client knows no 100 and must not be sent one.
+        # RFC 9110, 10.1.1: an HTTP/1.0 client must not be sent a 100.
         expects_continue=expects_continue and version == "1.1",
     )
 
 
 def without_target(head: bytes) -> bytes:
-    """The same head with ``/`` for its target, for one whose target is too long to be looked at."""
+    """The same head with ``/`` for its target, for one whose target is too long to be read."""
     method, _, rest = head.partition(b" ")
     return method + b" / " + rest.partition(b" ")[2]
 
@@ -150,7 +150,7 @@ def _refuse_long_fields(head: bytes) -> None:
 
 
 def _fields(lines: bytes) -> tuple[list[tuple[str, str]], dict[str, list[str]]]:
-    """All fields, and by name the values of those that say how to read the request."""
+    """All fields, and by name the values of those that decide how the request is read."""
     fields: list[tuple[str, str]] = []
     framing: dict[str, list[str]] = {}
     if not lines:
@@ -197,7 +197,7 @@ def _target(target: str, method: str, host: str | None) -> str:
 
 
 def _body(framing: dict[str, list[str]], version: str) -> tuple[int | None, bool]:
-    """RFC 9112, 6.1 to 6.3, without the leniency: one plain length or one ``chunked``."""
+    """RFC 9112, 6.1 to 6.3, without what it tolerates: one plain length or one ``chunked``."""
     lengths = framing.get("content-length", [])
     codings = framing.get("transfer-encoding", [])
     if not codings:

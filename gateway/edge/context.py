@@ -1,7 +1,7 @@
 """What the code that serves a request reaches by the request's application: one typed value.
 
-Sanic's own ``app.ctx`` takes any name and any value; here nothing else is kept there. It is put in
-place once a worker's services exist, before the first request.
+Sanic's ``app.ctx`` takes any name and any value; this is the only one the gateway keeps there. It
+is set in the worker, once its services exist and before its first request.
 """
 
 from __future__ import annotations
@@ -25,8 +25,10 @@ class FormLimits:
 
 @dataclass(frozen=True, slots=True)
 class AppContext:
-    """``provided`` are the flows by their types; ``answer_limit_bytes`` bounds a JSON answer that
-    is collected from a stream."""
+    """``provided`` maps types to the flows that handlers name in their parameters.
+
+    ``answer_limit_bytes`` bounds a JSON answer that is collected from a stream.
+    """
 
     form_limits: FormLimits
     answer_limit_bytes: int

@@ -4,9 +4,9 @@ Sanic calls these listeners in each worker process. Everything that belongs to a
 clients, the background watches) is made in ``before_server_start`` and nowhere earlier, because
 the application object is built before the worker has a loop.
 
-A drain goes through two stages. In its *grace* the worker only says that it leaves: it is not
-ready, and every answer ends its connection, but everything is served, because load balancers still
-send requests. Then it *ends*: it accepts no more, refuses new streams, closes idle connections, and
+A drain has two stages. In its *grace* the worker only announces that it leaves: it is not ready,
+and every answer ends its connection, but everything is served, because load balancers still send
+requests. Then it *ends*: it accepts no more, refuses new streams, closes idle connections, and
 waits for requests under way until the drain limit, which counts from the signal.
 """
 
@@ -36,7 +36,7 @@ from gateway.telemetry.figures import Figures
 log = structlog.get_logger("gateway.lifecycle")
 
 RELOAD_INTERVAL_S = 1.0
-LOOK_S = 0.05
+POLL_S = 0.05
 # How long the last events of streams that are ended may take to be sent.
 LAST_EVENTS_S = 1.0
 
@@ -103,7 +103,7 @@ class Lifecycle:
 
     @property
     def draining(self) -> bool:
-        """Whether this worker is leaving: each answer says so."""
+        """Whether a drain has begun: each answer then ends its connection."""
         return self._services is not None and self._services.health.draining
 
     @property
@@ -139,14 +139,14 @@ class Lifecycle:
     async def _after_start(self, _app: Sanic[Any, Any]) -> None:
         self._running.health.starting = False
         # What start-up made lives as long as the worker: some hundred thousand objects that each
-        # full collection would go through, stopping all streams for tens of milliseconds.
+        # full collection would visit, stopping all streams for tens of milliseconds.
         gc.collect()
         gc.freeze()
 
     # --- draining ------------------------------------------------------------------------------
 
     def cut_short(self) -> None:
-        """Ends the grace and the wait for what is under way; streams still get their last event."""
+        """Ends the grace and the wait for requests; open streams still get their last event."""
         self._cut_short.set()
 
     async def drain(self, stop_accepting: StopAccepting | None = None) -> None:
@@ -175,7 +175,7 @@ class Lifecycle:
         """Whether all connections closed by ``until`` (loop time), or all streams ended when it
         was cut short."""
         while not self._cut_short.is_set():
-            if await self._none_open(min(until, asyncio.get_running_loop().time() + LOOK_S)):
+            if await self._none_open(min(until, asyncio.get_running_loop().time() + POLL_S)):
                 return True
             if asyncio.get_running_loop().time() >= until:
                 break
@@ -189,7 +189,7 @@ class Lifecycle:
             left_s = until - asyncio.get_running_loop().time()
             if left_s <= 0:
                 return False
-            await asyncio.sleep(min(LOOK_S, left_s))
+            await asyncio.sleep(min(POLL_S, left_s))
 
     async def _before_stop(self, _app: Sanic[Any, Any]) -> None:
         await self.drain()

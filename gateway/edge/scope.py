@@ -1,4 +1,4 @@
-"""What is known of one request while it is under way, kept at ``request.ctx.scope``."""
+"""What the gateway knows of one request while it is under way, kept at ``request.ctx.scope``."""
 
 from __future__ import annotations
 
@@ -50,23 +50,23 @@ class Scope:
 
     @property
     def caller(self) -> Principal:
-        """The principal; only public routes have none, and they don't ask."""
+        """The principal; only requests of public routes have none, and their handlers need none."""
         if self.principal is None:
-            raise RuntimeError("a public route asked who its caller is")
+            raise RuntimeError("a public route has no caller")
         return self.principal
 
     def give_grant(self, retain: Callable[[Credential], RetainedCredential]) -> Grant:
-        """What let this request in; a stream is held to it for as long as it runs.
+        """What allowed this request, for the checks while its stream runs.
 
-        The credential itself is let go: what ``retain`` makes of it is all that is needed.
+        The scope keeps the credential no longer: only what ``retain`` makes of it is needed.
         """
         if self.credential is None or self.policy_question is None:
-            raise RuntimeError("a public route asked what let its request in")
+            raise RuntimeError("a public route has no grant")
         retained, self.credential = retain(self.credential), None
         return Grant(retained, self.policy_question)
 
     def on_behalf_of(self) -> OnBehalfOf:
-        """Whom the core is called for: the owner asked for, with the caller as the actor."""
+        """Whom the core is called for: the owner in ``?owner=``, with the caller as the actor."""
         caller = self.caller
         owner = self.owner or caller.subject
         return OnBehalfOf(

@@ -1,4 +1,4 @@
-"""The whole gateway on a real socket, with a stub core and the outside world in memory.
+"""The whole gateway on a real socket, with a stub core and all other dependencies in memory.
 
 Real here: Sanic and everything in ``edge``, the pipeline, the embedded policy, tokens, the core's
 client. In memory: users, key store, object store and workflows, which have suites of their own.

@@ -1,4 +1,4 @@
-"""Tokens that nobody should believe, and one that everybody should."""
+"""Tokens that must be refused, and one that must be accepted."""
 
 from __future__ import annotations
 

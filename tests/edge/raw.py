@@ -70,7 +70,7 @@ async def exchange(
 
 
 def reset(writer: asyncio.StreamWriter) -> None:
-    """Leaves as a process does that dies: with a RST, which is no half-close."""
+    """Ends the connection with a RST, as a process does that dies: no half-close."""
     linger = struct.pack("ii", 1, 0)
     writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
     writer.transport.abort()
@@ -126,7 +126,7 @@ def assert_error_shape(answer: Answer) -> None:
 
 
 async def stops(sent: list[int]) -> int:
-    """How many events went out when no more go out."""
+    """Waits until no more events go out; gives how many did."""
     async with asyncio.timeout(TIMEOUT_S):
         while True:
             before = len(sent)

@@ -1,4 +1,4 @@
-"""The admin listener: for operators, what the public answer leaves out."""
+"""The admin listener: readiness with the details that the public answer leaves out."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ async def test_anything_else_is_refused(
 
 
 async def test_every_answer_has_an_id_of_its_own(address: tuple[str, int]) -> None:
-    """As on the public side: what an operator quotes is found."""
+    """As on the public side."""
     targets = ("/readyz", "/metrics", "/readyz")
     answers = [await exchange(address, request("GET", target)) for target in targets]
     ids = {answer.header("x-request-id") or "" for answer in answers}
@@ -105,7 +105,7 @@ async def test_every_answer_has_an_id_of_its_own(address: tuple[str, int]) -> No
 
 
 async def test_a_head_too_large_is_hung_up_on(address: tuple[str, int]) -> None:
-    """Nobody's buffer grows for somebody who never ends his head."""
+    """No buffer grows without limit for a head that never ends."""
     reader, writer = await asyncio.open_connection(*address)
     writer.write(b"GET /readyz HTTP/1.1\r\n" + b"X: y\r\n" * 5000)
     async with asyncio.timeout(20):
@@ -114,7 +114,7 @@ async def test_a_head_too_large_is_hung_up_on(address: tuple[str, int]) -> None:
 
 
 async def test_who_hangs_up_harms_nobody(address: tuple[str, int]) -> None:
-    """A port scanner is no event."""
+    """A port scanner causes no fault."""
     for data in (b"", b"GET /rea"):
         _, writer = await asyncio.open_connection(*address)
         writer.write(data)
@@ -124,7 +124,7 @@ async def test_who_hangs_up_harms_nobody(address: tuple[str, int]) -> None:
 
 
 async def test_workers_share_the_address(health: Health) -> None:
-    """Each worker listens there; whichever answers speaks for itself."""
+    """Each worker listens there and answers for itself."""
     first = await admin_listener.listen("127.0.0.1", 0, health, bytes)
     host, port = first.sockets[0].getsockname()
     second = await admin_listener.listen(host, port, health, bytes)

@@ -1,4 +1,4 @@
-"""Who are you, may you: on every route, for every role, with nothing that goes round it."""
+"""Authentication and the policy, on every route and for every role; nothing bypasses them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ EDITORS = EVERYBODYS | {"documents:create", "documents:complete", "documents:del
 MAY = {"bob": EVERYBODYS, "alice": EDITORS, "root": set(ACTIONS)}
 
 
-def guarded(gateway: Gateway) -> Iterator[tuple[str, str, str, bool]]:
+def not_public(gateway: Gateway) -> Iterator[tuple[str, str, str, bool]]:
     """Every route that is not public: method, template, action, whether it takes ``?owner=``."""
     for method, path, endpoint in endpoints(gateway.app):
         if (method, path) not in PUBLIC:
@@ -84,8 +84,8 @@ async def api_key(gateway: Gateway, owner: str, *scopes: str) -> dict[str, str]:
 
 
 async def test_no_route_but_the_public_ones_answers_without_a_credential(gateway: Gateway) -> None:
-    """401 with a challenge, whatever the body or the id: first it is known who asks."""
-    routes = list(guarded(gateway))
+    """401 with a challenge, whatever the body or the id: the caller is identified first."""
+    routes = list(not_public(gateway))
     assert len(routes) >= 12
     for method, path, _, _ in routes:
         answer = await call(gateway, method, path)
@@ -126,7 +126,7 @@ async def test_me_tells_who_the_gateway_takes_you_for(gateway: Gateway) -> None:
 
 @pytest.mark.parametrize("place", ["/auth/login", "/api/v1/auth/login"])
 async def test_both_logins_give_the_same_token(gateway: Gateway, place: str) -> None:
-    """The seed's path and the API's are one."""
+    """The seed's path and the API's lead to the same login."""
     response = await gateway.client.post(place, json={"username": "bob", "password": PASSWORD})
     told = response.json()
     assert response.status_code == 200
@@ -163,7 +163,7 @@ async def test_a_token_ends_with_what_it_was_given_for(gateway: Gateway, change:
 
 @pytest.mark.parametrize("change", [removed, disabled, moved])
 async def test_a_key_ends_with_its_owner(gateway: Gateway, change: Any) -> None:
-    """A key is worth what its owner is at the moment; his password is not what it was made with."""
+    """A key has its owner's present rights. A new password is no reason to end it."""
     headers = await api_key(gateway, "alice", "auth:me")
     assert (await call(gateway, "GET", "/api/v1/auth/me", headers)).status == 200
     change(gateway)
@@ -182,7 +182,7 @@ async def test_a_token_has_no_role_its_user_lost(gateway: Gateway) -> None:
 
 
 async def test_a_token_ends_at_exp(gateway: Gateway) -> None:
-    """A verified token is remembered, and not a second longer than it says."""
+    """A verification is cached, and not a second longer than the token is valid."""
     headers = await gateway.bearer()
     gateway.clock.now += 86399
     assert (await call(gateway, "GET", "/api/v1/auth/me", headers)).status == 200
@@ -199,7 +199,7 @@ async def test_each_action_is_for_the_roles_that_have_it(gateway: Gateway, who: 
     """Every route, as each role: 403 with a decision id exactly where the role has no right."""
     headers = await gateway.bearer(who)
     seen: set[str] = set()
-    for method, path, action, any_owner in guarded(gateway):
+    for method, path, action, any_owner in not_public(gateway):
         asked = [(action, "")] + ([(f"{action}:any-owner", "?owner=carla")] if any_owner else [])
         for wanted, query in asked:
             answer = await call(gateway, method, path, headers, query)
@@ -216,7 +216,7 @@ async def test_a_stranger_to_all_roles_may_only_ask_who_he_is(gateway: Gateway) 
     """No role, no right: the default is deny."""
     gateway.users.users["eve"] = User("eve", "acme", frozenset(), PASSWORD)
     headers = await gateway.bearer("eve")
-    for method, path, action, _ in guarded(gateway):
+    for method, path, action, _ in not_public(gateway):
         answer = await call(gateway, method, path, headers)
         assert answer.status == (200 if action == "auth:me" else 403), path
 
@@ -224,7 +224,7 @@ async def test_a_stranger_to_all_roles_may_only_ask_who_he_is(gateway: Gateway) 
 async def test_a_key_does_what_its_scopes_name_and_no_more(gateway: Gateway) -> None:
     """Scopes narrow: an admin's key for one action is refused every other."""
     headers = await api_key(gateway, "root", "documents:list")
-    for method, path, action, _ in guarded(gateway):
+    for method, path, action, _ in not_public(gateway):
         answer = await call(gateway, method, path, headers)
         if action == "documents:list":
             assert answer.status not in (401, 403)
@@ -252,7 +252,7 @@ async def test_a_key_works_in_either_header(gateway: Gateway) -> None:
 
 
 async def test_a_key_never_makes_or_rotates_a_key(gateway: Gateway) -> None:
-    """Neither asks a scope for it, nor does an admin's key get there."""
+    """There is no scope for it, and an admin's key is refused as well."""
     for scope in ("keys:create", "keys:rotate"):
         response = await gateway.client.post(
             "/api/v1/keys",
@@ -270,7 +270,7 @@ async def test_a_key_never_makes_or_rotates_a_key(gateway: Gateway) -> None:
 
 
 async def test_a_revoked_key_is_refused_when_its_five_seconds_are_over(gateway: Gateway) -> None:
-    """That is how long a look-up is remembered."""
+    """A look-up is cached for that long."""
     headers = await api_key(gateway, "alice", "auth:me")
     assert (await call(gateway, "GET", "/api/v1/auth/me", headers)).status == 200
     key_id = next(iter(gateway.keys.records))
@@ -302,7 +302,7 @@ async def test_the_policy_is_asked_about_the_id_in_the_path(
 ) -> None:
     """On every route with an id, under whatever name it stands there; elsewhere about none."""
     headers = await gateway.bearer("root")
-    for method, path, _, _ in guarded(gateway):
+    for method, path, _, _ in not_public(gateway):
         await call(gateway, method, path, headers)
         named = DOCUMENT if "<document_id:" in path else KEY if "<key_id:" in path else None
         assert asked[-1].resource.id == named, path
@@ -314,7 +314,7 @@ async def test_a_misspelled_id_is_404_before_the_policy_is_asked(
 ) -> None:
     """Whatever the caller may do: no such thing can exist, so there is nothing to decide."""
     headers = await gateway.bearer(who)
-    with_id = [(method, path) for method, path, _, _ in guarded(gateway) if "<" in path]
+    with_id = [(method, path) for method, path, _, _ in not_public(gateway) if "<" in path]
     assert len(with_id) >= 6
     for method, path in with_id:
         for spelled in (DOCUMENT.upper(), KEY.upper(), f"{KEY}%0A", "not-an-id"):
@@ -333,7 +333,7 @@ async def test_a_misspelled_id_is_404_before_the_policy_is_asked(
 async def test_owner_is_the_same_403_whatever_is_named(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """For anybody but an admin: no look-up, no difference between you, another, and nobody."""
+    """For all but an admin: no look-up, and the same for oneself, another and an unknown name."""
     lookups: list[str] = []
 
     def refuse(name: str) -> Any:
@@ -349,7 +349,7 @@ async def test_owner_is_the_same_403_whatever_is_named(
                 monkeypatch.setattr(fake, name, refuse(name))
     for who in ("alice", "bob", "carol"):
         headers = await gateway.bearer(who)
-        for method, path, _, any_owner in guarded(gateway):
+        for method, path, _, any_owner in not_public(gateway):
             if not any_owner:
                 continue
             answers = [
@@ -364,7 +364,7 @@ async def test_owner_is_the_same_403_whatever_is_named(
 
 
 async def test_an_admin_looks_after_others_in_his_own_tenant_only(gateway: Gateway) -> None:
-    """Another tenant's user is a name with nothing behind it."""
+    """For another tenant's user he sees what he sees for a name that does not exist."""
     for owner in ("alice", "carol"):
         response = await gateway.client.post(
             "/api/v1/keys",
@@ -385,7 +385,7 @@ async def test_an_admin_looks_after_others_in_his_own_tenant_only(gateway: Gatew
 
 
 async def test_no_method_but_the_declared_one_reaches_a_route(gateway: Gateway) -> None:
-    """Automatic HEAD and OPTIONS routes are none; every other method is 405 before the guard."""
+    """There are no automatic HEAD and OPTIONS routes; every other method is 405 for everybody."""
     headers = await gateway.bearer("root")
     declared: dict[str, set[str]] = {}
     for method, path, _ in endpoints(gateway.app):
@@ -436,11 +436,11 @@ BROKEN = {
 async def test_a_broken_policy_denies_and_says_so_in_readiness(
     core: Any, tmp_path: Path, rego: str
 ) -> None:
-    """503 for everybody on every guarded route, 503 in ``/readyz``, and the public ones go on."""
+    """503 on every route that is not public and in ``/readyz``; the other public ones answer."""
     (tmp_path / "authz.rego").write_text(rego)
     async with running_gateway(core, POLICY_DIR=str(tmp_path)) as gateway:
         headers = await gateway.bearer("root")
-        for method, path, _, _ in guarded(gateway):
+        for method, path, _, _ in not_public(gateway):
             answer = await call(gateway, method, path, headers)
             assert (answer.status, answer.code) == (503, "POLICY_UNAVAILABLE"), path
         ready = await call(gateway, "GET", "/readyz")

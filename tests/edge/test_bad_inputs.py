@@ -743,7 +743,7 @@ async def test_a_bad_input_has_its_status_and_its_code(world: World, bad: Bad) -
 
 @pytest.mark.parametrize("target", EACH_KIND.values(), ids=EACH_KIND.keys())
 async def test_head_is_refused_without_a_body(world: World, target: str) -> None:
-    """No route declares HEAD, so none is there to go round the guard; its answer has no body."""
+    """No route declares HEAD, so it is 405 everywhere; its answer has no body."""
     reader, writer = await asyncio.open_connection(*world.gateway.address)
     writer.write(request("HEAD", target) + request("GET", "/healthz"))
     refused = await read_answer(reader, head_only=True)
@@ -765,7 +765,7 @@ async def test_bytes_beyond_the_announced_length_are_another_request(world: Worl
 
 
 async def test_a_body_that_never_comes_harms_nobody(world: World) -> None:
-    """A client that leaves in the middle of its body takes nothing with it."""
+    """A client that leaves in the middle of its body harms no other request."""
     _, writer = await asyncio.open_connection(*world.gateway.address)
     writer.write(world.fill(ask('{"query": "hi"}')[:-5]))
     await writer.drain()

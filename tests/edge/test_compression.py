@@ -1,4 +1,4 @@
-"""gzip: for JSON worth it, when asked for, and never for what must flow."""
+"""gzip: for JSON of some size, when the client accepts it, and never for event streams."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .test_query import WHOLE
 
 
 async def test_large_json_is_compressed_when_asked_for(gateway: Gateway) -> None:
-    """The same document, smaller, and caches are told what it depends on."""
+    """The same document, smaller, with ``Vary`` for caches."""
     plain = await exchange(gateway.address, request("GET", "/openapi.json"))
     zipped = await exchange(
         gateway.address, request("GET", "/openapi.json", {"Accept-Encoding": "br, gzip"})
@@ -30,7 +30,7 @@ async def test_large_json_is_compressed_when_asked_for(gateway: Gateway) -> None
 
 @pytest.mark.parametrize("wish", ["identity", "gzip;q=0", "br", "", "*;q=0"])
 async def test_nothing_is_compressed_for_who_does_not_ask(gateway: Gateway, wish: str) -> None:
-    """An absent or zero weight is a no."""
+    """No ``gzip`` in the header, or a weight of 0, means no."""
     answer = await exchange(
         gateway.address, request("GET", "/openapi.json", {"Accept-Encoding": wish})
     )

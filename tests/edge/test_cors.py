@@ -34,7 +34,7 @@ async def test_cors_is_off_unless_origins_are_listed(gateway: Gateway) -> None:
 
 
 async def test_a_preflight_is_answered_without_a_credential(core: StubCore) -> None:
-    """For a listed origin: what the API takes, for how long; nobody is asked who he is."""
+    """For a listed origin: what the API takes and for how long, without a credential."""
     async with running_gateway(core, CORS_ORIGINS=HERE) as gateway:
         answer = await send(gateway, "OPTIONS", "/api/v1/query", PREFLIGHT)
     assert (answer.status, answer.body) == (204, b"")
@@ -51,7 +51,7 @@ async def test_a_preflight_is_answered_without_a_credential(core: StubCore) -> N
 
 
 async def test_a_preflight_of_another_origin_allows_nothing(core: StubCore) -> None:
-    """It is answered and says no, and caches are told that it depends on the origin."""
+    """The preflight is answered without permission, and varies by origin for caches."""
     async with running_gateway(core, CORS_ORIGINS=HERE) as gateway:
         for origin in ("https://evil.example.com", "null", HERE + ".evil.com", HERE.upper()):
             answer = await send(
@@ -121,7 +121,7 @@ async def test_any_origin_means_no_credentials(core: StubCore) -> None:
 
 
 def test_any_origin_with_credentials_does_not_start() -> None:
-    """Every site could act in the name of whoever visits it."""
+    """Else every site could act in the name of its visitors."""
     environ = {
         **ENVIRONMENT,
         "GATEWAY_SERVICES_CORE": "http://127.0.0.1:1",

@@ -1,4 +1,4 @@
-"""Stopping: what runs is ended honestly, what comes is sent elsewhere."""
+"""Stopping: streams end with an error event, new requests are sent to another replica."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def test_a_stop_ends_json_answers_with_draining(gateway: Gateway) -> None:
 
 
 async def test_a_stop_ends_a_query_whose_head_is_not_there_yet(gateway: Gateway) -> None:
-    """A core that has not answered holds up no drain: the status is still to be said."""
+    """A core that has not answered delays no drain: the answer can still be a 503."""
     gateway.core.holds()
     asked = asyncio.create_task(
         gateway.client.post("/api/v1/query", json={"query": "hi"}, headers=await gateway.bearer())
@@ -85,7 +85,7 @@ async def test_while_draining_new_queries_go_elsewhere(gateway: Gateway) -> None
 
 
 async def test_while_draining_short_requests_are_answered(gateway: Gateway) -> None:
-    """Whoever still has this address gets his answer, until the listener closes."""
+    """Requests that still come are answered, until the listener closes."""
     headers = await gateway.bearer()
     await gateway.drain()
     answer = await exchange(gateway.address, request("GET", "/api/v1/auth/me", headers))

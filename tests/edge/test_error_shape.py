@@ -37,7 +37,7 @@ CANARY = "canary-5f0c"
     ids=lambda value: value[:24].decode("latin-1") if isinstance(value, bytes) else str(value),
 )
 async def test_every_refusal_has_the_one_shape(gateway: Gateway, data: bytes, status: int) -> None:
-    """Routes, methods, wire faults: whoever refuses, it looks the same and names no server."""
+    """Routes, methods, faults at the wire: each refusal has the same shape and names no server."""
     answer = await exchange(gateway.address, data)
     assert answer.status == status
     assert_error_shape(answer)
@@ -59,7 +59,7 @@ async def test_an_unforeseen_exception_is_a_500_that_tells_nothing(gateway: Gate
 
 
 async def test_an_unforeseen_exception_in_middleware_is_the_same_500(gateway: Gateway) -> None:
-    """The guard's own faults leave by the same door."""
+    """A fault of the pipeline's own is rendered as one of a handler's."""
 
     def explode(_: str) -> None:
         raise RuntimeError(CANARY)
@@ -118,7 +118,7 @@ async def test_a_bad_request_id_is_replaced(gateway: Gateway, given: str) -> Non
 
 
 async def test_two_request_ids_are_replaced_by_one(gateway: Gateway) -> None:
-    """Which one was meant is not ours to guess."""
+    """Two different ids: neither is taken over."""
     twice = [("X-Request-ID", "one"), ("X-Request-ID", "two")]
     answer = await exchange(gateway.address, request("GET", "/nothing", twice))
     assert is_uuid7(answer.header("x-request-id") or "")
@@ -150,7 +150,7 @@ async def test_the_request_id_goes_on_to_the_core(gateway: Gateway) -> None:
 
 
 async def test_requests_on_one_connection_have_ids_of_their_own(gateway: Gateway) -> None:
-    """Nothing of a request stays for the next one behind it."""
+    """Nothing of one request is kept for the next one on its connection."""
     reader, writer = await asyncio.open_connection(*gateway.address)
     writer.write(request("GET", "/healthz", {"X-Request-ID": "first"}) + request("GET", "/healthz"))
     first, second = await read_answer(reader), await read_answer(reader)

@@ -33,13 +33,13 @@ def whole(data: bytes) -> list[bytes]:
 
 
 def cut(data: bytes) -> list[bytes]:
-    """At its quarters, so that a line end, a name or a size is cut somewhere in the table."""
+    """At its quarters, so that some case of the table is cut in a line end, a name or a size."""
     marks = [len(data) * n // 4 for n in range(5)]
     return [data[a:b] for a, b in itertools.pairwise(marks) if a < b]
 
 
 def at_line_ends(data: bytes) -> list[bytes]:
-    """Between each CR and its LF, the place where readers forget what they have seen."""
+    """Between each CR and its LF, where readers of streams most often go wrong."""
     first, *rest = data.split(b"\r")
     return [first + b"\r" if rest else first, *(b + b"\r" for b in rest[:-1]), *rest[-1:]]
 
@@ -71,7 +71,7 @@ async def talk(gateway: Gateway, pieces: list[bytes]) -> tuple[asyncio.StreamRea
 
 
 async def only_answer(gateway: Gateway, pieces: list[bytes]) -> Answer:
-    """The one answer there is; the connection ends behind it."""
+    """The only answer; the connection ends after it."""
     reader, writer = await talk(gateway, pieces)
     try:
         async with asyncio.timeout(TIMEOUT_S):
@@ -87,7 +87,7 @@ async def only_answer(gateway: Gateway, pieces: list[bytes]) -> Answer:
 async def test_a_bad_request_is_refused_and_nothing_behind_it_read(
     guarded: Gateway, case: Case, way: Any
 ) -> None:
-    """One refusal in the one shape, a close, and silence about whatever followed."""
+    """One refusal in the one shape, a close, and no answer to the bytes that followed."""
     answer = await only_answer(guarded, way(case.data + BEHIND))
     assert (answer.status, answer.code) == (case.status, case.code), answer.body
     assert answer.header("connection") == "close"
@@ -211,7 +211,7 @@ async def test_a_half_closed_client_gets_a_json_answer_that_takes_a_while(
 
 
 async def test_on_an_event_stream_a_fin_is_the_client_leaving(guarded: Gateway) -> None:
-    """The core is let go at once."""
+    """The core's connection is closed at once."""
     guarded.core.holds(STREAM_HEAD, chunk(META))
     streaming = await guarded.asking()
     await streaming.until(META)
@@ -236,7 +236,7 @@ async def test_a_fin_before_an_event_stream_begins_ends_it_there(guarded: Gatewa
 
 
 async def test_half_a_request_and_a_fin_is_no_request(guarded: Gateway) -> None:
-    """What can never become whole is refused instead of waited for."""
+    """A request that can never become whole is refused instead of waited for."""
     for half in (wire_cases.get()[:-2], wire_cases.post(b"Content-Length: 3")):
         reader, writer = await talk(guarded, [half])
         writer.write_eof()

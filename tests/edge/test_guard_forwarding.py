@@ -1,4 +1,4 @@
-"""What a client says of itself stays at the gateway: none of it reaches the core or a log."""
+"""No header of a client's reaches the core or a log."""
 
 from __future__ import annotations
 
@@ -55,19 +55,19 @@ async def asked(gateway: Gateway, extra: dict[str, str]) -> dict[str, str]:
 
 
 async def test_nothing_a_client_claims_reaches_the_core(gateway: Gateway) -> None:
-    """The core is told who was verified, and has no header that is not on the allow-list."""
-    heard = await asked(gateway, SPOOFED)
-    assert set(heard) <= CORE_REQUEST_HEADERS
-    assert CLAIMED not in str(heard)
-    assert (heard["x-kb-subject"], heard["x-kb-tenant"]) == ("alice", "acme")
-    assert heard["x-kb-roles"] == "editor"
-    assert "x-kb-actor" not in heard
-    assert heard["authorization"] == "Bearer core-token"
+    """The core gets the verified identity, and no header that is not on the allow-list."""
+    received = await asked(gateway, SPOOFED)
+    assert set(received) <= CORE_REQUEST_HEADERS
+    assert CLAIMED not in str(received)
+    assert (received["x-kb-subject"], received["x-kb-tenant"]) == ("alice", "acme")
+    assert received["x-kb-roles"] == "editor"
+    assert "x-kb-actor" not in received
+    assert received["authorization"] == "Bearer core-token"
 
 
 @pytest.mark.parametrize("name", SPOOFED)
 async def test_each_claim_alone_changes_nothing(gateway: Gateway, name: str) -> None:
-    """No single header makes the core hear anything else than without it."""
+    """No single header changes what the core gets."""
     ours = {"x-request-id", "traceparent", "host"}
     plain, spoofed = await asked(gateway, {}), await asked(gateway, {name: SPOOFED[name]})
     assert {k: v for k, v in spoofed.items() if k not in ours} == {
@@ -76,11 +76,11 @@ async def test_each_claim_alone_changes_nothing(gateway: Gateway, name: str) -> 
 
 
 async def test_a_name_in_connection_takes_no_header_of_ours_away(gateway: Gateway) -> None:
-    """``Connection`` is between the client and us: it strips nothing from our call."""
-    heard = await asked(gateway, {"Connection": "X-KB-Subject, Authorization, X-Request-ID"})
-    assert heard["x-kb-subject"] == "alice"
-    assert heard["authorization"] == "Bearer core-token"
-    assert heard["x-request-id"]
+    """``Connection`` is about the client's connection: it removes no header from our call."""
+    received = await asked(gateway, {"Connection": "X-KB-Subject, Authorization, X-Request-ID"})
+    assert received["x-kb-subject"] == "alice"
+    assert received["authorization"] == "Bearer core-token"
+    assert received["x-request-id"]
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ async def test_a_name_in_connection_takes_no_header_of_ours_away(gateway: Gatewa
     [b"a b", b"a\tb", "é".encode(), b"\xff", b'a;b"', b"<script>", b"a" * 300, b"", b"%0d%0aX: y"],
 )
 async def test_an_odd_request_id_is_replaced_everywhere(gateway: Gateway, given: bytes) -> None:
-    """Head, body and the core get one of our own making."""
+    """The answer's head and body and the core's request have one that we made."""
     data = request("GET", "/nothing").replace(
         b"\r\n\r\n", b"\r\nX-Request-ID: " + given + b"\r\n\r\n"
     )
@@ -154,7 +154,7 @@ async def test_behind_trusted_proxies_the_address_is_counted_from_the_right(
 async def test_without_trusted_proxies_nobody_is_believed(
     gateway: Gateway, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The peer is who is connected."""
+    """The client is the peer of the connection."""
     for lines, _ in TOLD.values():
         assert await _client_ip(gateway, capsys, lines) == "127.0.0.1"
 

@@ -1,4 +1,4 @@
-"""Alive and ready, told apart: a dependency that is down takes no replica out."""
+"""Liveness and readiness: a dependency that is down takes no replica out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the document promises, asked for in thousands of ways: no 5xx, no undocumented answer."""
+"""Thousands of requests made from the document: no 5xx, no undocumented answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Security headers on every answer: every route, every refusal, every door an answer leaves by."""
+"""Security headers on every answer: of every route, of every refusal, of every listener."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ JSON = {"Content-Type": "application/json"}
 
 @pytest.fixture
 async def gateway(core: StubCore) -> AsyncIterator[Gateway]:
-    """TLS ends in front of it, so it is told to speak of HTTPS."""
+    """TLS ends in front of it, so HSTS is switched on by its setting."""
     async with running_gateway(core, HSTS_MAX_AGE="1d", CORS_ORIGINS=ORIGIN) as running:
         yield running
 
@@ -53,7 +53,7 @@ def lacking(answer: Answer, policy: str = CONTENT_SECURITY_POLICY, hsts: str | N
 
 
 async def test_every_route_has_them(gateway: Gateway) -> None:
-    """With a good credential and with none; what the route then says is no matter here."""
+    """With a good credential and with none, whatever the route answers."""
     bearer = await gateway.bearer("root")
     missing = {}
     asked = 0
@@ -158,7 +158,7 @@ async def test_what_the_wire_refuses_has_them(
 
 
 async def test_a_client_too_many_behind_a_proxy_has_them(core: StubCore) -> None:
-    """The cap that is found out about only with the head."""
+    """Behind a proxy, where the cap is checked only once the head is read."""
     behind = {"X-Forwarded-For": "203.0.113.9"}
     async with running_gateway(
         core, HSTS_MAX_AGE="1d", TRUSTED_PROXIES="127.0.0.0/8", CONNECTIONS_PER_ADDRESS="1"
@@ -195,14 +195,14 @@ async def test_a_gateway_that_leaves_has_them(gateway: Gateway) -> None:
 
 
 async def test_a_server_without_the_guard_has_them(core: StubCore) -> None:
-    """It answers nothing but 500, and that with all of them."""
+    """It answers nothing but 500, with all of the headers."""
     async with running_gateway(core, protocol=HttpProtocol, HSTS_MAX_AGE="1d") as gateway:
         answer = await exchange(gateway.address, request("GET", "/healthz"))
         assert (answer.status, lacking(answer)) == (500, "")
 
 
 async def test_the_admin_listener_has_them() -> None:
-    """It is for monitors; a browser that gets there is told the same, but nothing of HTTPS."""
+    """It is for monitors, and has the same headers but HSTS."""
     health = Health({}, MovableClock())
     server = await admin_listener.listen("127.0.0.1", 0, health, lambda: b"")
     address = server.sockets[0].getsockname()
@@ -214,7 +214,7 @@ async def test_the_admin_listener_has_them() -> None:
 
 
 async def test_https_is_insisted_on_only_where_it_is_served(core: StubCore, tmp_path: Path) -> None:
-    """In the clear a browser would be locked out; under TLS it is told for a year."""
+    """Without TLS it would lock browsers out; under TLS it is sent, for a year."""
     async with running_gateway(core) as gateway:
         answer = await exchange(gateway.address, request("GET", "/healthz"))
         assert lacking(answer, hsts=None) == ""

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sanic.http.constants import Stage
 
-from gateway.edge.wire import connections as book
+from gateway.edge.wire import connections
 from gateway.edge.wire.connections import LINGER_S
 
 from .conftest import Gateway, running_gateway
@@ -27,24 +27,24 @@ OVERLOADED = (503, "OVERLOADED")
 
 
 class Turned:
-    """The worker's tick, turned by hand; its own timer stands still."""
+    """The worker's tick, run by the test; its own timer is stopped."""
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
-        self.book = gateway.application.connections
-        self.book.stop()
-        self._now_s = self.book.now_s
+        self.connections = gateway.application.connections
+        self.connections.stop()
+        self._now_s = self.connections.now_s
 
     def advance(self, seconds: float) -> None:
         self._now_s += seconds
-        self.book.tick(self._now_s)
+        self.connections.tick(self._now_s)
 
     async def client(self) -> Client:
         reader, writer = await asyncio.open_connection(*self.gateway.address)
         return Client(self, reader, writer)
 
     async def until_open(self, count: int) -> None:
-        await until(lambda: len(self.book) == count)
+        await until(lambda: len(self.connections) == count)
 
 
 class Client:
@@ -129,7 +129,7 @@ async def test_a_head_that_trickles_in_is_late_all_the_same(gateway: Gateway) ->
 
 
 async def test_a_connection_that_says_nothing_is_closed(gateway: Gateway) -> None:
-    """Nothing was asked, so nothing is said."""
+    """There was no request, so there is no answer."""
     turned = Turned(gateway)
     client = await turned.client()
     await client.connected()
@@ -188,7 +188,7 @@ async def test_an_idle_connection_is_closed_at_its_time(gateway: Gateway) -> Non
 
 
 async def test_clocks_of_the_request_leave_its_answer_alone(gateway: Gateway) -> None:
-    """A stream of some minutes is later than any head or body, and none of their business."""
+    """A stream of some minutes exceeds every limit for heads and bodies, which don't apply."""
     turned = Turned(gateway)
     gateway.core.holds(STREAM_HEAD, chunk(META))
     streaming = await gateway.asking()
@@ -196,12 +196,12 @@ async def test_clocks_of_the_request_leave_its_answer_alone(gateway: Gateway) ->
     turned.advance(300)
     gateway.core.script = gateway.core.answer_well
     assert not streaming.reader.at_eof()
-    assert len(turned.book) >= 1
+    assert len(turned.connections) >= 1
     streaming.writer.close()
 
 
 async def test_a_refused_client_that_stays_is_let_go(gateway: Gateway) -> None:
-    """The moment to read a refusal is short, and sending on does not make it longer."""
+    """The time to read a refusal is short, and further bytes do not extend it."""
     turned = Turned(gateway)
     client = await turned.client()
     client.writer.write(b"no request\r\n\r\n")
@@ -274,7 +274,7 @@ async def taker(turned: Turned, way: str) -> AsyncIterator[Taker]:
 async def test_a_client_that_takes_its_answer_slowly_gets_all_of_it(
     gateway: Gateway, way: str
 ) -> None:
-    """No clock of the connection's end runs while the last answer is still being taken."""
+    """No deadline of the connection runs while the client still takes its last answer."""
     turned = Turned(gateway)
     async with taker(turned, way) as client:
         async with asyncio.timeout(TIMEOUT_S):
@@ -300,14 +300,14 @@ async def test_a_client_that_takes_nothing_of_its_answer_is_let_go(
             turned.advance(10)
             for _ in range(10):
                 await asyncio.sleep(0)
-        assert not len(turned.book)
+        assert not len(turned.connections)
 
 
 # --- many -----------------------------------------------------------------------------------------
 
 
 async def test_a_connection_beyond_the_workers_cap_is_told_so(core: StubCore) -> None:
-    """503 in the one shape and a close; who is inside stays, and a place that is free is given."""
+    """503 in the one shape and a close; open connections stay, and a free place is given."""
     async with running_gateway(core, CONNECTIONS_LIMIT="2") as gateway:
         turned = Turned(gateway)
         inside = [await turned.client() for _ in range(2)]
@@ -329,7 +329,7 @@ async def test_a_connection_beyond_the_workers_cap_is_told_so(core: StubCore) ->
 
 
 async def test_a_connection_turned_away_that_stays_is_cut(core: StubCore) -> None:
-    """Being told so costs the gateway a connection for a moment only."""
+    """The refusal costs the gateway a connection for a moment only."""
     async with running_gateway(core, CONNECTIONS_LIMIT="1") as gateway:
         turned = Turned(gateway)
         inside = await turned.client()
@@ -346,8 +346,8 @@ async def test_a_connection_turned_away_that_stays_is_cut(core: StubCore) -> Non
 async def test_connections_of_one_address_are_capped(
     core: StubCore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The machine itself is exempt, so here it is taken for another one."""
-    monkeypatch.setattr(book, "is_loopback", lambda _: False)
+    """Loopback is exempt, so here it is taken for another address."""
+    monkeypatch.setattr(connections, "is_loopback", lambda _: False)
     async with running_gateway(core, CONNECTIONS_PER_ADDRESS="1") as gateway:
         turned = Turned(gateway)
         inside = await turned.client()
@@ -362,7 +362,7 @@ async def test_connections_of_one_address_are_capped(
             assert (await read_answer(after.reader)).status == 200
         after.writer.close()
         await turned.until_open(0)
-        assert turned.book._by_address == {}
+        assert turned.connections._by_address == {}
 
 
 async def test_behind_a_proxy_a_client_is_who_the_proxy_says(core: StubCore) -> None:
@@ -388,21 +388,21 @@ async def test_behind_a_proxy_a_client_is_who_the_proxy_says(core: StubCore) -> 
         go_on.set()
         await streaming.rest()
         streaming.writer.close()
-        await until(lambda: turned.book._by_address == {})
+        await until(lambda: turned.connections._by_address == {})
         again = await gateway.client.get("/healthz", headers={"X-Forwarded-For": "9.9.9.9"})
         assert again.status_code == 200
 
 
 def test_the_file_limit_is_raised_as_far_as_needed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is allowed is taken; what is not is told, in numbers."""
+    """The limit is raised as far as allowed; a shortage is reported with its numbers."""
     limits = [1024, 4096]
     monkeypatch.setattr(resource, "getrlimit", lambda _: tuple(limits))
     monkeypatch.setattr(resource, "setrlimit", lambda _, pair: limits.__setitem__(0, pair[0]))
-    assert book.raise_file_limit(1000) is None
+    assert connections.raise_file_limit(1000) is None
     assert limits[0] == 1024
-    assert book.raise_file_limit(2000) is None
+    assert connections.raise_file_limit(2000) is None
     assert limits[0] == 2000
-    assert book.raise_file_limit(5000) == (
+    assert connections.raise_file_limit(5000) == (
         "a worker may need 5000 open files and the limit is 4096"
     )
     assert limits[0] == 4096

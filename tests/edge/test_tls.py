@@ -1,4 +1,4 @@
-"""HTTPS served directly, with real certificates: who is let in, and what a stream is like on it."""
+"""HTTPS served directly, with real certificates: who is let in, and how streams behave on it."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 async def test_requests_and_refusals_are_answered_over_tls(gateway: Gateway) -> None:
-    """Keep-alive included; a malformed request is told so before the connection ends."""
+    """Keep-alive included; a malformed request gets its 400 before the connection ends."""
     reader, writer = await asyncio.open_connection(*gateway.address, ssl=gateway.trust)
     writer.write(HEALTH + HEALTH + b"GET / HTTP/1.1\r\nHost : x\r\n\r\n")
     async with asyncio.timeout(TIMEOUT_S):
@@ -78,7 +78,7 @@ async def test_requests_and_refusals_are_answered_over_tls(gateway: Gateway) -> 
 
 
 async def test_only_http_1_1_is_agreed_on(gateway: Gateway) -> None:
-    """A client that would rather speak HTTP/2 is told which one it is."""
+    """A client that prefers HTTP/2 is answered with HTTP/1.1 in ALPN."""
     assert gateway.trust is not None
     gateway.trust.set_alpn_protocols(["h2", "http/1.1"])
     _, writer = await asyncio.open_connection(*gateway.address, ssl=gateway.trust)
@@ -130,7 +130,7 @@ def sized(data: bytes, size: int) -> bytes:
 
 
 async def test_plain_http_on_the_tls_port_gets_nothing(gateway: Gateway) -> None:
-    """No answer in the clear, and whoever comes next is served."""
+    """No answer in the clear, and the next client is served."""
     reader, writer = await asyncio.open_connection(*gateway.address)
     writer.write(HEALTH)
     async with asyncio.timeout(TIMEOUT_S):
@@ -142,7 +142,7 @@ async def test_plain_http_on_the_tls_port_gets_nothing(gateway: Gateway) -> None
 async def test_a_handshake_that_never_comes_is_not_waited_for(
     core: StubCore, authority: Authority, pair: Pair
 ) -> None:
-    """It has as long as a request's head, as nobody else's clock runs yet."""
+    """It has as long as a request's head, because no other deadline runs yet."""
     trust = client(authority)
     async with running_gateway(core, trust=trust, **https(pair, HEAD_TIMEOUT="2s")) as gateway:
         reader, writer = await asyncio.open_connection(*gateway.address)
@@ -267,7 +267,7 @@ async def test_clients_refuse_a_wrong_certificate_of_ours(
 
 
 async def refused(gateway: Gateway, trust: ssl.SSLContext) -> bool:
-    """Under TLS 1.3 a client hears of its refusal only when it reads."""
+    """Under TLS 1.3 a client gets its refusal only when it reads."""
     try:
         await exchange(gateway.address, HEALTH, trust=trust)
     except (ssl.SSLError, ConnectionError, asyncio.IncompleteReadError):

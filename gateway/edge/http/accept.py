@@ -1,4 +1,4 @@
-"""``Accept`` and ``Accept-Encoding``: what a client would like, with its weights."""
+"""``Accept`` and ``Accept-Encoding``: what a client prefers, with its weights."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from __future__ import annotations
 def weights(header: str) -> dict[str, float]:
     """Each name in lower case with its weight, 1 where none is given (RFC 9110, 12.4.2).
 
-    A weight that is no number is a no: such a client asked for nothing it could not go without.
+    A weight that is no number counts as 0: what is not offered for certain is not used.
     """
     found: dict[str, float] = {}
     for item in header.split(","):

@@ -53,7 +53,7 @@ def _media_type(request: Request) -> tuple[str, dict[str, str]]:
     for item in rest:
         name, _, text = item.partition("=")
         if name.strip().lower() in parameters:
-            raise UnsupportedMediaType("The Content-Type says something twice.")
+            raise UnsupportedMediaType("The Content-Type has a parameter twice.")
         parameters[name.strip().lower()] = text.strip().strip('"')
     if parameters.get("charset", "utf-8").lower() not in _UTF8:
         raise UnsupportedMediaType("Bodies are UTF-8.")
@@ -107,7 +107,7 @@ def _field_name(part: MultipartSegment) -> str:
 
 
 def query_pairs(request: Request) -> Pairs:
-    """The query string's parameters in order; malformed ones are refused, not guessed at."""
+    """The query string's parameters in order; malformed ones are refused, not repaired."""
     if not request.query_string:
         return []
     try:
@@ -123,7 +123,7 @@ def query_pairs(request: Request) -> Pairs:
 
 
 def _without_owner(request: Request, any_owner: bool) -> Pairs:
-    """``?owner=`` is the pipeline's (it decides the action) and checked there."""
+    """``?owner=`` is read and checked by the pipeline, as it decides about the action."""
     pairs = query_pairs(request)
     return [pair for pair in pairs if pair[0] != "owner"] if any_owner else pairs
 

@@ -1,4 +1,4 @@
-"""gzip for JSON answers that are worth it; never for event streams, which must flow."""
+"""gzip for JSON answers of some size; never for event streams, which it would hold back."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from gateway.edge.http.cors import add_vary
 
 # Level 5 is where the curve bends for JSON: level 9 costs twice the time for one or two per cent.
 LEVEL = 5
-# A megabyte takes some 30 ms, in which no stream of the worker would move; zlib holds no GIL.
-BESIDE_LOOP_BYTES = 64 * 1024
+# A megabyte takes some 30 ms, in which no stream of the worker would move. Larger bodies are
+# compressed on a thread: zlib releases the GIL.
+THREAD_MIN_BYTES = 64 * 1024
 
 _compress = partial(gzip.compress, compresslevel=LEVEL, mtime=0)
 
@@ -29,12 +30,12 @@ async def apply(request: Request, response: BaseHTTPResponse, min_bytes: int) ->
         return
     add_vary(response, "Accept-Encoding")
     if accepts_gzip(",".join(request.headers.getall("accept-encoding", []))):
-        large = len(body) > BESIDE_LOOP_BYTES
+        large = len(body) > THREAD_MIN_BYTES
         response.body = await asyncio.to_thread(_compress, body) if large else _compress(body)
         response.headers["Content-Encoding"] = "gzip"
 
 
 def accepts_gzip(header: str) -> bool:
-    """RFC 9110, 12.5.3: an explicit ``gzip`` decides, else ``*``; a weight of 0 is a no."""
+    """RFC 9110, 12.5.3: an explicit ``gzip`` decides, else ``*``; a weight of 0 means no."""
     wanted = weights(header)
     return wanted.get("gzip", wanted.get("*", 0.0)) > 0.0

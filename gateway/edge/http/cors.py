@@ -23,7 +23,7 @@ class Cors:
     credentials: bool = False
 
     def preflight(self, request: Request) -> HTTPResponse | None:
-        """The answer to a true preflight; ``None`` for anything else, which goes its usual way."""
+        """The answer to a true preflight; ``None`` for every other request."""
         if not (self.origins and is_preflight(request)):
             return None
         response = empty(204)
@@ -58,7 +58,7 @@ class Cors:
 
 
 def add_vary(response: BaseHTTPResponse, name: str) -> None:
-    """Adds to ``Vary`` without losing what is there."""
+    """Adds ``name`` to ``Vary`` and keeps the names that are in it."""
     present = response.headers.get("Vary", "")
     if name.lower() not in {item.strip().lower() for item in present.split(",")}:
         response.headers["Vary"] = f"{present}, {name}" if present else name

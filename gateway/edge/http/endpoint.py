@@ -108,10 +108,11 @@ def route(
 
 
 def check_provided(app: Sanic[Any, Any], provided: Mapping[type, object]) -> None:
-    """Looks at start-up whether every handler of ``app`` will get what it asks for.
+    """Checks at start-up that every handler of ``app`` will get what it asks for.
 
     Raises:
-        LookupError: a handler asks for what there is not; better now than at its first request.
+        LookupError: a handler names a type that is not provided, which its first request would
+            find out.
     """
     for declared in app.router.routes:
         for kind in getattr(declared.handler, "wanted", {}).values():
@@ -122,7 +123,7 @@ def check_provided(app: Sanic[Any, Any], provided: Mapping[type, object]) -> Non
 
 
 def _reading(handler: Handler, endpoint: Endpoint) -> Handler:
-    """``handler`` with its body and query read and checked first, and what it asks for at hand."""
+    """``handler`` behind the reading of its body and query and the look-up of what it asks for."""
     wanted = _wanted(handler, endpoint)
     wanted_items = tuple(wanted.items())
 

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, made from the routes the router really has and their msgspec types.
+"""The OpenAPI 3.1 document, made from the routes the router has and their msgspec types.
 
 The same types read the bodies (``edge/http/bodies.py``), so that what is documented and what is
 accepted cannot differ.

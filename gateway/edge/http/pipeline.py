@@ -49,7 +49,7 @@ RequestStage = Callable[[Request, Scope, Endpoint | None], Awaitable[HTTPRespons
 
 
 class DrainState(Protocol):
-    """How far the worker's drain has come; ``edge.lifecycle.Lifecycle`` says when it is what."""
+    """The stages of the worker's drain, which ``edge.lifecycle.Lifecycle`` explains."""
 
     @property
     def draining(self) -> bool: ...
@@ -170,7 +170,7 @@ class Pipeline:
 
 
 def _close_after(request: Request) -> None:
-    """``Connection: close`` on this answer, so that a client's next request goes elsewhere."""
+    """``Connection: close`` on this answer: the client's next request comes on another one."""
     if isinstance(request.stream, Http):
         request.stream.keep_alive = False
 
@@ -181,7 +181,7 @@ def _needs_credential(request: Request, endpoint: Endpoint | None) -> bool:
 
 
 def _asked_owner(request: Request, endpoint: Endpoint) -> str | None:
-    """``?owner=``: an admin looking after another user, on the routes that know it."""
+    """``?owner=``: an admin acts for another user, on the routes that take it."""
     owners = [text for name, text in query_pairs(request) if name == "owner"]
     if not owners:
         return None

@@ -1,8 +1,8 @@
-"""Every failure before the first byte leaves through here, in the one error shape.
+"""Renders every failure before the first byte, in the one error shape.
 
 Sanic's own exceptions are translated first, so that an unknown path, a bad method or a body that
-is too large looks like any other refusal. What is our own fault is logged with its trace and
-reported; the client learns the request id and nothing else.
+is too large looks like any other refusal. A fault of our own is logged with its trace and reported;
+the client gets the request id and no reason.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def json_response(value: Any, status: int = 200) -> HTTPResponse:
 
 
 class ErrorRenderer(ErrorHandler):
-    """Sanic's error handler, replaced as a whole: no HTML, no debug page, no text of Sanic's."""
+    """Replaces Sanic's error handler as a whole: no HTML, no debug page, none of its texts."""
 
     def response(self, request: Request, exception: Exception) -> HTTPResponse:
         error = translate(request, exception)
@@ -95,7 +95,7 @@ def _bad_method(request: Request) -> GatewayError:
     known = {method for route in router.routes for method in route.methods}
     if request.method not in known | _METHODS_SERVERS_KNOW:
         return errors.NotImplementedMethod()
-    # Sanic names the allowed methods of fixed paths only, so every path is asked afresh.
+    # Sanic names the allowed methods of paths without parameters only, so the router is tried.
     taken = sorted(method for method in known if _takes(router, request.path, method))
     return errors.MethodNotAllowed(headers={"Allow": ", ".join(taken)})
 

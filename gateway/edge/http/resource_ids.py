@@ -1,6 +1,6 @@
 """The ids that stand in paths: how each is spelled, for the pipeline and for OpenAPI.
 
-An id in any other spelling names nothing: the answer is 404, before the policy or a store is asked
+No resource has an id in another spelling: the answer is 404, before the policy or a store is asked
 about it (contract, section 1). A new kind of id is one entry here.
 """
 
@@ -16,7 +16,7 @@ from gateway.domain.ids import is_uuid7
 
 @dataclass(frozen=True, slots=True)
 class IdSpelling:
-    """``accepts`` tells whether a text is spelled so; ``schema`` says it to a reader of OpenAPI."""
+    """``accepts`` checks a text; ``schema`` describes the spelling in the OpenAPI document."""
 
     accepts: Callable[[str], bool]
     schema: Mapping[str, Any]

@@ -1,8 +1,8 @@
 """The start-up check of the router: what each route must declare before the gateway serves it.
 
-No route without an action or a place in ``PUBLIC``, and no parameter in a path but the one that
-``resource_id`` names: the policy would be asked about nothing, and the id's spelling be nobody's
-to check.
+Each has an action or a place in ``PUBLIC``, and its path no parameter but the one that
+``resource_id`` names. With any other the policy would be asked without an id, and the id would
+reach the handler without a check of its spelling.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PARAMETER = re.compile(r"<([a-z_]+)(?::[^>]*)?>")
 
 
 class UndeclaredRoute(RuntimeError):
-    """A route does not say what the pipeline needs to know: the gateway does not start with one."""
+    """A route lacks a declaration the pipeline needs; the gateway does not start with one."""
 
 
 def endpoints(app: Sanic[Any, Any]) -> Iterator[tuple[str, str, Endpoint | None]]:
@@ -68,5 +68,5 @@ def _id_fault(method: str, path: str, declared: Endpoint | None) -> str | None:
     if unnamed := [name for name in parameters if name != named]:
         return f"{method} {path} has a parameter {unnamed[0]} that is not its resource_id"
     if named is not None and named not in ID_SPELLINGS:
-        return f"{method} {path} has an id {named} whose spelling nobody knows"
+        return f"{method} {path} has an id {named} whose spelling is not in ID_SPELLINGS"
     return None

@@ -4,8 +4,8 @@ Sanic knows one limit: beyond it the connection is closed at once, with the rest
 in the kernel. TCP then answers the client's next bytes with a reset, and the reset may overtake the
 413: the client sees a broken connection and no reason. So Sanic's own limit is set higher, by
 ``LINGER_BYTES``; ours (``Limits.body_bytes``) is set by ``http1.py`` as a handler's body is read,
-and lifted again once the answer is a refusal, so that Sanic swallows the rest of the body before
-it closes.
+and lifted again once the answer is a refusal, so that Sanic reads and discards the rest of the
+body before it closes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from sanic import Request, Sanic
 from sanic.http import Http
 
-# What is swallowed of a body that was refused. A client that sends more than this is cut off.
+# How much of a refused body is read and discarded; a client that sends more is cut off.
 LINGER_BYTES = 16 * 1024 * 1024
 
 

@@ -2,7 +2,7 @@
 
 Sanic gives each connection a timer of its own and restarts it at every byte, so a client that
 sends a byte now and then stays for ever. Here one tick looks at all connections, and every stage
-of one has an end that no byte moves. Between ticks the time stands still (``now_s``), so noting
+of one has a deadline that no byte moves. The time is read once a tick (``now_s``), so that noting
 when a stage began costs nothing; a limit is kept to within ``TICK_S``.
 """
 
@@ -29,7 +29,7 @@ from gateway.errors import Overloaded
 log = structlog.get_logger("gateway.connections")
 
 TICK_S = 0.5
-# How long, and for how many at once, the gateway waits for a client to read a refusal.
+# How long the gateway waits for a client to read a refusal, and for how many at once.
 LINGER_S = 2.0
 LINGERING_LIMIT = 256
 # At the end of a drain: how long a connection just accepted may take to send its first byte.
@@ -57,7 +57,7 @@ class Limits:
 
 
 class Watched(Protocol):
-    """A connection that can be asked at each tick whether it is late."""
+    """A connection as the tick sees it; ``check`` ends one whose stage took too long."""
 
     def check(self, now_s: float) -> None: ...
 

@@ -2,7 +2,7 @@
 
 Answering, routing, handlers and middleware stay Sanic's. ``GuardedConnection`` is what this needs
 of the connection it runs on, which is ``GuardedProtocol`` in ``protocol.py``; ``sanic_shape.py``
-says what both rely on.
+lists what both rely on.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class AllAnswered(CancelledError):
 
 
 class GuardedConnection(Protocol):
-    """The connection under a ``GuardedHttp``, as far as that knows it.
+    """What ``GuardedHttp`` uses of the connection it runs on.
 
     ``half_closed``: the client will send no more. ``body_limit_bytes`` holds for each body that is
     read for a handler. The rest from ``app`` on is Sanic's.
@@ -64,7 +64,7 @@ class GuardedHttp(Http):
     """Sanic's reading of requests with the heads and the chunked bodies read by our rules."""
 
     __slots__ = ("_chunks",)
-    # Sanic names the class of its own connection here; what is needed of it is less, and more.
+    # Sanic declares its own connection class here, which lacks the members of the guard.
     protocol: GuardedConnection  # type: ignore[assignment]
     # Sanic declares narrower types than it puts in.
     request_body: Any
@@ -82,15 +82,15 @@ class GuardedHttp(Http):
         await self.protocol.linger()
 
     async def http1_request_header(self) -> None:
-        """Replaces Sanic's, whose signals ``http.lifecycle.read_head`` and ``.request`` go out."""
+        """Replaces Sanic's, without its signals ``http.lifecycle.read_head`` and ``.request``."""
         self.protocol.begin_stage()
         head_bytes = await self._head()
         too_long: UriTooLong | None = None
         try:
             head = read_head(head_bytes)
         except UriTooLong as exc:
-            # Without its target the request still says which page asks, so that the page's
-            # preflight is answered and the page can read the refusal.
+            # The headers still name the page that sends it: the page's preflight is answered, so
+            # that the page can read the refusal of the request itself.
             too_long, head = exc, read_head(without_target(head_bytes))
         request = self._make_request(head, head_bytes)
         self.keep_alive = head.keep_alive
@@ -108,12 +108,12 @@ class GuardedHttp(Http):
             raise too_long
 
     async def _head(self) -> bytes:
-        """Waits for a whole head; what can never become one is refused at once."""
+        """Waits for a whole head; bytes that can never become one are refused at once."""
         buffer = self.recv_buffer
         looked_at = 0
         skipped = False
         while True:
-            # RFC 9112, 2.2: one empty line before a request is forgiven.
+            # RFC 9112, 2.2: one empty line before a request is ignored.
             if not skipped and buffer[:2] == b"\r\n":
                 del buffer[:2]
                 skipped, looked_at = True, 0
@@ -181,7 +181,7 @@ class GuardedHttp(Http):
         return piece
 
     def create_empty_request(self) -> None:
-        """The request Sanic makes up for a refusal; this one knows who was refused."""
+        """The request Sanic makes up for a refusal, with the connection, for the log's address."""
         super().create_empty_request()
         self.request.conn_info = self.protocol.conn_info
 
@@ -193,7 +193,7 @@ class GuardedHttp(Http):
         return answer
 
     async def _close_delimited_head(self, data: bytes, end_stream: bool) -> None:
-        """The head of an answer to HTTP/1.0, which knows no chunks: the body ends with a close."""
+        """The head of an answer to HTTP/1.0, which has no chunks: the body ends with a close."""
         response = self.response
         whole = end_stream or (not data and getattr(response, "body", None))
         if whole or "content-length" in response.headers or not has_message_body(response.status):

@@ -1,9 +1,9 @@
 """The one writer of JSON answers: handlers', errors', refusals at the wire, the admin listener's.
 
-Log lines, error events of a stream and calls to the core are written by msgspec, which is 1 µs
-quicker on an object of that size: they are the hot path, or stand where no web framework's package
-is known (``domain``). An answer costs some hundred times that, and ujson is one of the packages
-this gateway is built on.
+ujson takes 1.4 µs for an error's body and 57 µs for a page of 50 documents, msgspec 0.3 and 25;
+beside the 60 µs that reading and routing a request take, ujson is kept, as a package the gateway is
+to be built on. Log lines are written by msgspec, because every request writes one, and so are
+what ``domain`` and the adapters write (a stream's error event, calls to the core).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Who is at the other end: the client's address, believed from proxies we were told to trust."""
+"""The client's address, taken from ``X-Forwarded-For`` where trusted proxies wrote it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Network = IPv4Network | IPv6Network
 def client_ip(request: Request, trusted: Sequence[Network]) -> str:
     """The nearest address that is no trusted proxy, read from the right of ``X-Forwarded-For``.
 
-    What stands left of it was written by somebody we don't know, so it is never believed.
+    What is left of that address was written by an unknown party and is never used.
     """
     peer = plain_address(request.conn_info.client_ip) if request.conn_info else ""
     if not trusted or not is_trusted(peer, trusted):
@@ -34,10 +34,10 @@ def client_ip(request: Request, trusted: Sequence[Network]) -> str:
 
 @lru_cache(maxsize=4096)
 def plain_address(text: str) -> str:
-    """The one spelling of an address; empty for what is none.
+    """An address in its normal form; empty for a text that is none.
 
     An IPv4 address that came over an IPv6 socket is an IPv4 address, or no IPv4 network would hold
-    it. A zone (``fe80::1%eth0``) means something on its own machine only, and is free text.
+    it. A zone (``fe80::1%eth0``) has a meaning on its own machine only, and is free text.
     """
     try:
         address = ip_address(text.partition("%")[0])
@@ -48,7 +48,7 @@ def plain_address(text: str) -> str:
 
 
 def is_trusted(address: str, trusted: Sequence[Network]) -> bool:
-    """Whether ``address``, in its plain spelling, belongs to one of our proxies."""
+    """Whether ``address``, in its normal form, belongs to one of our proxies."""
     return bool(address) and any(ip_address(address) in network for network in trusted)
 
 

@@ -5,9 +5,9 @@ takes a half-closed connection for a client that left. ``GuardedHttp`` reads by 
 instead, and ``GuardedProtocol``, here, keeps the caps and the deadlines of ``connections.py``.
 
 Under TLS no side can be closed alone, neither by the loops' transports nor by what peers make of
-``close_notify``: there a client that says it will send no more has left, whatever it was waiting
-for, and after a refusal the connection is closed at once instead of lingering. The caps and the
-clocks begin when the handshake is over.
+``close_notify``: there a client that will send no more has left, whatever it was waiting for, and
+after a refusal the connection is closed at once instead of lingering. The caps and the clocks begin
+when the handshake is over.
 
 ``sanic_shape.py`` checks at start-up that Sanic still is what the two were written for; a server
 that was started without ``GuardedProtocol`` answers nothing but 500 (``refuse_unguarded``).
@@ -88,7 +88,7 @@ class GuardedProtocol(HttpProtocol):
         self._since_s = self._connections.now_s
 
     def request_begins(self, request: Request) -> None:
-        """The head is read. Behind a proxy the client is known only now, and may be one too many.
+        """The head is read. Behind a proxy only now it is known whose the request is.
 
         Raises:
             Overloaded: its address has as many requests under way as one may.
@@ -148,7 +148,7 @@ class GuardedProtocol(HttpProtocol):
             self.transport.abort()
 
     def _is_taking(self, now_s: float) -> bool:
-        """Whether the client is still busy with its last answer: a close would cut that short."""
+        """Whether the client still reads its last answer: a close would cut it off."""
         if self.transport.get_write_buffer_size():
             return not self._stands_still(now_s)
         if self._progress is None:
@@ -161,7 +161,7 @@ class GuardedProtocol(HttpProtocol):
     def _is_held_up(self, http: Http, now_s: float) -> bool:
         """Whether an answer waits behind one that the client does not take.
 
-        A stream that is about to begin has no response yet, and looks at that itself.
+        A stream that is about to begin has no response yet, and checks this itself.
         """
         waits = http.response is not None and not self._can_write.is_set()
         return waits and self._stands_still(now_s)

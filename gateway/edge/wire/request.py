@@ -1,4 +1,4 @@
-"""The request class of the public application: Sanic's, which also stands for what is no URL."""
+"""The request class of the public application, and what is asked of a request at the wire."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MADE_UP = "NONE"
 
 
 class GatewayRequest(Request):
-    """Can stand for a request whose target cannot be parsed (``CONNECT x:1``, a control byte).
+    """Sanic's request, which can also be made for a target that is no URL (``CONNECT x:1``).
 
     Sanic refuses such a target, and to render the refusal makes a request up with the same target:
     that fails as well, the connection closes without an answer, and the log gets the whole trace.
@@ -28,7 +28,7 @@ class GatewayRequest(Request):
 
 
 def is_preflight(request: Request) -> bool:
-    """A browser asks so before the request itself: without a credential, and for nothing else."""
+    """Whether a browser asks for leave to send a request: it brings no credential."""
     return (
         request.method == "OPTIONS"
         and "origin" in request.headers

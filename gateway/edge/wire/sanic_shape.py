@@ -2,7 +2,7 @@
 
 ``protocol.py`` and ``http1.py`` replace some of Sanic's methods and rely on others. A release that
 moves them would not fail loudly: requests would be read by Sanic's rules again, or deadlines never
-be looked at. So the gateway looks first, and does not start on a Sanic it does not know.
+be checked. So start-up compares, and fails on a Sanic that is built otherwise.
 """
 
 from __future__ import annotations
@@ -52,5 +52,5 @@ def check_shape() -> None:
     if missing:
         raise RuntimeError(
             f"Sanic {sanic.__version__} is not of the shape the guard was written for"
-            f" (25.12); it lacks {', '.join(missing)}. Install the version the gateway asks for."
+            f" (25.12); it lacks {', '.join(missing)}. Install the version the gateway requires."
         )

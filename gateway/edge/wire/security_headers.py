@@ -1,8 +1,8 @@
-"""The headers that every answer has, whoever gives it: one list for handlers, refusals and caps.
+"""The headers that every answer has: one list for handlers, refusals at the wire and the caps.
 
-What they are against: a browser that guesses a type (``nosniff``), a cache that keeps an answer,
-a page that embeds one, runs something out of one or tells others its address, and a way back to
-plain HTTP. There is no ``Server`` header to take away: Sanic sends none.
+They prevent that a browser guesses a type (``nosniff``), that a cache keeps an answer, that a page
+embeds one, runs a script out of one or passes on its address, and a return to plain HTTP. There is
+no ``Server`` header to remove: Sanic sends none.
 
 Source: OWASP REST Security Cheat Sheet; RFC 6797 (HSTS); the Fetch standard (CORP). Pages of the
 origins that CORS allows are not kept out by ``same-origin``: it is for requests without CORS.
@@ -16,7 +16,7 @@ CONTENT_SECURITY_POLICY = "default-src 'none'; frame-ancestors 'none'"
 
 
 def security_headers(hsts_s: int = 0) -> Mapping[str, str]:
-    """For every answer; ``hsts_s`` is how long browsers come by HTTPS only, 0 to say nothing."""
+    """For every answer; ``hsts_s`` is how long browsers use HTTPS only, 0 for no such header."""
     headers = {
         "X-Content-Type-Options": "nosniff",
         "Cache-Control": "no-store",
@@ -30,5 +30,5 @@ def security_headers(hsts_s: int = 0) -> Mapping[str, str]:
 
 
 def header_lines(headers: Mapping[str, str]) -> bytes:
-    """As they stand in a head, each with its line end."""
+    """The headers as bytes of a head, each with its line end."""
     return "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode("latin-1")

@@ -1,8 +1,8 @@
-"""HTTPS, served by the worker itself: one context for the listeners, always the newest behind it.
+"""HTTPS, served by the worker itself, with certificate files that may change while it runs.
 
-What flows which way: the server is given ``context`` once, and asks it at each client hello;
-``reload_if_changed`` puts another one behind it. That also takes back a client CA, which no context
-can do in place. Connections that stand are left alone.
+The server is given ``context`` once and calls it at each client hello; there the connection gets
+the newest context, which ``reload_if_changed`` makes. A context of its own for each change also
+removes a client CA, which cannot be done in place. Open connections keep theirs.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from gateway.tls.certificates import CertificateError, Followed, TlsFiles, serve
 
 log = structlog.get_logger("gateway.tls")
 
-LOOK_S = 1.0
+POLL_S = 1.0
 # How long a connection that is closed waits for the client's ``close_notify``.
-GOODBYE_S = 2.0
+CLOSE_NOTIFY_S = 2.0
 
 
 class ServerTls:
-    """The certificate clients are shown, and what is asked of theirs.
+    """The gateway's certificate, and what is required of a client's.
 
     Raises:
         CertificateError: the files cannot be used.
@@ -43,7 +43,7 @@ class ServerTls:
             lambda: server_context(files, client_certificate_required=client_certificate_required),
         )
         self.context = self._followed.present
-        self.context.sni_callback = self._hand_over
+        self.context.sni_callback = self._use_newest
 
     @classmethod
     def of(cls, settings: Settings) -> ServerTls | None:
@@ -59,17 +59,17 @@ class ServerTls:
 
     @property
     def clocks(self) -> Mapping[str, float]:
-        """For ``loop.create_server``, whose own are a minute and half a minute.
+        """For ``loop.create_server``, whose defaults are a minute and half a minute.
 
         The caps and deadlines of ``protocol.py`` begin when the handshake is over.
         """
         return {
             "ssl_handshake_timeout": self._handshake_s,
-            "ssl_shutdown_timeout": GOODBYE_S,
+            "ssl_shutdown_timeout": CLOSE_NOTIFY_S,
         }
 
     def reload_if_changed(self) -> None:
-        """Takes over changed files for new connections; bad ones are logged and change nothing."""
+        """Uses changed files for new connections; bad ones are logged and change nothing."""
         try:
             if self._followed.reload_if_changed():
                 log.info("certificates reloaded", listener="public")
@@ -77,12 +77,12 @@ class ServerTls:
             log.error("certificates not taken over", listener="public", reason=str(problem))
 
     async def watch(self) -> None:
-        """Looks at the files once a second, for as long as the worker serves."""
+        """Checks the files once a second, for as long as the worker serves."""
         while True:
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(POLL_S)
             self.reload_if_changed()
 
-    def _hand_over(
+    def _use_newest(
         self, connection: ssl.SSLObject | ssl.SSLSocket, _name: str | None, _: ssl.SSLContext
     ) -> None:
         """Called at each client hello, with a server name or without."""

@@ -1,4 +1,4 @@
-"""Background work: kept, named, and heard when it fails."""
+"""Background tasks: kept, named, and reported when they fail."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The start-up check: a route that says too little of itself stops the gateway."""
+"""The start-up check: a route whose declaration is incomplete stops the gateway."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_route_with_no_endpoint_is_refused() -> None:
 
 
 def test_a_route_with_no_action_is_refused() -> None:
-    """Public is what the one constant lists, not what forgot its action."""
+    """A route is public because the constant lists it, not because its action was forgotten."""
     with pytest.raises(UndeclaredRoute, match="GET /x has no known action"):
         check_routes(some_app("none", lambda _, bp: _declare(bp, "GET", "/x", None)))
 
@@ -79,13 +79,13 @@ def test_owner_needs_an_action_of_its_own() -> None:
         ("/x/<note_id:str>", "document_id", "GET /x/.* has no parameter document_id"),
         ("/x", "document_id", "GET /x has no parameter document_id"),
         ("/x/<document_id:str>/<key_id:str>", "key_id", "has a parameter document_id that is not"),
-        ("/x/<note_id:str>", "note_id", "has an id note_id whose spelling nobody knows"),
+        ("/x/<note_id:str>", "note_id", "has an id note_id whose spelling is not in"),
     ],
 )
 def test_the_parameter_of_a_path_is_its_resource_id(
     path: str, resource_id: str | None, fault: str
 ) -> None:
-    """Else the policy would be asked about nothing, or about an id that nobody checked."""
+    """Else the policy would be asked without an id, or with one whose spelling is unchecked."""
 
     def add(_: Sanic[Any, Any], blueprint: Blueprint) -> None:
         _declare(blueprint, "GET", path, "documents:read", resource_id=resource_id)
@@ -124,8 +124,8 @@ def test_a_public_route_that_is_missing_is_refused() -> None:
         check_routes(app)
 
 
-def test_every_fault_is_told_at_once() -> None:
-    """Whoever mends one learns of all."""
+def test_every_fault_is_reported_at_once() -> None:
+    """All of them are named in one message."""
 
     def add(app: Sanic[Any, Any], blueprint: Blueprint) -> None:
         app.add_route(handler, "/a")

@@ -1,4 +1,4 @@
-"""What one request leaves in the figures."""
+"""What one request adds to the metrics."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def counted(status: int, **known: Any) -> Kept:
 def test_decisions(
     decision: Decision | None, error: GatewayError | None, expected: list[tuple[str, bool]]
 ) -> None:
-    """A policy nobody can ask is an error, and so is one that is broken: neither denied."""
+    """An unavailable policy counts as an error, and so does a broken one: neither denied."""
     kept = counted(200, decision=decision, error=error, action="documents:list")
     assert kept.decisions == expected
 

@@ -1,4 +1,4 @@
-"""Whose address it is, and whose trace: believed only from where it can be known."""
+"""The client's address and trace: taken from trusted proxies and in valid form only."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def asked(peer: str, *headers: tuple[str, str]) -> Request:
 def test_the_nearest_address_that_is_no_trusted_proxy(
     peer: str, forwarded: list[str], expected: str
 ) -> None:
-    """Read from the right: what stands left of an untrusted hop was written by a stranger."""
+    """Read from the right: what is left of an untrusted hop is not trusted either."""
     headers = [("x-forwarded-for", value) for value in forwarded]
     assert client_ip(asked(peer, *headers), TRUSTED) == expected
 
