@@ -1,7 +1,7 @@
 """The public application: blueprints, middleware, error renderer and lifecycle, put together.
 
 The composition root. It is the one module of ``gateway`` that imports ``blueprints``; what a worker
-runs on is built by ``services.py`` once the worker has an event loop.
+runs on is built by ``wiring/services.py`` once the worker has an event loop.
 """
 
 from __future__ import annotations
@@ -41,8 +41,9 @@ from gateway.flows.uploads import Uploads
 from gateway.settings import Settings
 from gateway.telemetry.catalogue import layout_for
 from gateway.telemetry.figures import Figures
+from gateway.telemetry.metric import Layout
 from gateway.telemetry.sheet import Sheet
-from gateway.wiring import services
+from gateway.wiring import dependencies, services
 from gateway.wiring.accounts import Accounts
 from gateway.wiring.services import Services, build_services
 
@@ -83,7 +84,7 @@ def create_app(
         sheet: the memory all workers count in; without it there is one worker.
     """
     sanic = _sanic(settings, name)
-    figures = Figures(layout_for(_routes(sanic), _build_info()), sheet)
+    figures = Figures(_layout(sanic), sheet)
     connections = protocol.install(
         sanic, _connection_limits(settings), settings.trusted_proxies, hsts_s=settings.hsts_s
     )
@@ -167,6 +168,15 @@ def _mount(app: Sanic[Any, Any]) -> None:
 def _routes(app: Sanic[Any, Any]) -> Iterator[tuple[str, str]]:
     for route in app.router.routes:
         yield from ((method, f"/{route.path}") for method in route.methods)
+
+
+def _layout(app: Sanic[Any, Any]) -> Layout:
+    return layout_for(
+        _routes(app),
+        _build_info(),
+        dependencies=dependencies.names(),
+        pools=dependencies.pool_names(),
+    )
 
 
 def _build_info() -> tuple[str, str]:

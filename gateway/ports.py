@@ -76,6 +76,16 @@ class Policy(Protocol):
         """Raises ``PolicyUnavailable`` (down) or ``PolicyBroken`` (loaded and wrong)."""
 
 
+class PolicyEngine(Policy, Protocol):
+    """What evaluates the policy. One in another process reloads by itself: both do nothing."""
+
+    async def faults(self) -> list[str]:
+        """What is wrong with the policy that ``reload`` would load; changes nothing."""
+
+    async def reload(self) -> None:
+        """Raises ``PolicyBroken``, and then the policy of before stays."""
+
+
 @dataclass(frozen=True, slots=True)
 class PresignedUpload:
     """A signed permission to send bytes: ``fields`` for a POST form, ``headers`` for a PUT."""

@@ -1,11 +1,11 @@
 """The policy, asked of an OPA server over its REST data API.
 
-One question is one ``POST /v1/data/gateway/authz`` within a budget. Three ends are told apart:
+One question is one ``POST /v1/data/gateway/authz`` within a budget. There are three outcomes:
 
 - a well-formed document with HTTP 200: believed, and it allows only with ``allow: true``;
 - an answer that only a loaded and faulty policy gives (no result, a result of the wrong shape, an
   evaluation error): denied as ``policy_broken``;
-- all else, whatever answers there (refused, frozen, 4xx, 5xx, a redirect, not JSON, too long):
+- everything else (refused, frozen, 4xx, 5xx, a redirect, not JSON, too long):
   ``PolicyUnavailable``.
 
 Source: https://www.openpolicyagent.org/docs/rest-api (Data API, Health API, Provenance).
@@ -14,46 +14,36 @@ Source: https://www.openpolicyagent.org/docs/rest-api (Data API, Health API, Pro
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping
 from typing import Any, Final
 
 import httpx
 import msgspec
 
-from gateway.domain.ids import new_uuid7
-from gateway.domain.policy import (
-    MALFORMED_INPUT,
-    PROBE,
-    Decision,
-    PolicyQuestion,
-    believe,
-    canonical,
-    deny,
-    is_sound,
-)
-from gateway.errors import PolicyBroken, PolicyUnavailable
+from gateway.adapters.policy_input import InputPolicy
+from gateway.domain.policy import Decision, believe
+from gateway.errors import PolicyUnavailable
 
-# An answer is some 100 bytes, and obligations may add to it; no policy needs more than this.
+# An answer is some 100 bytes; obligations may add to it, and no policy needs more than this.
 ANSWER_LIMIT_BYTES: Final = 64 * 1024
 
 UNVERSIONED: Final = "opa"
 
-# A kept connection that OPA closed meanwhile fails like this. Asking has no effect there, so that
-# asking once more is safe; a refused connection or a time-out would only fail again.
-_DIED_IN_USE = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
+# A connection that was kept open and that OPA closed meanwhile fails like this. A question changes
+# nothing there, so it may be sent once more; a refused connection or a time-out would fail again.
+_CLOSED_BY_OPA = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
 
 
-class OpaPolicy:
-    """``Policy`` on an OPA server.
+class OpaPolicy(InputPolicy):
+    """``PolicyEngine`` on an OPA server.
 
     Args:
-        client: asks; its pool, proxies and cookies are its owner's business.
+        client: sends the questions; whoever made it sets its pool, proxies and cookies.
         base_url: such as ``http://opa:8181``.
         budget_s: seconds one question may take, connecting and a second try included.
     """
 
-    def __init__(self, client: httpx.AsyncClient, base_url: str, budget_s: float = 0.25) -> None:
+    def __init__(self, client: httpx.AsyncClient, base_url: str, budget_s: float) -> None:
         base = base_url.rstrip("/")
         self._client = client
         self._health_url = f"{base}/health"
@@ -66,15 +56,7 @@ class OpaPolicy:
         """The loaded bundles' revisions as of the last answer; a constant without bundles."""
         return self._revision
 
-    async def decide(self, question: PolicyQuestion) -> Decision:
-        return await self.decide_input(question.as_input())
-
-    async def decide_input(self, document: object) -> Decision:
-        """Asks about any ``input`` at all; raises ``PolicyUnavailable``."""
-        text = canonical(document)
-        decision_id = new_uuid7(time.time())
-        if text is None:
-            return deny(MALFORMED_INPUT, decision_id)
+    async def _evaluate(self, text: bytes, decision_id: str) -> Decision:
         status, body = await self._ask("POST", self._question_url, b'{"input":' + text + b"}")
         return self._read(status, body, decision_id)
 
@@ -82,15 +64,14 @@ class OpaPolicy:
         status, _ = await self._ask("GET", self._health_url)
         if status != httpx.codes.OK:
             raise PolicyUnavailable from ValueError(f"OPA's health answer is {status}")
-        if not is_sound(await self.decide_input(PROBE)):
-            raise PolicyBroken from ValueError("OPA's policy does not deny an empty question")
+        await self._check_answers()
 
     async def _ask(self, method: str, url: str, body: bytes | None = None) -> tuple[int, bytes]:
         try:
             async with asyncio.timeout(self._budget_s):
                 try:
                     return await self._exchange(method, url, body)
-                except _DIED_IN_USE:
+                except _CLOSED_BY_OPA:
                     return await self._exchange(method, url, body)
         except (httpx.HTTPError, TimeoutError) as exc:
             raise PolicyUnavailable from exc
@@ -102,7 +83,7 @@ class OpaPolicy:
             method, url, content=body, headers=headers, follow_redirects=False
         ) as response:
             if "Content-Encoding" in response.headers:
-                # Nobody asked for it, and it could unfold to any size behind the limit's back.
+                # It was not asked for, and could unpack to any size past the limit.
                 raise PolicyUnavailable from ValueError("OPA's answer is compressed")
             async for chunk in response.aiter_bytes():
                 answer += chunk

@@ -36,9 +36,7 @@ class CachedPolicy:
         max_entries: decisions kept; the one used longest ago makes room.
     """
 
-    def __init__(
-        self, inner: Policy, clock: Clock, ttl_s: float = 5.0, max_entries: int = 10_000
-    ) -> None:
+    def __init__(self, inner: Policy, clock: Clock, *, ttl_s: float, max_entries: int) -> None:
         self._inner = inner
         self._clock = clock
         self._ttl_s = ttl_s

@@ -29,7 +29,6 @@ import importlib.resources
 import json
 import re
 import sys
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -39,18 +38,9 @@ from typing import Any, Final
 
 import msgspec
 
+from gateway.adapters.policy_input import InputPolicy
 from gateway.adapters.policy_thread import PolicyThread
-from gateway.domain.ids import new_uuid7
-from gateway.domain.policy import (
-    MALFORMED_INPUT,
-    PROBE,
-    Decision,
-    PolicyQuestion,
-    believe,
-    canonical,
-    deny,
-    is_sound,
-)
+from gateway.domain.policy import PROBE, Decision, believe, canonical, is_sound
 from gateway.errors import PolicyBroken, PolicyUnavailable
 
 NOT_LOADED: Final = "none"
@@ -153,8 +143,10 @@ class _Engine:
             return None
 
 
-class RegoPolicy:
-    """``Policy`` in this process. A policy with an error loads, denies all and fails ``check``.
+class RegoPolicy(InputPolicy):
+    """``PolicyEngine`` in this process.
+
+    A policy with an error loads, denies all and fails ``check``.
 
     Args:
         policy_dir: holds ``*.rego`` and ``data.json``; see ``default_policy_dir``.
@@ -163,7 +155,7 @@ class RegoPolicy:
             queue, not a policy that fails.
     """
 
-    def __init__(self, policy_dir: Path, budget_s: float = 0.25) -> None:
+    def __init__(self, policy_dir: Path, budget_s: float) -> None:
         self._policy_dir = policy_dir
         self._engine: _Engine | None = None
         self._fault: PolicyBroken | None = None
@@ -179,15 +171,7 @@ class RegoPolicy:
         """A SHA-256 (hex) over the loaded files and data; a constant while none is loaded."""
         return self._revision
 
-    async def decide(self, question: PolicyQuestion) -> Decision:
-        return await self.decide_input(question.as_input())
-
-    async def decide_input(self, document: object) -> Decision:
-        """Asks about any ``input`` at all; raises ``PolicyUnavailable`` when out of budget."""
-        text = canonical(document)
-        decision_id = new_uuid7(time.time())
-        if text is None:
-            return deny(MALFORMED_INPUT, decision_id)
+    async def _evaluate(self, text: bytes, decision_id: str) -> Decision:
         try:
             answer = await self._thread.ask(partial(self._answer, text))
         except TimeoutError as exc:
@@ -197,12 +181,15 @@ class RegoPolicy:
     async def check(self) -> None:
         if self._fault is not None:
             raise PolicyBroken from self._fault.__cause__
-        if not is_sound(await self.decide_input(PROBE)):
-            raise PolicyBroken from ValueError("the policy does not deny an empty question")
+        await self._check_answers()
 
-    async def try_load(self) -> None:
-        """Changes nothing; raises ``PolicyBroken`` when the files, as they are, are no policy."""
-        await asyncio.wrap_future(self._thread.do(self._prepare))
+    async def faults(self) -> list[str]:
+        """Why the files, as they are now, are no policy. Loads them aside and changes nothing."""
+        try:
+            await asyncio.wrap_future(self._thread.do(self._prepare))
+        except PolicyBroken as exc:
+            return [str(exc.__cause__ or exc.message)]
+        return []
 
     async def reload(self) -> None:
         """Reads the files again. ``PolicyBroken`` when they are no policy: the old one stays."""

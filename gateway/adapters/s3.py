@@ -170,7 +170,7 @@ def _headers(announced: Announced) -> dict[str, str]:
 
 
 def _arguments(announced: Announced) -> dict[str, Any]:
-    """The same for boto3."""
+    """The same as arguments of botocore's calls."""
     return {
         "ContentType": announced.content_type,
         "ContentDisposition": content_disposition(announced.filename),

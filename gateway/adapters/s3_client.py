@@ -1,11 +1,10 @@
 """One botocore client on one small pool of threads, with botocore's exceptions mapped to ours.
 
-botocore and not boto3, which adds nothing but objects around the same client. It blocks, so every
-real call runs in a thread; presigning is pure CPU (0.1–0.25 ms) and runs where it is. A call that
-outlives its deadline is abandoned, not stopped: its thread comes back when botocore's own timeout
-strikes, so those are set just above the deadline and never retried. The pool is bounded for the
-same reason: with a frozen store the calls wait in line and fail on their deadline, and no thread is
-added.
+botocore alone: boto3 only adds objects around the same client. It blocks, so every real call runs
+in a thread; presigning is pure CPU (0.1–0.25 ms) and runs where it is. A call that outlives its
+deadline is abandoned, not stopped: its thread comes back when botocore's own timeout strikes, so
+those are set just above the deadline and never retried. The pool is bounded for the same reason:
+with a frozen store the calls wait in line and fail on their deadline, and no thread is added.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ T = TypeVar("T")
 
 
 class S3Refused(GatewayError):
-    """The store said no: ``s3_code`` is its word (``NoSuchKey``), ``http`` its status."""
+    """The store refused: ``s3_code`` is its code (``NoSuchKey``), ``http`` its status."""
 
     def __init__(self, s3_code: str, http: int) -> None:
         super().__init__()
@@ -199,7 +198,7 @@ def make_client(access: S3Access) -> Any:
 
 
 class S3Client:
-    """Calls of one boto3 client, off the event loop and under a deadline."""
+    """Calls of one botocore client, off the event loop and under a deadline."""
 
     def __init__(self, access: S3Access) -> None:
         self.sync = make_client(access)
@@ -207,7 +206,7 @@ class S3Client:
         self._threads = ThreadPoolExecutor(access.threads, thread_name_prefix="s3")
 
     async def call(self, operation: str, deadline: Deadline, **arguments: Any) -> dict[str, Any]:
-        """Runs ``operation`` (``"head_object"``) and gives boto3's answer.
+        """Runs ``operation`` (``"head_object"``) and gives botocore's answer.
 
         Raises:
             S3Refused: the store answered with an error below 500.

@@ -211,7 +211,7 @@ def _tls_config(files: TlsFiles) -> TLSConfig:
 
 def _content(path: Path | None) -> bytes | None:
     """``None`` where nothing is set. A file that is gone is as one that is wrong: no peer is
-    trusted, and Temporal is down until it is back (``outgoing_tls`` sees that, and logs it)."""
+    trusted, and Temporal is down until it is back (``tls.outgoing`` notices that, and logs it)."""
     if path is None:
         return None
     with suppress(OSError):

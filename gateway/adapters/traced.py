@@ -11,36 +11,25 @@ from gateway.telemetry.tracing import TRACEPARENT, Tracer, child
 
 Port = TypeVar("Port")
 
-# What is worth a span; presigning is no call at all, and health checks belong to no request.
-CALLS = {
-    "policy": frozenset({"decide"}),
-    "core": frozenset({"open_query", "list_documents", "get_document", "delete_document"}),
-    "keys": frozenset({"get", "create", "replace", "list", "remove"}),
-    "storage": frozenset(
-        {"create_multipart", "complete_multipart", "abort_multipart", "head", "delete"}
-    ),
-    "temporal": frozenset({"start", "describe", "progress", "signal_completed", "cancel"})
-    | {"list_open"},
-}
 
-
-def with_spans(inner: Port, name: str, tracer: Tracer) -> Port:
-    """``inner`` in every way, with a span ``"<name> <call>"`` round those of ``CALLS[name]``."""
-    return cast(Port, _Traced(inner, name, tracer))
+def with_spans(inner: Port, name: str, calls: frozenset[str], tracer: Tracer) -> Port:
+    """``inner`` in every way, with a span ``"<name> <call>"`` round each of ``calls``."""
+    return cast(Port, _Traced(inner, name, calls, tracer))
 
 
 class _Traced:
-    def __init__(self, inner: object, name: str, tracer: Tracer) -> None:
+    def __init__(self, inner: object, name: str, calls: frozenset[str], tracer: Tracer) -> None:
         self._inner = inner
         self._name = name
+        self._calls = calls
         self._tracer = tracer
 
     def __getattr__(self, attribute: str) -> Any:
         found = getattr(self._inner, attribute)
-        if attribute not in CALLS[self._name]:
+        if attribute not in self._calls:
             return found
         call = self._with_span(found, f"{self._name} {attribute}")
-        setattr(self, attribute, call)  # found by itself from now on
+        setattr(self, attribute, call)  # found without ``__getattr__`` from now on
         return call
 
     def _with_span(self, call: Callable[..., Awaitable[Any]], name: str) -> Any:
@@ -48,8 +37,8 @@ class _Traced:
             if TRACEPARENT.get() is None:
                 return await call(*arguments, **named)
             with child(self._tracer, name) as span:
-                told = [_under(argument, span.traceparent) for argument in arguments]
-                return await call(*told, **named)
+                passed = [_under(argument, span.traceparent) for argument in arguments]
+                return await call(*passed, **named)
 
         return spanned
 

@@ -10,14 +10,10 @@ import dataclasses
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from gateway.errors import GatewayError
 from gateway.settings import SPECS, Fault, Reading, Settings, Spec
 from gateway.settings.tls_settings import out_of_date_faults
-
-if TYPE_CHECKING:
-    from gateway.wiring.services import Services
 
 Check = Callable[[], Awaitable[None]]
 
@@ -29,7 +25,7 @@ REASON_CHARS = 300
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What one dependency said. ``fault`` is ``None`` when it answered well."""
+    """The outcome of asking one dependency. ``fault`` is ``None`` when it answered well."""
 
     name: str
     latency_s: float
@@ -98,13 +94,13 @@ async def _probe(name: str, check: Check) -> Probe:
 
 
 async def _ask(check: Check) -> str | None:
-    """Why ``check`` failed, or ``None``. The operator is told the cause a client never sees."""
+    """Why ``check`` failed, or ``None``; with the cause, which no client ever sees."""
     try:
         await check()
     except GatewayError as problem:
         cause = problem.__cause__
-        told = f" ({type(cause).__name__}: {cause})" if cause is not None else ""
-        return _in_a_line(f"{problem.code}: {problem.message}{told}")
+        because = f" ({type(cause).__name__}: {cause})" if cause is not None else ""
+        return _in_a_line(f"{problem.code}: {problem.message}{because}")
     except TimeoutError:
         raise
     except Exception as problem:
@@ -113,21 +109,22 @@ async def _ask(check: Check) -> str | None:
 
 
 def _in_a_line(reason: str) -> str:
-    """Policy engines and drivers write theirs over several."""
+    """Policy engines and drivers give reasons of several lines."""
     return " ".join(reason.split())[:REASON_CHARS]
 
 
 async def connect(settings: Settings) -> list[Probe]:
     """Builds the services as a worker does and asks every dependency, the users file too."""
+    # Imported here, because the command without --connect needs none of the vendors' clients.
     from gateway.edge.tasks import Tasks
     from gateway.wiring.services import build_services
 
     users = _probe_users(settings)
     if users.fault is not None:
-        # The rest is still worth asking; nobody can log in then, which nobody tries here.
+        # The dependencies are asked all the same; for that nobody needs an account.
         settings = dataclasses.replace(settings, users_file=None)
     tasks = Tasks()
-    services: Services = await build_services(settings, tasks)
+    services = await build_services(settings, tasks)
     try:
         return [users, *await probe_all(services.checks())]
     finally:
@@ -136,8 +133,7 @@ async def connect(settings: Settings) -> list[Probe]:
 
 
 def _probe_users(settings: Settings) -> Probe:
-    from gateway.adapters.users_file import UsersFileError
-    from gateway.wiring.accounts import build_users
+    from gateway.wiring.accounts import UsersFileError, build_users
 
     started_s = time.monotonic()
     fault: str | None = None

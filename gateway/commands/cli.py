@@ -224,9 +224,8 @@ def _serve(parsed: argparse.Namespace, environ: Environ) -> int:
     # the whole application is imported here, and not where it is first needed.
     with left_out("rich", "click", "pygments", "jinja2"):
         importlib.import_module("gateway.app")
-        from gateway.adapters.users_file import UsersFileError
         from gateway.process.serving import serve
-        from gateway.wiring.accounts import build_users
+        from gateway.wiring.accounts import UsersFileError, build_users
 
     try:
         # Checked here for a clear message: a worker that cannot start can only log a traceback.

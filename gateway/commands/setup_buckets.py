@@ -11,15 +11,15 @@ import logging
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from gateway.adapters.s3_client import S3Access, S3Client, S3Refused, StoreFailed
+from gateway.adapters.s3_client import S3Client, S3Refused, StoreFailed
 from gateway.errors import StorageUnavailable
 from gateway.ports import Deadline
-
-if TYPE_CHECKING:
-    from gateway.settings import Settings
+from gateway.settings import Settings
+from gateway.wiring.from_settings import documents_access, keys_access
 
 Prepare = Callable[[S3Client, Deadline], Awaitable[None]]
 
@@ -30,6 +30,7 @@ _LIFECYCLE_RULE = "gateway-abort-incomplete-uploads"
 # Longer than any multipart upload may take (``UploadRules.multipart_lifetime_s``).
 ABORT_INCOMPLETE_DAYS = 1
 SETUP_S = 30.0
+CALL_S = 10.0
 
 
 def run(settings: Settings) -> int:
@@ -45,18 +46,11 @@ def run(settings: Settings) -> int:
 
 async def _run(settings: Settings) -> None:
     deadline = asyncio.get_running_loop().time() + SETUP_S
-    places = (
-        (settings.s3_access_key, settings.s3_secret_key, _documents(settings)),
-        (settings.s3_keys_access_key, settings.s3_keys_secret_key, _keys(settings)),
-    )
-    for access_key, secret_key, prepare in places:
-        access = S3Access(
-            *(settings.s3_endpoint, settings.s3_region, access_key, secret_key),
-            timeout_s=10.0,
-            threads=2,
-            tls=settings.tls_files("s3"),
-        )
-        client = S3Client(access)
+    for access, prepare in (
+        (documents_access(settings), _documents(settings)),
+        (keys_access(settings), _keys(settings)),
+    ):
+        client = S3Client(replace(access, timeout_s=CALL_S, threads=2))
         try:
             await prepare(client, deadline)
         finally:
@@ -81,13 +75,13 @@ async def set_up_documents(
 ) -> None:
     """Creates and configures the documents' bucket; no origins means no CORS.
 
-    What a store does not know (versitygw: lifecycle rules) is logged and left out: the workflow
-    removes what expired, the rule is only a net below it. Versioning is needed.
+    What a store does not support (versitygw: lifecycle rules) is logged and skipped: the workflow
+    removes what expired, and the rule is a second safeguard. Versioning is required.
 
     Raises:
         StorageUnavailable: the store does not answer, or refuses what is needed.
     """
-    with _refusal_told():
+    with _refusal_explained():
         await _create(client, bucket, deadline)
         versioning = {"Status": "Enabled"}
         await client.call(
@@ -102,12 +96,12 @@ async def set_up_documents(
 
 async def set_up_keys(bucket: str, client: S3Client, deadline: Deadline) -> None:
     """Creates the keys' bucket. Raises ``StorageUnavailable``."""
-    with _refusal_told():
+    with _refusal_explained():
         await _create(client, bucket, deadline)
 
 
 @contextmanager
-def _refusal_told() -> Iterator[None]:
+def _refusal_explained() -> Iterator[None]:
     try:
         yield
     except S3Refused as exc:
@@ -137,7 +131,7 @@ async def _configure_cors(
         "ExposeHeaders": ["ETag"],
         "MaxAgeSeconds": 600,
     }
-    await _where_known(
+    await _where_supported(
         client,
         "put_bucket_cors",
         deadline,
@@ -154,7 +148,7 @@ async def _abort_incomplete(client: S3Client, bucket: str, deadline: Deadline) -
         "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": ABORT_INCOMPLETE_DAYS},
     }
     others = await _other_rules(client, bucket, deadline)
-    await _where_known(
+    await _where_supported(
         client,
         "put_bucket_lifecycle_configuration",
         deadline,
@@ -172,7 +166,7 @@ async def _other_rules(client: S3Client, bucket: str, deadline: Deadline) -> lis
     return [rule for rule in answer.get("Rules", ()) if rule.get("ID") != _LIFECYCLE_RULE]
 
 
-async def _where_known(
+async def _where_supported(
     client: S3Client, operation: str, deadline: Deadline, bucket: str, **arguments: Any
 ) -> None:
     try:
@@ -180,4 +174,4 @@ async def _where_known(
     except StoreFailed as exc:
         if exc.s3_code != "NotImplemented":
             raise
-        log.warning("the object storage does not know %s: left out", operation)
+        log.warning("the object storage does not support %s: skipped", operation)

@@ -1,8 +1,9 @@
-"""Fit to take traffic? Each dependency is asked in the background, more often when it is down.
+"""Whether a worker can take traffic: each dependency is checked in the background.
 
-A request to ``/readyz`` asks nobody: it reads what the last round found. A dependency that is down
-makes the gateway ``degraded`` and keeps it ready, because taking every replica out at once would
-turn a clear 502 or 503 into a dead address. Only a broken policy, starting and draining do that.
+One that is down is checked more often. A request to ``/readyz`` starts no check: it reads what the
+last round found. A dependency that is down makes the gateway ``degraded`` and keeps it ready,
+because taking every replica out at once would turn a clear 502 or 503 into a dead address. Only a
+broken policy, starting and draining make a worker unready.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ State = Literal["unknown", "ok", "down", "broken"]
 Check = Callable[[], Awaitable[None]]
 
 INTERVAL_S = 1.0
-# A question to S3 costs 2 ms of a core, most of what an idle gateway uses; who is asked by real
-# requests too need not be asked every second.
+# A question to S3 costs 2 ms of CPU, most of what an idle gateway uses; and what is up is asked by
+# real requests too, so that it need not be checked every second.
 HEALTHY_INTERVAL_S = 5.0
 CHECK_TIMEOUT_S = 0.8
 
@@ -76,7 +77,7 @@ class Health:
         return "degraded" if down else "ok"
 
     async def run(self) -> None:
-        """Checks for ever, each dependency on its own: a frozen one holds up no other."""
+        """Checks for ever, each dependency in a task of its own: a frozen one delays no other."""
         async with asyncio.TaskGroup() as group:
             for name in self.checks:
                 group.create_task(self._watch(name), name=f"health {name}")
@@ -104,8 +105,8 @@ class Health:
         if before.state == state:
             found = replace(found, since=before.since)
         else:
-            tell = log.info if state == "ok" else log.warning
-            tell("dependency changed", dependency=name, state=state, reason=reason)
+            write = log.info if state == "ok" else log.warning
+            write("dependency changed", dependency=name, state=state, reason=reason)
         self.states[name] = found
 
     async def _outcome(self, name: str) -> tuple[State, str | None]:
@@ -120,7 +121,7 @@ class Health:
             cause = exc.__cause__
             return "down", exc.message if cause is None else f"{type(cause).__name__}: {cause}"
         except Exception as exc:
-            # A check that fails in a way nobody foresaw must not end the watch over the others.
+            # A check that fails unexpectedly must not end the watch over the others.
             log.exception("check failed", dependency=name)
             return "down", type(exc).__name__
         return "ok", None

@@ -32,10 +32,8 @@ AUTH_REASONS = (
     *("user_disabled", "user_removed"),
     *("password", OTHER),
 )
-DEPENDENCIES = ("core", "policy", "storage", "keys", "temporal")
 DEPENDENCY_STATES = ("unknown", "ok", "down", "broken")
 CLIENT_STALLED = "client_stalled"
-POOLS = ("core", "policy")
 POOL_STATES = ("open", "idle", "in_use", "waiting")
 
 # Seconds. A call is over in milliseconds, or it is a stream and takes up to 15 minutes.
@@ -94,20 +92,29 @@ RESTARTS = "gateway_worker_restarts_total"
 BUILD = "gateway_build_info"
 
 
-def layout_for(routes: Iterable[Route], build: LabelSet) -> Layout:
+def layout_for(
+    routes: Iterable[Route],
+    build: LabelSet,
+    *,
+    dependencies: Iterable[str] = (),
+    pools: Iterable[str] = (),
+) -> Layout:
     """The cells of all metrics.
 
     Args:
         routes: method and template of each route.
         build: the gateway's version and Python's.
+        dependencies: the names of all that readiness watches.
+        pools: those of them whose connections are counted.
     """
-    metrics = [*_same_everywhere(build), *_of_routes(sorted(set(routes)))]
+    upstream = tuple(_upstream(tuple(dependencies), tuple(pools)))
+    metrics = [*_same_everywhere(build, upstream), *_of_routes(sorted(set(routes)))]
     return Layout(metrics, FIRST_CELL)
 
 
-def _same_everywhere(build: LabelSet) -> Iterator[Metric]:
+def _same_everywhere(build: LabelSet, upstream: Iterable[Metric]) -> Iterator[Metric]:
     yield from _streams()
-    yield from _upstream()
+    yield from upstream
     yield from _identity()
     yield from _workers(build)
 
@@ -144,20 +151,20 @@ def _streams() -> Iterator[Metric]:
     )
 
 
-def _upstream() -> Iterator[Metric]:
+def _upstream(dependencies: Sequence[str], pools: Sequence[str]) -> Iterator[Metric]:
     yield Metric(
         POOL,
         "gauge",
         "Connections open and idle, requests that use one and requests that wait for one.",
         ("pool", "state"),
-        sets_of(POOLS, POOL_STATES),
+        sets_of(pools, POOL_STATES),
     )
     yield Metric(
         POOL_LIMIT,
         "gauge",
         "Requests that may use one at once.",
         ("pool",),
-        sets_of(POOLS),
+        sets_of(pools),
     )
     yield Metric(
         CORE_ADDRESSES,
@@ -186,14 +193,14 @@ def _upstream() -> Iterator[Metric]:
         "gauge",
         "How many workers see a dependency in a state.",
         ("dependency", "state"),
-        sets_of(DEPENDENCIES, DEPENDENCY_STATES),
+        sets_of(dependencies, DEPENDENCY_STATES),
     )
     yield Metric(
         DEPENDENCY_SECONDS,
         "gauge",
         "How long the last check took, in the worker where it took longest.",
         ("dependency",),
-        sets_of(DEPENDENCIES),
+        sets_of(dependencies),
         across="max",
     )
 

@@ -63,9 +63,6 @@ def core(cores: Balancer, retries: RetryBudget, now: float) -> Iterator[Reading]
 
 
 def dependency(name: str, state: str, latency_s: float | None) -> Iterator[Reading]:
-    """Nothing of a dependency the catalogue has not: labels are those that are listed."""
-    if name not in c.DEPENDENCIES:
-        return
     for one in c.DEPENDENCY_STATES:
         yield c.DEPENDENCY, (name, one), float(one == state)
     if latency_s is not None:

@@ -36,7 +36,7 @@ class OutgoingTls:
         self._followed.append((peer, followed, lambda: None))
         return lambda: followed.present
 
-    def tell(self, peer: str, files: TlsFiles, take_over: Callable[[], None]) -> None:
+    def on_change(self, peer: str, files: TlsFiles, take_over: Callable[[], None]) -> None:
         """Calls ``take_over`` when the files have changed and are valid."""
         if files.paths:
             self._followed.append((peer, self._follow(peer, files), take_over))

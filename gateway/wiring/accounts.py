@@ -1,8 +1,9 @@
-"""The accounts the settings name, and those that stay where the users file has become wrong.
+"""The accounts that the settings name, and those of before where the users file became wrong.
 
-The supervisor keeps ``Accounts``, which follow the file as every worker's do. A worker that takes
-another one's place when the file is wrong goes on with them, as the others do with theirs; without
-them it could not start, and the whole gateway would end for a typing error.
+The supervisor keeps ``Accounts`` and reads a changed file as every worker does. A worker that is
+started when the file is wrong takes the accounts that the supervisor read last, and so serves what
+the other workers serve. Without them it could not start, and a typing error in the file would end
+the whole gateway.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ import structlog
 from gateway.adapters.users_file import UsersFile, UsersFileError, admin_user
 from gateway.settings import Settings
 
+__all__ = ["Accounts", "UsersFileError", "build_users", "users_found"]
+
 log = structlog.get_logger("gateway.accounts")
 
 
 class Accounts:
-    """Those of the workers to come.
+    """The accounts for workers that are not started yet, in the process that will fork them.
 
     Raises:
         UsersFileError: the users file is missing or wrong.
@@ -28,19 +31,19 @@ class Accounts:
         self._users = build_users(settings)
 
     def follow(self) -> None:
-        """Takes over a changed file; one that is wrong changes nothing, as the workers log."""
+        """Takes over a changed file; one that is wrong changes nothing, and the workers log it."""
         with contextlib.suppress(UsersFileError):
             self._users.reload_if_changed()
 
     def adopt(self, settings: Settings) -> bool:
-        """Those that other settings name; false, and nothing changes, where they are wrong."""
+        """Takes over those of other settings; false, and no change, where they are wrong."""
         found, _ = users_found(settings)
         if found is not None:
             self._users.adopt(found)
         return found is not None
 
     def users_for(self, settings: Settings) -> UsersFile:
-        """In a worker: what the file has now, or what it had when it was last good."""
+        """In a worker: the accounts in the file, or those of before where the file is wrong."""
         found, faults = users_found(settings)
         for fault in faults:
             log.error("users file not taken over", reason=fault)

@@ -1,15 +1,20 @@
-"""What adapters and flows are told, worked out of the settings."""
+"""The values that adapters and flows are made with, worked out of the settings."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+from gateway.adapters.core_calls import CoreTimeouts
 from gateway.adapters.s3_client import S3Access
 from gateway.adapters.temporal import TemporalAccess
 from gateway.domain.documents import ALLOWED_TYPES, UploadRules
 from gateway.domain.stream_state import StreamLimits
 from gateway.domain.tokens import TokenSettings
 from gateway.settings import Settings
+
+
+def core_timeouts(settings: Settings) -> CoreTimeouts:
+    return CoreTimeouts(connect_s=settings.core_connect_timeout, call_s=settings.core_timeout)
 
 
 def temporal_access(settings: Settings) -> TemporalAccess:

@@ -1,38 +1,25 @@
-"""What a reload takes over, and what it cannot; ``services.Services.reload`` does it."""
+"""Which settings a running gateway takes over at a reload; ``services.Services.reload`` does it."""
 
 from __future__ import annotations
 
-from gateway.adapters.rego import RegoPolicy
-from gateway.errors import PolicyBroken
-from gateway.ports import Policy
 from gateway.settings import SPECS, Settings
+from gateway.wiring import dependencies
 
-# What a running gateway takes over at a reload.
-RELOADED = frozenset(
+# Those of tokens and accounts; each dependency's declaration names its own.
+_OF_IDENTITY = frozenset(
     {
         *("jwt_secret", "jwt_secret_previous", "jwt_expiration", "jwt_skew"),
-        *("jwt_issuer", "jwt_audience", "core_token"),
+        *("jwt_issuer", "jwt_audience"),
         *("users_file", "admin_username", "admin_password", "admin_password_hash", "admin_tenant"),
-        *("s3_access_key", "s3_secret_key", "s3_keys_access_key", "s3_keys_secret_key"),
     }
 )
 
 
 def needing_restart(before: Settings, after: Settings) -> list[str]:
     """The names of settings that changed and that only a new process takes over."""
+    reloaded = _OF_IDENTITY | dependencies.reloaded_settings()
     return sorted(
         spec.env or name
         for name, spec in SPECS.items()
-        if name not in RELOADED and getattr(before, name) != getattr(after, name)
+        if name not in reloaded and getattr(before, name) != getattr(after, name)
     )
-
-
-async def policy_faults(policy: Policy) -> list[str]:
-    """What is wrong with the policy's files; an OPA server sees to its own."""
-    if not isinstance(policy, RegoPolicy):
-        return []
-    try:
-        await policy.try_load()
-    except PolicyBroken as exc:
-        return [f"policy: {exc.__cause__ or exc.message}"]
-    return []

@@ -21,13 +21,15 @@ from gateway.telemetry import catalogue
 from gateway.telemetry.catalogue import layout_for
 from gateway.telemetry.metric import LabelSet, Layout, Metric
 from gateway.telemetry.sheet import ROW_CELLS
+from gateway.wiring import dependencies
 
 CHECKOUT = Path(__file__).parents[2]
 PAGE = CHECKOUT / "docs" / "metrics.md"
 STEPS = CHECKOUT / "docs" / "operations.md"
 MONITORING = CHECKOUT / "k8s" / "monitoring"
 ROUTES = [("GET", "/healthz"), ("POST", "/api/v1/query")]
-LAYOUT: Layout = layout_for(ROUTES, ("1.0", "3.11"))
+NAMES = {"dependencies": dependencies.names(), "pools": dependencies.pool_names()}
+LAYOUT: Layout = layout_for(ROUTES, ("1.0", "3.11"), **NAMES)
 METRICS = {metric.name: metric for metric in LAYOUT.metrics}
 # What Prometheus adds to each series when it collects it.
 ADDED = {"namespace", "pod", "instance", "job"}
@@ -71,7 +73,7 @@ def test_names_and_helps_are_as_prometheus_wants_them(metric: Metric) -> None:
 def test_label_sets_are_few() -> None:
     """A replica's page stays small, however it is used: what is not listed does not exist."""
     routes = [("GET", f"/route/{n}") for n in range(50)]
-    assert layout_for(routes, ("1.0", "3.11")).end < ROW_CELLS
+    assert layout_for(routes, ("1.0", "3.11"), **NAMES).end < ROW_CELLS
     series = sum(len(metric.series) for metric in METRICS.values() if not metric.sparse)
     assert series < 120
 

@@ -11,8 +11,8 @@ import contextlib
 import itertools
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
@@ -22,12 +22,14 @@ from sanic.server.protocols.http_protocol import HttpProtocol
 from sanic.touchup.service import TouchUp
 
 from gateway.adapters.core_http import CoreHttp
-from gateway.adapters.rego import RegoPolicy, default_policy_dir
 from gateway.app import Application, create_app
 from gateway.edge.tasks import Tasks
 from gateway.http_client.transport import CoreTransport
 from gateway.settings import Settings
-from gateway.wiring.services import Adapters, Services, assemble
+from gateway.wiring import dependencies
+from gateway.wiring.dependencies import CORE, KEYS, STORAGE, TEMPORAL
+from gateway.wiring.dependency import Building, Built, Dependency
+from gateway.wiring.services import Local, Services, assemble
 
 from .fakes import (
     PASSWORD,
@@ -154,6 +156,27 @@ class Gateway:
         return {"Authorization": f"Bearer {await self.token(username)}"}
 
 
+def with_stand_ins(core_url: str, in_memory: Mapping[str, Any]) -> list[Dependency[Any]]:
+    """All that is declared; the core without discovery, and those ``in_memory`` by their names."""
+
+    async def core(building: Building) -> Built[Any]:
+        transport = CoreTransport(limit=building.settings.core_connections)
+        building.closing.push_async_callback(transport.aclose)
+        client = CoreHttp(transport, [core_url], building.settings.core_token)
+        return Built(client, client.check)
+
+    def stand_in(adapter: Any) -> Callable[[Building], Awaitable[Built[Any]]]:
+        async def build(_: Building) -> Built[Any]:
+            return Built(adapter, lambda: adapter.check(0.0))
+
+        return build
+
+    builders = {CORE.name: core, **{name: stand_in(one) for name, one in in_memory.items()}}
+    return [
+        replace(one, build=builders.get(one.name, one.build)) for one in dependencies.DEPENDENCIES
+    ]
+
+
 @contextlib.asynccontextmanager
 async def running_gateway(
     core: StubCore,
@@ -172,21 +195,9 @@ async def running_gateway(
     users, clock, keys, store, workflows = world
 
     async def build(loaded: Settings, tasks: Tasks) -> Services:
-        transport = CoreTransport(limit=loaded.core_connections)
-        adapters = Adapters(
-            clock=clock,
-            users=users,  # type: ignore[arg-type]
-            passwords=PlainPasswords(),
-            policy=RegoPolicy(
-                loaded.policy_dir or default_policy_dir(), budget_s=loaded.policy_budget
-            ),
-            core=CoreHttp(transport, [core.url], loaded.core_token),
-            store=store,  # type: ignore[arg-type]
-            workflows=workflows,
-            key_store=keys,
-            closers=[transport.aclose],
-        )
-        return assemble(loaded, adapters, tasks)
+        local = Local(clock, users, PlainPasswords())  # type: ignore[arg-type]
+        in_memory = {STORAGE.name: store, KEYS.name: keys, TEMPORAL.name: workflows}
+        return await assemble(loaded, tasks, local, with_stand_ins(core.url, in_memory))
 
     application = create_app(Settings.load(environ), build=build, name=f"edge_{next(_numbers)}")
     listener = socket.create_server(("127.0.0.1", 0))

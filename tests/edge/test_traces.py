@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gateway.adapters.rego import RegoPolicy
+from gateway.adapters.rego import default_policy_dir
 from gateway.domain.identity import User
 
 from .conftest import Gateway, running_gateway
@@ -186,7 +188,17 @@ async def test_without_a_collector_the_callers_trace_is_passed_on_as_it_came(
         assert "traceparent" not in core.headers_of_query()
 
 
-async def test_a_reload_finds_the_policy_and_not_its_spans(gateway: Gateway) -> None:
-    """It asks what engine it is, which a wrapper would hide."""
-    services: Any = gateway.application.lifecycle._running
-    assert isinstance(services.adapters.policy, RegoPolicy)
+async def test_a_reload_reaches_the_policy_behind_its_spans(core: StubCore, tmp_path: Path) -> None:
+    """With traces on, faults of the policy's files are found and good ones are taken over."""
+    folder = Path(shutil.copytree(default_policy_dir(), tmp_path / "policy"))
+    settings = {"OTLP_ENDPOINT": "http://127.0.0.1:1", "POLICY_DIR": str(folder)}
+    async with running_gateway(core, **settings) as gateway:
+        services: Any = gateway.application.lifecycle._running
+        before = services.policy.revision
+        (folder / "more.rego").write_text("package gateway.authz\n\nallow if {{\n")
+        (fault,) = await services.dependencies.faults()
+        assert fault.startswith("policy: ")
+        (folder / "more.rego").write_text("package gateway.authz\n")
+        assert await services.dependencies.faults() == []
+        await services.dependencies.reload(services.settings)
+        assert services.policy.revision != before

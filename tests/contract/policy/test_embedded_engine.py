@@ -115,6 +115,8 @@ async def test_reload_takes_the_new_policy(
     before = policy.revision
     policy_folder(OPEN_TO.format("bob"))
     assert (await policy.decide_input({"who": "bob"})).allow is False
+    assert await policy.faults() == []
+    assert policy.revision == before
     await policy.reload()
     assert (await policy.decide_input({"who": "bob"})).allow is True
     assert (await policy.decide_input({"who": "ann"})).allow is False
@@ -133,6 +135,7 @@ async def test_bad_reload_keeps_the_old_policy(
     policy = load(policy_folder(OPEN_TO.format("ann")))
     before = policy.revision
     policy_folder(bad)
+    assert len(await policy.faults()) == 1
     with pytest.raises(PolicyBroken):
         await policy.reload()
     assert policy.revision == before
@@ -202,7 +205,7 @@ async def test_tests_and_golden_inputs_are_not_loaded() -> None:
 async def test_close_ends_the_thread(policy_folder: Callable[..., Path]) -> None:
     """A closed policy leaves no thread behind."""
     before = set(threading.enumerate())
-    policy = RegoPolicy(policy_folder(OPEN_TO.format("ann")))
+    policy = RegoPolicy(policy_folder(OPEN_TO.format("ann")), 60.0)
     (mine,) = set(threading.enumerate()) - before
     policy.close()
     await asyncio.to_thread(mine.join)

@@ -237,7 +237,8 @@ async def test_one_question_on_the_wire() -> None:
         return httpx.Response(200, content=ALLOWS)
 
     async with httpx.AsyncClient(transport=httpx.MockTransport(opa)) as client:
-        decision = await OpaPolicy(client, "http://opa:8181/").decide_input({"action": "é"})
+        policy = OpaPolicy(client, "http://opa:8181/", PATIENT_S)
+        decision = await policy.decide_input({"action": "é"})
     assert decision.allow is True
     (request,) = seen
     assert (request.method, request.url.path) == ("POST", "/v1/data/gateway/authz")

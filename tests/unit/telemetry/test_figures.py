@@ -8,7 +8,6 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.telemetry import catalogue as c
-from gateway.telemetry import readings
 from gateway.telemetry.catalogue import layout_for
 from gateway.telemetry.figures import Figures, WorkerWatch
 from gateway.telemetry.readings import Reading
@@ -61,11 +60,6 @@ def test_any_worker_speaks_for_all() -> None:
     one.sample(), other.sample()
     assert told(one) == told(other)
     assert told(one)[c.STREAMS_OPEN,] == 7.0
-
-
-def test_a_dependency_nobody_listed_is_not_told() -> None:
-    """Labels are those of the catalogue."""
-    assert list(readings.dependency("brew", "ok", 1.0)) == []
 
 
 @pytest.mark.parametrize(

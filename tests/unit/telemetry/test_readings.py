@@ -16,7 +16,7 @@ from gateway.telemetry import catalogue as c
 from gateway.telemetry import readings
 from gateway.telemetry.catalogue import layout_for
 
-LAYOUT = layout_for([], ("1.0", "3.11"))
+LAYOUT = layout_for([], ("1.0", "3.11"), dependencies=("core", "policy"), pools=("core", "policy"))
 WHO = OnBehalfOf("ann", "acme", frozenset({"reader"}), "req-1")
 
 

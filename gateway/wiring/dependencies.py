@@ -1,0 +1,270 @@
+"""What the gateway depends on outside its process: one declaration each, and ``DEPENDENCIES``.
+
+A new one is an adapter, and here its builder, its declaration and its place in ``DEPENDENCIES``;
+``dependency`` says what follows from that. What a builder makes belongs to the worker's event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import Callable
+from functools import partial
+from random import Random
+from typing import Any
+
+from gateway.adapters.core_http import CoreHttp
+from gateway.adapters.opa import OpaPolicy
+from gateway.adapters.rego import RegoPolicy, default_policy_dir, load_regopy
+from gateway.adapters.s3 import S3ObjectStore
+from gateway.adapters.s3_client import S3Access, S3Client, make_client
+from gateway.adapters.s3_keys import S3KeyStore
+from gateway.adapters.temporal import TemporalWorkflows
+from gateway.domain.balancing import Balancer
+from gateway.errors import PolicyBroken
+from gateway.flows.health import Check
+from gateway.http_client.client import make_client as make_http_client
+from gateway.http_client.discovery import Discovery, Lookup, NoLookup
+from gateway.http_client.transport import CoreTransport
+from gateway.ports import Core, Deadline, KeyStore, ObjectStore, PolicyEngine, Workflows
+from gateway.settings import Settings
+from gateway.telemetry import readings
+from gateway.wiring.dependency import Building, Built, Dependency
+from gateway.wiring.from_settings import (
+    core_timeouts,
+    documents_access,
+    keys_access,
+    public_access,
+    temporal_access,
+)
+
+# OPA answers in half a millisecond: a few dozen connections carry tens of thousands of questions.
+OPA_CONNECTIONS = 64
+# A check ends before the time limit of the health round, so that its own error is what is reported.
+CHECK_DEADLINE_S = 0.75
+
+
+def _by_deadline(check: Callable[[Deadline], Any]) -> Check:
+    """The check of a port whose calls take a deadline."""
+
+    async def ask() -> None:
+        await check(asyncio.get_running_loop().time() + CHECK_DEADLINE_S)
+
+    return ask
+
+
+def _contexts(
+    building: Building, peer: str, *addresses: str
+) -> Callable[[], ssl.SSLContext] | None:
+    """Where nothing is asked over TLS, the system's certificates are not read either."""
+    if not any("https://" in address for address in addresses):
+        return None
+    return building.tls.context(peer, building.settings.tls_files(peer))
+
+
+# --- the core ------------------------------------------------------------------------------------
+
+
+async def _core(building: Building) -> Built[Core]:
+    settings, clock = building.settings, asyncio.get_running_loop().time
+    cores = Balancer(Random())
+    discovery = Discovery(
+        settings.services_core, _lookup(settings), lambda found: cores.update(found, clock())
+    )
+    building.closing.push_async_callback(discovery.aclose)
+    await discovery.start()
+    contexts = _contexts(building, "core", *settings.services_core)
+    transport = CoreTransport(limit=settings.core_connections, tls=contexts)
+    building.closing.push_async_callback(transport.aclose)
+    core = CoreHttp(
+        transport,
+        cores,
+        settings.core_token,
+        timeouts=core_timeouts(settings),
+        body_limit_bytes=settings.answer_limit,
+    )
+
+    async def reload(fresh: Settings) -> None:
+        core.use_token(fresh.core_token)
+
+    samples = (
+        partial(readings.pool, CORE.name, transport),
+        lambda: readings.core(cores, core.retries, clock()),
+    )
+    return Built(core, core.check, samples, reload=reload)
+
+
+def _lookup(settings: Settings) -> Lookup:
+    if not _looks_up_names(settings):
+        return NoLookup()
+    from gateway.http_client.dns_lookup import DnsLookup
+
+    return DnsLookup()
+
+
+def _looks_up_names(settings: Settings) -> bool:
+    return any(source.startswith(("dns+", "srv+")) for source in settings.services_core)
+
+
+def _import_lookup(settings: Settings) -> None:
+    if _looks_up_names(settings):
+        import gateway.http_client.dns_lookup  # noqa: F401
+
+
+CORE: Dependency[Core] = Dependency(
+    "core",
+    _core,
+    spans=frozenset({"open_query", "list_documents", "get_document", "delete_document"}),
+    pooled=True,
+    reloaded=frozenset({"core_token"}),
+    before_fork=_import_lookup,
+)
+
+
+# --- the policy ----------------------------------------------------------------------------------
+
+
+async def _policy(building: Building) -> Built[PolicyEngine]:
+    """An OPA server where one is named, else the same Rego in this process."""
+    if building.settings.services_opa is not None:
+        return _opa_server(building, building.settings.services_opa)
+    settings = building.settings
+    rego = RegoPolicy(settings.policy_dir or default_policy_dir(), settings.policy_budget)
+    building.closing.callback(rego.close)
+    return built_policy(rego)
+
+
+def _opa_server(building: Building, url: str) -> Built[PolicyEngine]:
+    transport = CoreTransport(limit=OPA_CONNECTIONS, tls=_contexts(building, "opa", url))
+    client = make_http_client(transport)
+    building.closing.push_async_callback(client.aclose)
+    policy = OpaPolicy(client, url, building.settings.policy_budget)
+    return built_policy(policy, partial(readings.pool, POLICY.name, transport))
+
+
+def built_policy(policy: PolicyEngine, *samples: readings.Source) -> Built[PolicyEngine]:
+    """Any engine there is: what it reloads are its own files, whatever the settings."""
+
+    async def reload(_fresh: Settings) -> None:
+        await policy.reload()
+
+    return Built(policy, policy.check, samples, policy.faults, reload)
+
+
+def _import_engine(settings: Settings) -> None:
+    if settings.services_opa is None:
+        # A worker that cannot load it says so in its readiness.
+        with contextlib.suppress(PolicyBroken):
+            load_regopy()
+
+
+POLICY: Dependency[PolicyEngine] = Dependency(
+    "policy", _policy, spans=frozenset({"decide"}), pooled=True, before_fork=_import_engine
+)
+
+
+# --- the object storage: documents, and API keys in a bucket of their own ------------------------
+
+
+def _s3_client(building: Building, access: S3Access) -> S3Client:
+    client = S3Client(access)
+    building.closing.callback(client.close)
+    building.tls.on_change("s3", access.tls, client.renew)
+    return client
+
+
+async def _storage(building: Building) -> Built[ObjectStore]:
+    settings = building.settings
+    client = _s3_client(building, documents_access(settings))
+    store = S3ObjectStore(client, public_access(settings), settings.s3_bucket)
+    building.closing.callback(store.close)
+
+    async def reload(fresh: Settings) -> None:
+        client.use(documents_access(fresh))
+        store.sign_for(public_access(fresh))
+
+    return Built(store, _by_deadline(store.check), reload=reload)
+
+
+def _make_storage_clients(settings: Settings) -> None:
+    for access in (documents_access(settings), public_access(settings)):
+        make_client(access)
+
+
+STORAGE: Dependency[ObjectStore] = Dependency(
+    "storage",
+    _storage,
+    spans=frozenset(
+        {"create_multipart", "complete_multipart", "abort_multipart", "head", "delete"}
+    ),
+    reloaded=frozenset({"s3_access_key", "s3_secret_key"}),
+    before_fork=_make_storage_clients,
+)
+
+
+async def _keys(building: Building) -> Built[KeyStore]:
+    client = _s3_client(building, keys_access(building.settings))
+    store = S3KeyStore(client, building.settings.s3_keys_bucket)
+
+    async def reload(fresh: Settings) -> None:
+        client.use(keys_access(fresh))
+
+    return Built(store, _by_deadline(store.check), reload=reload)
+
+
+def _make_keys_client(settings: Settings) -> None:
+    make_client(keys_access(settings))
+
+
+KEYS: Dependency[KeyStore] = Dependency(
+    "keys",
+    _keys,
+    spans=frozenset({"get", "create", "replace", "list", "remove"}),
+    reloaded=frozenset({"s3_keys_access_key", "s3_keys_secret_key"}),
+    before_fork=_make_keys_client,
+)
+
+
+# --- Temporal ------------------------------------------------------------------------------------
+
+
+async def _temporal(building: Building) -> Built[Workflows]:
+    access = temporal_access(building.settings)
+    workflows = await TemporalWorkflows.connect(access)
+    if access.tls is not None:
+
+        def renew() -> None:
+            building.tasks.spawn(workflows.renew(access), "renew temporal's connection")
+
+        building.tls.on_change("temporal", access.tls, renew)
+    return Built(workflows, _by_deadline(workflows.check))
+
+
+TEMPORAL: Dependency[Workflows] = Dependency(
+    "temporal",
+    _temporal,
+    spans=frozenset({"start", "describe", "progress", "signal_completed", "cancel", "list_open"}),
+)
+
+
+# Built in this order, closed in the opposite one.
+DEPENDENCIES: tuple[Dependency[Any], ...] = (CORE, POLICY, STORAGE, KEYS, TEMPORAL)
+
+
+def names() -> tuple[str, ...]:
+    return tuple(one.name for one in DEPENDENCIES)
+
+
+def pool_names() -> tuple[str, ...]:
+    return tuple(one.name for one in DEPENDENCIES if one.pooled)
+
+
+def reloaded_settings() -> frozenset[str]:
+    """The settings of dependencies that a reload takes over."""
+    return frozenset().union(*(one.reloaded for one in DEPENDENCIES))
+
+
+def before_fork(settings: Settings) -> None:
+    for one in DEPENDENCIES:
+        one.before_fork(settings)
