@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def left_out(*names: str) -> Iterator[None]:
+def hidden_packages(*names: str) -> Iterator[None]:
     """Inside, an import of these packages fails as if they were not there; unless they are loaded.
 
     What is installed beside the gateway (for development, say) then costs a worker no memory.

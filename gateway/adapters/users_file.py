@@ -75,7 +75,7 @@ class UsersFile:
         return len(self._users)
 
     def reload_if_changed(self) -> bool:
-        """Reloads when the file is another than last time. Whether the accounts are new.
+        """Reloads when the file has changed since the last look; returns whether it did.
 
         Raises:
             UsersFileError: as ``reload``; the next call is silent until the file changes again.
@@ -181,7 +181,7 @@ def editing(path: str) -> Iterator[dict[str, User]]:
 
 
 def user_fault(user: User) -> str | None:
-    """What about an account cannot stand, as ``"tenant 'A B' …"``, or ``None``."""
+    """What is wrong with an account, as ``"tenant 'A B' …"``, or ``None``."""
     if not is_name(user.subject):
         return f"name {user.subject!r} is not a name: lower-case letters, digits, '-', '_', max. 64"
     if not is_name(user.tenant):

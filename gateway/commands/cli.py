@@ -14,7 +14,7 @@ from textwrap import dedent
 
 from gateway import __version__
 from gateway.commands import check
-from gateway.optional_imports import left_out
+from gateway.optional_imports import hidden_packages
 from gateway.settings import SPECS, Settings, SettingsError, read
 
 OK, FAULT, USAGE = 0, 1, 2
@@ -222,7 +222,7 @@ def _serve(parsed: argparse.Namespace, environ: Environ) -> int:
     settings = load()
     # structlog and httpx import these packages if they are installed, for features we don't use. So
     # the whole application is imported here, and not where it is first needed.
-    with left_out("rich", "click", "pygments", "jinja2"):
+    with hidden_packages("rich", "click", "pygments", "jinja2"):
         importlib.import_module("gateway.app")
         from gateway.process.serving import serve
         from gateway.wiring.accounts import UsersFileError, build_users

@@ -1,4 +1,4 @@
-"""API keys: how one is spelled, what is stored of it, and when it still stands.
+"""API keys: how one is spelled, what is stored of it, and when it is valid.
 
 A key reads ``kbg_<key_id>_<secret><checksum>``. The id finds the record, the secret proves the
 right to use it, and the checksum (CRC32 of all before it) tells a typo from a key without asking
@@ -134,12 +134,12 @@ def is_over(expires_at: int | None, now: float) -> bool:
 
 
 def is_dead(record: KeyRecord, now: float) -> bool:
-    """Whether no secret will ever open this key again."""
+    """Whether the key has ended for good: revoked or expired."""
     return record.revoked_at is not None or is_over(record.expires_at, now)
 
 
 def earliest(*times: int | None) -> int | None:
-    """The first of some ends; ``None`` never comes."""
+    """The earliest of some times; ``None`` stands for never."""
     return min((time for time in times if time is not None), default=None)
 
 
@@ -154,7 +154,7 @@ def rotated(record: KeyRecord, secret: str, now: float, overlap_s: int) -> KeyRe
 def request_faults(
     name: str, scopes: Iterable[str], expires_in_s: int | None, allowed: frozenset[str]
 ) -> dict[str, str]:
-    """What is wrong with the wish for a key: field → what was expected."""
+    """What is wrong with a request for a new key: field → what was expected."""
     faults = {}
     if not 1 <= len(name) <= NAME_LIMIT_CHARS or not name.isprintable() or not name.strip():
         faults["name"] = f"must be 1 to {NAME_LIMIT_CHARS} printable characters"

@@ -1,8 +1,8 @@
 """Who is asking? A credential becomes a principal, afresh for every request.
 
-Two steps, one without I/O: ``credentials`` finds the one credential among the raw headers, and
-``Authenticator`` believes it or not. What costs is cached (a token's signature, a key's look-up);
-what may change is not: the user behind the credential is looked at every time.
+Two steps: ``credentials`` finds the one credential among the raw headers, without I/O, and
+``Authenticator`` checks it. What is expensive is cached (a token's verification, a key's look-up);
+what may change is not: the user behind the credential is looked up every time.
 """
 
 from __future__ import annotations
@@ -78,11 +78,11 @@ def _bearer(text: str) -> str:
 
 
 class VerifiedToken(NamedTuple):
-    """What is kept of a token that was verified: all that it takes to do so again, without it.
+    """What is kept of a verified token: enough to check it again without its text.
 
     Attributes:
-        user: as he was then; he is never changed in place.
-        settings: what it was verified under.
+        user: the account at that time; a ``User`` is never changed in place.
+        settings: what the token was verified under.
         ends_at: in Unix seconds.
     """
 
@@ -93,7 +93,7 @@ class VerifiedToken(NamedTuple):
     ends_at: float
 
 
-# What a credential leaves behind for as long as its stream runs.
+# What is kept of a credential while its stream runs, to check it again.
 RetainedCredential = Credential | VerifiedToken
 
 
@@ -103,8 +103,8 @@ class Authenticator:
     Args:
         tokens: see ``use_tokens`` for changing them later.
         key_ttl_s: how long an API key's look-up is good for, counted from when it was sent.
-        max_keys: look-ups kept, as many misses besides.
-        max_tokens: verified tokens kept; the one used longest ago makes room.
+        max_keys: how many found keys are cached, and how many ids that no key has.
+        max_tokens: how many verified tokens are cached; the least recently used one makes room.
     """
 
     def __init__(
@@ -133,58 +133,58 @@ class Authenticator:
         return self._lookups.count
 
     def use_tokens(self, tokens: TokenSettings) -> None:
-        """Takes over other secrets; no verification made under the old ones is remembered."""
+        """Verifies with other secrets from now on, and forgets what the old ones verified."""
         self._tokens = tokens
         self._verified.clear()
 
     async def authenticate(self, credential: Credential, deadline: Deadline) -> Principal:
-        """The principal ``credential`` stands for at this moment.
+        """The principal of ``credential`` at this moment.
 
         Raises:
-            Unauthenticated: it stands for nobody; ``reason`` says why, for the log.
-            TokenExpired: it did once.
-            StorageUnavailable: whether an API key stands cannot be found out now.
+            Unauthenticated: it is not valid; ``reason`` says why, for the log.
+            TokenExpired: it was valid once.
+            StorageUnavailable: an API key cannot be looked up now.
         """
         if credential.kind == "jwt":
             return self._by_token(credential.text).principal
         return await self._by_key(credential.text, deadline)
 
     def retain(self, credential: Credential) -> RetainedCredential:
-        """What is to be kept of a credential that was believed just now, to ask for it again."""
+        """What to keep of a credential that was accepted just now, to check it again later."""
         return self._by_token(credential.text) if credential.kind == "jwt" else credential
 
     async def again(
-        self, proof: RetainedCredential, deadline: Deadline, *, within_s: float
+        self, retained: RetainedCredential, deadline: Deadline, *, within_s: float
     ) -> tuple[RetainedCredential, Principal]:
-        """``authenticate`` for a retained credential; gives what to keep from now on.
+        """``authenticate`` for a retained credential; also returns what to keep from now on.
 
         Args:
-            within_s: when it will be asked next. A key's look-up is to be young enough that a
-                revocation is found out in the cache's time all the same.
+            within_s: seconds until the next check. A cached look-up of a key must be young enough
+                that a revocation is noticed within ``key_ttl_s`` all the same.
 
         Raises:
             As ``authenticate``.
         """
-        if isinstance(proof, VerifiedToken):
-            renewed = self._again(proof)
+        if isinstance(retained, VerifiedToken):
+            renewed = self._checked_again(retained)
             return renewed, renewed.principal
-        if proof.kind == "jwt":
-            verified = self._by_token(proof.text)
+        if retained.kind == "jwt":
+            verified = self._by_token(retained.text)
             return verified, verified.principal
         sent_after = self._clock.monotonic() - max(self._key_ttl_s - within_s, 0.0)
-        return proof, await self._by_key(proof.text, deadline, sent_after)
+        return retained, await self._by_key(retained.text, deadline, sent_after)
 
-    def is_unchanged(self, proof: RetainedCredential) -> bool:
-        """Whether asking again can only say the same: known of tokens, without looking at them."""
+    def is_unchanged(self, retained: RetainedCredential) -> bool:
+        """Whether a check would give the same result: known of tokens, without doing it."""
         return (
-            isinstance(proof, VerifiedToken)
-            and proof.settings is self._tokens
-            and self._users.get(proof.principal.subject) is proof.user
-            and self._clock.time() < proof.ends_at
+            isinstance(retained, VerifiedToken)
+            and retained.settings is self._tokens
+            and self._users.get(retained.principal.subject) is retained.user
+            and self._clock.time() < retained.ends_at
         )
 
     def _by_token(self, text: str) -> VerifiedToken:
-        """Verified now, or remembered: never past its end, nor for a user who is another now."""
+        """Verified now or cached; a cached one is checked against time and user again."""
         if len(text) > TOKEN_LIMIT_BYTES:
             raise Unauthenticated(reason="too_long")
         if self._users.revision != self._users_revision:
@@ -195,7 +195,7 @@ class Authenticator:
         kept = self._verified.get(digest)
         if kept is None:
             self.token_count.misses += 1
-            kept = self._verified[digest] = self._believe(verify(text, now, self._tokens))
+            kept = self._verified[digest] = self._accepted(verify(text, now, self._tokens))
             while len(self._verified) > self._max_tokens:
                 self._verified.popitem(last=False)
         elif now >= kept.ends_at:
@@ -205,21 +205,21 @@ class Authenticator:
             self.token_count.hits += 1
             self._verified.move_to_end(digest)
             if self._users.get(kept.principal.subject) is not kept.user:
-                kept = self._verified[digest] = self._believe(kept.claims)
+                kept = self._verified[digest] = self._accepted(kept.claims)
         return kept
 
-    def _again(self, kept: VerifiedToken) -> VerifiedToken:
-        """As if the token came again, under the settings of now."""
+    def _checked_again(self, kept: VerifiedToken) -> VerifiedToken:
+        """The token checked again under the present settings."""
         if not is_under(kept.claims, kept.settings, self._tokens):
             raise Unauthenticated(reason="signature")
         ends_at = min(kept.ends_at, kept.claims.issued_at + self._tokens.lifetime_s)
         if self._clock.time() >= ends_at:
             raise TokenExpired(reason="expired")
-        return self._believe(replace(kept.claims, expires_at=int(ends_at)))
+        return self._accepted(replace(kept.claims, expires_at=int(ends_at)))
 
-    def _believe(self, claims: Claims) -> VerifiedToken:
-        """The claims of a token that was verified, held against the user as he is now."""
-        user = self._living_user(claims.subject)
+    def _accepted(self, claims: Claims) -> VerifiedToken:
+        """The claims of a verified token, checked against the user's present account."""
+        user = self._enabled_user(claims.subject)
         if not stands_for(claims, user, self._tokens):
             raise Unauthenticated(reason="superseded")
         if claims.roles == user.roles:
@@ -247,7 +247,7 @@ class Authenticator:
             raise Unauthenticated(reason="key_revoked")
         if is_over(ends, self._clock.time()):
             raise TokenExpired("The API key has expired.", reason="key_expired")
-        owner = self._living_user(record.owner)
+        owner = self._enabled_user(record.owner)
         if owner.tenant != record.tenant:
             raise Unauthenticated(reason="key_owner_moved")
         return Principal(
@@ -265,8 +265,8 @@ class Authenticator:
     ) -> tuple[KeyRecord, KeySecret]:
         """The record and which of its secrets was presented.
 
-        A remembered record that knows the secret not may be older than a rotation, whose answer
-        the client has already: so the store is asked once more before that is a refusal.
+        A cached record without the secret may be older than a rotation whose answer the client
+        has already, so the store is asked once more before the key is refused.
         """
         arrived_at = self._clock.monotonic()
         answer = await self._lookups.get(presented.key_id, deadline, sent_after=sent_after)
@@ -278,7 +278,7 @@ class Authenticator:
             raise Unauthenticated(reason="key_unknown")
         return match
 
-    def _living_user(self, subject: str) -> User:
+    def _enabled_user(self, subject: str) -> User:
         user = self._users.get(subject)
         if user is None:
             raise Unauthenticated(reason="user_removed")

@@ -1,10 +1,10 @@
 """Looking up API keys without asking the store on every request.
 
-An answer, a miss too, is good for at most the time to live counted from when it was *sent*: that is
-how long a revoked key can still work here. Errors are never kept. Hits and misses have bounds of
-their own, so that a flood of made-up ids cannot push out the keys in use. One look-up at a time
-travels for an id; it belongs to the id and not to the caller who came first, so whoever leaves, the
-others get its answer.
+An answer (also that there is no such key) is valid for at most the time to live, counted from when
+its question was *sent*: that is how long a revoked key can still work here. Errors are never
+cached. Hits and misses have bounds of their own, so that a flood of made-up ids cannot push out the
+keys in use. One look-up at a time is under way for an id; it belongs to the id and not to the
+caller who came first, so that the others get its answer when that caller leaves.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class KeyLookups:
         self._hits: _Answers = OrderedDict()
         self._misses: _Answers = OrderedDict()
         self._under_way: dict[str, tuple[float, asyncio.Task[LookedUp]]] = {}
-        # The loop itself holds tasks weakly; a look-up that was overtaken is held only here.
+        # The loop holds tasks weakly; a look-up that a newer one replaced is held only here.
         self._tasks: set[asyncio.Task[LookedUp]] = set()
 
     async def get(

@@ -1,7 +1,7 @@
 """API keys, as their owner handles them: create, list, rotate, revoke.
 
 A key of somebody else is a key that does not exist. A revoked key stays listed, with the time, and
-makes room when its owner has as many keys as he may have.
+makes room when its owner has reached the limit.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from gateway.domain.identity import Principal
 from gateway.errors import Conflict, Forbidden, NotFound, ValidationFailed
 from gateway.ports import Clock, Deadline, KeyStore
 
-# A revocation that meets another change reads again and repeats: it must not lose.
+# A revocation that meets another change reads again and repeats, for it must succeed.
 _REVOKE_ATTEMPTS = 4
 
 
@@ -58,11 +58,11 @@ class Keys:
         expires_in_s: int | None,
         deadline: Deadline,
     ) -> tuple[KeyRecord, str]:
-        """A new key and its text, which nobody can find out again.
+        """A new key and its text, which is not stored and cannot be shown again.
 
         Raises:
             ValidationFailed: name, scopes or lifetime, each named.
-            Conflict: the owner has as many living keys as he may have.
+            Conflict: the owner has as many valid keys as the limit allows.
             Forbidden: the caller is a key itself.
             StorageUnavailable: the key may or may not be listed; its secret is lost either way.
         """
@@ -86,13 +86,13 @@ class Keys:
         return record, format_key(record.key_id, secret)
 
     async def list(self, tenant: str, owner: str, deadline: Deadline) -> Sequence[KeyRecord]:
-        """The owner's keys, newest first, dead ones too."""
+        """The owner's keys, newest first, revoked and expired ones too."""
         stored = await self._store.list(tenant, owner, deadline)
         records = (key.record for key in stored)
         return sorted(records, key=lambda record: (-record.created_at, record.key_id))
 
     async def revoke(self, tenant: str, owner: str, key_id: str, deadline: Deadline) -> None:
-        """Ends a key; done already is success.
+        """Ends a key; a key that was revoked before is no error.
 
         Raises:
             NotFound: the owner has no such key.
@@ -141,7 +141,10 @@ class Keys:
         return stored
 
     async def _make_room(self, principal: Principal, deadline: Deadline) -> None:
-        """Two creations at once may end one above the limit: it bounds work, it guards nothing."""
+        """Removes the oldest ended key at the limit, which two creations at once may exceed by one.
+
+        That does no harm: the limit bounds the work of a listing and protects nothing.
+        """
         keys = await self._store.list(principal.tenant, principal.subject, deadline)
         if len(keys) < self._keys_per_owner:
             return

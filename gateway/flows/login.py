@@ -1,7 +1,7 @@
 """Login: a username and a password become a token.
 
 Whatever is wrong (no such user, disabled, another password), the answer is the same and takes one
-password check's time: who listens learns no names.
+password check's time, so that nobody learns from it which names exist.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ class Login:
         matches = await self._passwords.verify(user.password_hash if user else None, password)
         if user is None or not matches:
             raise InvalidCredentials(reason="mismatch")
-        return issue(self._still_good(user), self._clock.time(), self.tokens)
+        return issue(self._unchanged(user), self._clock.time(), self.tokens)
 
-    def _still_good(self, user: User) -> User:
-        """The user as he is after the check, which may have waited while the file was reloaded."""
+    def _unchanged(self, user: User) -> User:
+        """The account after the check, which may have waited while the file was reloaded."""
         current = self._users.get(user.subject)
         if current is None or current.password_hash != user.password_hash:
             raise InvalidCredentials(reason="changed")

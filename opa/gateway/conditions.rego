@@ -101,7 +101,7 @@ scope_covers if {
 	input.action in input.subject.scopes
 }
 
-# A key never begets a key: a stolen one could otherwise outlive its own revocation.
+# A key cannot make a key: a stolen one could otherwise outlive its own revocation.
 person_where_needed if {
 	input.subject.auth == "jwt"
 } else if {

@@ -71,7 +71,7 @@ async def test_a_key_never_gets_a_scope_that_makes_keys(keys: Keys, scope: str) 
     assert set(caught.value.details["fields"]) == {"scopes[1]"}
 
 
-async def test_a_key_never_begets_or_rotates_a_key(keys: Keys) -> None:
+async def test_a_key_cannot_make_or_rotate_a_key(keys: Keys) -> None:
     """Even if the policy let it."""
     record, _ = await made(keys)
     caller = replace(person(ALICE), auth="api_key", scopes=frozenset(ACTIONS))
