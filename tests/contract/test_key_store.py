@@ -4,30 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import secrets
-import shutil
 import socket
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
-from devstack.components import cache_dir
+from devstack.components import S3Account
 from gateway.adapters.s3_client import S3Access, S3Client
 from gateway.adapters.s3_keys import S3KeyStore
 from gateway.domain.api_keys import KeyRecord, KeySecret, StoredKey, new_key_id, secret_hash
 from gateway.errors import Conflict, StorageUnavailable
 from gateway.ports import KeyStore
+from tests.components import running_s3
 from tests.unit.identity_fakes import MemoryKeyStore
 
 BUCKET = "api-keys"
-START_LIMIT_S = 60.0
 
 
 def soon() -> float:
@@ -48,52 +43,12 @@ def moto_endpoint() -> Iterator[str]:
     running.stop()
 
 
-@pytest.fixture(scope="session")
-def versitygw_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("versitygw")
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def versitygw_endpoint(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
     signing = access("")
-    process = subprocess.Popen(
-        [_versitygw(), "--port", f"127.0.0.1:{port}", "--quiet", "posix", str(folder)],
-        env={
-            "ROOT_ACCESS_KEY": signing.access_key,
-            "ROOT_SECRET_KEY": signing.secret_key,
-            "HOME": str(folder),
-        },
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        _wait_until_listening(process, port)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-def _versitygw() -> str:
-    beside = Path(sys.executable).parent
-    places = f"{beside}:{os.environ.get('PATH', '')}:{Path.home() / 'go/bin'}:{cache_dir()}"
-    found = shutil.which("versitygw", path=places)
-    if found is not None:
-        return found
-    hint = "versitygw is missing: gateway demo --fetch, or go install it as tools/go.mod pins it"
-    if os.environ.get("GATEWAY_REQUIRE_REAL") == "1":
-        pytest.fail(hint)
-    pytest.skip(hint)
-
-
-def _wait_until_listening(process: subprocess.Popen[bytes], port: int) -> None:
-    end = time.monotonic() + START_LIMIT_S
-    while time.monotonic() < end and process.poll() is None:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            return
-        except OSError:
-            time.sleep(0.02)
-    pytest.fail("versitygw did not start")
+    account = S3Account(signing.access_key, signing.secret_key)
+    async with running_s3(tmp_path_factory.mktemp("versitygw"), account=account) as server:
+        yield server.launch.address
 
 
 @pytest.fixture(scope="session")

@@ -16,14 +16,16 @@ from pathlib import Path
 
 import pytest
 
+from devstack.components import free_port
 from gateway.adapters.rego import default_policy_dir
 from gateway.edge.tasks import Tasks
 from gateway.errors import GatewayError
 from gateway.settings import Settings
 from gateway.wiring.services import Services, build_services
 from tests.certificates import Authority, Pair, asking_server, expired
+from tests.components import component
 from tests.edge.stub_core import stub_core
-from tests.system.core_fixtures import BUCKET, component, free_port, running_s3, running_temporal
+from tests.system.core_fixtures import BUCKET, running_temporal, versioned_bucket
 
 PATIENT_S = 60.0
 # Peer → the dependencies it is behind, by their names in readiness.
@@ -102,7 +104,7 @@ async def opa_with_tls(pair: Pair, authority: Authority) -> AsyncIterator[int]:
     port = free_port()
     process = subprocess.Popen(  # noqa: ASYNC220
         [
-            *(opa(), "run", "--server", "--addr", f"127.0.0.1:{port}"),
+            *(component("opa").path, "run", "--server", "--addr", f"127.0.0.1:{port}"),
             *("--log-level", "error", "--skip-version-check", "--authentication=tls"),
             *("--tls-cert-file", pair.cert, "--tls-private-key-file", pair.key),
             *("--tls-ca-cert-file", authority.ca, "--tls-cert-refresh-period", "50ms"),
@@ -118,12 +120,6 @@ async def opa_with_tls(pair: Pair, authority: Authority) -> AsyncIterator[int]:
     finally:
         process.kill()
         process.wait()
-
-
-def opa() -> Path:
-    from devstack.components import find_program
-
-    return find_program("opa") or Path(component("opa"))
 
 
 async def listening(port: int) -> None:
@@ -154,7 +150,7 @@ async def peer(
             front = await stack.enter_async_context(fronted(target, context, "http/1.1"))
             yield {"SERVICES_CORE": f"https://127.0.0.1:{front.port}"}
         elif name == "s3":
-            bucket = await stack.enter_async_context(running_s3(folder))
+            bucket = await stack.enter_async_context(versioned_bucket(folder))
             target = int(bucket.endpoint.rpartition(":")[2])
             front = await stack.enter_async_context(fronted(target, context, "http/1.1"))
             yield {

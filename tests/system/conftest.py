@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from devstack.stack import Stack
 from gateway.adapters.argon2_passwords import hash_password
 from gateway.adapters.users_file import editing
 from gateway.domain.identity import User
+from tests.components import missing_components
 
 from .people import PASSWORD, Person
 
@@ -37,13 +37,6 @@ SETTINGS = {
     "GATEWAY_CORE_TIMEOUT": "5s",
     "GATEWAY_LOG_FORMAT": "json",
 }
-
-
-def missing_components(error: Missing) -> None:
-    """A missing component fails the run where all must be real, and skips elsewhere."""
-    if os.environ.get("GATEWAY_REQUIRE_REAL") == "1":
-        pytest.fail(str(error))
-    pytest.skip(str(error))
 
 
 def write_users(path: Path) -> None:

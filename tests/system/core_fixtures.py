@@ -7,8 +7,6 @@ import contextlib
 import json
 import os
 import secrets
-import shutil
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -17,33 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import boto3
-import pytest
-from botocore.client import Config
 from temporalio.testing import WorkflowEnvironment
 
-from devstack.components import cache_dir
+from devstack import buckets
+from devstack.components import S3Account
+from tests.components import component, running_s3
 
 _PASSED_ON = ("PATH", "PYTHONPATH", "VIRTUAL_ENV", "LANG")
 START_LIMIT_S = 60.0
 BUCKET = "documents"
-
-
-def component(name: str) -> str:
-    """The path of a component: beside the interpreter, on PATH, or where Go installs."""
-    beside = Path(sys.executable).parent
-    places = f"{beside}:{os.environ.get('PATH', '')}:{Path.home() / 'go/bin'}:{cache_dir()}"
-    found = shutil.which(name, path=places)
-    if found is None:
-        if os.environ.get("GATEWAY_REQUIRE_REAL") == "1":
-            pytest.fail(f"{name} is required and not installed")
-        pytest.skip(f"{name} is not installed; see tools/go.mod and the devstack extra")
-    return found
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 @contextlib.asynccontextmanager
@@ -83,53 +63,19 @@ class Bucket:
 
 
 @contextlib.asynccontextmanager
-async def running_s3(directory: Path) -> AsyncIterator[Bucket]:
-    """versitygw with one versioned bucket."""
-    program, port = component("versitygw"), free_port()
-    for name in ("objects", "versions"):
-        (directory / name).mkdir(parents=True)
-    access_key, secret_key = "core-test", secrets.token_hex(16)
-    process = await asyncio.create_subprocess_exec(
-        *(program, "--port", f"127.0.0.1:{port}", "--quiet"),
-        *("posix", "--versioning-dir", str(directory / "versions"), str(directory / "objects")),
-        env={"ROOT_ACCESS_KEY": access_key, "ROOT_SECRET_KEY": secret_key, "HOME": str(directory)},
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    async with ended(process):
-        await _listening(port, process)
-        endpoint = f"http://127.0.0.1:{port}"
-        client = boto3.client(
-            "s3",
-            endpoint_url=endpoint,
-            region_name="us-east-1",
-            aws_access_key_id=access_key,
-            aws_secret_access_key=secret_key,
-            config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
-        )
+async def versioned_bucket(folder: Path) -> AsyncIterator[Bucket]:
+    """A bucket with versions on a versitygw of its own."""
+    account = S3Account("core-test", secrets.token_hex(16))
+    async with running_s3(folder, account=account) as server:
+        client = buckets.client(server.launch.address, account)
         await asyncio.to_thread(_make_bucket, client)
-        yield Bucket(endpoint, access_key, secret_key, client)
+        yield Bucket(server.launch.address, account.access_key, account.secret_key, client)
         client.close()
 
 
 def _make_bucket(client: Any) -> None:
     client.create_bucket(Bucket=BUCKET)
     client.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
-
-
-async def _listening(port: int, process: asyncio.subprocess.Process) -> None:
-    deadline = time.monotonic() + START_LIMIT_S
-    while time.monotonic() < deadline and process.returncode is None:
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-        except OSError:
-            await asyncio.sleep(0.05)
-            continue
-        writer.close()
-        await writer.wait_closed()
-        return
-    raise RuntimeError(f"nothing listens on port {port}")
 
 
 @contextlib.asynccontextmanager
@@ -167,7 +113,7 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 @contextlib.asynccontextmanager
 async def running_temporal() -> AsyncIterator[WorkflowEnvironment]:
     """Temporal's development server."""
-    program = component("temporal")
+    program = str(component("temporal").path)
     async with await WorkflowEnvironment.start_local(dev_server_existing_path=program) as server:
         yield server
 

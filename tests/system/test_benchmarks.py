@@ -9,8 +9,7 @@ import pytest
 
 from benchmarks import cli, gobuild
 from devstack.components import Missing
-
-from .conftest import missing_components
+from tests.components import missing_components
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/smaps_rollup").exists(), reason="the benchmarks read Linux's /proc"

@@ -13,10 +13,10 @@ import pytest_asyncio
 from devstack.components import Missing
 from devstack.environment import ADMIN
 from devstack.stack import Stack
+from tests.components import missing_components
 
 from .browser.chromium import Browser, Page, find_chromium
 from .browser.page_server import FIRST_WORDS, LIMIT_S, OTHER_WORDS, PageServer
-from .conftest import missing_components
 from .people import until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(300)]

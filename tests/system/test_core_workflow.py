@@ -18,6 +18,7 @@ import pytest_asyncio
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 from temporalio.exceptions import ApplicationError, CancelledError
 
+from devstack.components import free_port
 from devstack.core.reading.formats import DOCX, PDF
 from devstack.core.reading.formats import TEXT as TEXT_TYPE
 from tests.system.core_fixtures import (
@@ -27,11 +28,10 @@ from tests.system.core_fixtures import (
     answer_text,
     core_process,
     forwarding,
-    free_port,
-    running_s3,
     running_temporal,
     started,
     uuid7,
+    versioned_bucket,
 )
 from tests.unit.devstack.core import sample_files
 
@@ -113,7 +113,7 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     data_dir = tmp_path_factory.mktemp("core")
     async with (
-        running_s3(tmp_path_factory.mktemp("s3")) as bucket,
+        versioned_bucket(tmp_path_factory.mktemp("s3")) as bucket,
         running_temporal() as temporal,
         aiohttp.ClientSession() as session,
     ):

@@ -5,42 +5,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shutil
 import signal
-import socket
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from devstack.components import cache_dir
+from devstack.components import Running, free_port
 from gateway.adapters.s3 import S3ObjectStore
 from gateway.adapters.s3_client import S3Access, S3Client
 from gateway.commands.setup_buckets import set_up_documents, set_up_keys
+from tests.components import ACCOUNT, STORES, component, running_s3
 
 BUCKET = "documents"
 KEYS_BUCKET = "keys"
 ORIGIN = "https://app.example.com"
-
-
-def component(name: str) -> str:
-    """The program's path; without it the test skips, or fails where it is required."""
-    beside = Path(sys.executable).parent
-    places = f"{beside}:{os.environ.get('PATH', '')}:{Path.home() / 'go/bin'}:{cache_dir()}"
-    found = shutil.which(name, path=places)
-    if found is None:
-        if os.environ.get("GATEWAY_REQUIRE_REAL") == "1":
-            pytest.fail(f"{name} is required and not installed")
-        pytest.skip(f"{name} is not installed; see tools/go.mod and the devstack extra")
-    return found
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 @dataclass
@@ -93,40 +74,25 @@ class RunningStore:
     store: S3ObjectStore
     client: S3Client
     access: S3Access
-    server: Server
+    server: Running
     checks_nothing: bool
 
     def soon(self) -> float:
         return asyncio.get_running_loop().time() + 30
 
-
-def versitygw(directory: Path) -> Server:
-    port = free_port()
-    for name in ("objects", "versions"):
-        (directory / name).mkdir()
-    command = [component("versitygw"), "--port", f"127.0.0.1:{port}", "--quiet", "posix"]
-    command += ["--versioning-dir", str(directory / "versions"), str(directory / "objects")]
-    return Server(command, {"ROOT_ACCESS_KEY": "access", "ROOT_SECRET_KEY": "secret-key"}, port)
-
-
-def moto(directory: Path) -> Server:
-    port = free_port()
-    program = f"from moto.server import main; main(['-H', '127.0.0.1', '-p', '{port}'])"
-    return Server([sys.executable, "-W", "ignore", "-c", program], {}, port)
-
-
-STORES = {"versitygw": versitygw, "moto": moto}
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        self.server.child.freeze()
+        try:
+            yield
+        finally:
+            self.server.child.thaw()
 
 
 @contextlib.asynccontextmanager
-async def running(kind: str, directory: Path) -> AsyncIterator[RunningStore]:
-    server = STORES[kind](directory)
-    server.start()
-    try:
-        await server.listening()
-        access = S3Access(
-            f"http://127.0.0.1:{server.port}", "us-east-1", "access", "secret-key", 5.0
-        )
+async def running(kind: str, folder: Path) -> AsyncIterator[RunningStore]:
+    async with running_s3(folder, STORES[kind]) as server:
+        access = access_to(server)
         client = S3Client(access)
         deadline = asyncio.get_running_loop().time() + 60
         await set_up_documents(BUCKET, [ORIGIN], client, deadline)
@@ -135,11 +101,14 @@ async def running(kind: str, directory: Path) -> AsyncIterator[RunningStore]:
         yield RunningStore(store, client, access, server, checks_nothing=kind == "moto")
         store.close()
         client.close()
-    finally:
-        server.stop()
 
 
-@pytest.fixture(params=["versitygw", "moto"])
+def access_to(server: Running) -> S3Access:
+    keys = (ACCOUNT.access_key, ACCOUNT.secret_key)
+    return S3Access(server.launch.address, ACCOUNT.region, *keys, 5.0)
+
+
+@pytest.fixture(params=STORES)
 async def any_store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[RunningStore]:
     async with running(request.param, tmp_path) as found:
         yield found
@@ -155,7 +124,14 @@ async def real_store(tmp_path: Path) -> AsyncIterator[RunningStore]:
 async def temporal() -> AsyncIterator[Server]:
     """A Temporal server; its memory does not outlive a restart."""
     port = free_port()
-    command = [component("temporal"), "server", "start-dev", "--headless", "--ip", "127.0.0.1"]
+    command = [
+        str(component("temporal").path),
+        "server",
+        "start-dev",
+        "--headless",
+        "--ip",
+        "127.0.0.1",
+    ]
     server = Server([*command, "--port", str(port), "--log-level", "never"], {}, port)
     server.start()
     try:

@@ -329,7 +329,7 @@ async def test_wrong_credentials_and_missing_bucket_are_an_outage(real_store: Ru
 async def test_frozen_store_fails_at_the_deadline_and_recovers(real_store: RunningStore) -> None:
     """A store that hangs costs the deadline and no more, however often; then all is well again."""
     loop = asyncio.get_running_loop()
-    with real_store.server.frozen():
+    with real_store.frozen():
         for _ in range(2):
             began = loop.time()
             with pytest.raises(StorageUnavailable):
@@ -340,9 +340,8 @@ async def test_frozen_store_fails_at_the_deadline_and_recovers(real_store: Runni
 
 async def test_stopped_store_is_an_outage_and_comes_back(real_store: RunningStore) -> None:
     """A refused connection is told at once; after the store's return the next call works."""
-    real_store.server.stop()
+    await real_store.server.child.stop()
     with pytest.raises(StorageUnavailable):
         await real_store.store.check(real_store.soon())
-    real_store.server.start()
-    await real_store.server.listening()
+    await real_store.server.start_again()
     await real_store.store.check(real_store.soon())

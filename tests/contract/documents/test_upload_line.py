@@ -182,7 +182,7 @@ async def test_frozen_components_cost_one_deadline_each_request(line: Line) -> N
     ticket = await line.announce(**TEXT)
     ref = ref_of(ticket)
     await send(ticket, BODY)
-    with line.store.server.frozen(), pytest.raises(StorageUnavailable):
+    with line.store.frozen(), pytest.raises(StorageUnavailable):
         await line.uploads.complete(ALICE, ref, None, line.soon(2))
     with line.temporal.frozen(), pytest.raises(TemporalTimeout):
         await line.uploads.complete(ALICE, ref, None, line.soon(2))

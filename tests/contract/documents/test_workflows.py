@@ -15,6 +15,7 @@ from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
+from devstack.components import free_port
 from gateway.adapters.temporal import TemporalAccess, TemporalWorkflows
 from gateway.domain.documents import Announced, DocumentRef, ObjectHead, UploadStatus
 from gateway.domain.ids import new_uuid7
@@ -25,7 +26,7 @@ from gateway.errors import (
     TemporalUnavailable,
 )
 from gateway.telemetry.tracing import TRACEPARENT
-from tests.contract.documents.conftest import Server, free_port
+from tests.contract.documents.conftest import Server
 
 ANNOUNCED = Announced(
     filename="Übersicht.pdf",

@@ -1,0 +1,56 @@
+"""Real components for tests, found and started as the development stack does it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from functools import cache
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from devstack import components
+from devstack.components import Choice, Found, Missing, Name, Running, S3Account
+from devstack.environment import inherited
+
+START_LIMIT_S = 60.0
+ACCOUNT = S3Account("access", "secret-key")
+# The stores a contract is held by: the real one, and what stands in for it.
+STORES: dict[str, Choice] = {"versitygw": "real", "moto": "embedded"}
+
+
+def missing_components(error: Missing) -> NoReturn:
+    """A missing component fails the run where all must be real, and skips elsewhere."""
+    if os.environ.get("GATEWAY_REQUIRE_REAL") == "1":
+        pytest.fail(str(error))
+    pytest.skip(str(error))
+
+
+@cache
+def component(name: Name, choice: Choice = "real") -> Found:
+    """The component; without it the test is skipped, or fails where all must be real."""
+    try:
+        return components.find(name, choice)
+    except Missing as error:
+        missing_components(error)
+
+
+@contextlib.asynccontextmanager
+async def running_s3(
+    folder: Path, choice: Choice = "real", account: S3Account = ACCOUNT
+) -> AsyncIterator[Running]:
+    """An S3 server without buckets, its objects in ``folder``; its ``launch`` has the address."""
+    found = component("s3", choice)
+    running = await components.start(
+        "s3",
+        lambda: components.launch_s3(found, account, folder),
+        env=inherited(os.environ),
+        cwd=folder,
+        timeout_s=START_LIMIT_S,
+    )
+    try:
+        yield running
+    finally:
+        await running.child.stop()
