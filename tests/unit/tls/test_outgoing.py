@@ -26,7 +26,7 @@ def test_where_files_are_wrong_nobody_is_trusted_until_they_are_mended(tmp_path:
     tls = OutgoingTls()
     taken_over: list[str] = []
     present = tls.context("core", TlsFiles(ca=ca))
-    tls.tell("s3", TlsFiles(ca=ca), lambda: taken_over.append("s3"))
+    tls.on_change("s3", TlsFiles(ca=ca), lambda: taken_over.append("s3"))
     assert believed(present()) == 0
     tls.reload_if_changed()
     assert believed(present()) == 0
