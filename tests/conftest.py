@@ -28,12 +28,15 @@ settings.register_profile(
 settings.load_profile("steady")
 
 # Where Rich is installed, structlog's own default is a traceback with all variables of all frames:
-# up to a second for each exception that a test lets the code log.
+# up to a second for each exception that a test lets the code log. Colours are off, as they are by
+# default where the output is no terminal: some tests read the lines.
 structlog.configure(
     processors=[
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
-        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+        structlog.dev.ConsoleRenderer(
+            colors=False, exception_formatter=structlog.dev.plain_traceback
+        ),
     ]
 )
 
