@@ -1,29 +1,28 @@
-# The first stages have what is needed to build; the last one has the interpreter, the gateway's
-# virtual environment and nothing else. Bases are arguments, so that they can be pinned by digest:
+# The first stages have the tools to build; the last one has only the interpreter and the gateway's
+# virtual environment. Bases are arguments, so that they can be pinned by digest:
 #
 #   docker build --build-arg BASE_IMAGE=python:3.13-slim-bookworm@sha256:… -t knowledge-base-gateway .
 #
-# RUNTIME_IMAGE may be another one than BASE_IMAGE, with the same Python at the same place: the
-# last stage runs nothing, so it may have no shell. Where packages come from an index of your own,
-# its settings are a secret of the build: --secret id=pip.conf,src=… and, for a certificate of your
-# own, --secret id=ca.pem,src=… (docs/image.md).
+# RUNTIME_IMAGE may differ from BASE_IMAGE, with the same Python at the same path: the last stage runs
+# no command, so it needs no shell. For your own package index, pass its settings as a build secret:
+# --secret id=pip.conf,src=… and, for your own certificate, --secret id=ca.pem,src=… (docs/image.md).
 ARG BASE_IMAGE=python:3.13-slim-bookworm
 ARG RUNTIME_IMAGE=${BASE_IMAGE}
 
 # --- What the gateway depends on: rebuilt only when the locked list changes -----------------------
 FROM ${BASE_IMAGE} AS dependencies
-# Every file is dated so; the same inputs then give the same layers. It is 1980-01-01, the earliest
-# date that a wheel, a zip file, can hold.
+# The date of every file, so that the same inputs give the same layers: 1980-01-01, the earliest date
+# that a zip file, such as a wheel, can hold.
 ARG SOURCE_DATE_EPOCH=315532800
-# The hash seed keeps sets, and so bytecode, in one order.
+# With a fixed hash seed sets, and so bytecode, have one order.
 ENV PYTHONDONTWRITEBYTECODE=1 \
     PYTHONHASHSEED=0 \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
 COPY requirements.lock requirements-build.lock ./
-# pip itself stays behind in /build. The environment is made at its place, /gateway, and then lies
-# below /dependencies, so that the folder and its date are copied, and not made anew.
+# pip itself stays in /build. The environment is made at its final path, /gateway, and then moved below
+# /dependencies, so that COPY copies the folder with its date instead of making a new one.
 RUN --mount=type=cache,target=/root/.cache/pip \
     --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
     --mount=type=secret,id=ca.pem,target=/etc/ssl/certs/ca-certificates.crt \
@@ -34,9 +33,9 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     /build/bin/python -m pip --python /gateway/bin/python install -q \
         --no-compile --require-hashes --only-binary :all: -r requirements.lock && \
     mkdir /dependencies && mv /gateway /dependencies/ && ln -s /dependencies/gateway /gateway
-# Bytecode is valid by what is in the image and not by dates. It lies in a tree of its own, as the
-# standard library's is there too: official Python images come without, and on a read-only file
-# system it would be compiled anew at every start.
+# Bytecode is validated by content, not by dates. It is in a tree of its own, because that of the
+# standard library is included: official Python images have none, and on a read-only file system it
+# would be compiled again at every start.
 RUN export PYTHONPYCACHEPREFIX=/gateway/bytecode && \
     stdlib="$(/gateway/bin/python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')" && \
     /gateway/bin/python -m compileall -qf --invalidation-mode unchecked-hash \
@@ -49,7 +48,7 @@ RUN export PYTHONPYCACHEPREFIX=/gateway/bytecode && \
 FROM dependencies AS build
 ARG SOURCE_DATE_EPOCH=315532800
 COPY . .
-# --root puts what belongs into /gateway below /own, so that it becomes a layer of its own.
+# --root installs below /own instead of /gateway, so that it becomes a layer of its own.
 RUN /build/bin/python -m pip wheel --no-index --no-deps --no-build-isolation --no-cache-dir \
         --wheel-dir /wheel . && \
     /build/bin/python -m pip --python /gateway/bin/python install --no-index --no-deps \
@@ -74,7 +73,7 @@ LABEL org.opencontainers.image.title="knowledge-base-gateway" \
       org.opencontainers.image.base.name="${RUNTIME_IMAGE}"
 COPY --from=dependencies /dependencies/ /
 COPY --from=build /own/ /
-# A number, not a name: Kubernetes' runAsNonRoot can only check numbers.
+# A number, because Kubernetes' runAsNonRoot cannot check names.
 USER 65532:65532
 WORKDIR /
 ENV PATH=/gateway/bin:$PATH \

@@ -1,8 +1,8 @@
 # METADATA
 # title: May this principal do this?
 # description: |
-#   The gateway asks for this whole package (POST /v1/data/gateway/authz) and lets a request
-#   through only when `allow` is the boolean true. The conditions live in a package of their own,
+#   The gateway asks for this whole package (POST /v1/data/gateway/authz) and allows a request
+#   only when `allow` is the boolean true. The conditions are in a package of their own,
 #   because every rule of this one becomes a field of the answer.
 package gateway.authz
 
@@ -19,8 +19,8 @@ allow if {
 	conditions.owner_may
 }
 
-# Each denial names the first condition that failed. The order is part of the answer: what is
-# wrong with the caller comes before anything that would tell about the resource.
+# Each denial names the first condition that failed. The order matters: conditions about the caller
+# come before those whose result would reveal something about the resource.
 reason := "allowed" if {
 	allow
 } else := "malformed_input" if {
@@ -35,5 +35,5 @@ reason := "allowed" if {
 	not conditions.same_tenant
 } else := "owner"
 
-# What the gateway must do beside letting the request through: nothing so far.
+# Further duties of the gateway for an allowed request: none so far.
 obligations := {}

@@ -1,7 +1,7 @@
 # METADATA
-# title: The golden inputs, and what they cannot say
+# title: The golden inputs, and tests of what they cannot express
 # description: |
-#   The same golden files are put to the server and to the embedded engine by the contract tests.
+#   The contract tests use the same golden files for the server and for the embedded engine.
 #   `opa test opa/` loads them as data.golden, each file under its own name.
 package gateway.authz_test
 
@@ -41,7 +41,7 @@ test_obligations_are_empty if {
 	authz.obligations == {}
 }
 
-# Without its data the policy still answers, and allows only what takes no role.
+# Without its data the policy still answers, and allows only what needs no role.
 test_missing_data_denies if {
 	golden := data.golden.roles[_]
 	golden.name == "admin and documents:read"
@@ -84,7 +84,7 @@ test_every_granted_action_has_a_golden_allow if {
 	granted - shown == set()
 }
 
-# Other people's things are for the admin alone.
+# Only an admin may act on other users' resources.
 test_any_owner_is_for_admins if {
 	every role, actions in data.gateway.roles {
 		every action in actions {
@@ -100,7 +100,7 @@ any_owner_only_for_admin(role, action) if {
 	not endswith(action, ":any-owner")
 }
 
-# Names are patterns with an end: a line feed behind one is not part of it.
+# The patterns of names match to the end: a line feed after a name is refused.
 test_a_line_feed_ends_no_name if {
 	conditions.is_name("ann")
 	not conditions.is_name("ann\n")

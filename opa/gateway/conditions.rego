@@ -1,13 +1,13 @@
 # METADATA
-# title: What must hold before anything is allowed
+# title: The conditions for an allow
 # description: |
 #   Each condition is true or undefined, never an error: a field that is missing or of the wrong
-#   type makes its condition undefined, and an undefined condition denies. Where several bodies
-#   could hold, the usual one comes first and the others are its `else`: they are not looked at.
+#   type makes its condition undefined, and an undefined condition denies. If a condition has several
+#   bodies, the usual one comes first and the others are its `else`, which are then not evaluated.
 package gateway.conditions
 
-# The input has exactly these fields: an object matches only one with the same keys. One too many
-# means that the gateway and the policy do not speak the same version, and a guess is not an answer.
+# The input has exactly these fields: an object pattern matches only an object with the same keys. An
+# unknown field means that gateway and policy are of different versions, so the request is denied.
 well_formed if {
 	{"subject": subject, "action": action, "resource": resource, "request": request} = input
 	is_string(action)
@@ -30,7 +30,7 @@ subject_well_formed(subject) if {
 	credential_well_formed(auth, scopes)
 }
 
-# A token is narrowed by no scopes; a key always is, so one without is a fault and not a licence.
+# A token has no scopes; a key always has some, so a key without scopes is malformed.
 credential_well_formed("jwt", null)
 
 credential_well_formed(auth, scopes) if {
@@ -49,7 +49,7 @@ resource_well_formed(resource) if {
 	tenant_well_formed(tenant)
 }
 
-# The caller's own names were matched already, and matching is what costs most here.
+# The caller's own names were matched already, and matching is the most expensive step here.
 owner_well_formed(owner) if {
 	owner == input.subject.id
 } else if {
@@ -62,10 +62,9 @@ tenant_well_formed(tenant) if {
 	is_name(tenant)
 }
 
-# A name becomes part of object keys and headers, so the policy trusts no one to have checked it.
-# `$` is the end of the text here: Rego's expressions are RE2's, where it lets no newline through.
-# The length is told apart, since an expression that counts takes twice as long to compile, and it
-# is compiled each time.
+# A name becomes part of object keys and headers, so the policy checks it itself. `$` is the end of
+# the text here: Rego uses RE2, where it does not match before a final newline. The length is checked
+# separately: an expression that counts takes twice as long to compile, and it is compiled each time.
 is_name(text) if {
 	is_string(text)
 	count(text) <= 64
@@ -86,7 +85,7 @@ is_string_or_null(null)
 
 is_string_or_null(text) if is_string(text)
 
-# Who you are taken for is nobody's secret from yourself, whatever your role.
+# Every caller may read their own identity, whatever their role.
 role_grants if input.action == "auth:me"
 
 role_grants if {
@@ -101,7 +100,7 @@ scope_covers if {
 	input.action in input.subject.scopes
 }
 
-# A key cannot make a key: a stolen one could otherwise outlive its own revocation.
+# An API key cannot create keys: a stolen key could otherwise outlive its own revocation.
 person_where_needed if {
 	input.subject.auth == "jwt"
 } else if {
@@ -110,7 +109,7 @@ person_where_needed if {
 
 same_tenant if input.resource.tenant == input.subject.tenant
 
-# Nobody owns a collection, and a resource's owner is its own; others' take an action of their own.
+# A collection has no owner. A resource's owner may act on it; others need an `:any-owner` action.
 owner_may if {
 	input.resource.owner == input.subject.id
 } else if {
