@@ -95,7 +95,7 @@ Mark = Callable[[dict[str, Any]], None]
 
 
 class Bench:
-    """``async with Bench.open(…) as bench:``; at the end nothing it started is left."""
+    """``async with Bench.open(…) as bench:``; at the end everything it started is stopped."""
 
     def __init__(self, scratch: Scratch, pins: Pins) -> None:
         self.scratch = scratch
@@ -126,7 +126,7 @@ class Bench:
         raise_files_limit()
         async with contextlib.AsyncExitStack() as ends:
             scratch = ends.enter_context(Scratch(prefix="kbg-bench-"))
-            # Two workers have a CPU each, and what drives them has to share.
+            # Two workers need a CPU each, so the load has to share them.
             bench = cls(scratch, Pins.choose(pin and workers == 1))
             programs = await gobuild.build(scratch.path)
             backends = bench.listener("stub core", [str(programs["stubcore"])])
@@ -176,14 +176,14 @@ class Bench:
 
     @contextlib.asynccontextmanager
     async def running(self, peer: Peer) -> AsyncIterator[Running]:
-        """Starts ``peer``, alone on its CPU, its output in a file; stops it at the end.
+        """Starts ``peer`` alone on its CPU, with its output in a file; stops it at the end.
 
         Raises:
             Missing: it is not on this machine. StartFailed: with its last lines.
         """
         launch = await asyncio.to_thread(peer.plan, self.site)
         log = self.scratch.path / f"{peer.name}.log"
-        # Its lines go to a file: reading them here would cost the other CPU as much again.
+        # Its output goes to a file: reading it here would cost as much CPU time again.
         shell = ["/bin/sh", "-c", 'exec "$@" >>"$0" 2>&1', str(log), *launch.command]
         child = Child(
             peer.name,
@@ -206,10 +206,10 @@ class Bench:
     # --- the load ---------------------------------------------------------------------------------
 
     async def load(self, plan: Mapping[str, Any], limit_s: float, **marks: Mark) -> dict[str, Any]:
-        """Runs one load to its end; ``marks`` are called as it reaches ``steady`` and ``end``.
+        """Runs one load to its end; ``marks`` are called when it reaches ``steady`` and ``end``.
 
         Raises:
-            LoadFailed: it broke, or was not done in ``limit_s``.
+            LoadFailed: it failed, or was not done in ``limit_s``.
         """
         self._plans += 1
         path = self.scratch.path / f"plan-{self._plans}.json"
@@ -225,11 +225,11 @@ class Bench:
             async with asyncio.timeout(limit_s):
                 await load.start()
                 while True:
-                    said = await load.next()
-                    if said["at"] == "result":
-                        return said
-                    if mark := marks.get(said["at"]):
-                        mark(said)
+                    report = await load.next()
+                    if report["at"] == "result":
+                        return report
+                    if mark := marks.get(report["at"]):
+                        mark(report)
         except TimeoutError as exc:
             raise LoadFailed(f"the load was not done in {limit_s:g} s") from exc
         finally:
@@ -241,8 +241,8 @@ class Bench:
         stats: dict[str, int] = json.loads(body)
         return stats
 
-    async def forget(self) -> None:
-        """The core's counts start again at nothing."""
+    async def reset_core_stats(self) -> None:
+        """Sets the core's counts to zero."""
         import urllib.request
 
         request = urllib.request.Request(f"{self.site.core}/reset", method="POST")
@@ -258,10 +258,10 @@ class Meter:
         self._began: list[float] = []
         self.used_s = self.opa_used_s = 0.0
 
-    def steady(self, said: dict[str, Any]) -> None:
+    def steady(self, report: dict[str, Any]) -> None:
         self._began = [proc.cpu_s(pid) for pid in self._pids]
 
-    def end(self, said: dict[str, Any]) -> None:
+    def end(self, report: dict[str, Any]) -> None:
         used = [proc.cpu_s(p) - began for p, began in zip(self._pids, self._began, strict=True)]
         self.used_s, self.opa_used_s = used[0], sum(used[1:])
 
@@ -270,12 +270,12 @@ FILES_WANTED = 65536
 
 
 def raise_files_limit() -> None:
-    """Ten thousand streams are twenty thousand sockets for whoever relays them."""
+    """A relay needs twenty thousand sockets for ten thousand streams."""
     import resource
 
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     for limit in (FILES_WANTED, hard):
-        # Only root may go beyond the hard limit.
+        # Only root may raise the hard limit.
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (limit, max(limit, hard)))
             return
@@ -284,13 +284,13 @@ def raise_files_limit() -> None:
 def _tail(path: Path, lines: int = 6, width: int = 400) -> str:
     with contextlib.suppress(OSError):
         last = path.read_text("utf-8", "replace").splitlines()[-lines:]
-        # A line of a log ends with what matters most of it: the exception.
+        # The end of a log line matters most: it has the exception.
         return "\n".join(line if len(line) <= width else f"…{line[-width:]}" for line in last)
     return ""
 
 
 def prepared(peers: list[Peer]) -> tuple[list[Peer], dict[str, str], dict[str, str]]:
-    """Those that can run here, their versions, and why the others cannot."""
+    """The peers that can run here, their versions, and why the others cannot."""
     ready: list[Peer] = []
     versions: dict[str, str] = {}
     missing: dict[str, str] = {}

@@ -34,7 +34,7 @@ FULL: Mapping[str, Sizes] = {
     "churn": Sizes(rounds=1),
     "slow": Sizes(rounds=1, streams=(4,), seconds=180.0),
 }
-# Enough to see whether everything works, and about where it stands.
+# Enough to see whether everything works, with rough results.
 QUICK: Mapping[str, Sizes] = {
     "relay": Sizes(rounds=1, seconds=5, warm_s=1, streams=(100,)),
     "memory": Sizes(rounds=1, seconds=2, warm_s=1, streams=(500,)),
@@ -44,13 +44,13 @@ QUICK: Mapping[str, Sizes] = {
     "churn": Sizes(rounds=1, total=2000),
     "slow": Sizes(rounds=1, seconds=10, warm_s=1, streams=(4,)),
 }
-# Ten thousand streams are two workers' work, as they would be in a replica.
+# Ten thousand streams need two workers, as they would in a replica.
 WORKERS_OF: Mapping[str, int] = {"many": 2}
-# What is not the default there; recorded with the figures, as what --set says is.
+# Settings that differ from the default; recorded with the results, like those of --set.
 SETTINGS_OF: Mapping[str, Mapping[str, str]] = {"many": {"GATEWAY_CORE_CONNECTIONS": "6000"}}
-# These take minutes for each peer, and say little about a proxy that relays and does no more.
+# These take minutes for each peer, and show little about a proxy that only relays.
 FEW_PEERS = ("many", "churn", "slow")
-# The figures that count beside Go with the same duties are about requests, not about streams.
+# Compared with Go doing the same work, requests matter here, not streams.
 QUICK_PEERS_OF: Mapping[str, Sequence[str]] = {
     "unary": ("gateway", "go-reverseproxy", "go-jwt-opa")
 }
@@ -63,9 +63,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--quick", action="store_true", help="three peers, one round, two minutes")
     made.add_argument("--rounds", type=int, help="how often each peer is measured (3)")
     made.add_argument("--seconds", type=float, help="length of each measurement")
-    made.add_argument("--streams", metavar="N,…", help="how many streams, one figure for each")
+    made.add_argument("--streams", metavar="N,…", help="numbers of streams, a measurement for each")
     made.add_argument("--rate", type=float, help="events a second and stream")
-    made.add_argument("--get", help="unary: what is asked for, below each system's prefix")
+    made.add_argument("--get", help="unary: the path to request, below each system's prefix")
     made.add_argument("--total", type=int, help="churn: streams in all")
     made.add_argument("--workers", type=int, help="processes each system may use (1)")
     made.add_argument("--opa-server", action="store_true", help="the gateway asks an OPA server")
@@ -75,7 +75,7 @@ def parser() -> argparse.ArgumentParser:
         default=[],
         metavar="GATEWAY_…=…",
         dest="settings",
-        help="a setting of the gateway's that is not the default; is recorded",
+        help="a setting of the gateway that differs from the default; recorded in the result",
     )
     made.add_argument("--no-pin", action="store_true", help="share all CPUs")
     made.add_argument("--out", type=Path, default=results.FOLDER, help="folder of the results")
@@ -105,7 +105,7 @@ def measure(options: argparse.Namespace) -> int:
 
 
 def check(folder: Path) -> int:
-    """1 when figures are stale, or there are none."""
+    """1 when results are older than the code, or there are none."""
     old = results.stale(folder)
     if not any(folder.glob("*.json")):
         print(f"no results in {folder}")
@@ -119,7 +119,7 @@ def check(folder: Path) -> int:
 
 
 def sizes_of(options: argparse.Namespace) -> Sizes:
-    """The scenario's own, with what was said on the command line instead."""
+    """The sizes of the scenario, overridden by options."""
     chosen = (QUICK if options.quick else FULL)[options.scenario]
     given = {name: getattr(options, name) for name in ("rounds", "seconds", "rate", "total", "get")}
     if options.streams:
@@ -137,9 +137,9 @@ async def run(options: argparse.Namespace) -> int:
         raise Missing(f"no such peer: {', '.join(unknown)}; there are {', '.join(PEERS)}")
     peers, versions, missing = await asyncio.to_thread(prepared, [PEERS[n] for n in names])
     for name, why in missing.items():
-        _say(f"left out: {name}: {why}")
-    said = dict(pair.split("=", 1) for pair in options.settings)
-    settings = {**SETTINGS_OF.get(options.scenario, {}), **said}
+        _say(f"skipped: {name}: {why}")
+    given = dict(pair.split("=", 1) for pair in options.settings)
+    settings = {**SETTINGS_OF.get(options.scenario, {}), **given}
     async with Bench.open(
         users=max((2000 if options.scenario == "churn" else 100, *sizes.streams)),
         needs_opa=options.opa_server or any(peer.needs_opa for peer in peers),
@@ -183,7 +183,7 @@ async def run(options: argparse.Namespace) -> int:
 
 
 async def run_rest(options: argparse.Namespace) -> int:
-    """The gateway alone, on real components: there is nothing to set peers beside."""
+    """The gateway alone, with real components: there are no peers to compare with."""
     machine = results.machine()
     conditions = {
         "workers": max(options.workers, 2),

@@ -1,4 +1,4 @@
-"""Which code a figure belongs to: a digest of what a relayed byte passes through."""
+"""Which code a result belongs to: a digest of the code that a relayed byte passes."""
 
 from __future__ import annotations
 
@@ -23,6 +23,6 @@ def code_digest(root: Path = CHECKOUT, parts: tuple[str, ...] = MEASURED) -> str
 def _sources(root: Path, parts: tuple[str, ...]) -> Iterator[Path]:
     for part in parts:
         for path in sorted((root / part).rglob("*")):
-            # What a build or an interpreter leaves behind is not what was written.
+            # Files made by a build or an interpreter are no sources.
             if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".so":
                 yield path

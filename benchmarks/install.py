@@ -1,4 +1,4 @@
-"""What is compared, brought onto this machine: the gateway's wheel, and Python peers in venvs.
+"""Installs what is compared: the gateway's wheel, and Python peers in virtual environments.
 
 All of it lies in the user's cache beside the other programs we build, is made when first needed,
 and is made again when what it was made from has changed.
@@ -72,7 +72,7 @@ def gateway_wheel() -> Wheel:
 def _build_wheel(target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="kbg-wheel-") as scratch:
-        # Setuptools builds beside its sources, and leaves things there.
+        # Setuptools builds beside its sources and leaves files there.
         source, wheels, made = (Path(scratch) / name for name in ("source", "wheels", "made"))
         _copy_sources(source)
         pip = [sys.executable, "-m", "pip"]
@@ -81,7 +81,7 @@ def _build_wheel(target: Path) -> None:
         _run(
             [*pip, "install", "--quiet", "--no-deps", "--target", str(made), str(wheel)], "gateway"
         )
-        # In one step, so that a run that is broken off leaves no half of it.
+        # In one step, so that an interrupted run leaves no half of it.
         staged = target.with_name(f"{target.name}.{Path(scratch).name}")
         shutil.copytree(made, staged)
         staged.rename(target)

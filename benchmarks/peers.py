@@ -1,7 +1,7 @@
-"""The systems that are compared: how each is started, and where its clients ask.
+"""The compared systems: how each is started, and the address for its clients.
 
-Every one is given one process's worth of work (one worker, ``GOMAXPROCS=1``, ``nbthread 1``), the
-same core, and the settings its users would choose for event streams. All but the gateway and
+Every one has one process (one worker, ``GOMAXPROCS=1``, ``nbthread 1``), the same core, and the
+settings that its users would choose for event streams. All but the gateway and
 ``go-jwt-opa`` neither check tokens nor ask a policy.
 """
 
@@ -21,12 +21,12 @@ from devstack import components
 from devstack.components import Launch, Missing, answering, free_port
 from devstack.processes import Child
 
-CORE_TOKEN = "benchmarks-core-token"  # The stub core's own; it guards nothing.
+CORE_TOKEN = "benchmarks-core-token"  # The stub core's; it protects nothing.
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What a peer is started against. ``folder`` is the run's own, removed at its end."""
+    """The surroundings a peer is started in. ``folder`` is removed at the end of the run."""
 
     folder: Path
     programs: Mapping[str, Path]
@@ -42,9 +42,9 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """``prefix`` stands before ``/query`` and ``/documents/{id}``.
+    """``prefix`` is the path before ``/query`` and ``/documents/{id}``.
 
-    ``prepare`` brings what it needs onto this machine and gives its version; it raises ``Missing``.
+    ``prepare`` installs what it needs and returns its version; it raises ``Missing``.
     """
 
     name: str

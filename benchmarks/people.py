@@ -26,9 +26,9 @@ class People:
 
 
 def make_people(folder: Path, count: int) -> People:
-    """``count`` users in ``TENANTS`` tenants, every one with a token of his own.
+    """``count`` users in ``TENANTS`` tenants, each with its own token.
 
-    All have the same password hash: making one takes 19 MiB and a good part of 0.1 s.
+    All have the same password hash, as making one takes 19 MiB and nearly 0.1 s.
     """
     made = People(
         count=count,

@@ -1,4 +1,4 @@
-"""The figures as pictures: ``results/<scenario>.png`` and ``.svg``, where matplotlib is installed.
+"""Plots of the results: ``results/<scenario>.png`` and ``.svg``, if matplotlib is installed.
 
 Bars are medians over the rounds; the lines on them reach from the lowest round to the highest.
 """
@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.figures import Row
+from benchmarks.summary import Row
 
-# scenario → the figures drawn, each with its title.
+# scenario → the measurements to draw, each with its title.
 DRAWN: Mapping[str, Sequence[tuple[str, str]]] = {
     "relay": (
         ("cpu_us_per_event", "CPU a relayed event, µs"),
@@ -44,7 +44,7 @@ def available() -> bool:
 
 
 def draw(scenario: str, result: Mapping[str, Any], folder: Path) -> list[Path]:
-    """Draws every figure of the scenario side by side, a row for each number of streams."""
+    """Draws the measurements of a scenario side by side, a row for each number of streams."""
     from matplotlib.figure import Figure
 
     figures = DRAWN[scenario]
@@ -64,7 +64,7 @@ def draw(scenario: str, result: Mapping[str, Any], folder: Path) -> list[Path]:
     )
     paths = [folder / f"{scenario}.{kind}" for kind in ("png", "svg")]
     for path in paths:
-        # No date inside: the same figures give the same file.
+        # No date inside: the same results give the same file.
         metadata = {"Date": None} if path.suffix == ".svg" else None
         picture.savefig(path, dpi=130, metadata=metadata)
     return paths

@@ -1,7 +1,7 @@
-"""What the gateway is while nobody asks: memory and CPU of all its processes, and its imports.
+"""The gateway at rest: memory and CPU of all its processes, and its import time.
 
-On real components, all of them connected and used once (a login, a key, a document announced, a
-question), because a client that has not connected yet is small. Linux only.
+It runs with real components, all connected and used once (a login, a key, an announced document, a
+question), because a client that has not connected yet needs little memory. Linux only.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx
 
 from benchmarks import proc
-from benchmarks.figures import Row
+from benchmarks.summary import Row
 from devstack.environment import ADMIN
 from devstack.stack import Stack
 
@@ -28,8 +28,8 @@ _IMPORTS = "import time; import gateway.app; print(time.process_time())"
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A gateway: its first process, its address, and who may log in."""
+class Target:
+    """A running gateway: its supervisor's pid, its address, the admin's password."""
 
     pid: int
     base_url: str
@@ -37,16 +37,16 @@ class Asked:
 
     async def log_in(self) -> str:
         async with httpx.AsyncClient(base_url=self.base_url, trust_env=False, timeout=60) as client:
-            said = {"username": ADMIN, "password": self.password}
-            answer = await client.post("/auth/login", json=said)
+            credentials = {"username": ADMIN, "password": self.password}
+            answer = await client.post("/auth/login", json=credentials)
             return str(answer.json()["access_token"]) if answer.is_success else ""
 
 
 async def measure(*, workers: int, opa_server: bool, seconds: float, rounds: int) -> list[Row]:
-    """A row a round; ``seconds`` is how long nothing is asked while CPU time is counted.
+    """One row for each round; CPU time is counted for ``seconds`` without requests.
 
     Raises:
-        Missing, StartFailed: the components it stands on.
+        Missing, StartFailed: of the components.
     """
     async with Stack(
         choices={"opa": "real" if opa_server else "embedded"},
@@ -59,17 +59,17 @@ async def measure(*, workers: int, opa_server: bool, seconds: float, rounds: int
                 await stack.restart("gateway")
             pid = stack.child("gateway").pid
             assert pid is not None
-            asked = Asked(pid, stack.base_url, stack.secrets.admin_password)
-            rows.append(await one_round(asked, number, workers, seconds))
+            target = Target(pid, stack.base_url, stack.secrets.admin_password)
+            rows.append(await one_round(target, number, workers, seconds))
         return rows
 
 
-async def one_round(asked: Asked, number: int, workers: int, seconds: float) -> Row:
-    await use_everything(asked, workers)
+async def one_round(target: Target, number: int, workers: int, seconds: float) -> Row:
+    await use_everything(target, workers)
     await asyncio.sleep(SETTLE_S)
-    idle = await idle_millicores(asked, seconds)
-    rest = memory(asked.pid)
-    peak = await while_logging_in(asked)
+    idle = await idle_millicores(target, seconds)
+    rest = memory(target.pid)
+    peak = await while_logging_in(target)
     return {
         "system": "gateway",
         "streams": 0,
@@ -85,14 +85,14 @@ async def one_round(asked: Asked, number: int, workers: int, seconds: float) -> 
     }
 
 
-async def idle_millicores(asked: Asked, seconds: float) -> float:
-    cpu_s, began = proc.cpu_s(asked.pid), time.monotonic()
+async def idle_millicores(target: Target, seconds: float) -> float:
+    cpu_s, began = proc.cpu_s(target.pid), time.monotonic()
     await asyncio.sleep(seconds)
-    return (proc.cpu_s(asked.pid) - cpu_s) / (time.monotonic() - began) * 1000
+    return (proc.cpu_s(target.pid) - cpu_s) / (time.monotonic() - began) * 1000
 
 
 def import_cpu_s() -> float:
-    """CPU seconds of a fresh interpreter that imports the application; the least of three."""
+    """CPU seconds of a new interpreter that imports the application; the minimum of three."""
     times = []
     for _ in range(3):
         done = subprocess.run(
@@ -114,13 +114,13 @@ def memory(pid: int) -> Mapping[str, float]:
     }
 
 
-async def use_everything(asked: Asked, workers: int) -> None:
-    """Enough, each time on a connection of its own, for every worker to get its share."""
-    credential = {"Authorization": f"Bearer {await asked.log_in()}"}
+async def use_everything(target: Target, workers: int) -> None:
+    """Enough requests, each on a connection of its own, that every worker gets some."""
+    credential = {"Authorization": f"Bearer {await target.log_in()}"}
     announced = {"filename": "a.txt", "content_type": "text/plain", "size": 5}
     for number in range(8 * workers):
         async with httpx.AsyncClient(
-            base_url=f"{asked.base_url}/api/v1", trust_env=False, timeout=30
+            base_url=f"{target.base_url}/api/v1", trust_env=False, timeout=30
         ) as client:
             new_key = {"name": f"k{number}", "scopes": ["auth:me"]}
             key = await client.post("/keys", json=new_key, headers=credential)
@@ -130,11 +130,11 @@ async def use_everything(asked: Asked, workers: int) -> None:
             await client.post("/query", json={"query": "What is there?"}, headers=credential)
 
 
-async def while_logging_in(asked: Asked) -> Mapping[str, float]:
-    """The most that was seen while logins were under way at every worker."""
-    logins = asyncio.gather(*(asked.log_in() for _ in range(LOGINS)))
-    seen = [memory(asked.pid)]
+async def while_logging_in(target: Target) -> Mapping[str, float]:
+    """The highest memory that was seen during logins at every worker."""
+    logins = asyncio.gather(*(target.log_in() for _ in range(LOGINS)))
+    seen = [memory(target.pid)]
     while not logins.done():
-        seen.append(await asyncio.to_thread(memory, asked.pid))
+        seen.append(await asyncio.to_thread(memory, target.pid))
         await asyncio.sleep(0.005)
     return max(seen, key=lambda found: found["all"])

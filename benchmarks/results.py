@@ -1,4 +1,4 @@
-"""What a run leaves: ``results/<scenario>.json``, plots, and a table on the terminal."""
+"""The results of a run: ``results/<scenario>.json``, plots, and a table on the terminal."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.digest import MEASURED, code_digest
-from benchmarks.figures import Row, medians, ratios, table
+from benchmarks.summary import Row, medians, ratios, table
 
 FOLDER = Path(__file__).with_name("results")
 
-# scenario → the figure ratios are made of, and the table's columns.
+# scenario → the measurement that ratios are made of, and the table's columns.
 SHOWN: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "relay": ("cpu_us_per_event", ("failed", "cpu_us_per_event", "added_p50_ms", "added_p99_ms")),
     "memory": (
@@ -67,7 +67,7 @@ SHOWN: Mapping[str, tuple[str, tuple[str, ...]]] = {
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were taken on."""
+    """The machine that was measured on."""
     return {
         "cpu": _cpu_model(),
         "cpus": len(os.sched_getaffinity(0))
@@ -140,7 +140,7 @@ def printed(scenario: str, result: Mapping[str, Any]) -> str:
 
 
 def stale(folder: Path = FOLDER, digest: str | None = None) -> list[str]:
-    """The scenarios whose figures were taken on other code than there is now, or cannot be read."""
+    """The scenarios whose results are of other code than the present one, or cannot be read."""
     now = code_digest() if digest is None else digest
     return [path.stem for path in sorted(folder.glob("*.json")) if _digest_in(path) != now]
 

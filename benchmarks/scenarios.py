@@ -1,7 +1,7 @@
-"""What is measured, and how each figure comes about. Each scenario gives rows, one a measurement.
+"""The scenarios: what is measured, and how. Each gives rows, one for each measurement.
 
-Peers run one after another, in turned order each round, each started afresh; between the load's
-marks ``steady`` and ``end`` nothing but what is measured happens.
+Peers run one after another, in another order each round, and each is started again. Between the
+load's marks ``steady`` and ``end`` only the measured load runs.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any
 
 from benchmarks import proc
 from benchmarks.bench import Bench, LoadFailed, Meter, Running
-from benchmarks.figures import Row, order
 from benchmarks.peers import Peer
+from benchmarks.summary import Row, order
 from devstack.processes import StartFailed
 
 Say = Callable[[str], None]
@@ -23,7 +23,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How much of everything; the defaults are those of a full run."""
+    """Number, length and size of measurements; the defaults are those of a full run."""
 
     rounds: int = 3
     seconds: float = 15.0
@@ -37,7 +37,7 @@ class Sizes:
 
 @dataclass(slots=True)
 class Run:
-    """One scenario under way. ``direct`` is the same load with nobody between it and the core."""
+    """A run of one scenario. ``direct`` has the same load without a proxy before the core."""
 
     bench: Bench
     peers: Sequence[Peer]
@@ -47,7 +47,7 @@ class Run:
     direct: list[Row] = field(default_factory=list)
 
     async def each(self) -> AsyncIterator[tuple[int, Running]]:
-        """Every round of every peer; one that does not start is said and left out."""
+        """Every round of every peer; one that does not start is reported and skipped."""
         by_name = {peer.name: peer for peer in self.peers}
         for number in range(self.sizes.rounds):
             for name in order(list(by_name), number):
@@ -80,7 +80,7 @@ def _base(system: Running, streams: int, number: int) -> Row:
 
 
 def _trouble(result: dict[str, Any]) -> Row:
-    """What went wrong in a load, if anything did: a relay that drops is not fast but wrong."""
+    """The failures of a load: a relay that drops events must not look fast."""
     found: Row = {"failed": sum(result["failures"].values())}
     if found["failed"]:
         found["failures"] = result["failures"]
@@ -97,7 +97,7 @@ def _trouble(result: dict[str, Any]) -> Row:
 
 
 async def relay(run: Run) -> None:
-    """Paced streams: CPU of the relay for each event, and what it adds to the time it takes."""
+    """Paced streams: the relay's CPU time for each event, and the latency it adds."""
     base: dict[tuple[int, int], dict[str, float]] = {}
     async for number, system in run.each():
         if (number, run.sizes.streams[0]) not in base:
@@ -113,7 +113,7 @@ async def relay(run: Run) -> None:
 async def _measure_direct(
     run: Run, number: int, base: dict[tuple[int, int], dict[str, float]]
 ) -> None:
-    """The same load with nobody in between; once a round, while the first peer idles."""
+    """The same load without a proxy; once a round, while the first peer is idle."""
     for streams in run.sizes.streams:
         core = f"{run.bench.site.core}/v1/query"
         delay = (await _paced(run, core, streams, run.sizes.seconds))["delay_ms"]
@@ -157,20 +157,20 @@ async def _paced(
 
 
 async def _warm(run: Run, system: Running) -> None:
-    """Every path has been taken once, and what is loaded late is loaded."""
+    """Uses every code path once, so that modules imported late are imported."""
     await _paced(run, system.url("/query"), 50, run.sizes.warm_s)
 
 
 # --- memory ---------------------------------------------------------------------------------------
 
 SETTLE_S = 3.0
-QUIET_RATE = 0.5  # Events a second: every stream is alive, and the relay is not busy.
+QUIET_RATE = 0.5  # Events a second: streams are active, and the relay is not busy.
 
 
 async def memory(run: Run) -> None:
-    """Many quiet streams: what each open one takes, and what is kept once they are gone.
+    """Many quiet streams: the memory of each open one, and what remains when they are closed.
 
-    Every size has a process of its own: what an earlier one left would be taken into account.
+    Every size has a process of its own, so that memory left by an earlier size does not count.
     """
     for streams in run.sizes.streams:
         async for number, system in run.each():
@@ -247,7 +247,7 @@ async def unary(run: Run) -> None:
 
 
 async def storm(run: Run) -> None:
-    """All streams at one moment: how many fail, and when the last has its first byte."""
+    """All streams are opened at once: how many fail, and when the last one gets its first byte."""
     for streams in run.sizes.streams:
         async for number, system in run.each():
             await _warm(run, system)
@@ -274,17 +274,17 @@ async def storm(run: Run) -> None:
 
 # --- churn ----------------------------------------------------------------------------------------
 
-# Long enough for most to be left in the midst of their events, not before the core was asked.
+# Long enough that most clients leave during their events, not before the core was asked.
 CHURN_LIFE_MS = 1500.0
 CHURN_AT_A_TIME = 200
-# Longer than connections to the core are kept for the next request.
+# Longer than idle connections to the core are kept.
 CHURN_SETTLE_S = 8.0
 
 
 async def churn(run: Run) -> None:
-    """Clients that leave at random moments: what stays behind, and how soon the core knows.
+    """Clients that leave at random moments: what remains, and how soon the core notices.
 
-    A fifth as many go first, so that what a process takes once and for all is not counted.
+    A fifth as many run before, so that memory a process allocates only once is not counted.
     """
     total = run.sizes.total
     async for number, system in run.each():
@@ -317,7 +317,7 @@ async def churn(run: Run) -> None:
 
 
 async def _churn(run: Run, system: Running, total: int, meter: Meter) -> dict[str, Any]:
-    await run.bench.forget()
+    await run.bench.reset_core_stats()
     plan = {
         "mode": "churn",
         "url": system.url("/query"),
@@ -333,15 +333,16 @@ async def _churn(run: Run, system: Running, total: int, meter: Meter) -> dict[st
 # --- slow -----------------------------------------------------------------------------------------
 
 SLOW_BYTES_PER_S = 1024
-# A window this small opens again every few seconds; the default's would stay shut for minutes.
+# With a receive window this small the client reads every few seconds; with the default one it would
+# stay full for minutes.
 SLOW_RECEIVE_BYTES = 8192
 SAMPLE_EVERY_S = 1.0
 
 
 async def slow(run: Run) -> None:
-    """A core that offers 1 GiB to each of a few clients that take 1 KiB a second.
+    """A core that sends 1 GiB to each of a few clients that read 1 KiB a second.
 
-    What counts is how much more that takes than as many idle streams do.
+    The result is the memory above that of the same number of idle streams.
     """
     for streams in run.sizes.streams:
         async for number, system in run.each():

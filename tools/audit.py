@@ -1,11 +1,11 @@
 """``python -m tools.audit``: known vulnerabilities in the locked packages, by ``pip-audit``.
 
-A vulnerability fails. A service that cannot be asked does not: the machine has no way there, and
-the output says that nothing was audited. A package the service does not know, where it knows
-others, fails: nobody would hear of its faults.
+A vulnerability makes it fail. If the service cannot be reached from this machine, it does not fail,
+and prints that nothing was audited. A package that the service does not know, while it knows
+others, makes it fail too, because its vulnerabilities would never be reported.
 
-``pip-audit`` itself says "no known vulnerabilities" of packages it could not ask about, which is
-why its report is read here and its word is not taken.
+``pip-audit`` itself prints "no known vulnerabilities" for packages it could not ask about, so its
+report is read here instead of its exit status.
 """
 
 from __future__ import annotations
@@ -23,19 +23,23 @@ NOT_ASKED = "NOT AUDITED: the vulnerability service cannot be asked from here; s
 
 
 def verdict(report: dict[str, Any] | None) -> tuple[int, list[str]]:
-    """Exit status and what to print, of pip-audit's JSON; ``None`` when there is none."""
+    """Exit status and lines to print for pip-audit's JSON report; ``None``: there is no report."""
     packages = [] if report is None else report.get("dependencies", [])
     skipped = [package["name"] for package in packages if "skip_reason" in package]
     if len(skipped) == len(packages):
         return 0, [NOT_ASKED]
     lines = [
-        f"{package['name']} {package['version']}: {fault['id']}, mended in"
+        f"{package['name']} {package['version']}: {fault['id']}, fixed in"
         f" {', '.join(fault['fix_versions']) or 'no version yet'}"
         for package in packages
         for fault in package.get("vulns", [])
     ]
     lines += [f"{name}: not known to the service" for name in skipped]
-    return (1, lines) if lines else (0, [f"{len(packages)} packages audited, nothing known."])
+    return (
+        (1, lines)
+        if lines
+        else (0, [f"{len(packages)} packages audited, no known vulnerabilities."])
+    )
 
 
 def ask() -> dict[str, Any] | None:
@@ -51,7 +55,7 @@ def ask() -> dict[str, Any] | None:
         print(*done.stderr.splitlines()[-1:], file=sys.stderr)
         if "ConnectionError" in done.stderr or "Timeout" in done.stderr:
             return None
-        raise SystemExit("pip-audit failed for another reason than the way to its service")
+        raise SystemExit("pip-audit failed, and not because its service could not be reached")
 
 
 def main() -> int:

@@ -1,8 +1,7 @@
-"""``python -m tools.check_policy``: OPA judges the policy; its format, its types, its tests.
+"""``python -m tools.check_policy``: checks the policy with OPA: format, types and tests.
 
-The embedded engine accepts syntax that OPA refuses, so OPA has the last word. Without an ``opa``
-program the check is skipped with a word of how to get one; with ``GATEWAY_REQUIRE_REAL=1`` it
-fails instead.
+The embedded engine accepts syntax that OPA refuses, so OPA decides. Without an ``opa`` program the
+check is skipped and prints how to get one; with ``GATEWAY_REQUIRE_REAL=1`` it fails instead.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ def main() -> int:
 def _run(opa: Path, arguments: tuple[str, ...]) -> int:
     print("$ opa", *arguments, flush=True)
     done = subprocess.run([opa, *arguments], stdout=subprocess.PIPE, text=True, check=False)
-    # The coverage report is long JSON that says nothing new when it is full.
+    # The coverage report is long JSON, of no interest when coverage is complete.
     if done.returncode or "--coverage" not in arguments:
         print(done.stdout, flush=True)
     return min(done.returncode, 1) if done.returncode >= 0 else 1

@@ -1,9 +1,9 @@
-"""``python -m tools.lock``: ``requirements.lock``, from what ``setup.py`` asks for; and reading it.
+"""``python -m tools.lock``: writes ``requirements.lock`` from ``setup.py``, and reads it.
 
-The lock holds what is needed at run time, traces included, with versions and digests, for every
-platform and Python the gateway supports: the image and any other installation that should not
-change by itself. Versions stay as they are locked unless ``--upgrade`` is given, or
-``--upgrade-package`` with a name, which go to ``uv`` as they are. No index is named in it.
+The lock has every package needed at run time, also for traces, with versions and digests, for every
+platform and Python that the gateway supports. It is for the image and any other installation that
+must not change by itself. Locked versions stay unless ``--upgrade``, or ``--upgrade-package`` with
+a name, is given; both are passed to ``uv``. The file names no package index.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 CHECKOUT = Path(__file__).parents[1]
 LOCK = CHECKOUT / "requirements.lock"
 OLDEST_PYTHON = "3.11"
-# Installed with the gateway where it runs for others.
+# Extras that are part of a production installation.
 EXTRAS = ("otel",)
 HEADER = "# Written by `python -m tools.lock` from setup.py; see SECURITY.md.\n"
 
@@ -28,7 +28,7 @@ _DIGEST = re.compile(r"--hash=sha256:([0-9a-f]{64})")
 
 @dataclass(frozen=True, slots=True)
 class Locked:
-    """One package as it is locked; ``marker`` says where (PEP 508), ``None`` everywhere."""
+    """One locked package; ``marker`` is its PEP 508 condition, ``None`` for everywhere."""
 
     name: str
     version: str
@@ -37,7 +37,7 @@ class Locked:
 
 
 def locked(text: str) -> list[Locked]:
-    """What a lock file holds. Raises ``ValueError`` for a line that is no part of one."""
+    """The packages of a lock file. Raises ``ValueError`` for a line that it cannot contain."""
     found: list[Locked] = []
     for line in text.splitlines():
         if digest := _DIGEST.search(line):
@@ -59,7 +59,7 @@ def _setup() -> str:
 def main(arguments: list[str]) -> int:
     uv = shutil.which("uv", path=f"{Path(sys.executable).parent}") or shutil.which("uv")
     if uv is None:
-        print("uv is not installed; tox -e lock brings it.", file=sys.stderr)
+        print("uv is not installed; `tox -e lock` installs it.", file=sys.stderr)
         return 1
     command = [uv, "pip", "compile", "--quiet", "--universal", "--python-version", OLDEST_PYTHON]
     command += ["--generate-hashes", "--no-header", "--no-emit-find-links"]

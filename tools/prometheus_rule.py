@@ -20,7 +20,7 @@ spec:
 
 
 def wrapped(rules: str) -> str:
-    """A rules file as the operator's object; comments at its top stay with the rules."""
+    """A rules file as the operator's object, without the comments at its top."""
     lines = rules[rules.index("groups:") :].splitlines()
     return HEAD + "".join(f"  {line}".rstrip() + "\n" for line in lines)
 

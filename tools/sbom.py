@@ -1,6 +1,6 @@
-"""``python -m tools.sbom [FILE]``: what the gateway is made of, as CycloneDX 1.6 JSON.
+"""``python -m tools.sbom [FILE]``: the gateway's bill of materials, as CycloneDX 1.6 JSON.
 
-Made from ``requirements.lock`` alone, with nothing that varies: the same lock gives the same bytes.
+It is made from ``requirements.lock`` alone, without a date: the same lock gives the same bytes.
 Source: https://cyclonedx.org/docs/1.6/json/ and the purl type ``pypi``.
 """
 
@@ -48,7 +48,7 @@ def _purl(package: Locked) -> str:
 
 
 def _component(package: Locked) -> dict[str, Any]:
-    """Digests are those of the files an installation may take: one for each platform's wheel."""
+    """The component of a package; its digests are those of the wheels of all platforms."""
     page = f"https://pypi.org/project/{package.name}/{package.version}/"
     hashes = [{"alg": "SHA-256", "content": digest} for digest in package.sha256]
     component: dict[str, Any] = {

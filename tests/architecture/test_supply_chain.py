@@ -122,7 +122,7 @@ FAULTY = {**GOOD, "vulns": [{"id": "PYSEC-1", "fix_versions": ["25.12.2"]}]}
     ("packages", "status", "said"),
     [
         ([GOOD], 0, "1 packages audited"),
-        ([GOOD, FAULTY], 1, "sanic 25.12.1: PYSEC-1, mended in 25.12.2"),
+        ([GOOD, FAULTY], 1, "sanic 25.12.1: PYSEC-1, fixed in 25.12.2"),
         ([GOOD, SKIPPED], 1, "other: not known to the service"),
         ([SKIPPED, SKIPPED], 0, "NOT AUDITED"),
         (None, 0, "NOT AUDITED"),

@@ -26,13 +26,13 @@ IDLE_MILLICORES = 30
 
 
 async def test_two_workers_at_rest_are_small(stack: Stack) -> None:
-    """All dependencies connected and used; then nobody asks, and then many log in at once.
+    """All dependencies connected and used; first without requests, then with many logins at once.
 
     The bound on CPU is for any machine; ``python -m benchmarks rest`` measures.
     """
     async with serving(stack, 2) as served:
-        asked = rest.Asked(served.process.pid, served.base_url, stack.secrets.admin_password)
-        row = await rest.one_round(asked, 0, workers=2, seconds=10)
+        target = rest.Target(served.process.pid, served.base_url, stack.secrets.admin_password)
+        row = await rest.one_round(target, 0, workers=2, seconds=10)
     print(row)
     assert row["worker_pss_mib"] <= WORKER_MIB
     assert row["pss_mib"] <= ALL_MIB

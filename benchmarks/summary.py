@@ -1,4 +1,4 @@
-"""From single measurements to what is printed and kept: medians over rounds, ratios, tables."""
+"""Summaries of single measurements: medians over rounds, ratios, tables."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from statistics import median
 from typing import Any
 
 Row = dict[str, Any]
-# What a row is about, as opposed to what was measured.
+# The columns that identify a row; all others are measurements.
 KEYS = ("system", "streams", "round")
 YARDSTICKS = ("go-reverseproxy", "nginx")
 
 
 def order(names: Sequence[str], round_number: int) -> list[str]:
-    """Forwards and backwards by turns: what drifts (heat, caches) favours nobody."""
+    """Forwards and backwards by turns, so that slow changes (heat, caches) favour no system."""
     return list(names) if round_number % 2 == 0 else list(reversed(names))
 
 
 def medians(rows: Iterable[Row]) -> list[Row]:
-    """One row for each system and number of streams, with the median of every figure."""
+    """One row for each system and number of streams, with the median of every measurement."""
     groups: dict[tuple[Any, Any], list[Row]] = {}
     for row in rows:
         groups.setdefault((row["system"], row["streams"]), []).append(row)
@@ -42,8 +42,8 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def ratios(summary: Sequence[Row], figure: str) -> list[Row]:
-    """Every system's ``figure`` over each yardstick's, with as many streams."""
+def ratios(summary: Sequence[Row], column: str) -> list[Row]:
+    """Every system's ``column`` divided by each yardstick's, at the same number of streams."""
     found: list[Row] = []
     for row in summary:
         ratio: Row = {"system": row["system"], "streams": row["streams"]}
@@ -52,14 +52,14 @@ def ratios(summary: Sequence[Row], figure: str) -> list[Row]:
                 (r for r in summary if r["system"] == yardstick and r["streams"] == row["streams"]),
                 None,
             )
-            if base and _is_number(row.get(figure)) and base.get(figure):
-                ratio[f"of_{yardstick}"] = round(row[figure] / base[figure], 3)
+            if base and _is_number(row.get(column)) and base.get(column):
+                ratio[f"of_{yardstick}"] = round(row[column] / base[column], 3)
         found.append(ratio)
     return found
 
 
 def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
-    """Plain text, numbers to the right; a missing figure is a dash."""
+    """Plain text with numbers aligned right; a missing value is a dash."""
     cells = [list(columns), *([_cell(row.get(name)) for name in columns] for row in rows)]
     widths = [max(len(line[n]) for line in cells) for n in range(len(columns))]
     return "\n".join(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.figures import Row, medians, order, ratios, table
+from benchmarks.summary import Row, medians, order, ratios, table
 
 
 def row(system: str, number: int, value: float, streams: int = 100) -> Row:
