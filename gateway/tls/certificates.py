@@ -2,7 +2,7 @@
 
 The settings name files (``TlsFiles``). ``faults`` and ``out_of_date`` check them for
 ``gateway check`` and at the start. ``client_context`` and ``server_context`` make TLS contexts of
-them. ``Followed`` makes its object again when a file has changed: new connections then use
+them. ``WatchedFiles`` makes its object again when a file has changed: new connections then use
 the new one, open connections keep the old one. A file that became wrong changes nothing.
 """
 
@@ -192,7 +192,7 @@ def _refuse(files: TlsFiles) -> None:
         raise CertificateError("; ".join(found))
 
 
-class Followed(Generic[T]):
+class WatchedFiles(Generic[T]):
     """An object made of some files, and made again when one of them has changed.
 
     Args:
@@ -214,11 +214,11 @@ class Followed(Generic[T]):
         self._make = make
         self._stamps = self._look()
         try:
-            self.present = make()
+            self.current = make()
         except CertificateError as problem:
             if fallback is None:
                 raise
-            self.present = fallback(problem)
+            self.current = fallback(problem)
 
     def reload_if_changed(self) -> bool:
         """Whether the object was made again. Until a file changes the next calls return false.
@@ -232,7 +232,7 @@ class Followed(Generic[T]):
         # Remembered before reading: a write during the reading is then seen by the next call.
         self._stamps = stamps
         try:
-            self.present = self._make()
+            self.current = self._make()
         except OSError as problem:
             raise CertificateError(f"not readable ({problem.strerror})") from problem
         return True

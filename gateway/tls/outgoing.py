@@ -9,8 +9,8 @@ import structlog
 
 from gateway.tls.certificates import (
     CertificateError,
-    Followed,
     TlsFiles,
+    WatchedFiles,
     client_context,
     trusting_nobody,
 )
@@ -28,30 +28,30 @@ class OutgoingTls:
     """
 
     def __init__(self) -> None:
-        self._followed: list[tuple[str, Followed[ssl.SSLContext], Callable[[], None]]] = []
+        self._watched: list[tuple[str, WatchedFiles[ssl.SSLContext], Callable[[], None]]] = []
 
     def context(self, peer: str, files: TlsFiles) -> Callable[[], ssl.SSLContext]:
         """A function that returns the newest context; call it for each new connection."""
-        followed = self._follow(peer, files)
-        self._followed.append((peer, followed, lambda: None))
-        return lambda: followed.present
+        watched = self._watch(peer, files)
+        self._watched.append((peer, watched, lambda: None))
+        return lambda: watched.current
 
     def on_change(self, peer: str, files: TlsFiles, take_over: Callable[[], None]) -> None:
         """Calls ``take_over`` when the files have changed and are valid."""
         if files.paths:
-            self._followed.append((peer, self._follow(peer, files), take_over))
+            self._watched.append((peer, self._watch(peer, files), take_over))
 
-    def _follow(self, peer: str, files: TlsFiles) -> Followed[ssl.SSLContext]:
+    def _watch(self, peer: str, files: TlsFiles) -> WatchedFiles[ssl.SSLContext]:
         def fallback(problem: CertificateError) -> ssl.SSLContext:
             log.error("certificates not taken over", peer=peer, reason=str(problem))
             return trusting_nobody()
 
-        return Followed(files.paths, lambda: client_context(files), fallback)
+        return WatchedFiles(files.paths, lambda: client_context(files), fallback)
 
     def reload_if_changed(self) -> None:
-        for peer, followed, take_over in self._followed:
+        for peer, watched, take_over in self._watched:
             try:
-                if followed.reload_if_changed():
+                if watched.reload_if_changed():
                     take_over()
                     log.info("certificates reloaded", peer=peer)
             except CertificateError as problem:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 import structlog
 
 from gateway.settings import Settings
-from gateway.tls.certificates import CertificateError, Followed, TlsFiles, server_context
+from gateway.tls.certificates import CertificateError, TlsFiles, WatchedFiles, server_context
 
 log = structlog.get_logger("gateway.tls")
 
@@ -38,11 +38,11 @@ class ServerTls:
         handshake_s: float = 10.0,
     ) -> None:
         self._handshake_s = handshake_s
-        self._followed = Followed(
+        self._watched = WatchedFiles(
             files.paths,
             lambda: server_context(files, client_certificate_required=client_certificate_required),
         )
-        self.context = self._followed.present
+        self.context = self._watched.current
         self.context.sni_callback = self._use_newest
 
     @classmethod
@@ -71,7 +71,7 @@ class ServerTls:
     def reload_if_changed(self) -> None:
         """Uses changed files for new connections; bad ones are logged and change nothing."""
         try:
-            if self._followed.reload_if_changed():
+            if self._watched.reload_if_changed():
                 log.info("certificates reloaded", listener="public")
         except CertificateError as problem:
             log.error("certificates not taken over", listener="public", reason=str(problem))
@@ -86,5 +86,5 @@ class ServerTls:
         self, connection: ssl.SSLObject | ssl.SSLSocket, _name: str | None, _: ssl.SSLContext
     ) -> None:
         """Called at each client hello, with a server name or without."""
-        if connection.context is not self._followed.present:
-            connection.context = self._followed.present
+        if connection.context is not self._watched.current:
+            connection.context = self._watched.current

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gateway.commands import check
 from gateway.settings import SPECS, Settings, SettingsError, read
-from gateway.tls.certificates import CertificateError, Followed, certificates
+from gateway.tls.certificates import CertificateError, WatchedFiles, certificates
 from gateway.tls.x509 import validity
 from tests.certificates import HOUR, Authority, expired
 
@@ -143,27 +143,27 @@ def test_a_mounted_secret_is_followed_through_its_links(tmp_path: Path) -> None:
         (folder / "tls.crt").write_text(version)
     (tmp_path / "data").symlink_to("one")
     path = tmp_path / "data" / "tls.crt"
-    followed = Followed([path], path.read_text)
-    assert not followed.reload_if_changed()
+    watched = WatchedFiles([path], path.read_text)
+    assert not watched.reload_if_changed()
     (tmp_path / "new").symlink_to("two")
     (tmp_path / "new").replace(tmp_path / "data")
-    assert followed.reload_if_changed()
-    assert followed.present == "two"
+    assert watched.reload_if_changed()
+    assert watched.current == "two"
 
 
 def test_a_file_that_is_gone_changes_nothing(tmp_path: Path) -> None:
     """It is told once; the file that comes back is taken over."""
     path = tmp_path / "tls.crt"
     path.write_text("one")
-    followed = Followed([path], path.read_text)
+    watched = WatchedFiles([path], path.read_text)
     path.unlink()
     with pytest.raises(CertificateError):
-        followed.reload_if_changed()
-    assert not followed.reload_if_changed()
-    assert followed.present == "one"
+        watched.reload_if_changed()
+    assert not watched.reload_if_changed()
+    assert watched.current == "one"
     path.write_text("two")
-    assert followed.reload_if_changed()
-    assert followed.present == "two"
+    assert watched.reload_if_changed()
+    assert watched.current == "two"
 
 
 def test_the_two_dates_are_the_certificates(authority: Authority) -> None:
