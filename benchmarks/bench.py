@@ -1,4 +1,4 @@
-"""What a run stands on: stub core, OPA and users; peers and loads are started one at a time."""
+"""The surroundings of a run: stub core, OPA and users; starts peers and loads one at a time."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 
 class CoreError(Exception):
-    """A failure told to the caller; ``details`` may name fields, never content or secrets."""
+    """A failure reported to the caller; ``details`` may name fields, never content or secrets."""
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "INTERNAL"

@@ -22,7 +22,7 @@ STOP_LIMIT_S = 4.5
 
 
 def announce_ready(component: Component, port: int | None = None) -> None:
-    """Print the one line on stdout that tells whoever started us that we take work."""
+    """Print the line on stdout that reports that this process is ready for work."""
     ready: dict[str, object] = {"ready": True, "component": component}
     if port is not None:
         ready["port"] = port

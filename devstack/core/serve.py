@@ -1,4 +1,4 @@
-"""The HTTP process: composes the service and serves it until told to stop."""
+"""The HTTP process: composes the service and serves it until it is stopped."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BACKLOG = 1024
 
 
 async def run_service(settings: Settings) -> None:
-    """Serve until told to stop."""
+    """Serve until a stop signal."""
     stop = stop_event(exit_with_stdin=settings.exit_with_stdin)
     async with serving(settings) as port:
         announce_ready("core", port)

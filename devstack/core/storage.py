@@ -30,7 +30,7 @@ class ObjectChanged(Exception):
 
 
 class ObjectTooLong(Exception):
-    """The object goes on after the size it was announced with."""
+    """The object is longer than announced."""
 
 
 class Interrupted(Exception):

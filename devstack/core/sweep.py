@@ -16,7 +16,7 @@ from devstack.core.storage import Storage
 logger = logging.getLogger(__name__)
 
 # An upload expires long before, so nobody can still be sending. Counted from the document's id:
-# not every S3 server tells truly when a multipart upload was begun.
+# not every S3 server reports correctly when a multipart upload was begun.
 MULTIPART_LIFETIME = timedelta(days=7)
 
 

@@ -180,7 +180,7 @@ async def _run(name: str, job: Job, patience: timedelta, *more: Any) -> Any:
 
 
 def _message(fault: ActivityError) -> str:
-    """What to tell the user; the text of an unexpected fault stays in the logs."""
+    """The message for the user; the text of an unexpected fault is only logged."""
     cause = fault.cause
     if isinstance(cause, ApplicationError) and cause.type == BROKEN:
         return cause.message

@@ -29,7 +29,7 @@ LONGEST_PAUSE_S = 5.0
 
 
 async def run_worker(settings: Settings) -> None:
-    """Work until told to stop; wait for Temporal as long as it is not there."""
+    """Work until a stop signal; wait for Temporal while it is not available."""
     stop = stop_event(exit_with_stdin=settings.exit_with_stdin)
     connecting = asyncio.ensure_future(_connect(settings))
     stopping = asyncio.ensure_future(stop.wait())

@@ -156,5 +156,5 @@ def _raise_open_files_limit(settings: Settings) -> None:
         log.warning(
             "too few open files allowed",
             problem=shortage,
-            mend="raise `ulimit -n` or lower GATEWAY_CONNECTIONS_LIMIT",
+            hint="raise `ulimit -n` or lower GATEWAY_CONNECTIONS_LIMIT",
         )

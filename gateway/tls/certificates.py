@@ -32,7 +32,7 @@ _Stamp = tuple[int, int, int]
 
 
 class CertificateError(Exception):
-    """The files cannot be used; the text says which and why, and is fit to show."""
+    """The files cannot be used; the text names the file and the reason, and has no secrets."""
 
 
 @dataclass(frozen=True, slots=True)
