@@ -32,7 +32,7 @@ from gateway.flows.recheck import Recheck
 
 blueprint = Blueprint("query", url_prefix="/query")
 
-# The length is told too: ``$`` lets a line feed follow.
+# The length is given too: ``$`` lets a line feed follow.
 Uuid7 = Annotated[
     str,
     Meta(
@@ -108,7 +108,7 @@ async def ask(
                 await streams.relay(request, answer)
                 return None
             limit_bytes = context_of(request.app).answer_limit_bytes
-            found = await collect(answer, limit_bytes=limit_bytes)
+            found = await collect(answer, streams.ticker, limit_bytes=limit_bytes)
             return json_response(msgspec.to_builtins(found))
 
 

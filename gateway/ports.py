@@ -8,13 +8,14 @@ waits under ``asyncio.timeout_at(deadline)``.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from gateway.domain.api_keys import KeyRecord, StoredKey
 from gateway.domain.documents import Announced, CoreDocument, DocumentRef, ObjectHead, UploadStatus
 from gateway.domain.identity import User
+from gateway.domain.plain_events import FramedSizes
 from gateway.domain.policy import Decision, PolicyQuestion
 from gateway.errors import GatewayError
 
@@ -192,10 +193,14 @@ class CoreSink(Protocol):
 
     def received(self, data: bytes) -> None: ...
 
-    def framed(self, parse: Callable[[bytes], None]) -> Callable[[bytes], None]:
-        """Gives what takes each read that begins between two HTTP chunks, framing and all.
+    def framed_taker(
+        self, parse: Callable[[bytes], None], sizes: FramedSizes
+    ) -> Callable[[bytes], None]:
+        """Gives what takes each read that begins between two frames of the transfer.
 
-        What it does not take it hands to ``parse``, and it comes again through ``received``.
+        It takes a frame that ``sizes`` knows to be plain events, framing and all. Anything else it
+        hands to ``parse``, and it comes again through ``received``. A sink that takes no frames
+        gives ``parse`` itself.
         """
 
     def ended(self, error: GatewayError | None) -> None:
@@ -203,16 +208,10 @@ class CoreSink(Protocol):
 
 
 class CoreStream(Protocol):
-    """An answer under way, its head already checked. ``aclose`` is safe to call twice.
+    """An answer under way, its head already checked. ``aclose`` is safe to call twice."""
 
-    Its bytes are either pulled with ``chunks`` or pushed into a sink with ``attach``.
-    """
-
-    def chunks(self) -> AsyncIterator[bytes]:
-        """The core's bytes as they come. A broken transfer raises ``CoreTruncated``."""
-
-    def attach(self, sink: CoreSink) -> bool:
-        """Pushes from now on; false where this stream can only be pulled."""
+    def attach(self, sink: CoreSink) -> None:
+        """Pushes the core's bytes into ``sink`` from now on, those that came already at once."""
 
     def pause(self) -> None:
         """Stops reading from the core until ``resume``; bytes already read may still come."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from random import Random
 from typing import Any, NoReturn, TypeVar
@@ -70,7 +70,7 @@ class CoreHttp:
     Args:
         transport: whoever made it closes it.
         cores: the addresses of one and the same core: URLs that stay, or a balancer that somebody
-            else keeps up to date (``relay.discovery``).
+            else keeps up to date (``http_client.discovery``).
         token: ``GATEWAY_CORE_TOKEN``, which the core checks.
         body_limit_bytes: the largest document answer that is read.
     """
@@ -291,36 +291,24 @@ class CoreHttp:
 class HttpCoreStream:
     """Implements ``ports.CoreStream``: owns the answer and closes it on every way out.
 
-    Pushing, it stands between the transport and the sink: bytes go straight through, failures in
-    our words.
+    It stands between the transport and the sink: bytes go straight through, failures in our words.
     """
 
-    __slots__ = ("_body", "_lease", "_sink", "framed", "received")
+    __slots__ = ("_body", "_lease", "_sink", "framed_taker", "received")
 
     def __init__(self, answered: Answered) -> None:
         self._body = answered.body
         self._lease = answered.lease
         self._sink: CoreSink | None = None
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """The raw bytes as they come. Raises ``CoreTruncated``, or ``CoreReset`` for a reset."""
-        try:
-            async for chunk in self._body:
-                yield chunk
-        except httpx.TransportError as exc:
-            end_lease(self._lease, Outcome.FAILED)
-            raise _broken(exc) from exc
-        end_lease(self._lease, Outcome.GOOD)
-
-    def attach(self, sink: CoreSink) -> bool:
+    def attach(self, sink: CoreSink) -> None:
         self._sink = sink
         self.received = sink.received
-        self.framed = sink.framed
+        self.framed_taker = sink.framed_taker
         self._body.attach(self)
-        return True
 
     def ended(self, error: httpx.TransportError | None) -> None:
-        """What the transport calls; ``received`` and ``framed``, too, are the sink's own."""
+        """What the transport calls; ``received`` and ``framed_taker``, too, are the sink's own."""
         end_lease(self._lease, Outcome.GOOD if error is None else Outcome.FAILED)
         if self._sink is not None:
             self._sink.ended(None if error is None else _broken(error))

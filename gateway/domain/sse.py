@@ -19,7 +19,7 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from gateway.domain.error_shape import error_body
-from gateway.domain.plain_events import PLAIN_RUN
+from gateway.domain.plain_events import is_plain_run
 from gateway.errors import EventTooLarge, GatewayError
 
 EVENT_LIMIT_BYTES = 1024 * 1024
@@ -327,7 +327,7 @@ class EventSplitter:
         The cheap way for what a core sends nearly always: a read that begins at a boundary and is
         a run of two-line events, none of them an end. 0 for anything else: ``feed`` decides then.
         """
-        if self.at_boundary and b"\r" not in data and PLAIN_RUN.fullmatch(data):
+        if self.at_boundary and b"\r" not in data and is_plain_run(data):
             # In such a run every blank line ends an event with data: there are no others.
             return data.count(b"\n\n") if len(data) <= self._blocks.limit_bytes else 0
         return 0

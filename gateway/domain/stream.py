@@ -1,8 +1,8 @@
 """How a stream ends, as data: what happened → what each side sees and what the log says.
 
-No socket and no await here. ``stream_state.py`` finds out *what happened*; everything that follows
-from it is looked up in ``ENDINGS``. A stream that a client can still hear ends with exactly one of
-the core's ``done`` and the gateway's ``error`` event.
+No socket and no await here. ``stream_state.py`` decides *what happened*, from what the relay hands
+it; everything that follows from it is looked up in ``ENDINGS``. A stream that a client can still
+hear ends with exactly one of the core's ``done`` and the gateway's ``error`` event.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from gateway.errors import (
 
 
 class CoreReset(CoreTruncated):
-    """The core's connection broke: the client is told the same, the log knows the difference."""
+    """The core's connection broke. The client gets the same code; the log has a word of its own."""
 
 
 class StreamOutcome(enum.Enum):
@@ -104,7 +104,7 @@ ENDINGS: Mapping[StreamOutcome, Ending] = {
 def terminal_error(
     outcome: StreamOutcome, given: GatewayError | None = None
 ) -> GatewayError | None:
-    """The error the client is told of, or ``None`` where it is told nothing (more)."""
+    """The error of the terminal event, or ``None`` where none is sent."""
     ending = ENDINGS[outcome]
     if ending.error is None:
         return None

@@ -1,17 +1,26 @@
 """One relayed answer as a state machine with no socket: what came in → what goes out, and the end.
 
-Who drives it reads bytes from the core and a clock, and calls ``feed``, ``eof``, ``broke`` and
-``due``; each gives a ``Step`` to carry out, or ``None``. A step's bytes always end on an event
-boundary, and the one step with ``outcome`` is the last: its bytes hold ``done`` or the terminal
-``error`` event. Times are seconds of one monotonic clock, passed in.
+What flows which way: the relay says that the core's head came (``opened``), hands in its bytes
+(``feed``; whole plain events that need no parse are only counted: ``passed``), its body's end
+(``eof``) or its failure (``broke``), and asks what the clocks demand (``must_stop``, ``silence``).
+Each of these gives a ``Step`` to carry out, or ``None``. A step's bytes always end on an event
+boundary, and the one step with an ``outcome`` is the last: its bytes hold ``done`` or the terminal
+``error`` event. When it has been carried out the relay says so (``ended``). ``MOVES`` says what may
+follow what; anything else raises ``IllegalMove``.
+
+Times are seconds of one monotonic clock, passed in. An event asks no clock: it leaves a mark, and
+the relay's tick (``is_due``) turns the marks into times.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import enum
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Protocol
 
-from gateway.domain.sse import EVENT_LIMIT_BYTES, PING, EventSplitter, Fed, terminal_event
+from gateway.domain.plain_events import FramedSizes
+from gateway.domain.sse import PING, EventSplitter, Fed, terminal_event
 from gateway.domain.stream import (
     ENDINGS,
     StreamEnd,
@@ -23,6 +32,47 @@ from gateway.domain.stream import (
 )
 from gateway.errors import GatewayError
 
+# How often a stream's clocks and its client are looked at, in seconds; a clock may be due sooner.
+LOOK_S = 0.5
+
+
+class StreamPhase(enum.Enum):
+    """How far an answer is."""
+
+    OPENING = "opening"  # the core was asked; its head is to come
+    WAITING = "waiting"  # the head came; no event did
+    RELAYING = "relaying"  # events pass
+    FINISHING = "finishing"  # the client has all up to ``done``; the core may still end its body
+    ENDED = "ended"
+
+
+class Input(enum.Enum):
+    """What moves an answer on."""
+
+    HEAD = "head"
+    BYTES = "bytes"
+    FIRST_EVENT = "first event"
+    DONE = "done"  # the outcome is one after which the core may end its body
+    CUT = "cut"  # any other outcome
+    EXCESS = "excess"  # bytes behind ``done``
+    BODY_END = "body end"
+
+
+_OPENING, _WAITING, _RELAYING = StreamPhase.OPENING, StreamPhase.WAITING, StreamPhase.RELAYING
+_FINISHING, _ENDED = StreamPhase.FINISHING, StreamPhase.ENDED
+
+MOVES: Mapping[StreamPhase, Mapping[Input, StreamPhase]] = {
+    _OPENING: {Input.HEAD: _WAITING, Input.CUT: _ENDED},
+    _WAITING: {Input.BYTES: _WAITING, Input.FIRST_EVENT: _RELAYING, Input.CUT: _ENDED},
+    _RELAYING: {Input.BYTES: _RELAYING, Input.DONE: _FINISHING, Input.CUT: _ENDED},
+    _FINISHING: {Input.EXCESS: _ENDED, Input.BODY_END: _ENDED},
+    _ENDED: {},
+}
+
+
+class IllegalMove(Exception):
+    """The driver said something that cannot happen in this phase: a fault of ours."""
+
 
 @dataclass(frozen=True, slots=True)
 class StreamLimits:
@@ -30,86 +80,123 @@ class StreamLimits:
 
     ``first_event_s`` runs from the call and ``total_s`` too; ``idle_s`` is silence of the core
     while we listen, its comments break it; ``early_head_s`` runs from when the request went out;
-    ``ping_s`` is silence towards the client. ``linger_s`` is how long a core may take after its
+    ``ping_s`` is silence towards the client. ``body_end_s`` is how long a core may take after its
     ``done`` to end the body, so that its connection can serve again: the client has all by then.
     """
 
-    first_event_s: float = 30.0
-    idle_s: float = 60.0
-    total_s: float = 900.0
-    early_head_s: float = 1.0
-    ping_s: float = 15.0
-    event_limit_bytes: int = EVENT_LIMIT_BYTES
-    linger_s: float = 0.1
+    first_event_s: float
+    idle_s: float
+    total_s: float
+    early_head_s: float
+    ping_s: float
+    event_limit_bytes: int
+    body_end_s: float = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Something to tell the client: bytes, and what ended the stream if it ended with them.
+    """Something to send to the client: bytes, and what ended the stream if it ended with them.
 
-    ``error`` is what the terminal event in ``piece`` tells. ``alive``: the core said something.
+    ``error`` is the one that the terminal event in ``piece`` carries.
     """
 
     piece: bytes = b""
     outcome: StreamOutcome | None = None
     error: GatewayError | None = None
-    alive: bool = False
+
+
+class Holder(Protocol):
+    """Who can make the core wait. No bound method: each open stream would have one more object."""
+
+    def hold(self) -> None: ...
 
 
 class StreamState:
     """What is known of one answer. ``expires_at`` is when its token ends, on the same clock.
 
     Attributes:
+        phase: see ``MOVES``.
         end: how it went, ``None`` until ``ended`` was called.
         events: whole events that passed; ``sent_bytes``: all that was handed to the client.
-        heard_at: when the core last said something; ``told_at``: when the client was.
+        first_event_s: seconds from the call to the core's first event.
+        is_plain: the next plain events may pass as they come: at a boundary, after the first one.
+        is_held: the client has no room, and the core was told to wait.
     """
 
     __slots__ = (
+        "_core_spoke",
+        "_last_core_at",
+        "_last_sent_at",
+        "_look_at",
         "_request_id",
+        "_sent",
         "_total_at",
         "end",
         "error",
         "events",
         "expires_at",
         "first_event_s",
-        "heard_at",
+        "is_held",
+        "is_plain",
         "limits",
+        "phase",
         "sent_bytes",
         "splitter",
         "started",
         "stopped",
-        "told_at",
     )
 
     def __init__(
         self, limits: StreamLimits, request_id: str, *, now: float, expires_at: float
     ) -> None:
         self.limits = limits
+        self.phase = _OPENING
         self.end: StreamEnd | None = None
         self.error: GatewayError | None = None
         self.stopped: GatewayError | None = None
         self.events = 0
         self.sent_bytes = 0
-        self.heard_at = now
-        self.told_at = now
+        self.is_plain = False
+        self.is_held = False
         self.started = now
         self.expires_at = expires_at
         self.first_event_s: float | None = None
+        self.splitter = EventSplitter(limits.event_limit_bytes)
         self._request_id = request_id
         self._total_at = now + limits.total_s
-        self.splitter = EventSplitter(limits.event_limit_bytes)
+        # When the core last said something, when the client was last sent something, and whether
+        # either happened since the last tick.
+        self._last_core_at = self._last_sent_at = now
+        self._core_spoke = self._sent = False
+        self._look_at = 0.0
+
+    def _move(self, what: Input) -> None:
+        try:
+            self.phase = MOVES[self.phase][what]
+        except KeyError:
+            raise IllegalMove(f"{what.value} while {self.phase.value}") from None
 
     # --- what came from the core ------------------------------------------------------------------
 
+    def opened(self) -> None:
+        """The core's head is in."""
+        self._move(Input.HEAD)
+
     def feed(self, data: bytes, now: float) -> Step | None:
-        return self._judged(self.splitter.feed(data), now, at_eof=False)
+        if self.phase is not _RELAYING:
+            # While events pass, bytes are legal and move nothing: the table need not be asked.
+            self._move(Input.BYTES)
+        fed = self.splitter.feed(data)
+        self._account(fed, now)
+        step = self._judged(fed)
+        self.is_plain = self.phase is _RELAYING and self.splitter.at_boundary
+        return step or (Step(fed.forward) if fed.forward else None)
 
     def eof(self, now: float) -> Step:
         """The core's body came to its proper end, which is no proper end of an answer."""
-        step = self._judged(self.splitter.finish(), now, at_eof=True)
-        assert step is not None
-        return step
+        fed = self.splitter.finish()
+        self._account(fed, now)
+        return self._judged(fed) or self._last(StreamOutcome.CORE_EOF, piece=fed.forward)
 
     def broke(self, error: GatewayError) -> Step:
         """The call or the transfer failed."""
@@ -120,32 +207,67 @@ class StreamState:
         return self._last(StreamOutcome.INTERNAL)
 
     def passed(self, events: int, now_s: Callable[[], float]) -> None:
-        """Books whole events that passed without a parse; the clock is asked for the first only."""
+        """Counts whole events that passed without a parse; only the first one asks the clock."""
         if self.first_event_s is None:
-            self.first_event_s = now_s() - self.started
+            self._first_event(now_s())
         self.events += events
+        self._core_spoke = self.is_plain = True
 
-    def _judged(self, fed: Fed, now: float, *, at_eof: bool) -> Step | None:
-        self._account(fed, now)
+    def framed_taker(
+        self,
+        parse: Callable[[bytes], None],
+        sizes: FramedSizes,
+        send_framed: Callable[[bytes], bool],
+        holder: Holder,
+    ) -> Callable[[bytes], None]:
+        """The short way: sends plain events on with the framing they came in, and counts them.
+
+        It is one Python frame for each read; what is anything else it hands to ``parse``. When the
+        client has no room for more, ``holder`` is to see to it.
+        """
+        of_event, of_run = sizes
+        limit_bytes = self.limits.event_limit_bytes
+
+        def take(data: bytes) -> None:
+            size = of_event(data)
+            if 0 < size <= limit_bytes and self.is_plain:
+                self.events += 1
+            else:
+                size = of_run(data, limit_bytes) if self.is_plain else 0
+                if not size:
+                    parse(data)
+                    return
+                # In a plain run every blank line ends an event with data: there are no others.
+                self.events += data.count(b"\n\n")
+            self.sent_bytes += size
+            self._core_spoke = True
+            if not send_framed(data):
+                holder.hold()
+
+        return take
+
+    def _judged(self, fed: Fed) -> Step | None:
         match fed.verdict:
             case "done":
                 excess = StreamOutcome.EXCESS_AFTER_DONE
                 return self._last(excess if fed.excess else StreamOutcome.DONE, piece=fed.forward)
             case "error":
-                told = replace_core_error(fed.error_data)
-                return self._last(StreamOutcome.CORE_ERROR, told, fed.forward)
+                error = replace_core_error(fed.error_data)
+                return self._last(StreamOutcome.CORE_ERROR, error, fed.forward)
             case "oversize":
                 return self._last(StreamOutcome.OVERSIZE, piece=fed.forward)
-        if at_eof:
-            return self._last(StreamOutcome.CORE_EOF, piece=fed.forward)
-        return Step(fed.forward, alive=fed.alive) if fed.forward else None
+        return None
 
     def _account(self, fed: Fed, now: float) -> None:
         self.events += len(fed.types)
         if fed.alive:
-            self.heard_at = now
+            self._last_core_at = now
         if fed.types and self.first_event_s is None:
-            self.first_event_s = now - self.started
+            self._first_event(now)
+
+    def _first_event(self, now: float) -> None:
+        self._move(Input.FIRST_EVENT)
+        self.first_event_s = now - self.started
 
     def _last(
         self, outcome: StreamOutcome, given: GatewayError | None = None, piece: bytes = b""
@@ -155,7 +277,7 @@ class StreamState:
             piece += terminal_event(error, self._request_id)
         return Step(piece, outcome, error)
 
-    # --- what the clock and others say ------------------------------------------------------------
+    # --- what the clocks and others demand --------------------------------------------------------
 
     def stop(self, error: GatewayError) -> None:
         """Somebody outside wants it to end with this error; the first one stands."""
@@ -175,41 +297,74 @@ class StreamState:
         ends_at, outcome = self._silence_clock()
         if now >= ends_at:
             return self._last(outcome)
-        return Step(PING) if now >= self.told_at + self.limits.ping_s else None
+        return Step(PING) if now >= self._last_sent_at + self.limits.ping_s else None
 
-    def next_due(self) -> float:
-        """When to ask ``must_stop`` and ``silence`` again if nothing happens."""
+    def sent(self, size_bytes: int) -> None:
+        """The client was handed bytes of ours or of the core's."""
+        self.sent_bytes += size_bytes
+        self._sent = True
+
+    def is_due(self, now: float) -> bool:
+        """To be called every tick; whether the clocks and the client are to be asked.
+
+        Gives what happened since the last tick this tick's time. While the client is held the core
+        waits for us: its silence is ours, and the client's own clock runs instead.
+        """
+        if self._core_spoke or self.is_held:
+            # What the core said went on to the client at once.
+            self._last_core_at = self._last_sent_at = now
+            self._core_spoke = self._sent = False
+        elif self._sent:
+            self._last_sent_at = now
+            self._sent = False
+        if now < self._look_at and self.stopped is None:
+            return False
+        self._look_at = min(now + LOOK_S, self._next_due())
+        return True
+
+    def _next_due(self) -> float:
+        """When a clock strikes next if nothing happens."""
         ends_at, _ = self._silence_clock()
-        return min(ends_at, self.told_at + self.limits.ping_s, self._total_at, self.expires_at)
+        return min(
+            ends_at, self._last_sent_at + self.limits.ping_s, self._total_at, self.expires_at
+        )
 
     def _silence_clock(self) -> tuple[float, StreamOutcome]:
         if self.first_event_s is None:
             return self.started + self.limits.first_event_s, StreamOutcome.NO_FIRST_EVENT
-        return self.heard_at + self.limits.idle_s, StreamOutcome.SILENT
+        return self._last_core_at + self.limits.idle_s, StreamOutcome.SILENT
 
     # --- how it went ------------------------------------------------------------------------------
 
-    def told(self, step: Step, now: float) -> None:
-        """The client took a step's bytes. Its slowness does not make the core look silent."""
-        self.told_at = now
-        if step.alive:
-            self.heard_at = now
-
     def ended(self, outcome: StreamOutcome, error: GatewayError | None = None) -> None:
-        """Writes down how it went; the first word stands."""
-        if self.end is None:
-            self.error = error
-            self.end = StreamEnd(
-                outcome=outcome.value,
-                code=error.code if error is not None else None,
-                by=ENDINGS[outcome].by,
-                events=self.events,
-                sent_bytes=self.sent_bytes,
-                first_event_s=self.first_event_s,
-            )
+        """Writes down how it went; the first outcome stands."""
+        if self.end is not None:
+            return
+        self._move(Input.DONE if ENDINGS[outcome].core == "reuse" else Input.CUT)
+        self.is_plain = False
+        self.error = error
+        self.end = StreamEnd(
+            outcome=outcome.value,
+            code=error.code if error is not None else None,
+            by=ENDINGS[outcome].by,
+            events=self.events,
+            sent_bytes=self.sent_bytes,
+            first_event_s=self.first_event_s,
+        )
 
-    def excess_after_done(self) -> None:
-        """More came behind ``done``: the client has all it needs, the log shall know."""
-        if self.end is not None and self.end.outcome == StreamOutcome.DONE.value:
+    def feed_after_end(self, data: bytes) -> None:
+        """More came behind the end: nobody gets it.
+
+        Behind ``done`` it shows that the core has not understood where an answer ends. The client
+        has all it needs, the log shall know, and the connection is not to be used again.
+        """
+        if self.splitter.feed(data).excess and self.phase is _FINISHING:
+            self._move(Input.EXCESS)
+            assert self.end is not None
             outcome = StreamOutcome.EXCESS_AFTER_DONE
             self.end = replace(self.end, outcome=outcome.value, by=ENDINGS[outcome].by)
+
+    def body_ended(self) -> None:
+        """The core's body ended behind ``done``: its connection can serve another request."""
+        if self.phase is _FINISHING:
+            self._move(Input.BODY_END)

@@ -1,32 +1,23 @@
-"""A question's way: opened at the core, its answer handed out piece by piece, ended honestly.
+"""A question's way: opened at the core, and left again however its answer ends.
 
 What flows which way: the blueprint enters ``Query.open`` (a failure there still has its HTTP
-status), relays the answer, and leaves. There are two ways to relay it, over one state machine
-(``domain.stream_state``), so that both end alike:
-
-- ``pieces`` is pulled: while the client does not take a piece, nothing more is read from the core.
-  One pending operation at a time, the opening or a read, runs as a task of its own, so that a ping
-  or a clock can come while it waits and no byte is lost to a time-out.
-- ``flows.splice`` is pushed: the core's bytes go on inside the event loop's read callback.
+status), hands the ``Answer`` to a ``flows.relay.Relay`` with the client that wants it, and leaves.
+What is known of the answer is in its state machine (``domain.stream_state``), which the relay
+drives. The opening runs as a task of its own, because the answer's head may go out to the client
+before the core's head has come.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
 
-from gateway.domain.sse import CONNECTED
-from gateway.domain.stream import ENDINGS, StreamEnd, StreamOutcome, broken_by
-from gateway.domain.stream_state import Step, StreamLimits, StreamState
+from gateway.domain.stream import StreamEnd, StreamOutcome, broken_by
+from gateway.domain.stream_state import StreamLimits, StreamState
 from gateway.errors import CoreTimeout, GatewayError, TokenExpired
 from gateway.ports import Clock, Core, CoreStream, OnBehalfOf
-
-__all__ = ["Answer", "Query", "StreamLimits"]
-
-log = logging.getLogger("gateway.query")
 
 _NEVER = float("inf")
 
@@ -34,10 +25,10 @@ _NEVER = float("inf")
 class Query:
     """The use case; one per worker."""
 
-    def __init__(self, core: Core, clock: Clock, limits: StreamLimits | None = None) -> None:
+    def __init__(self, core: Core, clock: Clock, limits: StreamLimits) -> None:
         self._core = core
         self._clock = clock
-        self._limits = limits or StreamLimits()
+        self._limits = limits
 
     def open(
         self,
@@ -57,13 +48,12 @@ class Answer:
     """One stream under way. Leaving its context, in whatever way, closes the core's side at once.
 
     Attributes:
-        state: what is known of it; whoever relays the answer drives it.
-        on_stop: called when somebody wants it to end; a splice listens here.
+        state: what is known of it; the relay drives it.
+        on_stop: called when somebody wants it to end; the relay sets it.
     """
 
     __slots__ = (
         "_body",
-        "_chunks",
         "_closed",
         "_core",
         "_left",
@@ -89,8 +79,7 @@ class Answer:
         self._body: Mapping[str, Any] | None = body
         self._loop = asyncio.get_running_loop()
         self._stream: CoreStream | None = None
-        self._chunks: AsyncIterator[bytes] | None = None
-        self._pending: asyncio.Task[Any] | None = None
+        self._pending: asyncio.Task[None] | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._sent_at: float | None = None
         self._left = False
@@ -105,7 +94,7 @@ class Answer:
 
     @property
     def error(self) -> GatewayError | None:
-        """What the terminal ``error`` event told, if the stream ended with one."""
+        """The terminal ``error`` event's, if the stream ended with one."""
         return self.state.error
 
     def stop(self, error: GatewayError) -> None:
@@ -122,7 +111,7 @@ class Answer:
             CoreUnavailable, CoreProtocolError, CoreTimeout, …: what ``Core.open_query`` raises;
             TokenExpired, or what ``stop`` was given: nothing went out to the client yet.
         """
-        self._begin(self._open_core(), "open")
+        self._pending = self._loop.create_task(self._open_core(), name="query-open")
         try:
             await self._await_head()
         except BaseException:
@@ -138,7 +127,7 @@ class Answer:
     ) -> None:
         # Unless it had ended before.
         if isinstance(exc, GatewayError):
-            # What came of it was of no use to whoever read it: no doing of the client's.
+            # What the core sent was of no use to whoever read it: no doing of the client's.
             self.state.ended(broken_by(exc), exc)
         self.state.ended(StreamOutcome.CLIENT_LEFT)
         await self.leave_core()
@@ -149,7 +138,7 @@ class Answer:
         return self._stream if self._pending is None else None
 
     async def stream(self) -> CoreStream:
-        """The core's stream, as soon as its head is there; for who does not pull ``pieces``.
+        """The core's stream, as soon as its head is there.
 
         Raises:
             GatewayError: the call failed after all.
@@ -160,82 +149,10 @@ class Answer:
                 await task
             except asyncio.CancelledError:
                 self._pending = task  # ours was cancelled, not the task: ``leave_core`` sees to it
-                unheard(task)
+                ignore_failure(task)
                 raise
         assert self._stream is not None
         return self._stream
-
-    # --- pulled -----------------------------------------------------------------------------------
-
-    async def pieces(self, *, greet: bool = True) -> AsyncIterator[bytes]:
-        """What to send, each piece ending on an event boundary; to be iterated once, to its end.
-
-        The first is the comment that shows the stream stands (unless the caller said it already),
-        the last one holds ``done`` or is the terminal ``error`` event.
-        """
-        if greet:
-            yield self._count(CONNECTED)
-        while True:
-            step = await self._next()
-            if step.outcome is not None and ENDINGS[step.outcome].core == "close":
-                await self.leave_core()  # the client may take its time over the last piece
-            yield self._count(step.piece)
-            self.state.told(step, self._loop.time())
-            if step.outcome is not None:
-                # Only now: who leaves before the last piece was taken has left.
-                self.state.ended(step.outcome, step.error)
-                if ENDINGS[step.outcome].core == "reuse":
-                    await self._linger()
-                return
-
-    async def _next(self) -> Step:
-        """Waits for the next thing to tell the client."""
-        while True:
-            if self._pending is None:
-                self._begin(self._read(), "read")
-            now = self._loop.time()
-            step = self.state.must_stop(now) or self._take_pending() or self.state.silence(now)
-            if step is not None:
-                return step
-            if self._pending is not None:
-                await self._wait(self.state.next_due())
-
-    def _take_pending(self) -> Step | None:
-        """Looks at what the finished task brought, if it has finished and brought anything."""
-        task = self._pending
-        if task is None or not task.done():
-            return None
-        self._pending = None
-        now = self._loop.time()
-        try:
-            chunk = task.result()
-            return self.state.eof(now) if chunk is None else self.state.feed(chunk, now)
-        except GatewayError as error:
-            return self.state.broke(error)
-        except Exception:
-            log.exception("stream_broke", extra={"request_id": self.request_id})
-            return self.state.internal()
-
-    def _count(self, piece: bytes) -> bytes:
-        self.state.sent_bytes += len(piece)
-        return piece
-
-    async def _linger(self) -> None:
-        """After ``done``: lets the core end its body, so that the connection can serve again."""
-        until = self._loop.time() + self.state.limits.linger_s
-        while self._loop.time() < until:
-            if self._pending is None:
-                self._begin(self._read(), "read")
-            await self._wait(until)
-            task = self._pending
-            if task is None or not task.done():
-                continue
-            self._pending = None
-            if task.exception() is not None or (chunk := task.result()) is None:
-                return
-            if self.state.splitter.feed(chunk).excess:
-                self.state.excess_after_done()
-                return
 
     # --- waiting --------------------------------------------------------------------------------
 
@@ -287,11 +204,7 @@ class Answer:
 
     # --- the core's side --------------------------------------------------------------------------
 
-    def _begin(self, work: Coroutine[Any, Any, bytes | None], name: str) -> None:
-        """Starts the one pending operation; ``_take_pending`` or ``leave_core`` sees to its end."""
-        self._pending = self._loop.create_task(work, name=f"query-{name}")
-
-    async def _open_core(self) -> bytes:
+    async def _open_core(self) -> None:
         who, body = self._who, self._body
         assert who is not None
         assert body is not None
@@ -301,14 +214,6 @@ class Answer:
         if self._left:
             await stream.aclose()
         self._stream = stream
-        return b""
-
-    async def _read(self) -> bytes | None:
-        """The next bytes, ``None`` at the body's end."""
-        assert self._stream is not None
-        if self._chunks is None:
-            self._chunks = self._stream.chunks()
-        return await anext(self._chunks, None)
 
     async def leave_core_if_over(self) -> None:
         """What ends a stream ends it for the core also while the client takes its time."""
@@ -325,12 +230,12 @@ class Answer:
                 await asyncio.wait([task])
         finally:
             if task is not None and task.done() and not task.cancelled():
-                task.exception()  # seen: nobody is left to be told
+                task.exception()  # nobody is left to whom it matters
             if self._stream is not None and not self._closed:
                 self._closed = True
                 await self._stream.aclose()
 
 
-def unheard(task: asyncio.Future[Any]) -> None:
-    """Whoever asked for it may have left before it fails: asyncio is not to complain of that."""
+def ignore_failure(task: asyncio.Future[Any]) -> None:
+    """Its owner may have left before it fails: asyncio is not to complain of that."""
     task.add_done_callback(lambda done: done.cancelled() or done.exception())

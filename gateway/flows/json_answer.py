@@ -1,22 +1,25 @@
-"""One JSON answer out of the same stream (``"stream": false``): read to its end, within limits.
+"""One JSON answer out of the stream (``"stream": false``): read to its end, within limits.
 
-The pieces are the ones a streaming client would get, so both kinds of answer say the same. A
-stream that ends badly becomes the error it ended with, with its true status.
+The collector is a client of the relay as any other: it asks for events, takes them at once, and so
+never holds the core up. A stream that ends badly becomes the error it ended with, with its true
+status.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
-from gateway.domain.sse import Event, SseParser
+from gateway.domain.sse import Event
+from gateway.domain.stream_state import StreamState
 from gateway.errors import CoreProtocolError, CoreTruncated, StreamMaxDuration
 from gateway.flows.answer_stream import Answer
-
-ANSWER_LIMIT_BYTES = 8 * 1024 * 1024
+from gateway.flows.relay import ParsedEvents, Relay
+from gateway.flows.ticker import Ticker
 
 
 class Source(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -91,7 +94,7 @@ class _Collected:
     citations: list[Citation] = field(default_factory=list)
 
     def take(self, event: Event) -> None:
-        """Adds what one event says; an event of a name we don't know says nothing to us."""
+        """Adds what one event says; one of a name that the contract does not have adds nothing."""
         decoder = _DECODERS.get(event.type)
         if decoder is None:
             return
@@ -127,11 +130,33 @@ class _Collected:
         )
 
 
+class _Collector:
+    """Implements ``flows.relay.EventClient``; ``sent_bytes`` of ``state`` is what it was given."""
+
+    __slots__ = ("_limit_bytes", "_state", "collected")
+
+    def __init__(self, state: StreamState, limit_bytes: int) -> None:
+        self.collected = _Collected()
+        self._state = state
+        self._limit_bytes = limit_bytes
+
+    def take(self, events: Sequence[Event]) -> bool:
+        if self._state.sent_bytes > self._limit_bytes:
+            raise CoreProtocolError
+        for event in events:
+            self.collected.take(event)
+        return True
+
+    def on_room(self, call: Callable[[], None]) -> None:
+        """There always is."""
+        call()
+
+    def stalled(self, now: float) -> bool:
+        return False
+
+
 async def collect(
-    answer: Answer,
-    *,
-    limit_bytes: int = ANSWER_LIMIT_BYTES,
-    timeout_s: float | None = None,
+    answer: Answer, ticker: Ticker, *, limit_bytes: int, timeout_s: float | None = None
 ) -> QueryAnswer:
     """Reads an entered answer to its end. The stream's own clocks run as always.
 
@@ -141,17 +166,12 @@ async def collect(
             larger than ``limit_bytes``.
         StreamMaxDuration: it took longer than ``timeout_s``.
     """
-    parser, collected, size_bytes = SseParser(limit_bytes), _Collected(), 0
+    collector = _Collector(answer.state, limit_bytes)
     try:
         async with asyncio.timeout(timeout_s):
-            async for piece in answer.pieces():
-                size_bytes += len(piece)
-                if size_bytes > limit_bytes:
-                    raise CoreProtocolError
-                for event in parser.feed(piece):
-                    collected.take(event)
+            await Relay(answer, ParsedEvents(collector), ticker).run()
     except TimeoutError as exc:
         raise StreamMaxDuration from exc
     if answer.error is not None:
         raise answer.error
-    return collected.answer()
+    return collector.collected.answer()

@@ -1,12 +1,12 @@
 """Whether the streams that run may run on: their credential still stands, the policy still allows.
 
-A stream outlives the moment its request was let in. Once a second all open streams are gone over,
+A stream outlives the moment its request was let in. Once a second all open streams are checked,
 grouped by what decided then (credential and policy question), so that a thousand streams of one
-user cost one look, and one of a token nothing about which has changed costs next to nothing. A key
-is looked up as for a request (a revoked one is found out within its cache's 5 s), the policy is
-asked again every ``recheck_s``. A no ends the group's streams; no
-answer lets them run on for one more ``recheck_s``, because a short outage is no reason to cut off
-everybody, and ends them then, because a long one must not be a way round.
+user cost one check, and one of a token nothing about which has changed costs next to nothing. A key
+is looked up as for a request (a revoked one is noticed within its cache's 5 s), the policy is asked
+again every ``recheck_s``. A refusal ends the group's streams. No answer lets them run on for one
+more ``recheck_s``, because a short outage is no reason to cut off everybody, and ends them then,
+because a long outage must not be a way round the policy.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Stoppable(Protocol):
 class Grant:
     """What let a stream in."""
 
-    proof: RetainedCredential
+    credential: RetainedCredential
     question: PolicyQuestion
 
 
@@ -54,12 +54,12 @@ class Grant:
 class _Watched:
     """The streams of one grant. Times are monotonic seconds; ``None``: nothing is unanswered.
 
-    ``proof`` is renewed when it was looked at; ``principal`` is whom it stood for then. A list,
-    because nearly every grant has one stream, and a set of one takes three times as much.
+    ``credential`` is renewed at each check; ``principal`` is whom it stood for then. ``streams`` is
+    a list because nearly every grant has one stream, and a set of one takes three times the memory.
     """
 
     asked_at: float
-    proof: RetainedCredential
+    credential: RetainedCredential
     principal: Principal | None = None
     streams: list[Stoppable] = field(default_factory=list)
     unanswered_since: float | None = None
@@ -70,7 +70,7 @@ _Step = Callable[[Grant, _Watched], Awaitable[GatewayError | None]]
 
 
 class Recheck:
-    """Keeps the grants of all open streams and goes over them."""
+    """Keeps the grants of all open streams and checks them."""
 
     def __init__(
         self, authenticator: Authenticator, policy: Policy, clock: Clock, *, recheck_s: float
@@ -96,7 +96,7 @@ class Recheck:
         watched = self._watched.get(grant)
         if watched is None:
             now = self._clock.monotonic()
-            self._watched[grant] = _Watched(now, grant.proof, streams=[stream])
+            self._watched[grant] = _Watched(now, grant.credential, streams=[stream])
         else:
             watched.streams.append(stream)
 
@@ -107,13 +107,13 @@ class Recheck:
             del self._watched[grant]
 
     async def run(self) -> None:
-        """Goes over them for ever, whatever happens in a round: else nobody could be stopped."""
+        """Checks them for ever, whatever happens in a round: else no stream could be stopped."""
         while True:
             await asyncio.sleep(ROUND_S)
             try:
                 await self.check_due()
             except Exception:
-                log.exception("streams not gone over")
+                log.exception("streams not rechecked")
 
     async def check_due(self) -> None:
         """One round: first the credentials of all, then the policy for those whose turn it is.
@@ -127,17 +127,18 @@ class Recheck:
         await self._in_batches(due, self._ask)
 
     async def _in_batches(self, grants: list[_Pair], step: _Step) -> None:
-        """``AT_ONCE`` grants at a time; between the lots the loop does its other work.
+        """``AT_ONCE`` grants at a time; between the batches the loop does its other work.
 
-        Where nobody in a lot got an answer the others are not asked for: they have none either.
+        Where no grant of a batch got an answer the next batches are not asked for: whoever answers
+        them is down, and each would wait out its time limit.
         """
         answered = True
         for first in range(0, len(grants), AT_ONCE):
-            lot = grants[first : first + AT_ONCE]
+            batch = grants[first : first + AT_ONCE]
             if answered:
-                answered = any(await asyncio.gather(*(self._settle(*one, step) for one in lot)))
+                answered = any(await asyncio.gather(*(self._settle(*one, step) for one in batch)))
             else:
-                for _, watched in lot:
+                for _, watched in batch:
                     self._unanswered(watched, step == self._ask)
             await asyncio.sleep(0)
 
@@ -145,7 +146,7 @@ class Recheck:
         return (
             self._asks_policy(watched, now)
             or watched.unanswered_since is not None
-            or not self._authenticator.is_unchanged(watched.proof)
+            or not self._authenticator.is_unchanged(watched.credential)
         )
 
     def _asks_policy(self, watched: _Watched, now: float) -> bool:
@@ -159,7 +160,7 @@ class Recheck:
             self._unanswered(watched, step == self._ask)
             return False
         except Exception:
-            log.exception("stream not gone over")
+            log.exception("stream not rechecked")
             return True
         if verdict is not None:
             _stop(watched, verdict)
@@ -177,8 +178,8 @@ class Recheck:
         now = self._clock.monotonic()
         deadline = asyncio.get_running_loop().time() + LOOKUP_LIMIT_S
         try:
-            watched.proof, watched.principal = await self._authenticator.again(
-                watched.proof, deadline, within_s=ROUND_S
+            watched.credential, watched.principal = await self._authenticator.again(
+                watched.credential, deadline, within_s=ROUND_S
             )
         except Unauthenticated:
             return TokenExpired()

@@ -16,10 +16,11 @@ from typing import cast
 import httpx
 
 from gateway.http_client.exchange import Exchange, Sink
+from gateway.http_client.plain_chunks import CHUNK_SIZES
 
 
 class Connection(asyncio.Protocol):
-    """A socket to a core. ``on_free`` takes it back when it can serve again, ``on_lost`` once."""
+    """A socket to a core. ``on_free`` is called whenever it can serve again, ``on_lost`` once."""
 
     __slots__ = (
         "_exchange",
@@ -99,11 +100,12 @@ class Connection(asyncio.Protocol):
         else:
             self.abort()
 
-    def take_framed(self, sink: Sink) -> None:
-        """The next read begins between two chunks: ``sink`` may take it as it comes."""
+    def take_framed(self, sink: Sink) -> bool:
+        """The next read begins between two chunks; false where ``sink`` takes no chunks."""
         if self._take is None:
-            self._take = sink.framed(self._parse)
+            self._take = sink.framed_taker(self._parse, CHUNK_SIZES)
         self._give_to(self._take)
+        return self._take != self._parse
 
     def take_parsed(self) -> None:
         """The next read goes to the exchange."""

@@ -1,7 +1,7 @@
 """Where cores are: fixed URLs as they stand, names looked up in the DNS again and again.
 
 What flows which way: ``Source`` reads one item of ``GATEWAY_SERVICES_CORE``. ``Discovery`` keeps
-one task for each name, which asks a ``Lookup``, tells all addresses together to its listener
+one task for each name, which asks a ``Lookup``, gives its listener all addresses together
 whenever they changed, and sleeps for the answer's TTL. ``dns_lookup.DnsLookup`` asks real servers.
 
 A name that cannot be looked up keeps the addresses it had: a DNS that is down must not take cores
@@ -24,7 +24,7 @@ from gateway.domain.balancing import Address
 
 log = structlog.get_logger("gateway.discovery")
 
-# A TTL of 0 must not become a storm of questions, and a long one not an address out of date.
+# A TTL of 0 must not become a storm of questions, nor a long one leave an address out of date.
 SHORTEST_S = 1.0
 LONGEST_S = 30.0
 LOOKUP_S = 5.0
@@ -75,13 +75,13 @@ class LookupFailed(Exception):
 
 
 class NoLookup:
-    """For cores that are all given by address: there is nothing to ask."""
+    """For cores that are all given by address: there is nothing to look up."""
 
     async def hosts(self, name: str) -> tuple[Sequence[str], float]:
-        raise LookupFailed(f"nobody to ask for {name}")
+        raise LookupFailed(f"no name server to ask for {name}")
 
     async def services(self, name: str) -> tuple[Sequence[Service], float]:
-        raise LookupFailed(f"nobody to ask for {name}")
+        raise LookupFailed(f"no name server to ask for {name}")
 
 
 class Lookup(Protocol):
@@ -95,12 +95,12 @@ class Lookup(Protocol):
 
 
 class Discovery:
-    """Keeps a listener told of all addresses; belongs to one event loop.
+    """Gives a listener all addresses whenever they change; belongs to one event loop.
 
     Args:
         urls: the items of the setting.
         lookup: asked for the names among them.
-        tell: given all addresses, at the start and at every change.
+        listener: called with all addresses, at the start and at every change.
         sleep: ``asyncio.sleep``; tests bring their own.
     """
 
@@ -108,13 +108,13 @@ class Discovery:
         self,
         urls: Iterable[str],
         lookup: Lookup,
-        tell: Callable[[Sequence[Address]], None],
+        listener: Callable[[Sequence[Address]], None],
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._sources = [Source.of(url) for url in urls]
         self._lookup = lookup
-        self._tell = tell
+        self._listener = listener
         self._sleep = sleep
         self._found: dict[Source, tuple[Address, ...]] = {
             source: (Address(source.base_url),) if source.kind == "url" else ()
@@ -129,7 +129,7 @@ class Discovery:
 
         The gateway starts without its cores as it runs without them: calls then fail truly.
         """
-        self._tell_all()
+        self._call_listener()
         self._tasks = [
             asyncio.create_task(self._watch(source), name=f"discovery {source.name}")
             for source in self._unasked
@@ -152,10 +152,10 @@ class Discovery:
             try:
                 found, ttl_s = await self._ask(source)
             except Exception as exc:
-                # Also what nobody foresaw: this name must go on being looked up.
+                # Any exception: whatever went wrong, this name must go on being looked up.
                 failures += 1
                 wait_s = min(SHORTEST_S * 2 ** min(failures - 1, 8), LONGEST_S)
-                self._say_why(source, exc, wait_s)
+                self._log_failure(source, exc, wait_s)
             else:
                 failures = 0
                 wait_s = min(max(ttl_s, SHORTEST_S), LONGEST_S)
@@ -172,7 +172,7 @@ class Discovery:
         hosts, ttl_s = await self._lookup.hosts(source.name)
         return tuple(Address(source.base_url, (host, source.port)) for host in hosts), ttl_s
 
-    def _say_why(self, source: Source, exc: Exception, wait_s: float) -> None:
+    def _log_failure(self, source: Source, exc: Exception, wait_s: float) -> None:
         known = isinstance(exc, LookupFailed)
         log.warning(
             "core name not resolved",
@@ -190,10 +190,10 @@ class Discovery:
             return
         self._found[source] = ordered
         log.info("core addresses", name=source.name, addresses=[str(one) for one in ordered])
-        self._tell_all()
+        self._call_listener()
 
-    def _tell_all(self) -> None:
-        self._tell([address for found in self._found.values() for address in found])
+    def _call_listener(self) -> None:
+        self._listener([address for found in self._found.values() for address in found])
 
 
 def _address(source: Source, service: Service) -> Address:

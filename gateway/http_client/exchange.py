@@ -7,11 +7,11 @@ a consumer pulls from.
 
 A relayed event that is one whole chunk does not even meet the parser: between two chunks the
 parser's state is the same before and after it, so the sink may take the chunk, framing and all
-(``Sink.framed``), and hand it on as it came.
+(``Sink.framed_taker``), and hand it on as it came.
 
 Between two chunks there is nothing that a parser knows and the exchange does not. A stream that is
 silent, as most are at any moment, therefore has none: it takes a kilobyte, with its callbacks. The
-next read that must be parsed gets a new one, told of an answer that is chunked.
+next read that must be parsed gets a new one, which is given the head of a chunked answer first.
 
 The parser decides where a body ends. An exchange ends once: with its body's end, with a failure, or
 by being closed; then, and only then, its slot comes back.
@@ -22,14 +22,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import httptools
 import httpx
 
-if TYPE_CHECKING:
-    from gateway.http_client.connection import Connection
-    from gateway.http_client.slots import Slot
+from gateway.domain.plain_events import FramedSizes
+from gateway.http_client.slots import Slot
 
 HEAD_LIMIT_BYTES = 64 * 1024
 _CHUNKED_ANSWER = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -40,14 +39,35 @@ class Sink(Protocol):
 
     def received(self, data: bytes) -> None: ...
 
-    def framed(self, parse: Callable[[bytes], None]) -> Callable[[bytes], None]:
+    def framed_taker(
+        self, parse: Callable[[bytes], None], sizes: FramedSizes
+    ) -> Callable[[bytes], None]:
         """Gives what takes each read that begins between two chunks, with its framing as it came.
 
-        It takes one whole chunk, or hands the read to ``parse``.
+        It takes one whole chunk, or hands the read to ``parse``; ``parse`` itself where this sink
+        takes no chunks.
         """
 
     def ended(self, error: httpx.TransportError | None) -> None:
         """Once, after the last ``received``; ``None`` where the body came to its proper end."""
+
+
+class Carrier(Protocol):
+    """The connection, as far as its exchange needs to know it."""
+
+    def take_framed(self, sink: Sink) -> bool:
+        """The next read begins between two chunks; false where ``sink`` takes no chunks."""
+
+    def take_parsed(self) -> None:
+        """The next read goes to the exchange."""
+
+    def exchange_ended(self, exchange: Exchange) -> None: ...
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+    def abort(self) -> None: ...
 
 
 class Exchange:
@@ -64,6 +84,7 @@ class Exchange:
         "_buffer",
         "_buffered",
         "_delimited",
+        "_end_reported",
         "_head_bytes",
         "_interim",
         "_limit",
@@ -73,7 +94,6 @@ class Exchange:
         "_paused",
         "_sink",
         "_slot",
-        "_told_end",
         "_waiter",
         "complete",
         "connection",
@@ -87,7 +107,7 @@ class Exchange:
 
     def __init__(self, slot: Slot, read_buffer_bytes: int) -> None:
         self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
-        self.connection: Connection | None = None
+        self.connection: Carrier | None = None
         self._loop = asyncio.get_running_loop()
         self.status = 0
         self.reason = b""
@@ -107,7 +127,7 @@ class Exchange:
         self._paused = False
         self._waiter: asyncio.Future[None] | None = None
         self._sink: Sink | None = None
-        self._told_end = False
+        self._end_reported = False
         self._between_chunks = False
 
     # --- what the parser calls ------------------------------------------------------------------
@@ -172,8 +192,8 @@ class Exchange:
             # behind: a size line's first bytes would end otherwise, a whole one is a header.
             between = self._between_chunks and data[-2:] == b"\r\n"
             if between and self._sink is not None:
-                self._parser = None
-                self.connection.take_framed(self._sink)
+                if self.connection.take_framed(self._sink):
+                    self._parser = None
             else:
                 self.connection.take_parsed()
 
@@ -238,8 +258,8 @@ class Exchange:
             connection.exchange_ended(self)
         self._slot.release()
         self._wake()
-        if self._sink is not None and not self._told_end:
-            self._told_end = True
+        if self._sink is not None and not self._end_reported:
+            self._end_reported = True
             self._sink.ended(None if self.complete else self.error)
 
     def _wake(self) -> None:
@@ -256,10 +276,10 @@ class Exchange:
             await self._wait(timeout_s)
 
     def attach(self, sink: Sink) -> None:
-        """From now on ``sink`` is told; what came already it is told at once.
+        """Pushes into ``sink`` from now on; what came already it gets at once.
 
         Reading ahead for a pulling consumer may have paused the socket. That pause ends first: one
-        the sink asks for while it is told must stand.
+        the sink asks for while it gets what came must stand.
         """
         self._sink = sink
         self.headers = []

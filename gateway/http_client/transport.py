@@ -2,7 +2,7 @@
 
 What flows which way: a whole request goes out in one write on a pooled connection (``ask``) and
 comes back as a ``Body``: status and headers, and the raw bytes as they arrive: pulled chunk by
-chunk, read whole, or pushed into a ``Sink`` (``attach``), as the splice does. The body owns its
+chunk, read whole, or pushed into a ``Sink`` (``attach``), as the relay does. The body owns its
 slot and its connection and gives both back exactly once: at its end, at an error, at ``close`` or
 when it is forgotten.
 
@@ -106,7 +106,7 @@ class CoreTransport(httpx.AsyncBaseTransport):
         return Body(exchange, read_s)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """``ask`` in httpx's words; see ``relay.client`` for the extensions it knows."""
+        """``ask`` in httpx's words; see ``http_client.client`` for the extensions it knows."""
         if request.url.scheme not in ("http", "https"):
             raise httpx.UnsupportedProtocol("http or https")
         timeouts: dict[str, float | None] = request.extensions.get("timeout", {})

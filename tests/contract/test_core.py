@@ -22,6 +22,7 @@ from gateway.adapters.core_http import CoreHttp, CoreTimeouts
 from gateway.domain.balancing import Address, Balancer
 from gateway.domain.documents import CoreDocument
 from gateway.domain.headers import CORE_REQUEST_HEADERS
+from gateway.domain.plain_events import FramedSizes
 from gateway.domain.sse import CONNECTED, SseParser
 from gateway.errors import (
     CoreProtocolError,
@@ -32,11 +33,14 @@ from gateway.errors import (
     Overloaded,
     ValidationFailed,
 )
-from gateway.flows.answer_stream import Query, StreamLimits
+from gateway.flows.answer_stream import Answer, Query
+from gateway.flows.relay import Relay
+from gateway.flows.ticker import Ticker
 from gateway.http_client.discovery import Discovery
 from gateway.http_client.dns_lookup import DnsLookup
 from gateway.http_client.transport import CoreTransport
 from gateway.ports import OnBehalfOf
+from tests.unit.flows.scripted_core import TakingClient, far_limits
 from tests.unit.http_client.name_server import name_server
 from tests.unit.http_client.scripted import CHUNKED, Peer, Server, answering, once, serve, until
 
@@ -113,13 +117,34 @@ def unused_url() -> str:
         return f"http://127.0.0.1:{sock.getsockname()[1]}"
 
 
+class Watching(TakingClient):
+    """Notes when ``: connected`` and each token reached it."""
+
+    def __init__(self, *, greeted: asyncio.Event, got_token: asyncio.Event) -> None:
+        super().__init__()
+        self._greeted, self._got_token = greeted, got_token
+
+    def send(self, data: bytes) -> bool:
+        (self._got_token if TOKEN in data else self._greeted).set()
+        return super().send(data)
+
+
+async def relayed(core: CoreHttp, client: TakingClient, **limits: Any) -> Answer:
+    """One question, relayed to ``client`` to its end, greeted as the edge does it."""
+    query = Query(core, SystemClock(), far_limits(**limits))
+    async with query.open(WHO, {"query": "why?"}) as answer:
+        client.send(CONNECTED)
+        await Relay(answer, client, Ticker()).run()
+    assert answer.end is not None
+    return answer
+
+
 async def ask(core: CoreHttp, **limits: Any) -> tuple[bytes, str, str | None]:
     """Everything a client gets of one question, the log's word and the terminal code."""
-    query = Query(core, SystemClock(), StreamLimits(**limits))
-    async with query.open(WHO, {"query": "why?"}) as answer:
-        data = b"".join([piece async for piece in answer.pieces()])
+    client = TakingClient()
+    answer = await relayed(core, client, **limits)
     assert answer.end is not None
-    return data, answer.end.outcome, answer.end.code
+    return b"".join(client.got), answer.end.outcome, answer.end.code
 
 
 # --- a good core ------------------------------------------------------------------------
@@ -469,7 +494,9 @@ class Taken:
     def received(self, data: bytes) -> None:
         self.data += data
 
-    def framed(self, parse: Callable[[bytes], None]) -> Callable[[bytes], None]:
+    def framed_taker(
+        self, parse: Callable[[bytes], None], sizes: FramedSizes
+    ) -> Callable[[bytes], None]:
         return parse
 
     def ended(self, error: GatewayError | None) -> None:
@@ -489,7 +516,7 @@ async def test_a_pushed_stream_counts_until_its_end_too(whole: bool) -> None:
 
     async with serve(script) as server, found_core(told(server.url)) as (core, balancer):
         stream, taken = await core.open_query(WHO, {}), Taken()
-        assert stream.attach(taken)
+        stream.attach(taken)
         await until(lambda: taken.data == TOKEN)
         assert balancer.streams(told(server.url)) == 1
         go_on.set()
@@ -507,7 +534,7 @@ async def test_a_pushed_stream_that_is_closed_early_counts_no_more() -> None:
         found_core(told(server.url)) as (core, balancer),
     ):
         stream = await core.open_query(WHO, {})
-        assert stream.attach(Taken())
+        stream.attach(Taken())
         assert balancer.streams(told(server.url)) == 1
         await stream.aclose()
         assert balancer.streams(told(server.url)) == 0
@@ -776,10 +803,7 @@ async def test_a_reset_in_mid_stream_is_told_as_a_truncation() -> None:
         peer.reset()
 
     async with serve(script) as server, core_at(server.url) as (core, _):
-        async with Query(core, SystemClock()).open(WHO, {}) as answer:
-            async for piece in answer.pieces():
-                if piece == TOKEN:
-                    read.set()
+        answer = await relayed(core, Watching(greeted=asyncio.Event(), got_token=read))
         assert answer.end is not None
         assert (answer.end.outcome, answer.end.code) == ("core_reset", "CORE_TRUNCATED")
 
@@ -796,10 +820,7 @@ async def test_a_chunk_that_is_none_is_a_truncation() -> None:
         await peer.left()
 
     async with serve(script) as server, core_at(server.url) as (core, _):
-        async with Query(core, SystemClock()).open(WHO, {}) as answer:
-            async for piece in answer.pieces():
-                if piece == TOKEN:
-                    read.set()
+        answer = await relayed(core, Watching(greeted=asyncio.Event(), got_token=read))
         assert answer.end is not None
         assert (answer.end.outcome, answer.end.code) == ("core_truncated", "CORE_TRUNCATED")
 
@@ -817,24 +838,20 @@ async def test_other_framings_of_a_stream_are_read_too(head: bytes) -> None:
 
 
 async def test_a_core_that_takes_its_time_gets_an_early_head() -> None:
-    """The client hears ``: connected`` before the core's head; its failure comes as an event."""
-    heard = asyncio.Event()
+    """The client gets ``: connected`` before the core's head; its failure comes as an event."""
+    greeted = asyncio.Event()
 
     async def script(peer: Peer, server: Server) -> None:
         await peer.request()
-        await asyncio.wait_for(heard.wait(), 30)
+        await asyncio.wait_for(greeted.wait(), 30)
         await peer.send(reply(500, b"Traceback: secret"))
 
     async with serve(script) as server, core_at(server.url) as (core, _):
-        query = Query(core, SystemClock(), StreamLimits(early_head_s=0.01))
-        async with query.open(WHO, {}) as answer:
-            pieces: list[bytes] = []
-            async for piece in answer.pieces():
-                pieces.append(piece)
-                heard.set()
-    assert pieces[0] == CONNECTED
-    assert b'"code":"CORE_UNAVAILABLE"' in pieces[-1]
-    assert b"secret" not in b"".join(pieces)
+        client = Watching(greeted=greeted, got_token=asyncio.Event())
+        await relayed(core, client, early_head_s=0.01)
+    assert client.got[0] == CONNECTED
+    assert b'"code":"CORE_UNAVAILABLE"' in client.got[-1]
+    assert b"secret" not in b"".join(client.got)
 
 
 async def test_a_client_that_leaves_is_a_connection_closed_at_the_core() -> None:
@@ -866,7 +883,7 @@ async def test_a_client_that_leaves_is_a_connection_closed_at_the_core() -> None
 
 
 async def test_a_client_that_does_not_read_stops_the_core() -> None:
-    """Pull is backpressure: the core's writes block, our memory does not grow."""
+    """A full client pauses the relay: the core's writes block, our memory does not grow."""
     blocked = asyncio.Event()
     big = chunk(b"data: " + b"x" * 60_000 + b"\n\n")
 
@@ -882,9 +899,11 @@ async def test_a_client_that_does_not_read_stops_the_core() -> None:
                 await asyncio.sleep(0)
 
     async with serve(script) as server, core_at(server.url) as (core, _):
-        async with Query(core, SystemClock()).open(WHO, {}) as answer:
-            pieces = answer.pieces()
-            assert await anext(pieces) == CONNECTED
-            await anext(pieces)
-            await asyncio.wait_for(blocked.wait(), 60)
+        client = TakingClient()
+        client.full = True
+        relaying = asyncio.ensure_future(relayed(core, client))
+        await asyncio.wait_for(blocked.wait(), 60)
+        assert len(b"".join(client.got)) < 1 << 20
+        relaying.cancel()
+        await asyncio.wait([relaying])
         await server.until(lambda: server.open == 0)

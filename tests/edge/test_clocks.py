@@ -22,7 +22,7 @@ BOTH_LOOPS = True
 COMMENT = b": thinking\n\n"
 
 
-@pytest.fixture(params=["spliced", "sent"], autouse=True)
+@pytest.fixture(params=["written below", "sent"], autouse=True)
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Both ways a stream can be relayed: below Sanic's ``send``, and through it."""
     if request.param == "sent":

@@ -1,4 +1,4 @@
-"""Every row of ``ENDINGS`` on real sockets, spliced and sent, in many sizes and splits.
+"""Every row of ``ENDINGS`` on real sockets, below Sanic's ``send`` and through it, in many splits.
 
 What the client sees is read from its raw socket, what the core sees from its own, what the log
 says from the log. A stream ends with exactly one ``done`` or ``error``, whole, on an event
@@ -246,7 +246,7 @@ def test_every_row_of_the_table_has_a_case() -> None:
     assert {case.outcome for case in CASES.values()} == set(ENDINGS) == set(StreamOutcome)
 
 
-@pytest.fixture(params=["spliced", "sent"], autouse=True)
+@pytest.fixture(params=["written below", "sent"], autouse=True)
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Both ways a stream can be relayed: below Sanic's ``send``, and through it."""
     if request.param == "sent":

@@ -41,7 +41,7 @@ JSON_ANSWER = {
 WHOLE = META + SOURCES + TOKEN + CITATION + USAGE + DONE
 
 
-@pytest.fixture(params=["spliced", "sent"], autouse=True)
+@pytest.fixture(params=["written below", "sent"], autouse=True)
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Both ways a stream can be relayed: below Sanic's ``send``, and through it."""
     if request.param == "sent":

@@ -53,7 +53,7 @@ async def gateway(core: StubCore, authority: Authority, pair: Pair) -> AsyncIter
         yield running
 
 
-@pytest.fixture(params=["spliced", "sent"])
+@pytest.fixture(params=["written below", "sent"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Both ways a stream can be relayed: below Sanic's ``send``, and through it."""
     monkeypatch.setattr("gateway.edge.wire.client_stream.STALL_LOOK_S", 0.05)

@@ -1,4 +1,4 @@
-"""Sends an answer's pieces to the client as an event stream, and keeps count of open streams."""
+"""Relays an answer to the client as an event stream, and keeps count of open streams."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 
 from sanic import Request
 from sanic.exceptions import RequestCancelled
+from sanic.response import BaseHTTPResponse
 
 from gateway.domain.sse import CONNECTED
 from gateway.edge.observe import access_log
@@ -17,9 +18,11 @@ from gateway.edge.wire.client_stream import (
     cut,
     forget_head,
 )
+from gateway.edge.wire.sent_stream import SentStream
 from gateway.errors import GatewayError
-from gateway.flows.answer_stream import Answer
-from gateway.flows.relay import ClientStalled, Splice, Ticker
+from gateway.flows.answer_stream import Answer, ignore_failure
+from gateway.flows.relay import ClientStalled, Relay
+from gateway.flows.ticker import Ticker
 from gateway.telemetry.book import Metrics, NoMetrics
 
 # Proxies in between must neither hold back, nor change, nor keep a stream of events.
@@ -28,14 +31,18 @@ CONTENT_TYPE = "text/event-stream"
 
 
 class OpenStreams:
-    """The answers this worker is relaying: a drain ends them all with one last event."""
+    """The answers this worker is relaying: a drain ends them all with one last event.
+
+    Attributes:
+        ticker: calls each of their relays a few times a second.
+    """
 
     def __init__(self, *, client_stall_s: float) -> None:
         self._client_stall_s = client_stall_s
         self._answers: set[Answer] = set()
         self._none_left = asyncio.Event()
         self._none_left.set()
-        self._ticker = Ticker()
+        self.ticker = Ticker()
         self._passed = (0, 0)
         self.metrics: Metrics = NoMetrics()
 
@@ -82,7 +89,7 @@ class OpenStreams:
 
         Cancellation is the usual sign that the client left; the caller's context closes the core's
         connection on the way out. A client that takes no byte for ``client_stall_s`` is cut off:
-        there is no telling it anything.
+        no last event would reach it.
         """
         scope = scope_of(request)
         scope.streamed = True
@@ -95,11 +102,11 @@ class OpenStreams:
             forget_head(request, response)
             answer.state.sent_bytes += len(CONNECTED)
             scope.first_byte_s = now_s()
-            if not (can_write_below(request) and await self._splice(progress, answer)):
-                async for piece in answer.pieces(greet=False):
-                    await progress.room(answer.leave_core_if_over)
-                    await response.send(piece)
-            await progress.room(answer.leave_core_if_over)
+            if can_write_below(request):
+                await self._write_below(progress, answer)
+            else:
+                await self._send_through(response, progress, answer, scope)
+            await progress.room()
             await response.eof()
         except ClientStalled:
             left = progress.transport.is_closing()
@@ -122,12 +129,28 @@ class OpenStreams:
             )
             access_log.write(request, scope, 200, scope.sent_bytes)
 
-    async def _splice(self, progress: Progress, answer: Answer) -> bool:
+    async def _write_below(self, progress: Progress, answer: Answer) -> None:
         client = ClientStream(progress)
         try:
-            return await Splice(answer, client, self._ticker).run()
+            await Relay(answer, client, self.ticker).run()
         finally:
             client.close()
+
+    async def _send_through(
+        self, response: BaseHTTPResponse, progress: Progress, answer: Answer, scope: Scope
+    ) -> None:
+        client = SentStream(response, progress)
+        run = Relay(answer, client, self.ticker).run()
+        relaying = asyncio.get_running_loop().create_task(run, name="relay")
+        try:
+            await client.carry(relaying)
+        finally:
+            if client.is_behind:
+                # The answer may have ended well; who left before its last piece has left.
+                scope.stream_end = "client_left"
+            relaying.cancel()
+            ignore_failure(relaying)
+            await asyncio.wait([relaying])
 
 
 class _UnderWay:

@@ -76,7 +76,7 @@ def _sender(transport: asyncio.Transport) -> Callable[[bytes], bool]:
     def send(data: bytes) -> bool:
         nonlocal waits
         if is_closing():
-            return True  # The client left; its handler is about to hear of it.
+            return True  # The client left; its handler is about to be cancelled.
         if not (waits and queued()):
             waits = False
             try:
@@ -129,7 +129,7 @@ class Progress:
         self._taken = taken
         return now - self._progress_at > self._stall_s
 
-    async def room(self, look: Callable[[], Awaitable[None]]) -> None:
+    async def room(self, look: Callable[[], Awaitable[None]] | None = None) -> None:
         """Returns when Sanic's ``send`` will not wait; meanwhile ``look`` is called now and then.
 
         Raises:
@@ -142,13 +142,14 @@ class Progress:
         while not self.can_write.is_set():
             if self.stalled(loop.time()):
                 raise ClientStalled
-            await look()
+            if look is not None:
+                await look()
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(STALL_LOOK_S, self._stall_s)):
                     await self.can_write.wait()
 
     def _acknowledged(self, unsent: int) -> int:
-        """Bytes the client's side has acknowledged; where that is not told, what waits, negated.
+        """Bytes the client's side has acknowledged; where nobody knows, what waits, negated.
 
         What waits grows while a core sends faster than a slow client takes: it alone would make
         that client look as if it took nothing.
@@ -156,50 +157,56 @@ class Progress:
         if sys.platform != "linux":
             return -unsent
         try:
-            told = self._socket().getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
-            return int(_BYTES_ACKED.unpack_from(told, _BYTES_ACKED_AT)[0])
+            info = self._socket().getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+            return int(_BYTES_ACKED.unpack_from(info, _BYTES_ACKED_AT)[0])
         except (OSError, ValueError, struct.error):
             return -unsent
 
     def _in_kernel(self) -> int:
         """Bytes the kernel holds for the client: unsent or unacknowledged (tcp(7), SIOCOUTQ)."""
         try:
-            told = fcntl.ioctl(self._socket().fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
+            queued = fcntl.ioctl(self._socket().fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
         except (OSError, ValueError):
             return 0
-        return int(struct.unpack("i", told)[0])
+        return int(struct.unpack("i", queued)[0])
 
     def _socket(self) -> socket.socket:
         return cast(socket.socket, self.transport.get_extra_info("socket"))
 
 
 class ClientStream:
-    """Implements ``flows.splice.Client`` for a request whose ``can_write_below`` is true."""
+    """Implements ``flows.relay.Client`` for a request whose ``can_write_below`` is true.
 
-    __slots__ = ("_gate", "_wanted", "send_framed", "stalled")
+    A frame is an HTTP chunk: the core's chunks of plain events go on as they came.
+    """
+
+    __slots__ = ("_can_write", "_on_room", "send_framed", "stalled")
 
     def __init__(self, progress: Progress) -> None:
         self.send_framed = _sender(progress.transport)
         self.stalled = progress.stalled
-        self._gate = progress.can_write
-        self._wanted: Callable[[], None] | None = None
+        self._can_write = progress.can_write
+        self._on_room: Callable[[], None] | None = None
+
+    def send(self, data: bytes) -> bool:
+        return self.send_framed(b"%x\r\n%b\r\n" % (len(data), data))
 
     def on_room(self, call: Callable[[], None]) -> None:
-        self._wanted = call
-        if self._gate.is_set():
+        self._on_room = call
+        if self._can_write.is_set():
             # The transport holds much, and not so much that it says so: it will be asked again.
-            asyncio.get_running_loop().call_soon(self._tell)
+            asyncio.get_running_loop().call_soon(self._has_room)
         else:
-            self._gate.then(self._tell)
+            self._can_write.then(self._has_room)
 
-    def _tell(self) -> None:
-        wanted, self._wanted = self._wanted, None
-        if wanted is not None:
-            wanted()
+    def _has_room(self) -> None:
+        call, self._on_room = self._on_room, None
+        if call is not None:
+            call()
 
     def close(self) -> None:
-        self._wanted = None
-        self._gate.forget(self._tell)
+        self._on_room = None
+        self._can_write.forget(self._has_room)
 
 
 class _NoHeaders(Header):
@@ -226,7 +233,7 @@ def forget_head(request: Request, response: BaseHTTPResponse) -> None:
 
 
 def cut(request: Request) -> None:
-    """Resets the client's connection: it can be told nothing.
+    """Resets the client's connection: nothing can be sent to it any more.
 
     A mere close sends on what the kernel still holds, and then a FIN: the end of a whole body to
     HTTP/1.0, and megabytes kept for a client that takes nothing.

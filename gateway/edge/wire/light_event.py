@@ -1,7 +1,8 @@
-"""A door to wait at: what ``asyncio.Event`` does for a connection, and light.
+"""What ``asyncio.Event`` does for a connection, in less memory.
 
-Every connection has two. An event's queue for its waiters takes 760 bytes, used or not, and only a
-task can wait at one; here a callback can, too.
+Every connection has two: whether its transport may be written to, and whether data came. The queue
+for waiters of an ``asyncio.Event`` takes 760 bytes, used or not, and only a task can wait for it;
+here a callback can, too.
 """
 
 from __future__ import annotations
@@ -11,50 +12,50 @@ from collections.abc import Callable
 
 
 class LightEvent:
-    """Open or shut."""
+    """Set or not, as an ``asyncio.Event`` is."""
 
-    __slots__ = ("_open", "_waiting")
+    __slots__ = ("_is_set", "_waiting")
 
-    def __init__(self, *, is_open: bool) -> None:
-        self._open = is_open
+    def __init__(self, *, is_set: bool) -> None:
+        self._is_set = is_set
         self._waiting: list[Callable[[], None]] | None = None
 
     def is_set(self) -> bool:
-        return self._open
+        return self._is_set
 
     def set(self) -> None:
-        self._open = True
+        self._is_set = True
         waiting, self._waiting = self._waiting, None
         for call in waiting or ():
             call()
 
     def clear(self) -> None:
-        self._open = False
+        self._is_set = False
 
     def then(self, call: Callable[[], None]) -> None:
-        """Calls ``call`` once, when it is opened next."""
+        """Calls ``call`` once, when it is set next."""
         if self._waiting is None:
             self._waiting = []
         self._waiting.append(call)
 
     def forget(self, call: Callable[[], None]) -> None:
-        """``call`` is not wanted any more."""
+        """Takes ``then`` back."""
         if self._waiting is not None and call in self._waiting:
             self._waiting.remove(call)
 
     async def wait(self) -> bool:
-        """Returns when it is open, or was opened meanwhile."""
-        if self._open:
+        """Returns when it is set, or was set meanwhile."""
+        if self._is_set:
             return True
-        opened = asyncio.get_running_loop().create_future()
+        waiter = asyncio.get_running_loop().create_future()
 
-        def tell() -> None:
-            if not opened.done():
-                opened.set_result(None)
+        def wake() -> None:
+            if not waiter.done():
+                waiter.set_result(None)
 
-        self.then(tell)
+        self.then(wake)
         try:
-            await opened
+            await waiter
         finally:
-            self.forget(tell)
+            self.forget(wake)
         return True

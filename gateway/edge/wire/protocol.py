@@ -64,7 +64,7 @@ class GuardedProtocol(HttpProtocol):
         """``of_worker`` has all connections of this worker; Sanic brings the other arguments."""
         super().__init__(**sanics)
         # In place of Sanic's events, which take 1.5 KiB of each connection.
-        self._can_write, self._data_received = LightEvent(is_open=True), LightEvent(is_open=False)
+        self._can_write, self._data_received = LightEvent(is_set=True), LightEvent(is_set=False)
         self._connections = of_worker
         self._since_s = self._connections.now_s
         self._address = ""

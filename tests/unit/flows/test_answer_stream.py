@@ -1,10 +1,10 @@
-"""The query flow over a scripted core and a clock that is moved by hand."""
+"""A query relayed to a client, over a scripted core and a clock that is moved by hand."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -24,74 +24,16 @@ from gateway.errors import (
     Overloaded,
     TokenExpired,
 )
-from gateway.flows.answer_stream import Answer, Query, StreamLimits
-from gateway.ports import Core, OnBehalfOf
+from gateway.flows.answer_stream import Answer, Query
+from gateway.flows.relay import ClientStalled, Relay
+from gateway.flows.ticker import Ticker
 
-WHO = OnBehalfOf("ann", "acme", frozenset({"reader"}), "req-1")
+from .scripted_core import WHO, Said, ScriptedCore, TakingClient, far_limits
+
 TOKEN = b'event: token\ndata: {"text":"a"}\n\n'
 DONE = b'event: done\ndata: {"finish_reason":"stop"}\n\n'
 KNOWN = b'event: error\ndata: {"error":{"code":"OVERLOADED","message":"secret"}}\n\n'
 UNKNOWN = b'event: error\ndata: {"error":{"code":"OOM","message":"secret"}}\n\n'
-
-
-class FakeStream:
-    """Hands out what ``core.say`` put in, and counts how often it was asked and closed."""
-
-    def __init__(self) -> None:
-        self.said: asyncio.Queue[bytes | Exception | None] = asyncio.Queue()
-        self.reads = 0
-        self.closed = 0
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        while True:
-            self.reads += 1
-            item = await self.said.get()
-            if item is None:
-                return
-            if isinstance(item, Exception):
-                raise item
-            yield item
-
-    async def aclose(self) -> None:
-        self.closed += 1
-
-
-class FakeCore:
-    """Opens when ``opens`` says so: at once unless a test takes it over."""
-
-    def __init__(self, *said: bytes | Exception | None) -> None:
-        self.stream = FakeStream()
-        self.say(*said)
-        self.opens = asyncio.Event()
-        self.opens.set()
-        self.refusal: Exception | None = None
-        self.on_sent: Callable[[], None] | None = None
-        self.cancelled = False
-        self.asked: list[tuple[OnBehalfOf, Mapping[str, Any]]] = []
-
-    def say(self, *items: bytes | Exception | None) -> None:
-        for item in items:
-            self.stream.said.put_nowait(item)
-
-    async def open_query(
-        self,
-        who: OnBehalfOf,
-        body: Mapping[str, Any],
-        on_sent: Callable[[], None] | None = None,
-    ) -> FakeStream:
-        self.asked.append((who, body))
-        self.on_sent = on_sent
-        try:
-            await self.opens.wait()
-        except asyncio.CancelledError:
-            self.cancelled = True
-            raise
-        if self.refusal is not None:
-            raise self.refusal
-        return self.stream
-
-    def as_port(self) -> Core:
-        return self  # type: ignore[return-value]  # only open_query is asked for here
 
 
 class MovedTime:
@@ -124,35 +66,35 @@ async def clock() -> MovedTime:
     return MovedTime(asyncio.get_running_loop())
 
 
-# Clocks a test does not mean to strike are far away.
-FAR = {"first_event_s": 1e6, "idle_s": 1e6, "total_s": 1e6, "ping_s": 1e6, "early_head_s": 1e6}
-
-
 def ask(
-    core: FakeCore, clock: MovedTime, expires_in_s: float | None = None, **limits: Any
+    core: ScriptedCore, clock: MovedTime, expires_in_s: float | None = None, **limits: Any
 ) -> Answer:
-    query = Query(core.as_port(), clock, StreamLimits(**{**FAR, **limits}))
+    query = Query(core.as_port(), clock, far_limits(**limits))
     expires_at = None if expires_in_s is None else clock.time() + expires_in_s
     return query.open(WHO, {"query": "why?"}, token_expires_at=expires_at)
 
 
-async def read(answer: Answer) -> list[bytes]:
+async def relayed(answer: Answer, client: TakingClient) -> None:
+    """What a client's handler does: enters the answer, greets, and relays it with busy clocks."""
     async with answer:
-        return [piece async for piece in answer.pieces()]
+        client.got.append(CONNECTED)
+        answer.state.sent(len(CONNECTED))
+        await Relay(answer, client, Ticker(interval_s=0)).run()
 
 
-class Reading:
+async def read(answer: Answer) -> list[bytes]:
+    client = TakingClient()
+    await relayed(answer, client)
+    return client.got
+
+
+class Reading(TakingClient):
     """A client that takes all it gets, beside the test."""
 
     def __init__(self, answer: Answer) -> None:
+        super().__init__()
         self.answer = answer
-        self.got: list[bytes] = []
-        self.task = asyncio.ensure_future(self._read())
-
-    async def _read(self) -> None:
-        async with self.answer:
-            async for piece in self.answer.pieces():
-                self.got.append(piece)
+        self.task = asyncio.ensure_future(relayed(answer, self))
 
     async def ended(self) -> tuple[str, str | None]:
         """The log's word and the terminal code, once the stream has ended."""
@@ -173,7 +115,7 @@ def terminal_codes(data: bytes) -> list[str]:
 
 async def test_a_whole_answer_passes_byte_for_byte(clock: MovedTime) -> None:
     """A comment first, the core's bytes, and the end is theirs."""
-    core = FakeCore(TOKEN, TOKEN + DONE, None)
+    core = ScriptedCore(TOKEN, TOKEN + DONE, None)
     answer = ask(core, clock)
     pieces = await read(answer)
     assert pieces == [CONNECTED, TOKEN, TOKEN + DONE]
@@ -185,7 +127,7 @@ async def test_a_whole_answer_passes_byte_for_byte(clock: MovedTime) -> None:
     assert core.asked == [(WHO, {"query": "why?"})]
 
 
-ENDS: list[tuple[str, Sequence[bytes | Exception | None], str, str]] = [
+ENDS: list[tuple[str, Sequence[Said], str, str]] = [
     ("known error", [TOKEN, KNOWN], "OVERLOADED", "core_error"),
     ("unknown error", [TOKEN + UNKNOWN + TOKEN], "CORE_PROTOCOL_ERROR", "core_error"),
     ("eof", [TOKEN, None], "CORE_TRUNCATED", "core_eof"),
@@ -208,10 +150,10 @@ ENDS: list[tuple[str, Sequence[bytes | Exception | None], str, str]] = [
     ("said", "code", "word"), [row[1:] for row in ENDS], ids=[r[0] for r in ENDS]
 )
 async def test_each_ending_is_told_once_and_on_a_boundary(
-    clock: MovedTime, said: Sequence[bytes | Exception | None], code: str, word: str
+    clock: MovedTime, said: Sequence[Said], code: str, word: str
 ) -> None:
     """Exactly one of ``done`` and ``error``; upstream text never leaves."""
-    core = FakeCore(*said)
+    core = ScriptedCore(*said)
     answer = ask(core, clock, event_limit_bytes=100)
     data = b"".join(await read(answer))
     assert terminal_codes(data) == [code]
@@ -227,7 +169,7 @@ async def test_each_ending_is_told_once_and_on_a_boundary(
 
 @given(st.sampled_from(ENDS), st.lists(st.integers(1, 400), max_size=8))
 def test_every_split_ends_the_same(
-    row: tuple[str, Sequence[bytes | Exception | None], str, str], cuts: list[int]
+    row: tuple[str, Sequence[Said], str, str], cuts: list[int]
 ) -> None:
     """Where the core's writes are cut changes nothing a client reads."""
     _, said, code, _ = row
@@ -238,7 +180,7 @@ def test_every_split_ends_the_same(
         parts = [whole[a:b] for a, b in itertools.pairwise(marks)]
         rest = [item for item in said if not isinstance(item, bytes)] or [None]
         clock = MovedTime(asyncio.get_running_loop())
-        answer = ask(FakeCore(*parts, *rest), clock, event_limit_bytes=100)
+        answer = ask(ScriptedCore(*parts, *rest), clock, event_limit_bytes=100)
         data = b"".join(await read(answer))
         assert terminal_codes(data) == [code]
         assert data.startswith(CONNECTED)
@@ -248,7 +190,7 @@ def test_every_split_ends_the_same(
 
 async def test_no_event_in_time_ends_the_stream(clock: MovedTime) -> None:
     """Comments are signs of life and no events."""
-    core = FakeCore(b": thinking\n\n")
+    core = ScriptedCore(b": thinking\n\n")
     client = Reading(ask(core, clock, first_event_s=30))
     await clock.advance(29)
     core.say(b": still thinking\n\n")
@@ -260,7 +202,7 @@ async def test_no_event_in_time_ends_the_stream(clock: MovedTime) -> None:
 
 async def test_comments_are_no_events_however_fast_they_come(clock: MovedTime) -> None:
     """A core that never pauses does not keep the clock from striking."""
-    core = FakeCore(*[b": beat\n\n"] * 100_000)
+    core = ScriptedCore(*[b": beat\n\n"] * 100_000)
     client = Reading(ask(core, clock, first_event_s=30))
     await clock.advance(31)
     assert await client.ended() == ("first_event_timeout", "FIRST_EVENT_TIMEOUT")
@@ -268,7 +210,7 @@ async def test_comments_are_no_events_however_fast_they_come(clock: MovedTime) -
 
 async def test_silence_between_events_ends_the_stream(clock: MovedTime) -> None:
     """Events and comments break it, half an event does not."""
-    core = FakeCore(TOKEN)
+    core = ScriptedCore(TOKEN)
     client = Reading(ask(core, clock, idle_s=60))
     for sign in (TOKEN, b": beat\n\n", b":\n"):
         await clock.advance(59)
@@ -282,7 +224,7 @@ async def test_silence_between_events_ends_the_stream(clock: MovedTime) -> None:
 
 async def test_a_comment_inside_an_event_is_a_sign_of_life_too(clock: MovedTime) -> None:
     """It is held with the event it stands in, and heard all the same."""
-    core = FakeCore(TOKEN)
+    core = ScriptedCore(TOKEN)
     client = Reading(ask(core, clock, idle_s=60))
     for _ in range(3):
         await clock.advance(59)
@@ -295,7 +237,7 @@ async def test_a_comment_inside_an_event_is_a_sign_of_life_too(clock: MovedTime)
 
 async def test_a_stream_has_a_longest_duration_however_busy(clock: MovedTime) -> None:
     """The total clock strikes between two events."""
-    core = FakeCore(*[TOKEN] * 1000)
+    core = ScriptedCore(*[TOKEN] * 1000)
     client = Reading(ask(core, clock, total_s=900))
     await clock.advance(901)
     assert await client.ended() == ("max_duration", "STREAM_MAX_DURATION")
@@ -303,7 +245,7 @@ async def test_a_stream_has_a_longest_duration_however_busy(clock: MovedTime) ->
 
 async def test_silence_towards_the_client_is_broken_by_pings(clock: MovedTime) -> None:
     """Every ``ping_s`` of it; pings are not the core's, so its silence goes on."""
-    core = FakeCore(TOKEN)
+    core = ScriptedCore(TOKEN)
     client = Reading(ask(core, clock, ping_s=15, idle_s=60))
     for _ in range(3):
         await clock.advance(15.1)
@@ -315,7 +257,7 @@ async def test_silence_towards_the_client_is_broken_by_pings(clock: MovedTime) -
 
 async def test_a_ping_loses_no_byte_of_a_read_under_way(clock: MovedTime) -> None:
     """The pending read goes on while others are told things."""
-    core = FakeCore(TOKEN[:9])
+    core = ScriptedCore(TOKEN[:9])
     client = Reading(ask(core, clock, ping_s=15))
     await clock.advance(15.1)
     core.say(TOKEN[9:], DONE, None)
@@ -325,27 +267,33 @@ async def test_a_ping_loses_no_byte_of_a_read_under_way(clock: MovedTime) -> Non
 
 async def test_a_slow_client_does_not_make_the_core_look_silent(clock: MovedTime) -> None:
     """Silence is counted while we listen."""
-    core = FakeCore(TOKEN)
-    async with ask(core, clock, idle_s=60) as answer:
-        pieces = answer.pieces()
-        assert [await anext(pieces), await anext(pieces)] == [CONNECTED, TOKEN]
-        await clock.advance(500)
-        following = asyncio.ensure_future(anext(pieces))
-        await settle()
-        assert not following.done()
-        core.say(DONE, None)
-        assert await following == DONE
+    core = ScriptedCore()
+    client = Reading(ask(core, clock, idle_s=60))
+    client.full = True
+    core.say(TOKEN)
+    await settle()
+    assert client.got == [CONNECTED, TOKEN]
+    assert core.stream.paused
+    await clock.advance(500)
+    assert not client.task.done()
+    client.full = False
+    client.room.pop()()
+    core.say(DONE, None)
+    assert await client.ended() == ("done", None)
 
 
 async def test_nothing_is_read_ahead_of_the_client(clock: MovedTime) -> None:
-    """Backpressure is the client's pull: no queue of our own."""
-    core = FakeCore(*[TOKEN] * 100)
-    async with ask(core, clock) as answer:
-        pieces = answer.pieces()
-        for n in range(5):
-            await anext(pieces)
-            await settle()
-            assert core.stream.reads == n
+    """A client that is full stops the core, piece by piece: there is no queue of our own."""
+    core = ScriptedCore(*[TOKEN] * 100)
+    client = Reading(ask(core, clock))
+    client.full = True
+    for n in range(1, 6):
+        await settle()
+        assert core.stream.pushed == n
+        assert len(client.got) == 1 + n
+        client.room.pop()()
+    client.task.cancel()
+    await asyncio.wait([client.task])
 
 
 # --- the first second -------------------------------------------------------------------
@@ -353,7 +301,7 @@ async def test_nothing_is_read_ahead_of_the_client(clock: MovedTime) -> None:
 
 async def test_a_failure_before_the_head_is_raised_as_it_is(clock: MovedTime) -> None:
     """It has its true HTTP status: nothing went out yet."""
-    core = FakeCore()
+    core = ScriptedCore()
     core.refusal = CoreUnavailable()
     with pytest.raises(CoreUnavailable):
         await read(ask(core, clock))
@@ -361,7 +309,7 @@ async def test_a_failure_before_the_head_is_raised_as_it_is(clock: MovedTime) ->
 
 async def test_the_head_goes_out_early_once_the_request_was_sent(clock: MovedTime) -> None:
     """One second after the connection stands, not after the call; then the stream goes on."""
-    core = FakeCore(TOKEN, DONE, None)
+    core = ScriptedCore(TOKEN, DONE, None)
     core.opens.clear()
     client = Reading(ask(core, clock, early_head_s=1))
     await clock.advance(5)
@@ -379,7 +327,7 @@ async def test_the_head_goes_out_early_once_the_request_was_sent(clock: MovedTim
 
 async def test_a_failure_after_an_early_head_is_the_terminal_event(clock: MovedTime) -> None:
     """The same code, told in the stream."""
-    core = FakeCore()
+    core = ScriptedCore()
     core.opens.clear()
     core.refusal = CoreProtocolError()
     client = Reading(ask(core, clock, early_head_s=1))
@@ -393,7 +341,7 @@ async def test_a_failure_after_an_early_head_is_the_terminal_event(clock: MovedT
 
 async def test_no_head_in_time_is_a_gateway_timeout(clock: MovedTime) -> None:
     """Without a connection there is no early head: the status is a plain 504."""
-    core = FakeCore()
+    core = ScriptedCore()
     core.opens.clear()
     client = Reading(ask(core, clock, first_event_s=30))
     await clock.advance(30.1)
@@ -404,7 +352,7 @@ async def test_no_head_in_time_is_a_gateway_timeout(clock: MovedTime) -> None:
 
 async def test_no_head_after_an_early_one_is_a_first_event_timeout(clock: MovedTime) -> None:
     """The clock runs on from the call; the pending call is given up."""
-    core = FakeCore()
+    core = ScriptedCore()
     core.opens.clear()
     client = Reading(ask(core, clock, first_event_s=30, early_head_s=1))
     await settle()
@@ -421,7 +369,7 @@ async def test_no_head_after_an_early_one_is_a_first_event_timeout(clock: MovedT
 
 async def test_a_running_stream_ends_when_its_token_does(clock: MovedTime) -> None:
     """At ``exp``, on a boundary."""
-    core = FakeCore(TOKEN, TOKEN[:5])
+    core = ScriptedCore(TOKEN, TOKEN[:5])
     client = Reading(ask(core, clock, expires_in_s=100))
     await clock.advance(99)
     assert client.got == [CONNECTED, TOKEN]
@@ -431,7 +379,7 @@ async def test_a_running_stream_ends_when_its_token_does(clock: MovedTime) -> No
 
 async def test_a_token_that_ends_before_the_head_is_a_401(clock: MovedTime) -> None:
     """Nothing went out yet."""
-    core = FakeCore()
+    core = ScriptedCore()
     core.opens.clear()
     client = Reading(ask(core, clock, expires_in_s=10))
     await clock.advance(10.1)
@@ -452,7 +400,7 @@ async def test_a_stop_ends_the_stream_with_its_error(
     clock: MovedTime, error: GatewayError, word: str
 ) -> None:
     """At the next boundary, which is at once; the first reason stands."""
-    core = FakeCore(TOKEN, TOKEN[:5])
+    core = ScriptedCore(TOKEN, TOKEN[:5])
     client = Reading(ask(core, clock))
     await settle()
     client.answer.stop(error)
@@ -463,7 +411,7 @@ async def test_a_stop_ends_the_stream_with_its_error(
 
 async def test_a_stop_before_the_head_is_raised(clock: MovedTime) -> None:
     """A drain answers 503 to whom nothing was sent."""
-    core = FakeCore()
+    core = ScriptedCore()
     core.opens.clear()
     client = Reading(ask(core, clock))
     await settle()
@@ -474,8 +422,8 @@ async def test_a_stop_before_the_head_is_raised(clock: MovedTime) -> None:
 
 async def test_a_stop_after_done_changes_nothing(clock: MovedTime) -> None:
     """A whole answer stays one."""
-    core = FakeCore(DONE)
-    client = Reading(ask(core, clock, linger_s=5))
+    core = ScriptedCore(DONE)
+    client = Reading(ask(core, clock, body_end_s=5))
     await settle()
     client.answer.stop(Draining())
     await clock.advance(5.1)
@@ -488,10 +436,9 @@ async def test_a_stop_after_done_changes_nothing(clock: MovedTime) -> None:
 
 async def test_leaving_early_closes_the_core_at_once(clock: MovedTime) -> None:
     """A handler that breaks off, for whatever reason."""
-    core = FakeCore(TOKEN)
+    core = ScriptedCore(TOKEN)
     async with ask(core, clock) as answer:
-        async for _ in answer.pieces():
-            break
+        pass
     assert core.stream.closed == 1
     assert answer.end is not None
     assert (answer.end.outcome, answer.end.code) == ("client_left", None)
@@ -499,7 +446,7 @@ async def test_leaving_early_closes_the_core_at_once(clock: MovedTime) -> None:
 
 async def test_a_client_that_leaves_while_we_wait_closes_the_core(clock: MovedTime) -> None:
     """Cancellation is how a departure reaches us; no task stays behind."""
-    core = FakeCore(TOKEN)
+    core = ScriptedCore(TOKEN)
     before = asyncio.all_tasks()
     client = Reading(ask(core, clock))
     await settle()
@@ -516,7 +463,7 @@ async def test_a_client_that_leaves_while_the_core_is_called_ends_the_call(
     clock: MovedTime,
 ) -> None:
     """An opening under way is given up."""
-    core = FakeCore()
+    core = ScriptedCore()
     core.opens.clear()
     before = asyncio.all_tasks()
     client = Reading(ask(core, clock))
@@ -531,22 +478,47 @@ async def test_a_client_that_leaves_while_the_core_is_called_ends_the_call(
 async def test_leaving_at_any_moment_closes_what_was_opened(clock: MovedTime) -> None:
     """Step by step through a stream's life: what was opened is closed, exactly then."""
     for steps in range(40):
-        core = FakeCore(TOKEN, TOKEN, DONE, None)
+        core = ScriptedCore(TOKEN, TOKEN, DONE, None)
         client = Reading(ask(core, clock))
         for _ in range(steps):
             await asyncio.sleep(0)
         client.task.cancel()
         await asyncio.wait([client.task])
-        opened = core.asked and core.stream.reads > 0
+        opened = core.asked and core.stream.pushed > 0
         assert core.stream.closed >= (1 if opened else 0)
 
 
-async def test_a_client_gone_during_the_last_piece_has_left(clock: MovedTime) -> None:
+@pytest.mark.parametrize("fault", [CoreProtocolError(), RuntimeError("secret")])
+async def test_a_client_that_can_make_nothing_of_a_piece_ends_the_stream(
+    clock: MovedTime, fault: Exception
+) -> None:
+    """What its ``send`` raises reaches its handler, not the core's connection; the core is left."""
+    core = ScriptedCore(TOKEN)
+
+    class Choosy(Reading):
+        def send(self, data: bytes) -> bool:
+            raise fault
+
+    client = Choosy(ask(core, clock))
+    with pytest.raises(type(fault)):
+        await client.task
+    end = client.answer.end
+    assert end is not None
+    wanted = ("core_failed", "core") if isinstance(fault, GatewayError) else ("internal", "gateway")
+    assert (end.outcome, end.by) == wanted
+    assert core.stream.closed == 1
+
+
+async def test_a_client_that_fails_over_the_last_piece_has_not_got_it(clock: MovedTime) -> None:
     """The log says ``done`` only when ``done`` was taken."""
-    core = FakeCore(DONE, None)
-    async with ask(core, clock) as answer:
-        pieces = answer.pieces()
-        assert [await anext(pieces), await anext(pieces)] == [CONNECTED, DONE]
-    assert answer.end is not None
-    assert answer.end.outcome == "client_left"
-    await pieces.aclose()  # type: ignore[attr-defined]
+    core = ScriptedCore(DONE, None)
+
+    class Gone(Reading):
+        def send(self, data: bytes) -> bool:
+            raise ClientStalled
+
+    client = Gone(ask(core, clock))
+    with pytest.raises(ClientStalled):
+        await client.task
+    assert client.answer.end is not None
+    assert client.answer.end.outcome == "client_left"

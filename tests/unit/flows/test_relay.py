@@ -1,4 +1,4 @@
-"""What a splice does that no socket of a test can be brought to at will."""
+"""What a relay does that no socket of a test can be brought to at will."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 from gateway.domain.sse import PING
-from gateway.domain.stream_state import StreamLimits
 from gateway.errors import CoreUnavailable, Draining, GatewayError
 from gateway.flows.answer_stream import Query
-from gateway.flows.relay import Splice, Ticker
+from gateway.flows.relay import Relay
+from gateway.flows.ticker import Ticker
 from gateway.ports import Core, CoreSink, OnBehalfOf
 
-WHO = OnBehalfOf("ann", "acme", frozenset({"reader"}), "req-1")
+from .scripted_core import WHO, far_limits
+
 META = b"event: meta\ndata: {}\n\n"
 DONE = b"event: done\ndata: {}\n\n"
 
@@ -48,9 +49,8 @@ class PushedCore:
             raise self.fails_with
         return self
 
-    def attach(self, sink: CoreSink) -> bool:
+    def attach(self, sink: CoreSink) -> None:
         self.sink = sink
-        return True
 
     def pause(self) -> None:
         self.paused = True
@@ -73,7 +73,9 @@ class FullClient:
         self.is_stalled = False
         self.room: list[Callable[[], None]] = []
 
-    def send_framed(self, data: bytes) -> bool:
+    send_framed = None
+
+    def send(self, data: bytes) -> bool:
         self.sent += data
         return False
 
@@ -93,9 +95,9 @@ async def until(reached: Callable[[], bool]) -> None:
 async def test_a_client_that_was_full_before_the_core_spoke_stops_it_all_the_same() -> None:
     """A ping fills it up while the core's head is still to come; the core must wait even so."""
     core, client = PushedCore(), FullClient()
-    limits = StreamLimits(early_head_s=0, ping_s=0)
+    limits = far_limits(early_head_s=0, ping_s=0)
     async with Query(core.as_port(), SystemClock(), limits).open(WHO, {}) as answer:
-        running = asyncio.ensure_future(Splice(answer, client, Ticker(interval_s=0)).run())
+        running = asyncio.ensure_future(Relay(answer, client, Ticker(interval_s=0)).run())
         await until(lambda: PING in client.sent)
         core.head.set()
         await until(lambda: core.sink is not None)
@@ -115,12 +117,12 @@ async def test_a_client_that_was_full_before_the_core_spoke_stops_it_all_the_sam
 async def test_a_core_that_fails_as_the_stream_ends_is_no_news(leaves: bool, turns: int) -> None:
     """Nobody is left to be told of the failure, and asyncio must not complain of it."""
     faults: list[dict[str, object]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, told: faults.append(told))
+    asyncio.get_running_loop().set_exception_handler(lambda _, fault: faults.append(fault))
     core, client = PushedCore(), FullClient()
     core.fails_with = CoreUnavailable()
-    limits = StreamLimits(early_head_s=0)
+    limits = far_limits(early_head_s=0)
     async with Query(core.as_port(), SystemClock(), limits).open(WHO, {}) as answer:
-        running = asyncio.ensure_future(Splice(answer, client, Ticker()).run())
+        running = asyncio.ensure_future(Relay(answer, client, Ticker()).run())
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         core.head.set()
@@ -143,17 +145,17 @@ async def test_a_core_that_fails_as_the_stream_ends_is_no_news(leaves: bool, tur
 async def test_a_client_that_leaves_as_it_is_found_stalled_is_no_news() -> None:
     """Its handler, which waits for the core's head, is cancelled as the ticker gives it up."""
     faults: list[dict[str, object]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, told: faults.append(told))
+    asyncio.get_running_loop().set_exception_handler(lambda _, fault: faults.append(fault))
     core, client = PushedCore(), FullClient()
-    limits = StreamLimits(early_head_s=0)
+    limits = far_limits(early_head_s=0)
     async with Query(core.as_port(), SystemClock(), limits).open(WHO, {}) as answer:
-        splice = Splice(answer, client, Ticker())
-        running = asyncio.ensure_future(splice.run())
+        relay = Relay(answer, client, Ticker())
+        running = asyncio.ensure_future(relay.run())
         await asyncio.sleep(0)
         client.is_stalled = True
-        splice.tick(asyncio.get_running_loop().time())
+        relay.tick(asyncio.get_running_loop().time())
         running.cancel()
         await asyncio.wait([running])
-    del splice, running, answer, core
+    del relay, running, answer, core
     gc.collect()
     assert not faults

@@ -11,7 +11,7 @@ from gateway.edge.wire.light_event import LightEvent
 
 async def test_who_waits_goes_on_when_it_opens() -> None:
     """All of them, tasks and calls; also when it shuts again at once."""
-    gate, called = LightEvent(is_open=False), []
+    gate, called = LightEvent(is_set=False), []
     waiting = [asyncio.ensure_future(gate.wait()) for _ in range(3)]
     gate.then(lambda: called.append(1))
     await asyncio.sleep(0)
@@ -24,11 +24,11 @@ async def test_who_waits_goes_on_when_it_opens() -> None:
 
 
 async def test_an_open_gate_is_passed_at_once() -> None:
-    assert await LightEvent(is_open=True).wait()
+    assert await LightEvent(is_set=True).wait()
 
 
 async def test_a_call_is_made_once_and_not_after_it_was_taken_back() -> None:
-    gate, called = LightEvent(is_open=False), []
+    gate, called = LightEvent(is_set=False), []
 
     def call() -> None:
         called.append(1)
@@ -46,7 +46,7 @@ async def test_a_call_is_made_once_and_not_after_it_was_taken_back() -> None:
 
 async def test_a_cancelled_wait_leaves_nothing_behind() -> None:
     """The next opening calls nobody who has gone."""
-    gate = LightEvent(is_open=False)
+    gate = LightEvent(is_set=False)
     waiting = asyncio.ensure_future(gate.wait())
     await asyncio.sleep(0)
     waiting.cancel()

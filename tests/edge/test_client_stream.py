@@ -1,4 +1,4 @@
-"""The client's end of a splice, below Sanic: what it does when the client is just gone."""
+"""The client's end of a stream, below Sanic: what it does when the client is just gone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The splice under load: clients that read slowly, not at all, or leave; many at once."""
+"""The relay under load: clients that read slowly, not at all, or leave; many at once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CHURNED = int(os.environ.get("GATEWAY_TEST_CHURN", "600"))
 EVENT = b"event: token\ndata: %06d" + b"x" * 4000 + b"\n\n"
 
 
-@pytest.fixture(params=["spliced", "sent"], autouse=True)
+@pytest.fixture(params=["written below", "sent"], autouse=True)
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Both ways a stream can be relayed: below Sanic's ``send``, and through it."""
     monkeypatch.setattr("gateway.edge.wire.client_stream.STALL_LOOK_S", 0.05)
@@ -215,7 +215,7 @@ async def test_a_storm_of_streams_all_succeed(core: KeepingCore) -> None:
 
 
 async def test_streams_cancelled_at_any_moment_leave_nothing(core: KeepingCore) -> None:
-    """No connection, task, slot, splice or file is left, and the core saw each of them leave."""
+    """No connection, task, slot, relay or file is left, and the core saw each of them leave."""
     dice = random.Random(7)
 
     async def play(visit: Visit) -> After:
