@@ -11,6 +11,7 @@ from gateway.adapters.argon2_passwords import hash_password
 from gateway.adapters.users_file import editing
 from gateway.domain.identity import User
 from gateway.domain.tokens import TokenSettings, issue
+from gateway.settings import SPECS
 
 TENANTS = 50
 
@@ -43,8 +44,19 @@ def make_people(folder: Path, count: int) -> People:
     ]
     with editing(str(made.users_file)) as accounts:
         accounts.update({user.subject: user for user in users})
-    settings = TokenSettings(secrets=(made.jwt_secret.encode(),))
+    settings = _token_settings(made.jwt_secret.encode())
     now = time.time()
     tokens = [issue(user, now, settings).access_token for user in users]
     made.tokens_file.write_text("\n".join(tokens), "utf-8")
     return made
+
+
+def _token_settings(secret: bytes) -> TokenSettings:
+    """For a gateway whose settings for tokens are the defaults, but for the secret."""
+    return TokenSettings(
+        secrets=(secret,),
+        issuer=SPECS["jwt_issuer"].default or "",
+        audience=SPECS["jwt_audience"].default or "",
+        lifetime_s=24 * 3600,
+        skew_s=30,
+    )

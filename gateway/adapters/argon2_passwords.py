@@ -1,8 +1,8 @@
 """Passwords as argon2id hashes (m=19 MiB, t=2, p=1), checked off the event loop.
 
 One hash takes some 20 ms of a core and 19 MiB. They run one at a time in a thread of their own, so
-that a burst of logins costs a worker neither its memory nor its streams' rhythm; a few wait, and
-the next one is told to come back. Workers of one gateway can take turns, too: ``one_at_a_time``.
+that a burst of logins neither fills a worker's memory nor delays its streams; a few wait, and the
+next one is refused with 503. Workers of one gateway can take turns, too: ``one_at_a_time``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _MEMORY_KIB: Final = 19 * 1024
 _TIME_COST: Final = 2
 _PARALLELISM: Final = 1
 _HASHER = argon2.PasswordHasher(_TIME_COST, _MEMORY_KIB, _PARALLELISM)
-# Of a password nobody has: what an unknown user is checked against, for the same cost.
+# The hash of a random password: an unknown user is checked against it, at the same cost.
 _NOBODY = _HASHER.hash(secrets.token_bytes(32))
 
 
@@ -70,10 +70,10 @@ def hash_fault(password_hash: str) -> str | None:
 
 
 class Turns:
-    """Who hashes now, of several processes: a lock on a file nobody else sees.
+    """Lets one process at a time hash: a lock on a file without a name.
 
-    Held in the hashing thread, and let go by the kernel when its process dies. To be made before
-    the fork, and used by one thread of each process.
+    Held in the hashing thread, and released by the kernel when its process dies. It must be made
+    before the fork, and used by one thread of each process.
     """
 
     def __init__(self) -> None:
@@ -115,7 +115,7 @@ def _matches(password_hash: str, password: str) -> bool:
 class Argon2Passwords:
     """Implements ``ports.PasswordVerifier`` for one worker and its event loop."""
 
-    def __init__(self, max_waiting: int = 16) -> None:
+    def __init__(self, max_waiting: int) -> None:
         self._max_waiting = max_waiting
         self._inside = 0
         self._turn = asyncio.Lock()
@@ -138,13 +138,13 @@ class Argon2Passwords:
         try:
             await self._turn.acquire()
         except BaseException:
-            self._inside -= 1  # The caller left while waiting; his place is free again.
+            self._inside -= 1  # The caller left while waiting, and its place is free again.
             raise
         matches = await self._check(password_hash or _NOBODY, password)
         return matches and password_hash is not None
 
     async def _check(self, password_hash: str, password: str) -> bool:
-        """Has the turn, and keeps it until the hash is done: one under way cannot be stopped."""
+        """Holds the turn until the hash is done, because one under way cannot be stopped."""
         loop = asyncio.get_running_loop()
         check = loop.run_in_executor(self._thread, _matches, password_hash, password)
         check.add_done_callback(self._done)

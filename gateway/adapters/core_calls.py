@@ -30,7 +30,7 @@ MAX_TRIES = 3
 NO_ADDRESS = "no address of the core is known"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CoreTimeouts:
     """Seconds. ``call_s`` bounds a document call as a whole, retry and body included.
 
@@ -38,10 +38,10 @@ class CoreTimeouts:
     ``check_s`` bounds a health check over all addresses.
     """
 
-    connect_s: float = 2.0
+    connect_s: float
     pool_s: float = 1.0
     head_s: float = 60.0
-    call_s: float = 1.5
+    call_s: float
     check_s: float = 0.75
 
 

@@ -81,8 +81,8 @@ class CoreHttp:
         cores: Sequence[str] | Balancer,
         token: str,
         *,
-        timeouts: CoreTimeouts | None = None,
-        body_limit_bytes: int = 4 * 1024 * 1024,
+        timeouts: CoreTimeouts,
+        body_limit_bytes: int,
     ) -> None:
         if not isinstance(cores, Balancer):
             if not cores:
@@ -90,7 +90,7 @@ class CoreHttp:
             cores = Balancer(Random(), [Address(url.rstrip("/")) for url in cores])
         self._balancer = cores
         self._token = token
-        self._timeouts = timeouts or CoreTimeouts()
+        self._timeouts = timeouts
         self._calls = CoreCalls(transport, cores, self._timeouts)
         self._body_limit_bytes = body_limit_bytes
 

@@ -1,9 +1,10 @@
 """Decisions, kept for a few seconds so that a busy caller does not cost a question each time.
 
-A question travels: kept → under way (join it) → ask the inner policy, in a task of its own. The
-task belongs to the question and not to the caller who came first: whoever leaves, it ends, and the
-others get its answer. Only decisions are kept. An error is not one, nor is the denial of a broken
-policy: both are asked again, so that a mended policy counts at once.
+A question is looked up among the kept decisions, then among those under way, which it joins; else
+the inner policy is asked, in a task of its own. The task belongs to the question and not to the
+caller who came first: when that caller leaves, it goes on, and the others get its answer. Only
+decisions are kept. An error and the denial of a broken policy are not, so that a repaired policy
+counts at once.
 """
 
 from __future__ import annotations
@@ -61,8 +62,8 @@ class CachedPolicy:
             return kept
         self.count.misses += 1
         task = self._under_way.get(key) or self._ask(key, question)
-        # ``wait`` and not ``shield``: a caller cancelled here leaves nothing behind at all, while
-        # a shield whose caller left may report the question's error to the loop as nobody's.
+        # ``wait`` and not ``shield``: a caller cancelled here leaves nothing behind, while a shield
+        # whose caller left may report the question's error to the loop as never retrieved.
         await asyncio.wait({task})
         return task.result()
 
@@ -70,7 +71,7 @@ class CachedPolicy:
         await self._inner.check()
 
     def clear(self) -> None:
-        """Forgets everything; a question under way is answered, its decision no longer kept."""
+        """Forgets everything; a question under way is answered, and its decision is not kept."""
         self._kept.clear()
         self._under_way.clear()
 
@@ -94,7 +95,7 @@ class CachedPolicy:
 
     def _answered(self, key: bytes, asked_at: float, task: asyncio.Task[Decision]) -> None:
         self._tasks.discard(task)
-        # Cleared meanwhile: the decision may be one of the policy that was to be forgotten.
+        # After ``clear`` the decision may be one of the policy that is to be forgotten.
         current = self._under_way.get(key) is task
         if current:
             del self._under_way[key]
@@ -112,7 +113,7 @@ class CachedPolicy:
 
 
 def _ttl_s(decision: Decision) -> float:
-    """How long the policy lets this decision be kept, in seconds; what cannot be read says 0."""
+    """How long the policy lets this decision be kept, in seconds; 0 for what is no number."""
     if decision.reason == POLICY_BROKEN or decision.obligations.get("cache", True) is not True:
         return 0.0
     ttl_s = decision.obligations.get("ttl_s", float("inf"))

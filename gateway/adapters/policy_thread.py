@@ -56,10 +56,10 @@ class PolicyThread:
     """Runs work in the order it was given.
 
     Args:
-        budget_s: seconds of work one question may take once it is its turn. The thread's own time
-            is counted, where the system tells it: on a machine that is busy with other things a
-            question is no dearer than on a quiet one.
-        turn_s: seconds from when it was asked to its answer, whatever happens meanwhile.
+        budget_s: seconds of work one question may take once it is its turn. The thread's CPU time
+            is counted, where the system gives it, so that other load on the machine uses up no
+            question's budget.
+        turn_s: seconds from when it was asked to its answer, whatever else happens.
     """
 
     def __init__(self, *, budget_s: float, turn_s: float) -> None:
@@ -68,12 +68,12 @@ class PolicyThread:
         self._queue: SimpleQueue[_Question | Callable[[], None] | None] = SimpleQueue()
         # The oldest first: the watch looks no further than the first that may still wait.
         self._open: dict[_Question, None] = {}
-        # What the thread is at, and its clock then; the thread writes it, the watch reads it.
+        # The question the thread works on, and its clock at the start; read by the watch.
         self._present: tuple[_Question, float] | None = None
         self._watch: asyncio.TimerHandle | None = None
-        # Worked out on the thread, handed out on the loop.
+        # Answered on the thread, handed out on the loop.
         self._answered: deque[_Question] = deque()
-        self._told_at = 0.0
+        self._handed_out_at = 0.0
         self._closed = False
         # A daemon: a policy that never ends must not keep the process from ending.
         thread = threading.Thread(target=self._run, name="policy", daemon=True)
@@ -96,7 +96,7 @@ class PolicyThread:
         return done
 
     async def ask(self, work: Callable[[], T]) -> T:
-        """What ``work`` gives. Raises ``TimeoutError`` when it is out of its turn or its budget."""
+        """What ``work`` returns. Raises ``TimeoutError`` past its turn or its budget."""
         if self._closed:
             raise TimeoutError
         loop = asyncio.get_running_loop()
@@ -112,7 +112,7 @@ class PolicyThread:
             self._open.pop(question, None)
 
     def close(self) -> None:
-        """Ends the thread once it is done with what it is at; nobody gets an answer any more."""
+        """Ends the thread after its present work; open questions fail."""
         self._closed = True
         if self._watch is not None:
             self._watch.cancel()
@@ -143,13 +143,13 @@ class PolicyThread:
             try:
                 work = self._queue.get_nowait()
             except Empty:
-                self._tell()
+                self._hand_out()
                 work = self._queue.get()
             if isinstance(work, _Question):
                 self._answer(work)
                 continue
-            # It may take long, and nobody who has an answer shall wait for it.
-            self._tell()
+            # This may take long, and answers that are there must not wait for it.
+            self._hand_out()
             if work is None:
                 return
             work()
@@ -161,14 +161,14 @@ class PolicyThread:
         question.run()
         self._present = None
         self._answered.append(question)
-        if time.monotonic() - self._told_at > GATHER_S:
-            self._tell()
+        if time.monotonic() - self._handed_out_at > GATHER_S:
+            self._hand_out()
 
-    def _tell(self) -> None:
-        """Has the loop hand out what is answered."""
-        self._told_at = time.monotonic()
+    def _hand_out(self) -> None:
+        """Wakes the loop, so that it hands out what is answered."""
+        self._handed_out_at = time.monotonic()
         if self._answered:
-            # A closed loop waits for nothing any more; an emptied queue has been handed out.
+            # A loop that is closed waits for no answer; an empty queue was handed out meanwhile.
             with suppress(RuntimeError, IndexError):
                 self._answered[0].answer.get_loop().call_soon_threadsafe(self._settle)
 

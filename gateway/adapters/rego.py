@@ -94,7 +94,8 @@ def read_policy_files(policy_dir: Path) -> PolicyFiles:
 
 
 def load_regopy() -> Any:
-    """Here and not at the top: who asks an OPA server needs neither its wheel nor its 11 MB.
+    """Imported here and not at the top: with an OPA server neither its wheel nor its 11 MB are
+    needed.
 
     Linked against a C++ library that an extension before it brought for itself alone, regopy never
     frees the text of its string streams; with that library in the global scope it does.

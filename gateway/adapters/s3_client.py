@@ -37,7 +37,7 @@ class S3Access:
     region: str
     access_key: str = field(repr=False)
     secret_key: str = field(repr=False)
-    timeout_s: float = 1.5
+    timeout_s: float
     threads: int = 16
     tls: TlsFiles = field(default_factory=TlsFiles)
 
@@ -236,7 +236,7 @@ class S3Client:
 
     @property
     def bucket_location(self) -> dict[str, Any]:
-        """What ``create_bucket`` must be told: every region but the first is named."""
+        """Names the region for ``create_bucket``; the first one must not be named."""
         if self._access.region == "us-east-1":
             return {}
         return {"CreateBucketConfiguration": {"LocationConstraint": self._access.region}}

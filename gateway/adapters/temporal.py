@@ -68,9 +68,9 @@ class TemporalAccess:
     """
 
     target: str
-    namespace: str = "default"
-    task_queue: str = "documents"
-    retry_budget_s: float = 1.0
+    namespace: str
+    task_queue: str
+    retry_budget_s: float
     tls: TlsFiles | None = None
 
 
@@ -121,7 +121,7 @@ class TemporalWorkflows:
             return None
 
     async def progress(self, ref: DocumentRef, deadline: Deadline) -> UploadStatus | None:
-        """The memo with the worker's own word laid over it."""
+        """The memo, overridden by what the running worker answers."""
         described = await self.describe(ref, deadline)
         if described is None:
             return None
@@ -136,7 +136,7 @@ class TemporalWorkflows:
                     QUERY, rpc_timeout=timedelta(seconds=remaining_s)
                 )
         except (TimeoutError, RPCError, RuntimeError):
-            return None  # No worker is there to answer; the memo is what is known.
+            return None  # No worker answered in time; only the memo is known.
         except (WorkflowQueryFailedError, WorkflowQueryRejectedError):
             return None
         return answer if isinstance(answer, Mapping) else None
@@ -172,7 +172,7 @@ class TemporalWorkflows:
         return found
 
     async def check(self, deadline: Deadline) -> None:
-        """Asks for the namespace: a server without it is of no use."""
+        """Describes the namespace: a server that lacks it cannot be used."""
         request = DescribeNamespaceRequest(namespace=self._client.namespace)
         try:
             async with _errors_mapped(deadline):
@@ -195,7 +195,7 @@ async def _connect(access: TemporalAccess) -> Client:
             max_interval_millis=300,
             max_elapsed_time_millis=round(access.retry_budget_s * 1000),
         ),
-        # Without pings a connection whose other end vanished is found out after minutes.
+        # Without pings it takes minutes to notice that the other end of a connection is gone.
         keep_alive_config=KeepAliveConfig(interval_millis=5000, timeout_millis=2000),
         interceptors=[TraceHeader()],
     )
@@ -288,7 +288,7 @@ def _announced(memo: Mapping[str, Any]) -> Announced:
     )
 
 
-# How a workflow ended that never said so in its memo.
+# The state of a workflow that ended and noted none in its memo.
 _ENDED: Mapping[WorkflowExecutionStatus, DocumentState] = {
     WorkflowExecutionStatus.COMPLETED: "indexed",
     WorkflowExecutionStatus.FAILED: "failed",
@@ -299,11 +299,11 @@ _ENDED: Mapping[WorkflowExecutionStatus, DocumentState] = {
 _UNDER_WAY = frozenset({"awaiting_upload", "processing"})
 
 
-def _state(status: WorkflowExecutionStatus | None, said: object) -> DocumentState:
-    """The memo's word; of a workflow that ended without a last word, what its ending means."""
-    if status is not None and status in _ENDED and (said is None or said in _UNDER_WAY):
+def _state(status: WorkflowExecutionStatus | None, noted: object) -> DocumentState:
+    """The memo's state; where the workflow ended without noting one, what its ending means."""
+    if status is not None and status in _ENDED and (noted is None or noted in _UNDER_WAY):
         return _ENDED[status]
-    known = said if said in get_args(DocumentState) else "awaiting_upload"
+    known = noted if noted in get_args(DocumentState) else "awaiting_upload"
     return cast(DocumentState, known)
 
 
@@ -311,7 +311,7 @@ _DELETED = frozenset({WorkflowExecutionStatus.CANCELED, WorkflowExecutionStatus.
 
 
 def _is_cancelled(execution: WorkflowExecution) -> bool:
-    """Also a cancel that no worker has taken up yet, which only a description tells."""
+    """Also a cancellation that no worker has acted on yet, which only a description shows."""
     if execution.status in _DELETED:
         return True
     if isinstance(execution, WorkflowExecutionDescription):

@@ -32,13 +32,13 @@ class TraceHeader(Interceptor):
 
 class _Outbound(OutboundInterceptor):
     async def start_workflow(self, input: StartWorkflowInput) -> WorkflowHandle[Any, Any]:
-        return await super().start_workflow(replace(input, headers=_told(input.headers)))
+        return await super().start_workflow(replace(input, headers=_with_trace(input.headers)))
 
     async def signal_workflow(self, input: SignalWorkflowInput) -> None:
-        await super().signal_workflow(replace(input, headers=_told(input.headers)))
+        await super().signal_workflow(replace(input, headers=_with_trace(input.headers)))
 
 
-def _told(headers: Mapping[str, Payload]) -> Mapping[str, Payload]:
+def _with_trace(headers: Mapping[str, Payload]) -> Mapping[str, Payload]:
     traceparent = TRACEPARENT.get()
     if traceparent is None:
         return headers

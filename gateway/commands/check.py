@@ -1,4 +1,4 @@
-"""``gateway check``: every setting with where it came from, every fault, and who answers.
+"""``gateway check``: every setting and its origin, every fault, and which dependencies answer.
 
 What is printed is fit for a support ticket: of a secret only whether it is set.
 """

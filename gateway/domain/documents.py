@@ -7,7 +7,7 @@ import binascii
 import re
 import unicodedata
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import quote
 
@@ -123,11 +123,11 @@ class UploadRules:
     sizes are computed from it.
     """
 
-    types: Mapping[str, Collection[str]] = field(default_factory=lambda: ALLOWED_TYPES)
-    limit_bytes: int = 1024 * MIB
-    multipart_threshold_bytes: int = 100 * MIB
-    part_bytes: int = 16 * MIB
-    form_lifetime_s: int = 900
+    types: Mapping[str, Collection[str]]
+    limit_bytes: int
+    multipart_threshold_bytes: int
+    part_bytes: int
+    form_lifetime_s: int
     multipart_lifetime_s: int = 6 * 3600
 
 

@@ -81,10 +81,10 @@ class TokenSettings:
     """
 
     secrets: tuple[bytes, ...] = field(repr=False)
-    issuer: str = "knowledge-base-gateway"
-    audience: str = "knowledge-base"
-    lifetime_s: int = 24 * 3600
-    skew_s: int = 30
+    issuer: str
+    audience: str
+    lifetime_s: int
+    skew_s: int
 
     def __post_init__(self) -> None:
         """Raises ``ValueError`` in words fit for whoever sets the gateway up."""

@@ -114,9 +114,9 @@ class Authenticator:
         keys: KeyStore,
         clock: Clock,
         *,
-        key_ttl_s: float = 5.0,
-        max_keys: int = 10_000,
-        max_tokens: int = 10_000,
+        key_ttl_s: float,
+        max_keys: int,
+        max_tokens: int,
     ) -> None:
         self._users = users
         self._tokens = tokens

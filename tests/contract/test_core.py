@@ -63,6 +63,11 @@ RECORD: dict[str, Any] = {
 }
 EVENTS = "Content-Type: text/event-stream"
 PATIENT = CoreTimeouts(connect_s=30, pool_s=30, head_s=30, call_s=30, check_s=30)
+PLAIN: dict[str, Any] = {"timeouts": PATIENT, "body_limit_bytes": 4 * 1024 * 1024}
+
+
+def times(**some: float) -> CoreTimeouts:
+    return CoreTimeouts(**{"connect_s": 2.0, "call_s": 1.5, **some})
 
 
 class SystemClock:
@@ -77,7 +82,7 @@ class SystemClock:
 async def core_at(*urls: str, **options: Any) -> AsyncIterator[tuple[CoreHttp, CoreTransport]]:
     transport = CoreTransport(limit=options.pop("limit", 10))
     async with aclosing(transport):
-        yield CoreHttp(transport, urls, "s3cret", **{"timeouts": PATIENT, **options}), transport
+        yield CoreHttp(transport, urls, "s3cret", **{**PLAIN, **options}), transport
         assert transport.slots.in_use == 0
 
 
@@ -339,7 +344,7 @@ async def test_a_silent_core_is_a_timeout_within_the_calls_bound() -> None:
     trickle = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"
     for answer in (b"HTTP/1.1 200", trickle):
         async with serve(answering(answer)) as server:
-            short = CoreTimeouts(call_s=0.05, head_s=0.05, check_s=0.05)
+            short = times(call_s=0.05, head_s=0.05, check_s=0.05)
             async with core_at(server.url, timeouts=short) as (core, _):
                 with pytest.raises(CoreTimeout):
                     await core.get_document(WHO, ID)
@@ -350,7 +355,7 @@ async def test_a_silent_core_is_a_timeout_within_the_calls_bound() -> None:
 
 async def test_no_head_in_the_window_is_a_timeout() -> None:
     """Also for a question, where no flow keeps a clock of its own."""
-    short = CoreTimeouts(head_s=0.05)
+    short = times(head_s=0.05)
     async with (
         serve(answering(b"HTTP/1.1 200")) as server,
         core_at(server.url, timeouts=short) as (core, _),
@@ -363,7 +368,7 @@ async def test_no_head_in_the_window_is_a_timeout() -> None:
 async def test_a_full_pool_is_overloaded() -> None:
     """The gateway's own limit, told as such."""
     async with serve(answering(CHUNKED)) as server:
-        options = {"limit": 1, "timeouts": CoreTimeouts(pool_s=0.01)}
+        options = {"limit": 1, "timeouts": times(pool_s=0.01)}
         async with core_at(server.url, **options) as (core, _):
             held = await core.open_query(WHO, {})
             with pytest.raises(Overloaded):
@@ -437,7 +442,7 @@ async def found_core(
     balancer = Balancer(Random(1), addresses)
     transport = CoreTransport(limit=options.pop("limit", 10))
     async with aclosing(transport):
-        yield CoreHttp(transport, balancer, "s3cret", **{"timeouts": PATIENT, **options}), balancer
+        yield CoreHttp(transport, balancer, "s3cret", **{**PLAIN, **options}), balancer
         assert transport.slots.in_use == 0
         assert [balancer.streams(address) for address in addresses] == [0] * len(addresses)
 
@@ -622,7 +627,7 @@ async def test_clients_that_leave_take_no_core_away() -> None:
 async def test_a_silent_address_is_ejected_after_three_timeouts() -> None:
     """A frozen core takes connections and answers nothing."""
     async with serve(answering(b"")) as frozen, serve(answering(LISTING)) as good:
-        short = CoreTimeouts(call_s=0.5, head_s=30)
+        short = times(call_s=0.5, head_s=30)
         async with found_core(told(frozen.url), told(good.url), timeouts=short) as (core, balancer):
             late = 0
             while not balancer.ejected(asyncio.get_running_loop().time()):
@@ -704,8 +709,8 @@ async def test_a_document_call_has_time_left_for_another_address() -> None:
     """A machine that vanished refuses nothing: connecting gets half of the call's time."""
     async with serve(answering(LISTING)) as server:
         with black_hole() as url:
-            times = CoreTimeouts(connect_s=30, call_s=4)
-            async with found_core(told(url), told(server.url), timeouts=times) as (core, balancer):
+            long = times(connect_s=30, call_s=4)
+            async with found_core(told(url), told(server.url), timeouts=long) as (core, balancer):
                 await listed(core)
                 assert balancer.ejected(asyncio.get_running_loop().time()) == (told(url),)
 
@@ -732,7 +737,7 @@ async def test_no_healthy_address_is_the_last_ones_failure() -> None:
         async with found_core(told(unused_url()), told(failing.url)) as (core, _):
             with pytest.raises(CoreUnavailable):
                 await core.check()
-        short = CoreTimeouts(check_s=0.2)
+        short = times(check_s=0.2)
         async with found_core(told(frozen.url), told(failing.url), timeouts=short) as (core, _):
             with pytest.raises(CoreTimeout):
                 await core.check()

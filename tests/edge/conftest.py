@@ -29,6 +29,7 @@ from gateway.settings import Settings
 from gateway.wiring import dependencies
 from gateway.wiring.dependencies import CORE, KEYS, STORAGE, TEMPORAL
 from gateway.wiring.dependency import Building, Built, Dependency
+from gateway.wiring.from_settings import core_timeouts
 from gateway.wiring.services import Local, Services, assemble
 
 from .fakes import (
@@ -162,7 +163,13 @@ def with_stand_ins(core_url: str, in_memory: Mapping[str, Any]) -> list[Dependen
     async def core(building: Building) -> Built[Any]:
         transport = CoreTransport(limit=building.settings.core_connections)
         building.closing.push_async_callback(transport.aclose)
-        client = CoreHttp(transport, [core_url], building.settings.core_token)
+        client = CoreHttp(
+            transport,
+            [core_url],
+            building.settings.core_token,
+            timeouts=core_timeouts(building.settings),
+            body_limit_bytes=building.settings.answer_limit,
+        )
         return Built(client, client.check)
 
     def stand_in(adapter: Any) -> Callable[[Building], Awaitable[Built[Any]]]:

@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -16,12 +16,19 @@ import pytest
 from devstack.components import Running, free_port
 from gateway.adapters.s3 import S3ObjectStore
 from gateway.adapters.s3_client import S3Access, S3Client
+from gateway.adapters.temporal import TemporalAccess
 from gateway.commands.setup_buckets import set_up_documents, set_up_keys
 from tests.components import ACCOUNT, STORES, component, running_s3
 
 BUCKET = "documents"
 KEYS_BUCKET = "keys"
 ORIGIN = "https://app.example.com"
+
+
+def temporal_at(port: int, **changes: str) -> TemporalAccess:
+    """Temporal on this machine, with the namespace and task queue that settings have by default."""
+    access = TemporalAccess(f"127.0.0.1:{port}", "default", "documents", retry_budget_s=1.0)
+    return replace(access, **changes)
 
 
 @dataclass

@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.adapters.temporal import TemporalAccess, TemporalWorkflows
-from gateway.domain.documents import MIB, DocumentRef, UploadRules
+from gateway.adapters.temporal import TemporalWorkflows
+from gateway.domain.documents import MIB, DocumentRef
 from gateway.errors import (
     Conflict,
     NotFound,
@@ -25,9 +25,10 @@ from gateway.errors import (
 from gateway.flows.documents import Documents
 from gateway.flows.uploads import Accepted, NewDocument, UploadedPart, Uploads, UploadTicket
 from gateway.ports import OnBehalfOf
-from tests.contract.documents.conftest import RunningStore, Server
+from tests.contract.documents.conftest import RunningStore, Server, temporal_at
 from tests.contract.documents.test_workflows import healthy, until, worker
 from tests.unit.flows.documents_world import MemoryCore
+from tests.unit.values import upload_rules
 
 ALICE = OnBehalfOf("alice", "acme", frozenset({"editor"}), "request-1")
 BODY = b"The quick brown fox jumps over the lazy dog."
@@ -68,14 +69,14 @@ class Line:
 
 @pytest.fixture
 async def line(real_store: RunningStore, temporal: Server) -> AsyncIterator[Line]:
-    workflows = await TemporalWorkflows.connect(TemporalAccess(f"127.0.0.1:{temporal.port}"))
+    workflows = await TemporalWorkflows.connect(temporal_at(temporal.port))
     await until(lambda: healthy(workflows))
     core, tasks = MemoryCore(), list[asyncio.Task[None]]()
 
     def spawn(work: Coroutine[Any, Any, None], name: str) -> None:
         tasks.append(asyncio.get_running_loop().create_task(work, name=name))
 
-    rules = UploadRules(multipart_threshold_bytes=6 * MIB, part_bytes=5 * MIB)
+    rules = upload_rules(multipart_threshold_bytes=6 * MIB, part_bytes=5 * MIB)
     uploads = Uploads(
         store=real_store.store,
         workflows=workflows,

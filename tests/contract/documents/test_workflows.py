@@ -16,7 +16,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from devstack.components import free_port
-from gateway.adapters.temporal import TemporalAccess, TemporalWorkflows
+from gateway.adapters.temporal import TemporalWorkflows
 from gateway.domain.documents import Announced, DocumentRef, ObjectHead, UploadStatus
 from gateway.domain.ids import new_uuid7
 from gateway.errors import (
@@ -26,7 +26,7 @@ from gateway.errors import (
     TemporalUnavailable,
 )
 from gateway.telemetry.tracing import TRACEPARENT
-from tests.contract.documents.conftest import Server
+from tests.contract.documents.conftest import Server, temporal_at
 
 ANNOUNCED = Announced(
     filename="Übersicht.pdf",
@@ -89,7 +89,7 @@ def soon(seconds: float = 20) -> float:
 
 @pytest.fixture
 async def workflows(temporal: Server) -> TemporalWorkflows:
-    found = await TemporalWorkflows.connect(TemporalAccess(f"127.0.0.1:{temporal.port}"))
+    found = await TemporalWorkflows.connect(temporal_at(temporal.port))
     await until(lambda: healthy(found))
     return found
 
@@ -118,7 +118,7 @@ async def serving_again(server: Server) -> None:
     """Waits for the server itself, however long it takes: a new client has its answers."""
 
     async def answers() -> bool:
-        access = TemporalAccess(f"127.0.0.1:{server.port}")
+        access = temporal_at(server.port)
         return await healthy(await TemporalWorkflows.connect(access))
 
     await until(answers, 60)
@@ -316,7 +316,7 @@ async def test_listing_holds_exactly_the_owners_open_workflows(
 
 async def test_down_from_the_start_is_unavailable_and_heals() -> None:
     """A server that was never there is told at once, every time; nothing has to be restarted."""
-    workflows = await TemporalWorkflows.connect(TemporalAccess(f"127.0.0.1:{free_port()}"))
+    workflows = await TemporalWorkflows.connect(temporal_at(free_port()))
     for _ in range(3):
         with pytest.raises(TemporalUnavailable):
             await workflows.describe(new_ref(), soon())
@@ -326,7 +326,7 @@ async def test_down_from_the_start_is_unavailable_and_heals() -> None:
 
 async def test_namespace_that_is_not_there_is_unavailable(temporal: Server) -> None:
     """A wrong setting must not look like "no such document"."""
-    access = TemporalAccess(f"127.0.0.1:{temporal.port}", namespace="nowhere")
+    access = temporal_at(temporal.port, namespace="nowhere")
     workflows = await TemporalWorkflows.connect(access)
     with pytest.raises(TemporalUnavailable):
         await until(lambda: workflows.describe(new_ref(), soon(5)))
@@ -365,7 +365,7 @@ async def test_frozen_server_times_out_and_is_back_within_two_seconds(
 
 async def test_server_frozen_at_the_first_connection_is_outlived(temporal: Server) -> None:
     """The first connection may hang as well; the call's deadline holds and a later one works."""
-    workflows = await TemporalWorkflows.connect(TemporalAccess(f"127.0.0.1:{temporal.port}"))
+    workflows = await TemporalWorkflows.connect(temporal_at(temporal.port))
     with temporal.frozen():
         for _ in range(2):
             with pytest.raises((TemporalTimeout, TemporalUnavailable)):

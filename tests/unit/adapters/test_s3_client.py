@@ -15,7 +15,9 @@ from gateway.errors import StorageUnavailable
 
 @pytest.fixture
 def client() -> Iterator[S3Client]:
-    found = S3Client(S3Access("http://127.0.0.1:1", "us-east-1", "access", "secret", threads=2))
+    found = S3Client(
+        S3Access("http://127.0.0.1:1", "us-east-1", "access", "secret", timeout_s=1.5, threads=2)
+    )
     yield found
     found.close()
 
@@ -83,6 +85,6 @@ async def test_hanging_calls_fail_on_their_deadline_and_add_no_thread(client: S3
 
 def test_secrets_stay_out_of_reprs() -> None:
     """An access that ends in a log shows where, not with what."""
-    shown = repr(S3Access("http://s3", "us-east-1", "AKIA", "hush"))
+    shown = repr(S3Access("http://s3", "us-east-1", "AKIA", "hush", timeout_s=1.5))
     assert "hush" not in shown
     assert "AKIA" not in shown

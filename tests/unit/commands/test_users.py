@@ -54,7 +54,7 @@ def console(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Console:
 
 
 async def is_password(user: User, password: str) -> bool:
-    passwords = Argon2Passwords()
+    passwords = Argon2Passwords(max_waiting=0)
     try:
         return await passwords.verify(user.password_hash, password)
     finally:

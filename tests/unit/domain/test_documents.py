@@ -16,7 +16,6 @@ from gateway.domain.documents import (
     Announced,
     DocumentRef,
     ObjectHead,
-    UploadRules,
     check_announcement,
     check_part_list,
     check_part_numbers,
@@ -32,8 +31,9 @@ from gateway.domain.documents import (
 )
 from gateway.domain.ids import new_uuid7
 from gateway.errors import ValidationFailed
+from tests.unit.values import upload_rules
 
-RULES = UploadRules()
+RULES = upload_rules()
 DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 ID = "0190b2f0-0000-7000-8000-000000000001"
 
@@ -115,7 +115,7 @@ def test_sha256_is_64_lower_case_hex_digits(sha256: str) -> None:
 
 def test_type_an_operator_added_goes_with_any_extension() -> None:
     """Without known extensions there is nothing that could disagree."""
-    rules = UploadRules(types={"text/x-log": frozenset()})
+    rules = upload_rules(types={"text/x-log": frozenset()})
     assert check_announcement("server.log.1", "text/x-log", 1, None, rules) == {}
 
 
@@ -150,7 +150,7 @@ def test_upload_method(size: int, asked: str | None, method: str) -> None:
 @given(st.integers(1, 5 * 1024 * 1024 * MIB), st.integers(1, 100 * MIB))
 def test_parts_keep_to_what_every_s3_takes(size: int, part_bytes: int) -> None:
     """At most 10,000 parts of at least 5 MiB but the last, which add up to the size."""
-    rules = UploadRules(part_bytes=part_bytes)
+    rules = upload_rules(part_bytes=part_bytes)
     sizes = part_sizes(size, rules)
     assert sum(sizes) == size
     assert len(sizes) <= MOST_PARTS

@@ -25,11 +25,12 @@ from gateway.domain.tokens import (
     verify,
 )
 from gateway.errors import TokenExpired, Unauthenticated
+from tests.unit.values import token_settings
 
 NOW = 1_800_000_000.5
 SECRET = b"0123456789abcdef0123456789abcdef"
 OTHER = b"fedcba9876543210fedcba9876543210"
-SETTINGS = TokenSettings(secrets=(SECRET,))
+SETTINGS = token_settings(SECRET)
 ALICE = User("alice", "acme", frozenset({"editor", "reader"}), "$argon2id$alice")
 
 
@@ -180,12 +181,12 @@ def test_a_time_ahead_is_allowed_up_to_the_skew(claim: str) -> None:
 def test_rotation_verifies_with_both_secrets_and_signs_with_the_first() -> None:
     """Old tokens live on while the old secret is listed, and no longer."""
     old = issue(ALICE, NOW, SETTINGS).access_token
-    both = TokenSettings(secrets=(OTHER, SECRET))
+    both = token_settings(OTHER, SECRET)
     new = issue(ALICE, NOW, both).access_token
 
     assert stands_for(verify(old, NOW, both), ALICE, both)
-    assert verify(new, NOW, TokenSettings(secrets=(OTHER,)))
-    assert refusal(old, TokenSettings(secrets=(OTHER,))) == "signature"
+    assert verify(new, NOW, token_settings(OTHER))
+    assert refusal(old, token_settings(OTHER)) == "signature"
     assert refusal(new) == "signature"
 
 

@@ -21,6 +21,7 @@ from gateway.errors import Conflict, NotFound
 from gateway.flows.documents import Documents
 from gateway.flows.uploads import Uploads
 from gateway.ports import CorePage, CoreStream, OnBehalfOf, PresignedUpload
+from tests.unit.values import upload_rules
 
 NOW = 1_800_000_000.0
 ALICE = OnBehalfOf("alice", "acme", frozenset({"editor"}), "request-1")
@@ -216,7 +217,7 @@ class World:
             workflows=self.workflows,
             core=self.core,
             clock=self.clock,
-            rules=rules or UploadRules(),
+            rules=rules or upload_rules(),
             spawn=self._spawn,
             base_path="/api/v1/documents",
         )

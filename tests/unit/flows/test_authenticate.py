@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.domain.api_keys import format_key, new_key_id, new_secret
-from gateway.domain.tokens import TokenSettings, issue
+from gateway.domain.tokens import issue
 from gateway.errors import (
     AmbiguousCredentials,
     StorageUnavailable,
@@ -28,8 +28,9 @@ from tests.unit.identity_fakes import (
     MovableClock,
     person,
 )
+from tests.unit.values import MEMORY, token_settings
 
-TOKENS = TokenSettings(secrets=(b"x" * 32,), lifetime_s=3600)
+TOKENS = token_settings(b"x" * 32, lifetime_s=3600)
 SCOPES = ["documents:list", "query:run"]
 
 
@@ -41,7 +42,9 @@ class Setup:
         self.accounts = Accounts(ALICE, BOB)
         self.store = MemoryKeyStore()
         self.keys = Keys(self.store, self.clock, actions=frozenset(SCOPES))
-        self.authenticator = Authenticator(self.accounts, TOKENS, self.store, self.clock, **limits)
+        self.authenticator = Authenticator(
+            self.accounts, TOKENS, self.store, self.clock, **{**MEMORY, **limits}
+        )
 
     def token(self) -> Credential:
         return Credential("jwt", issue(ALICE, self.clock.time(), TOKENS).access_token)

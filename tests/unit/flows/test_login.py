@@ -8,12 +8,13 @@ from dataclasses import replace
 import pytest
 
 from gateway.domain.identity import User
-from gateway.domain.tokens import TokenSettings, verify
+from gateway.domain.tokens import verify
 from gateway.errors import InvalidCredentials, Overloaded
 from gateway.flows.login import PASSWORD_LIMIT_BYTES, Login
+from tests.unit.values import token_settings
 
 NOW = 1_800_000_000.0
-TOKENS = TokenSettings(secrets=(b"x" * 32,))
+TOKENS = token_settings(b"x" * 32)
 ALICE = User("alice", "acme", frozenset({"editor"}), "hash of wonderland")
 
 

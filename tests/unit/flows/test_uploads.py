@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.domain.documents import MIB, DocumentRef, ObjectHead, UploadRules
+from gateway.domain.documents import MIB, DocumentRef, ObjectHead
 from gateway.errors import (
     Conflict,
     CoreUnavailable,
@@ -20,8 +20,9 @@ from gateway.errors import (
 from gateway.flows import uploads
 from gateway.flows.uploads import Accepted, NewDocument, UploadedPart, UploadTicket
 from tests.unit.flows.documents_world import ALICE, NOW, World
+from tests.unit.values import upload_rules
 
-SMALL_PARTS = UploadRules(multipart_threshold_bytes=6 * MIB, part_bytes=5 * MIB)
+SMALL_PARTS = upload_rules(multipart_threshold_bytes=6 * MIB, part_bytes=5 * MIB)
 BIG = 12 * MIB
 ALL_PARTS = [UploadedPart(n, f"e{n}") for n in (1, 2, 3)]
 
@@ -339,7 +340,7 @@ async def test_completion_that_met_a_faster_one_half_way_succeeds(
 
 async def test_a_thousand_part_urls_leave_others_their_turn() -> None:
     """Signing is pure CPU on the event loop: it pauses so often that no stream falls silent."""
-    rules = UploadRules(limit_bytes=8192 * MIB, part_bytes=5 * MIB)
+    rules = upload_rules(limit_bytes=8192 * MIB, part_bytes=5 * MIB)
     world = World(rules)
     ref = await world.started(size=5000 * MIB, upload_id="upload-1")
     signed_at_turns: set[int] = set()

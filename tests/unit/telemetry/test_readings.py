@@ -24,7 +24,8 @@ async def test_calls_that_nobody_took() -> None:
     """Two dead addresses: one is left out (never both), the call is made again there, in vain."""
     transport = CoreTransport(limit=7)
     cores = Balancer(Random(1), [Address("http://127.0.0.1:1"), Address("http://127.0.0.1:2")])
-    core = CoreHttp(transport, cores, "token", timeouts=CoreTimeouts(call_s=20))
+    timeouts = CoreTimeouts(connect_s=2, call_s=20)
+    core = CoreHttp(transport, cores, "token", timeouts=timeouts, body_limit_bytes=1024)
     with pytest.raises(CoreUnavailable):
         await core.get_document(WHO, "0190a5a8-7d4e-7c3a-9b1d-2f3e4d5c6b7a")
     found = {
