@@ -18,6 +18,7 @@ from sanic.config import Config
 from blueprints import auth, docs, documents, keys, ops, query
 from gateway import API_PREFIX, __version__
 from gateway.edge.context import AppContext, FormLimits, set_context
+from gateway.edge.http import pages
 from gateway.edge.http.cors import Cors
 from gateway.edge.http.endpoint import check_provided
 from gateway.edge.http.event_streams import OpenStreams
@@ -132,8 +133,8 @@ def _sanic_config(settings: Settings) -> Config:
     config.update(
         {
             "ACCESS_LOG": False,
-            # Where sanic-ext happens to be installed, it stays out: merely being there it costs a
-            # third of the request rate, and its HEAD and OPTIONS routes declare no action.
+            # Sanic would add all of sanic-ext by itself, which costs a third of the request rate,
+            # with HEAD and OPTIONS routes that declare no action. ``pages`` adds its templates.
             "AUTO_EXTEND": False,
             "MOTD": False,
             # Streams have clocks of their own; this one only backs them up.
@@ -163,6 +164,8 @@ def _mount(app: Sanic[Any, Any]) -> None:
     )
     for blueprint in (api, auth.root_blueprint, ops.blueprint, docs.blueprint):
         app.blueprint(blueprint)
+    pages.install(app, docs.TEMPLATES)
+    docs.page_of(app)
 
 
 def _routes(app: Sanic[Any, Any]) -> Iterator[tuple[str, str]]:

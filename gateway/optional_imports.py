@@ -1,4 +1,4 @@
-"""Packages that others import where they are installed, kept out where nobody needs them."""
+"""Packages (and modules) that others import where they are installed, kept out where unneeded."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def hidden_packages(*names: str) -> Iterator[None]:
-    """Inside, an import of these packages fails as if they were not there; unless they are loaded.
+    """Makes imports of these packages fail as if they were not installed, for the ``with`` block.
 
-    What is installed beside the gateway (for development, say) then costs a worker no memory.
+    One that is loaded already stays. What is installed beside the gateway (for development, say)
+    then costs a worker no memory.
     """
     hidden = [name for name in names if name not in sys.modules]
     for name in hidden:

@@ -222,7 +222,7 @@ def _serve(parsed: argparse.Namespace, environ: Environ) -> int:
     settings = load()
     # structlog and httpx import these packages if they are installed, for features we don't use. So
     # the whole application is imported here, and not where it is first needed.
-    with hidden_packages("rich", "click", "pygments", "jinja2"):
+    with hidden_packages("rich", "click", "pygments"):
         importlib.import_module("gateway.app")
         from gateway.process.serving import serve
         from gateway.wiring.accounts import UsersFileError, build_users

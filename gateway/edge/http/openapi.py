@@ -60,6 +60,7 @@ _NOT_PUBLIC: tuple[type[GatewayError], ...] = (
     StorageUnavailable,
 )
 
+TITLE = "Knowledge Base Gateway"
 DESCRIPTION = """\
 The one way into the knowledge base: log in, upload documents, ask, and read the answer as it \
 streams. Every failure has one shape, `{"error": {"code", "message", "details"}}`, and carries \
@@ -111,7 +112,7 @@ def build(app: Sanic[Any, Any]) -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {
-            "title": "Knowledge Base Gateway",
+            "title": TITLE,
             "version": __version__,
             "description": DESCRIPTION,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},

@@ -1,0 +1,70 @@
+"""Pages by sanic-ext's templates, and nothing else of sanic-ext."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sanic import Sanic
+
+from gateway import app as composition
+from gateway.edge.http import pages
+from tests.unit import valid_settings
+
+LAYOUT = "<style>p {}</style><p>{{ name }}</p><script>let x</script>"
+
+
+def registered(app: Sanic[Any, Any]) -> Mapping[str, list[str]]:
+    """All that Sanic runs for a request, or at a start, and what it routes."""
+    return {
+        "routes": sorted(f"{route.path} {sorted(route.methods)}" for route in app.router.routes),
+        "signals": sorted(str(signal.path) for signal in app.signal_router.routes),
+        "signals to come": sorted(str(signal.event) for signal in app._future_signals),
+        "request middleware": [str(one) for one in app.request_middleware],
+        "response middleware": [str(one) for one in app.response_middleware],
+        "middleware to come": [str(one) for one in app._future_middleware],
+        "listeners": sorted(f"{name} {len(all_)}" for name, all_ in app.listeners.items()),
+        "handlers of exceptions": sorted(map(str, app.error_handler.cached_handlers)),
+    }
+
+
+def counted(found: Mapping[str, list[str]]) -> Mapping[str, int]:
+    return {name: len(entries) for name, entries in found.items()}
+
+
+def test_the_templates_add_nothing_that_a_request_runs_through(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No signal, no middleware, no listener, and no HEAD or OPTIONS route without an action."""
+    settings = valid_settings.load()
+    with_templates = registered(composition.create_app(settings, name="with_templates").sanic)
+    monkeypatch.setattr(composition.pages, "install", lambda *_: None)
+    monkeypatch.setattr(composition.docs, "page_of", lambda _: None)
+    without = registered(composition.create_app(settings, name="without_templates").sanic)
+    assert counted(with_templates) == counted(without)
+    for kind in ("routes", "signals", "signals to come", "listeners"):
+        assert with_templates[kind] == without[kind]
+    assert not any("HEAD" in route or "OPTIONS" in route for route in with_templates["routes"])
+
+
+def test_values_are_escaped(tmp_path: Path) -> None:
+    """A value is text, whatever it holds."""
+    (tmp_path / "page.html").write_text(LAYOUT, "utf-8")
+    app: Sanic[Any, Any] = Sanic("escaping")
+    pages.install(app, tmp_path)
+    page = pages.render(app, "page.html", name="<script>alert(1)</script>")
+    assert "&lt;script&gt;alert(1)" in page.html
+    assert page.html.count("<script>") == 1
+
+
+def test_a_page_that_changes_has_another_policy(tmp_path: Path) -> None:
+    """The policy names the script and the style by their hashes, so no other one runs."""
+    (tmp_path / "one.html").write_text(LAYOUT, "utf-8")
+    (tmp_path / "two.html").write_text(LAYOUT.replace("let x", "let y"), "utf-8")
+    app: Sanic[Any, Any] = Sanic("hashing")
+    pages.install(app, tmp_path)
+    one, two = (pages.render(app, name, name="") for name in ("one.html", "two.html"))
+    assert one.content_security_policy != two.content_security_policy
+    assert "default-src 'none'" in one.content_security_policy
