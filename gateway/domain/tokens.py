@@ -59,15 +59,6 @@ _OPTIONS: Options = {
     "verify_sub": False,
     "verify_jti": False,
 }
-# Why PyJWT refused a token, in the words of the log and the metric; the first type that fits.
-_REASONS: tuple[tuple[type[jwt.InvalidTokenError], str], ...] = (
-    (jwt.InvalidAlgorithmError, "signature"),
-    (jwt.InvalidIssuerError, "issuer"),
-    (jwt.InvalidAudienceError, "audience"),
-    (jwt.DecodeError, "malformed"),
-    (jwt.InvalidTokenError, "header"),
-)
-_MISSING_REASONS = {"iss": "issuer", "aud": "audience"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,13 +234,26 @@ def _signed_payload(token: str, settings: TokenSettings) -> tuple[Mapping[str, A
             return _decoded(token, secret, settings), secret
         except jwt.InvalidSignatureError:
             continue
-        except jwt.MissingRequiredClaimError as exc:
-            reason = _MISSING_REASONS.get(exc.claim, f"claim_{exc.claim}")
-            raise Unauthenticated(reason=reason) from exc
         except jwt.InvalidTokenError as exc:
-            reason = next(reason for kind, reason in _REASONS if isinstance(exc, kind))
-            raise Unauthenticated(reason=reason) from exc
+            raise _refusal(exc) from exc
     raise Unauthenticated(reason="signature")
+
+
+def _refusal(fault: jwt.InvalidTokenError) -> Unauthenticated:
+    """What PyJWT found wrong, in the words of the log and the metric."""
+    match fault:
+        case jwt.InvalidAlgorithmError():
+            return Unauthenticated(reason="signature")
+        case jwt.InvalidIssuerError() | jwt.MissingRequiredClaimError(claim="iss"):
+            return Unauthenticated(reason="issuer")
+        case jwt.InvalidAudienceError() | jwt.MissingRequiredClaimError(claim="aud"):
+            return Unauthenticated(reason="audience")
+        case jwt.MissingRequiredClaimError(claim=claim):
+            return Unauthenticated(reason=f"claim_{claim}")
+        case jwt.DecodeError():
+            return Unauthenticated(reason="malformed")
+    # The two header fields it checks, ``kid`` and ``crit``.
+    return Unauthenticated(reason="header")
 
 
 def _decoded(token: str, secret: bytes, settings: TokenSettings) -> Mapping[str, Any]:
