@@ -25,7 +25,7 @@ from gateway.edge.http.event_streams import OpenStreams
 from gateway.edge.http.pipeline import Pipeline
 from gateway.edge.http.render import ErrorRenderer
 from gateway.edge.lifecycle import Lifecycle
-from gateway.edge.observe.edge_readings import of_edge
+from gateway.edge.observe.edge_samples import of_edge
 from gateway.edge.tasks import Tasks
 from gateway.edge.wire import protocol
 from gateway.edge.wire.body_limit import limit_bodies
@@ -41,9 +41,9 @@ from gateway.flows.recheck import Recheck
 from gateway.flows.uploads import Uploads
 from gateway.settings import Settings
 from gateway.telemetry.catalogue import layout_for
-from gateway.telemetry.figures import Figures
-from gateway.telemetry.metric import Layout
-from gateway.telemetry.sheet import Sheet
+from gateway.telemetry.layout import Layout
+from gateway.telemetry.shared_metrics import SharedMetrics
+from gateway.telemetry.worker_metrics import WorkerMetrics
 from gateway.wiring import dependencies, services
 from gateway.wiring.accounts import Accounts
 from gateway.wiring.services import Services, build_services
@@ -60,7 +60,7 @@ class Application:
 
     sanic: Sanic[Any, Any]
     connections: Connections
-    figures: Figures
+    worker_metrics: WorkerMetrics
     lifecycle: Lifecycle
     tls: ServerTls | None
 
@@ -75,23 +75,23 @@ def create_app(
     *,
     build: BuildServices = build_services,
     name: str = "gateway",
-    sheet: Sheet | None = None,
+    shared_metrics: SharedMetrics | None = None,
 ) -> Application:
     """The application for one worker process. Nothing in it is bound to an event loop yet.
 
     Args:
         build: makes the services in the worker; tests pass fakes through it.
         name: Sanic keeps a registry of applications by name; tests need several.
-        sheet: the memory all workers count in; without it there is one worker.
+        shared_metrics: the memory all workers count in; without it there is one worker.
     """
     sanic = _sanic(settings, name)
-    figures = Figures(_layout(sanic), sheet)
+    worker_metrics = WorkerMetrics(_layout(sanic), shared_metrics)
     connections = protocol.install(
         sanic, _connection_limits(settings), settings.trusted_proxies, hsts_s=settings.hsts_s
     )
     tls = ServerTls.of(settings)
-    lifecycle = _Assembly(sanic, settings, build, connections, figures, tls).lifecycle
-    return Application(sanic, connections, figures, lifecycle, tls)
+    lifecycle = _Assembly(sanic, settings, build, connections, worker_metrics, tls).lifecycle
+    return Application(sanic, connections, worker_metrics, lifecycle, tls)
 
 
 def import_for(settings: Settings) -> None:
@@ -199,14 +199,16 @@ class _Assembly:
         settings: Settings,
         build: BuildServices,
         connections: Connections,
-        figures: Figures,
+        worker_metrics: WorkerMetrics,
         tls: ServerTls | None,
     ) -> None:
         self._app = app
         self._settings = settings
         self._connections = connections
-        self._figures = figures
-        self._streams = OpenStreams(client_stall_s=settings.stream_client_stall)
+        self._worker_metrics = worker_metrics
+        self._streams = OpenStreams(
+            worker_metrics.recorder, client_stall_s=settings.stream_client_stall
+        )
         self._pipeline: Pipeline | None = None
         admin_port = settings.admin_port
         self.lifecycle = Lifecycle(
@@ -215,7 +217,7 @@ class _Assembly:
             attach=self._attach,
             connections=connections,
             streams=self._streams,
-            figures=figures,
+            worker_metrics=worker_metrics,
             tls=tls,
             admin_address=(settings.admin_host, admin_port) if admin_port else None,
             grace_s=settings.drain_grace,
@@ -226,7 +228,7 @@ class _Assembly:
         app.register_middleware(self._on_response, "response")
 
     def _attach(self, services: Any) -> None:
-        self._begin_figures(services)
+        self._begin_metrics(services)
         self._set_context(services)
         settings = self._settings
         self._pipeline = Pipeline(
@@ -242,17 +244,16 @@ class _Assembly:
             hsts_s=settings.hsts_s,
         )
 
-    def _begin_figures(self, services: Services) -> None:
+    def _begin_metrics(self, services: Services) -> None:
         edge = partial(of_edge, self._streams, self._connections, services.health)
-        self._figures.begin([edge, *services.readings])
-        self._streams.metrics = self._figures.book
+        self._worker_metrics.begin([edge, *services.sample_sources])
 
     def _set_context(self, services: Services) -> None:
         settings = self._settings
         context = AppContext(
             form_limits=FormLimits(settings.form_limit, settings.form_parts),
             answer_limit_bytes=settings.answer_limit,
-            metrics=self._figures.book,
+            metrics=self._worker_metrics.recorder,
             provided=_provided(services, self._streams),
         )
         check_provided(self._app, context.provided)

@@ -99,7 +99,7 @@ class OtelSpan:
         flags = context.trace_flags & TraceFlags.SAMPLED
         self.traceparent = f"00-{context.trace_id:032x}-{context.span_id:016x}-{flags:02x}"
 
-    def say(self, name: str, value: Value) -> None:
+    def set_attribute(self, name: str, value: Value) -> None:
         self._span.set_attribute(name, value)
 
     def end(self, error: str | None = None) -> None:

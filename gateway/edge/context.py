@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from sanic import Sanic
 
-from gateway.telemetry.book import Metrics
+from gateway.telemetry.recorder import MetricsRecorder
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class AppContext:
 
     form_limits: FormLimits
     answer_limit_bytes: int
-    metrics: Metrics
+    metrics: MetricsRecorder
     provided: Mapping[type, object]
 
 

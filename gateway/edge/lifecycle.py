@@ -31,7 +31,7 @@ from gateway.errors import Draining
 from gateway.flows.health import Health
 from gateway.flows.recheck import Recheck
 from gateway.settings import Settings
-from gateway.telemetry.figures import Figures
+from gateway.telemetry.worker_metrics import WorkerMetrics
 
 log = structlog.get_logger("gateway.lifecycle")
 
@@ -74,7 +74,7 @@ class Lifecycle:
         attach: Callable[[Running], None],
         connections: Connections,
         streams: OpenStreams,
-        figures: Figures,
+        worker_metrics: WorkerMetrics,
         tls: ServerTls | None = None,
         admin_address: tuple[str, int] | None,
         grace_s: float,
@@ -85,7 +85,7 @@ class Lifecycle:
         self._attach = attach
         self._connections = connections
         self._streams = streams
-        self._figures = figures
+        self._worker_metrics = worker_metrics
         self._tls = tls
         self._admin_address = admin_address
         self._grace_s = grace_s
@@ -130,10 +130,10 @@ class Lifecycle:
             # The certificate was read before the fork, which for a replaced worker is long ago.
             self._tls.reload_if_changed()
             self.tasks.spawn(self._tls.watch(), "reload certificates")
-        self.tasks.spawn(self._figures.run(), "read figures")
+        self.tasks.spawn(self._worker_metrics.run(), "sample metrics")
         if self._admin_address is not None:
             self._admin = await admin_listener.listen(
-                *self._admin_address, self._services.health, self._figures.page
+                *self._admin_address, self._services.health, self._worker_metrics.page
             )
 
     async def _after_start(self, _app: Sanic[Any, Any]) -> None:
@@ -197,7 +197,7 @@ class Lifecycle:
     async def _after_stop(self, _app: Sanic[Any, Any]) -> None:
         if self._admin is not None:
             self._admin.close()
-        self._figures.end()
+        self._worker_metrics.end()
         await self.tasks.stop()
         await self._running.aclose()
 

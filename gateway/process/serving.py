@@ -21,7 +21,7 @@ from gateway.process import listeners, memory, worker
 from gateway.process.children import Timing, Watcher, WorkerSlot
 from gateway.process.supervisor import Supervisor
 from gateway.settings import Settings, SettingsError
-from gateway.telemetry.sheet import Sheet
+from gateway.telemetry.shared_metrics import SharedMetrics
 
 log = structlog.get_logger("gateway.serving")
 
@@ -82,13 +82,13 @@ class _Gateway:
         self._settings = settings
         self._load = load
         # Shared memory, made before the first fork and kept: it holds what dead workers counted.
-        self._sheet = Sheet(settings.server_workers)
-        self._app = self._create_app(settings, sheet=self._sheet)
+        self._shared_metrics = SharedMetrics(settings.server_workers)
+        self._app = self._create_app(settings, shared_metrics=self._shared_metrics)
         asyncio.run(worker.compile_routes(self._app.sanic))
 
     def watch(self) -> Watcher:
         """Counts the starts and ends of workers, in the supervisor."""
-        return self._app.figures.watch()
+        return self._app.worker_metrics.watch()
 
     def follow(self) -> None:
         """In the supervisor, regularly: keeps the accounts of future workers up to date."""
@@ -106,7 +106,7 @@ class _Gateway:
         self._settings = fresh
         # Sanic registers applications by name and allows each name once.
         Sanic.unregister_app(self._app.sanic)
-        self._app = self._create_app(fresh, sheet=self._sheet)
+        self._app = self._create_app(fresh, shared_metrics=self._shared_metrics)
         asyncio.run(worker.compile_routes(self._app.sanic))
         return True
 
@@ -114,7 +114,7 @@ class _Gateway:
         """In a worker process: serves until it ends, then gives its exit status."""
         settings = self._settings
         start_reporting(settings.sentry_dsn, settings.sentry_environment, __version__)
-        self._app.figures.worker = slot.number
+        self._app.worker_metrics.worker = slot.number
 
         async def reload() -> None:
             fresh = self._loaded()

@@ -1,1 +1,1 @@
-"""What the gateway tells of itself: figures that Prometheus collects, spans for OpenTelemetry."""
+"""What the gateway reports of itself: metrics for Prometheus, spans for OpenTelemetry."""

@@ -1,9 +1,10 @@
-"""One span a request, with children for what it asks of others; what a span may say is listed here.
+"""One span a request, with a child for each call that it makes to a dependency.
 
 What flows which way: the edge begins a request's span under the caller's ``traceparent`` and puts
-the span's own into ``TRACEPARENT``; whatever is asked for meanwhile, in this task or in one that it
-starts, finds its parent there and passes its own on: to the core as a header, into a workflow as
-Temporal's. Without a tracer the caller's is passed on as it came, and nothing else happens.
+the span's own into ``TRACEPARENT``. A call made meanwhile, in this task or in one that it starts,
+finds its parent there and passes its own on: to the core as a header, into a workflow as Temporal's
+header. Without a tracer the caller's ``traceparent`` is passed on as it came, and nothing else is
+done.
 """
 
 from __future__ import annotations
@@ -15,19 +16,19 @@ from typing import Literal, Protocol
 
 from gateway.errors import GatewayError
 
-# The W3C ``traceparent`` of the span this task works under; ``None`` where nobody traces.
+# The W3C ``traceparent`` of the span this task works under; ``None`` where there is none.
 TRACEPARENT: ContextVar[str | None] = ContextVar("traceparent", default=None)
 
 Value = str | int | float | bool
 
 
 class Span(Protocol):
-    """Something that takes a while. ``end`` counts once."""
+    """Some work that takes time. Only the first ``end`` counts."""
 
     @property
     def traceparent(self) -> str: ...
 
-    def say(self, name: str, value: Value) -> None: ...
+    def set_attribute(self, name: str, value: Value) -> None: ...
 
     def end(self, error: str | None = None) -> None:
         """``error`` is a short word from a fixed set: a code, or the name of an exception's class.
@@ -41,12 +42,12 @@ class Tracer(Protocol):
         """A span under ``parent``, a checked ``traceparent``, or a trace of its own."""
 
     async def aclose(self) -> None:
-        """Hands in what has ended."""
+        """Exports the spans that have ended."""
 
 
 @contextmanager
 def child(tracer: Tracer, name: str) -> Iterator[Span]:
-    """A call to somebody else for the length of the block."""
+    """A span for a call to a dependency, as long as the block."""
     span = tracer.begin(name, "client", TRACEPARENT.get())
     before = TRACEPARENT.set(span.traceparent)
     try:

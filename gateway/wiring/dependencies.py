@@ -29,7 +29,7 @@ from gateway.http_client.discovery import Discovery, Lookup, NoLookup
 from gateway.http_client.transport import CoreTransport
 from gateway.ports import Core, Deadline, KeyStore, ObjectStore, PolicyEngine, Workflows
 from gateway.settings import Settings
-from gateway.telemetry import readings
+from gateway.telemetry import samples
 from gateway.wiring.dependency import Building, Built, Dependency
 from gateway.wiring.from_settings import (
     core_timeouts,
@@ -88,11 +88,11 @@ async def _core(building: Building) -> Built[Core]:
     async def reload(fresh: Settings) -> None:
         core.use_token(fresh.core_token)
 
-    samples = (
-        partial(readings.pool, CORE.name, transport),
-        lambda: readings.core(cores, core.retries, clock()),
+    sources = (
+        partial(samples.pool, CORE.name, transport),
+        lambda: samples.core(cores, core.retries, clock()),
     )
-    return Built(core, core.check, samples, reload=reload)
+    return Built(core, core.check, sources, reload=reload)
 
 
 def _lookup(settings: Settings) -> Lookup:
@@ -140,16 +140,16 @@ def _opa_server(building: Building, url: str) -> Built[PolicyEngine]:
     client = make_http_client(transport)
     building.closing.push_async_callback(client.aclose)
     policy = OpaPolicy(client, url, building.settings.policy_budget)
-    return built_policy(policy, partial(readings.pool, POLICY.name, transport))
+    return built_policy(policy, partial(samples.pool, POLICY.name, transport))
 
 
-def built_policy(policy: PolicyEngine, *samples: readings.Source) -> Built[PolicyEngine]:
+def built_policy(policy: PolicyEngine, *sources: samples.SampleSource) -> Built[PolicyEngine]:
     """Any engine there is: what it reloads are its own files, whatever the settings."""
 
     async def reload(_fresh: Settings) -> None:
         await policy.reload()
 
-    return Built(policy, policy.check, samples, policy.faults, reload)
+    return Built(policy, policy.check, sources, policy.faults, reload)
 
 
 def _import_engine(settings: Settings) -> None:

@@ -16,7 +16,7 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 from gateway.adapters.traced import with_spans
 from gateway.flows.health import Check
 from gateway.settings import Settings
-from gateway.telemetry.readings import Source
+from gateway.telemetry.samples import SampleSource
 from gateway.telemetry.tracing import Tracer
 from gateway.tls.outgoing import OutgoingTls
 
@@ -67,7 +67,7 @@ class Built(Generic[Port]):
 
     adapter: Port
     check: Check
-    samples: tuple[Source, ...] = ()
+    samples: tuple[SampleSource, ...] = ()
     faults: Callable[[], Awaitable[list[str]]] = _no_faults
     reload: Callable[[Settings], Awaitable[None]] = _no_reload
 
@@ -85,7 +85,7 @@ class Dependency(Generic[Port]):
         build: makes it, on the worker's event loop. It never fails for a peer that is down.
         spans: the calls of its port that get a span; presigning is no call, and a health check
             belongs to no request.
-        pooled: whether its connections are counted, by ``readings.pool`` under its name.
+        pooled: whether its connections are counted, by ``samples.pool`` under its name.
         reloaded: the settings that ``Built.reload`` takes over without a restart.
         before_fork: imports and makes what workers share, in the process they are forked from, so
             that it is in memory once; connects nothing.
@@ -113,7 +113,7 @@ class BuiltDependencies:
         return {name: one.check for name, one in self._built.items()}
 
     @property
-    def samples(self) -> list[Source]:
+    def samples(self) -> list[SampleSource]:
         return [source for one in self._built.values() for source in one.samples]
 
     async def faults(self) -> list[str]:

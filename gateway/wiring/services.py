@@ -31,8 +31,8 @@ from gateway.flows.recheck import Recheck
 from gateway.flows.uploads import Uploads
 from gateway.ports import Clock, PasswordVerifier
 from gateway.settings import Settings
-from gateway.telemetry import readings
-from gateway.telemetry.readings import Source
+from gateway.telemetry import samples
+from gateway.telemetry.samples import SampleSource
 from gateway.telemetry.tracing import Tracer
 from gateway.tls.outgoing import OutgoingTls
 from gateway.wiring import dependencies
@@ -82,7 +82,7 @@ class Services:
     tls: OutgoingTls
     dependencies: BuiltDependencies
     settings: Settings
-    readings: list[Source]
+    sample_sources: list[SampleSource]
     tracer: Tracer | None
     closing: AsyncExitStack
 
@@ -203,10 +203,10 @@ def _services(
         tls=building.tls,
         dependencies=built,
         settings=settings,
-        readings=[
+        sample_sources=[
             *built.samples,
             partial(
-                readings.caches, policy.count, authenticator.token_count, authenticator.key_count
+                samples.caches, policy.count, authenticator.token_count, authenticator.key_count
             ),
         ],
         tracer=tracer,

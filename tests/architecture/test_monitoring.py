@@ -19,8 +19,9 @@ from devstack.components import find_program
 from gateway.flows.health import State
 from gateway.telemetry import catalogue
 from gateway.telemetry.catalogue import layout_for
-from gateway.telemetry.metric import LabelSet, Layout, Metric
-from gateway.telemetry.sheet import ROW_CELLS
+from gateway.telemetry.layout import Layout
+from gateway.telemetry.metric import Histogram, LabelSet, Metric
+from gateway.telemetry.shared_metrics import ROW_CELLS
 from gateway.wiring import dependencies
 
 CHECKOUT = Path(__file__).parents[2]
@@ -40,6 +41,10 @@ _MATCHER = re.compile(r'(\w+)\s*(=~|!~|!=|=)\s*"([^"]*)"')
 _BY = re.compile(r"\b(?:by|without|on|ignoring)\s*\(([^)]*)\)")
 
 
+def series_of(metric: Metric) -> tuple[LabelSet, ...]:
+    return metric.series_of(LAYOUT.names)
+
+
 # --- the page -------------------------------------------------------------------------------------
 
 
@@ -53,8 +58,8 @@ def documented() -> dict[str, tuple[str, set[str], str]]:
 
 def test_every_metric_is_on_the_page_and_no_other() -> None:
     """With its type and its labels."""
-    told = {name: (kind, labels) for name, (kind, labels, _) in documented().items()}
-    assert told == {name: (one.kind, set(one.labels)) for name, one in METRICS.items()}
+    listed = {name: (kind, labels) for name, (kind, labels, _) in documented().items()}
+    assert listed == {name: (one.kind, set(one.labels)) for name, one in METRICS.items()}
 
 
 @pytest.mark.parametrize("metric", METRICS.values(), ids=lambda metric: metric.name)
@@ -64,8 +69,9 @@ def test_names_and_helps_are_as_prometheus_wants_them(metric: Metric) -> None:
     assert metric.name.endswith("_total") == (metric.kind == "counter")
     assert metric.help.endswith(".")
     assert not set(metric.labels) & (ADDED | {"le"})
-    assert len(set(metric.series)) == len(metric.series)
-    if metric.kind == "histogram":
+    assert len(set(series_of(metric))) == len(series_of(metric))
+    assert len(metric.others) in (0, len(metric.labels))
+    if isinstance(metric, Histogram):
         assert metric.name.endswith("_seconds")
         assert list(metric.buckets) == sorted(set(metric.buckets))
 
@@ -74,7 +80,7 @@ def test_label_sets_are_few() -> None:
     """A replica's page stays small, however it is used: what is not listed does not exist."""
     routes = [("GET", f"/route/{n}") for n in range(50)]
     assert layout_for(routes, ("1.0", "3.11"), **NAMES).end < ROW_CELLS
-    series = sum(len(metric.series) for metric in METRICS.values() if not metric.sparse)
+    series = sum(len(series_of(metric)) for metric in METRICS.values() if not metric.sparse)
     assert series < 120
 
 
@@ -166,7 +172,7 @@ def _check_matcher(place: str, metric: Metric, label: str, operator: str, value:
         return
     assert label in metric.labels, f"{place}: no label {label}"
     at = metric.labels.index(label)
-    values = {labels[at] for labels in metric.series}
+    values = {labels[at] for labels in series_of(metric)}
     # Each alternative of an expression is to name something, or it is a misspelling.
     for part in value.split("|") if "~" in operator else [re.escape(value)]:
         assert any(re.fullmatch(part, one) for one in values), f"{place}: {label}={part}"
@@ -230,14 +236,14 @@ def test_promtool_can_read_the_dashboards_expressions(promtool: str, tmp_path: P
 def test_promtool_finds_no_fault_in_the_page(promtool: str) -> None:
     """Names, helps and types as Prometheus's linter wants them."""
     from gateway.telemetry.exposition import page
-    from gateway.telemetry.sheet import Sheet
+    from gateway.telemetry.shared_metrics import SharedMetrics
 
-    sheet = Sheet()
-    row = sheet.take(0, 1, [])
+    shared = SharedMetrics()
+    row = shared.take(0, 1, [])
     for metric in METRICS.values():
-        for at in LAYOUT.cells_of(metric.name).values():
+        for at in LAYOUT.cells_of(metric).values():
             row[at] = 1.0
-    assert run(promtool, "check", "metrics", stdin=page(LAYOUT, sheet).decode()).strip() == ""
+    assert run(promtool, "check", "metrics", stdin=page(LAYOUT, shared).decode()).strip() == ""
 
 
 def test_dashboard_panels_are_numbered_described_and_placed() -> None:
@@ -260,7 +266,7 @@ def test_label_sets_have_a_value_for_each_label() -> None:
     broken: list[LabelSet] = [
         labels
         for metric in METRICS.values()
-        for labels in metric.series
+        for labels in series_of(metric)
         if len(labels) != len(metric.labels) or not all(labels)
     ]
     assert broken == []

@@ -1,4 +1,4 @@
-"""The figures of a running gateway, as Prometheus gets them."""
+"""The metrics of a running gateway, as Prometheus gets them."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ class Watched:
         assert answer.header("content-type") == "text/plain; version=0.0.4; charset=utf-8"
         return answer.body.decode()
 
-    async def figures(self) -> Found:
+    async def samples(self) -> Found:
         return read(await self.page())
 
     async def until(self, reached: Callable[[Found], bool]) -> Found:
         async with asyncio.timeout(TIMEOUT_S):
             while True:
-                found = await self.figures()
+                found = await self.samples()
                 if reached(found):
                     return found
                 await asyncio.sleep(0.02)
@@ -69,44 +69,44 @@ async def test_requests_by_method_template_and_status(watched: Watched) -> None:
     """The URL's own parts are in none of them."""
     gateway = watched.gateway
     bearer = await gateway.bearer()
-    before = await watched.figures()
+    before = await watched.samples()
     for path in ("/healthz", "/api/v1/documents/nonsense-1", "/api/v1/documents/nonsense-2", "/x"):
         await gateway.client.get(path, headers=bearer)
     await gateway.client.put("/healthz")
-    after = await watched.figures()
-    assert since(before, after, c.REQUESTS) == {
+    after = await watched.samples()
+    assert since(before, after, c.REQUESTS.name) == {
         ("GET", "/healthz", "200"): 1,
         ("GET", "/api/v1/documents/<document_id:str>", "404"): 2,
         ("GET", c.UNMATCHED, "404"): 1,
         ("PUT", c.UNMATCHED, "405"): 1,
     }
-    assert since(before, after, f"{c.REQUEST_SECONDS}_count")["GET", "/healthz"] == 1
+    assert since(before, after, f"{c.REQUEST_SECONDS.name}_count")["GET", "/healthz"] == 1
 
 
 async def test_a_stream_and_its_end(watched: Watched) -> None:
     """Open while it runs, its events and bytes too; then how it ended, and how fast it was."""
     gateway = watched.gateway
-    before = await watched.figures()
+    before = await watched.samples()
     gateway.core.holds(STREAM_HEAD, chunk(META))
     streaming = await gateway.asking()
     await streaming.until(META)
-    during = await watched.figures()
-    assert during[c.STREAMS_OPEN,] == 1
-    assert during[c.POOL, "core", "in_use"] == 0  # the test's core client has no pool of ours
-    assert during[c.STREAM_EVENTS,] - before[c.STREAM_EVENTS,] == 1
-    assert during[c.STREAM_BYTES,] - before[c.STREAM_BYTES,] >= len(META)
+    during = await watched.samples()
+    assert during[c.STREAMS_OPEN.name,] == 1
+    assert during[c.POOL.name, "core", "in_use"] == 0  # the test's core client has no pool of ours
+    assert during[c.STREAM_EVENTS.name,] - before[c.STREAM_EVENTS.name,] == 1
+    assert during[c.STREAM_BYTES.name,] - before[c.STREAM_BYTES.name,] >= len(META)
     reset(streaming.writer)
-    after = await watched.until(lambda found: not found[c.STREAMS_OPEN,])
-    assert since(before, after, c.STREAMS_ENDED) == {("client_left", "none", "client"): 1}
-    assert after[c.STREAM_EVENTS,] == during[c.STREAM_EVENTS,]
-    for name in (c.STREAM_SECONDS, c.FIRST_EVENT_SECONDS):
+    after = await watched.until(lambda found: not found[c.STREAMS_OPEN.name,])
+    assert since(before, after, c.STREAMS_ENDED.name) == {("client_left", "none", "client"): 1}
+    assert after[c.STREAM_EVENTS.name,] == during[c.STREAM_EVENTS.name,]
+    for name in (c.STREAM_SECONDS.name, c.FIRST_EVENT_SECONDS.name):
         assert since(before, after, f"{name}_count") == {(): 1}
 
 
 async def test_streams_that_end_well_and_badly(watched: Watched) -> None:
     """One row of the endings each, answers in one piece too."""
     gateway, core = watched.gateway, watched.gateway.core
-    before = await watched.figures()
+    before = await watched.samples()
     core.sends(STREAM_HEAD + chunk(META) + chunk(TOKEN) + chunk(DONE) + END)
     streaming = await gateway.asking()
     await streaming.rest()
@@ -119,31 +119,31 @@ async def test_streams_that_end_well_and_badly(watched: Watched) -> None:
         "/api/v1/query", json={"query": "hi", "stream": False}, headers=await gateway.bearer()
     )
     assert answer.status_code == 502
-    after = await watched.figures()
-    assert since(before, after, c.STREAMS_ENDED) == {
+    after = await watched.samples()
+    assert since(before, after, c.STREAMS_ENDED.name) == {
         ("done", "none", "nobody"): 1,
         ("core_eof", "CORE_TRUNCATED", "core"): 2,
     }
-    assert since(before, after, f"{c.GAP_SECONDS}_count") == {(): 1}
-    assert since(before, after, c.REQUESTS)["POST", "/api/v1/query", "502"] == 1
+    assert since(before, after, f"{c.GAP_SECONDS.name}_count") == {(): 1}
+    assert since(before, after, c.REQUESTS.name)["POST", "/api/v1/query", "502"] == 1
 
 
 async def test_decisions_and_caches(watched: Watched) -> None:
     """Asked, then remembered, then refused."""
     gateway = watched.gateway
     bearer, bobs = await gateway.bearer(), await gateway.bearer("bob")
-    before = await watched.figures()
+    before = await watched.samples()
     for _ in range(3):
         await gateway.client.get("/api/v1/auth/me", headers=bearer)
     await gateway.client.get("/api/v1/documents?owner=alice", headers=bobs)
 
-    after = await watched.figures()
-    assert since(before, after, c.DECISIONS) == {
+    after = await watched.samples()
+    assert since(before, after, c.DECISIONS.name) == {
         ("allow", "false"): 1,
         ("allow", "true"): 2,
         ("deny", "false"): 1,
     }
-    assert since(before, after, c.CACHE_LOOKUPS) == {
+    assert since(before, after, c.CACHE_LOOKUPS.name) == {
         ("token", "miss"): 2,
         ("token", "hit"): 2,
         ("policy", "miss"): 2,
@@ -154,12 +154,12 @@ async def test_decisions_and_caches(watched: Watched) -> None:
 async def test_refused_credentials_by_reason(watched: Watched) -> None:
     """The log's word where it is one of the known; the client is told none of them."""
     gateway = watched.gateway
-    before = await watched.figures()
+    before = await watched.samples()
     for headers in ({}, {"Authorization": "Basic x"}, {"Authorization": "Bearer a.b.c"}):
         await gateway.client.get("/api/v1/auth/me", headers=headers)
     await gateway.client.post("/auth/login", json={"username": "alice", "password": "wrong"})
-    after = await watched.figures()
-    assert since(before, after, c.AUTH_FAILURES) == {
+    after = await watched.samples()
+    assert since(before, after, c.AUTH_FAILURES.name) == {
         ("missing",): 1,
         ("scheme",): 1,
         ("signature",): 1,
@@ -171,13 +171,13 @@ async def test_the_worker_itself(watched: Watched) -> None:
     """State, connections, dependencies, lag, versions."""
     gateway = watched.gateway
     await gateway.client.get("/healthz")
-    found = await watched.figures()
-    assert found[c.WORKERS, "ready"] == 1
-    assert found[c.CONNECTIONS_OPEN,] == 1
-    assert found[c.DEPENDENCY, "core", "ok"] == 1
-    assert found[c.DEPENDENCY, "core", "down"] == 0
-    assert [key for key in found if key[0] == c.BUILD]
-    await watched.until(lambda found: found[f"{c.LAG}_count",] > 0)
+    found = await watched.samples()
+    assert found[c.WORKERS.name, "ready"] == 1
+    assert found[c.CONNECTIONS_OPEN.name,] == 1
+    assert found[c.DEPENDENCY.name, "core", "ok"] == 1
+    assert found[c.DEPENDENCY.name, "core", "down"] == 0
+    assert [key for key in found if key[0] == c.BUILD.name]
+    await watched.until(lambda found: found[f"{c.LAG.name}_count",] > 0)
 
 
 CANARY = "c4n4ry"
@@ -188,7 +188,7 @@ async def test_nothing_a_client_sends_becomes_a_label(watched: Watched) -> None:
     """Not its path, method, names, ids, credentials, headers, bodies, nor what a core answers."""
     gateway, core = watched.gateway, watched.gateway.core
     bearer = (await gateway.bearer())["Authorization"]
-    before = set(await watched.figures())
+    before = set(await watched.samples())
     error = f'event: error\ndata: {{"error":{{"code":"{CANARY}"}}}}\n\n'.encode()
     core.sends(STREAM_HEAD + chunk(META) + chunk(error) + END)
     for headers in ({"Authorization": bearer}, {"Authorization": f"Bearer {CANARY}.a.b"}, {}):

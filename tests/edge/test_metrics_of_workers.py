@@ -30,7 +30,7 @@ class Fleet:
     running: Served
     admin: tuple[str, int]
 
-    async def figures(self) -> Found:
+    async def samples(self) -> Found:
         answer = await exchange(self.admin, request("GET", "/metrics"))
         assert answer.status == 200
         return read(answer.body.decode())
@@ -40,7 +40,7 @@ class Fleet:
             while True:
                 # A connection to a worker that dies is reset; the next one finds another.
                 with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-                    found = await self.figures()
+                    found = await self.samples()
                     if reached(found):
                         return found
                 await asyncio.sleep(0.05)
@@ -75,24 +75,24 @@ def counters(found: Found) -> Found:
 async def test_whoever_is_asked_speaks_for_all(fleet: Fleet, core: StubCore) -> None:
     """Twelve streams over two workers are twelve, and a request is one, each time one looks."""
     core.holds(STREAM_HEAD, chunk(META))
-    before = await fleet.figures()
+    before = await fleet.samples()
     streams = await opened(fleet, 12)
 
     # A worker tells of the other's streams as they were at its last tick: open, and maybe no event.
     def all_told(one: Found) -> bool:
-        events = since(before, one, c.STREAM_EVENTS)
-        return one[c.STREAMS_OPEN,] == 12 and events == {(): 12}
+        events = since(before, one, c.STREAM_EVENTS.name)
+        return one[c.STREAMS_OPEN.name,] == 12 and events == {(): 12}
 
     await fleet.until(all_told)
     for _ in range(20):
-        found = await fleet.figures()
-        assert found[c.STREAMS_OPEN,] == 12
-        assert found[c.WORKERS, "ready"] == WORKERS
-        assert since(before, found, c.STREAM_EVENTS) == {(): 12}
+        found = await fleet.samples()
+        assert found[c.STREAMS_OPEN.name,] == 12
+        assert found[c.WORKERS.name, "ready"] == WORKERS
+        assert since(before, found, c.STREAM_EVENTS.name) == {(): 12}
     for streaming in streams:
         streaming.writer.close()
-    found = await fleet.until(lambda one: one[c.STREAMS_OPEN,] == 0)
-    assert since(before, found, c.STREAMS_ENDED) == {("client_left", "none", "client"): 12}
+    found = await fleet.until(lambda one: one[c.STREAMS_OPEN.name,] == 0)
+    assert since(before, found, c.STREAMS_ENDED.name) == {("client_left", "none", "client"): 12}
 
 
 async def test_a_killed_worker_takes_no_count_with_it_and_leaves_no_gauge(
@@ -102,7 +102,7 @@ async def test_a_killed_worker_takes_no_count_with_it_and_leaves_no_gauge(
     core.holds(STREAM_HEAD, chunk(META))
     streams = await opened(fleet, 12)
     # Its ticks have told all twelve's events before anybody dies.
-    before = await fleet.until(lambda one: one[c.STREAM_EVENTS,] == 12)
+    before = await fleet.until(lambda one: one[c.STREAM_EVENTS.name,] == 12)
     last = before
     for death in range(1, 4):
         os.kill(await fleet.pid_of_a_worker(), signal.SIGKILL)
@@ -111,19 +111,19 @@ async def test_a_killed_worker_takes_no_count_with_it_and_leaves_no_gauge(
             key for key, value in counters(last).items() if counters(found).get(key, -1.0) < value
         ]
         assert gone_back == []
-        assert found[c.RESTARTS, "signal"] == death
+        assert found[c.RESTARTS.name, "signal"] == death
         last = found
     # The last death took the streams of its worker; whoever is left has those of his own.
-    assert last[c.STREAMS_OPEN,] < 12
+    assert last[c.STREAMS_OPEN.name,] < 12
     for streaming in streams:
         streaming.writer.close()
-    found = await fleet.until(lambda one: one[c.STREAMS_OPEN,] == 0)
-    assert found[c.STREAM_EVENTS,] == 12
+    found = await fleet.until(lambda one: one[c.STREAMS_OPEN.name,] == 0)
+    assert found[c.STREAM_EVENTS.name,] == 12
     answers = [await fleet.running.send(request("GET", "/healthz")) for _ in range(20)]
     assert {answer.status for answer in answers} == {200}
-    assert since(found, await fleet.figures(), c.REQUESTS)["GET", "/healthz", "200"] == 20
+    assert since(found, await fleet.samples(), c.REQUESTS.name)["GET", "/healthz", "200"] == 20
 
 
 def replaced(deaths: int, found: Found) -> bool:
-    restarts = sum(value for key, value in found.items() if key[0] == c.RESTARTS)
-    return restarts == deaths and found[c.WORKERS, "ready"] == WORKERS
+    restarts = sum(value for key, value in found.items() if key[0] == c.RESTARTS.name)
+    return restarts == deaths and found[c.WORKERS.name, "ready"] == WORKERS

@@ -10,6 +10,7 @@ from sanic.response import BaseHTTPResponse
 
 from gateway.domain.sse import CONNECTED
 from gateway.edge.observe import access_log
+from gateway.edge.observe.request_metrics import count_stream_end
 from gateway.edge.scope import Scope, now_s, scope_of
 from gateway.edge.wire.client_stream import (
     ClientStream,
@@ -23,7 +24,7 @@ from gateway.errors import GatewayError
 from gateway.flows.answer_stream import Answer, ignore_failure
 from gateway.flows.relay import ClientStalled, Relay
 from gateway.flows.ticker import Ticker
-from gateway.telemetry.book import Metrics, NoMetrics
+from gateway.telemetry.recorder import MetricsRecorder
 
 # Proxies in between must neither hold back, nor change, nor keep a stream of events.
 HEADERS = {"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no"}
@@ -37,14 +38,14 @@ class OpenStreams:
         ticker: calls each of their relays a few times a second.
     """
 
-    def __init__(self, *, client_stall_s: float) -> None:
+    def __init__(self, metrics: MetricsRecorder, *, client_stall_s: float) -> None:
+        self.metrics = metrics
         self._client_stall_s = client_stall_s
         self._answers: set[Answer] = set()
         self._none_left = asyncio.Event()
         self._none_left.set()
         self.ticker = Ticker()
         self._passed = (0, 0)
-        self.metrics: Metrics = NoMetrics()
 
     def __len__(self) -> int:
         return len(self._answers)
@@ -172,4 +173,4 @@ class _UnderWay:
         if end is not None:
             self._scope.stream_end = self._scope.stream_end or end.outcome
             lasted_s = asyncio.get_running_loop().time() - self._answer.state.started
-            self._streams.metrics.stream_ended(end, self._scope.stream_end, lasted_s)
+            count_stream_end(self._streams.metrics, end, self._scope.stream_end, lasted_s)

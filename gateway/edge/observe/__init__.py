@@ -1,1 +1,1 @@
-"""What the edge tells of its work: access log, metrics of requests, spans, the admin listener."""
+"""What the edge reports of its work: access log, request metrics, spans, the admin listener."""

@@ -1,4 +1,8 @@
-"""One line a request, with the verdict. Never a token, a query, a body or a URL's parameters."""
+"""One line a request, with the verdict. Never a token, a query, a body or a URL's parameters.
+
+A new field of the line stands in ``write``, ``_who`` or ``_verdict``. The same call counts the
+request and ends its span, because all three report the same moment.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ def write(request: Request, scope: Scope, status: int, sent_bytes: int) -> None:
     """Called once a request, when its answer is made (or, for a stream, has ended)."""
     ended_s = now_s()
     route = f"/{request.route.path}" if request.route else None
-    request_metrics.count(request, scope, route, status, ended_s - scope.started_s)
+    request_metrics.count_request(request, scope, route, status, ended_s - scope.started_s)
     fields: dict[str, Any] = {
         "request_id": scope.request_id,
         "method": request.method,

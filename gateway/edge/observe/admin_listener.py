@@ -2,8 +2,8 @@
 
 A few lines of asyncio rather than a second Sanic application: it answers ``GET /readyz`` to people
 and ``GET /metrics`` to Prometheus on an address that is loopback by default, and must work when the
-public side is full. Every worker listens on the same address (``SO_REUSEPORT``); any of them may
-answer. Of readiness each tells its own, of metrics everybody's.
+public side is full. Every worker listens on the same address (``SO_REUSEPORT``) and any of them may
+answer: with its own readiness, and with the metrics of all.
 """
 
 from __future__ import annotations

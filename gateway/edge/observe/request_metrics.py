@@ -1,34 +1,72 @@
-"""What the edge writes down of each request for the metrics."""
+"""What a request and the end of a stream add to the metrics, each once."""
 
 from __future__ import annotations
 
 from sanic import Request
 
-from gateway.domain.policy import POLICY_BROKEN
+from gateway.domain.policy import POLICY_BROKEN, Decision
+from gateway.domain.stream import StreamEnd
 from gateway.edge.context import context_of
 from gateway.edge.scope import Scope
-from gateway.errors import InternalError, InvalidCredentials, PolicyUnavailable
+from gateway.errors import GatewayError, InternalError, InvalidCredentials, PolicyUnavailable
+from gateway.telemetry import catalogue as c
+from gateway.telemetry.metric import OTHER, LabelSet
+from gateway.telemetry.recorder import MetricsRecorder
+
+_ALLOWED: dict[bool, LabelSet] = {True: ("allow", "true"), False: ("allow", "false")}
+_STATUSES = {int(text): text for text in c.STATUSES if text != OTHER}
 
 
-def count(
+def count_request(
     request: Request, scope: Scope, route: str | None, status: int, duration_s: float
 ) -> None:
-    """Once a request, when its answer is made (or, for a stream, has ended)."""
+    """Called when the answer is made (or, for a stream, has ended).
+
+    Args:
+        route: the template; ``None`` where none matched.
+    """
     metrics = context_of(request.app).metrics
-    metrics.request(request.method, route or "", status, duration_s)
-    decision = scope.decision
-    if decision is not None:
-        metrics.decision(_word(decision.allow, decision.reason), decision.cached)
-    elif scope.action is not None and isinstance(scope.error, PolicyUnavailable):
-        metrics.decision("error", False)
-    if isinstance(scope.error, InternalError):
-        metrics.internal_error()
+    method, route = request.method, route or c.UNMATCHED
+    metrics.observe(c.REQUEST_SECONDS, (method, route), duration_s)
+    metrics.add(c.REQUESTS, (method, route, _STATUSES.get(status, OTHER)))
+    if scope.decision is not None:
+        metrics.add(c.DECISIONS, _decision(scope.decision))
+    error = scope.error
+    if error is not None:
+        _count_error(metrics, scope, error)
     if status == 401:
-        wrong_password = isinstance(scope.error, InvalidCredentials)
-        metrics.auth_failure("password" if wrong_password else scope.auth_reason)
+        # A login's reason is the password, whatever was wrong with it.
+        reason = "password" if isinstance(error, InvalidCredentials) else scope.auth_reason
+        metrics.add(c.AUTH_FAILURES, (reason or OTHER,))
 
 
-def _word(allow: bool, reason: str) -> str:
-    if allow is True:
-        return "allow"
-    return "error" if reason == POLICY_BROKEN else "deny"
+def count_stream_end(
+    metrics: MetricsRecorder, end: StreamEnd, outcome: str, duration_s: float
+) -> None:
+    """``outcome`` is ``end.outcome``, or how the client left before it took the end."""
+    if outcome == end.outcome:
+        metrics.add(c.STREAMS_ENDED, (outcome, end.code or c.NONE, end.by))
+    else:
+        metrics.add(c.STREAMS_ENDED, (outcome, c.NONE, "client"))
+    metrics.observe(c.STREAM_SECONDS, (), duration_s)
+    first_event_s, events = end.first_event_s, end.events
+    if first_event_s is None:
+        return
+    metrics.observe(c.FIRST_EVENT_SECONDS, (), first_event_s)
+    if events > 1:
+        metrics.observe(c.GAP_SECONDS, (), (duration_s - first_event_s) / (events - 1))
+
+
+def _decision(decision: Decision) -> LabelSet:
+    if decision.allow is True:
+        return _ALLOWED[decision.cached]
+    cached = "true" if decision.cached else "false"
+    return "error" if decision.reason == POLICY_BROKEN else "deny", cached
+
+
+def _count_error(metrics: MetricsRecorder, scope: Scope, error: GatewayError) -> None:
+    if isinstance(error, InternalError):
+        metrics.add(c.INTERNAL_ERRORS)
+    asked = scope.action is not None and scope.decision is None
+    if asked and isinstance(error, PolicyUnavailable):
+        metrics.add(c.DECISIONS, ("error", "false"))

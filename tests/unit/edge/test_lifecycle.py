@@ -12,7 +12,7 @@ from gateway.edge import lifecycle
 from gateway.edge.http.event_streams import OpenStreams
 from gateway.edge.wire.connections import Connections, Limits
 from gateway.telemetry.catalogue import layout_for
-from gateway.telemetry.figures import Figures
+from gateway.telemetry.worker_metrics import WorkerMetrics
 
 LIMITS = Limits(connections=1, per_address=1, body_bytes=1, head_s=1, body_s=1, idle_s=1, stall_s=1)
 
@@ -34,13 +34,14 @@ async def test_a_reload_that_fails_in_a_way_nobody_foresaw_is_tried_again(
             reloaded_again.set()
 
     app: Sanic[Any, Any] = Sanic("reload")
+    worker_metrics = WorkerMetrics(layout_for([], ("1.0", "3.11")))
     watched: Any = lifecycle.Lifecycle(
         app,
         build=lambda tasks: asyncio.sleep(0),  # type: ignore[arg-type,return-value]
         attach=lambda running: None,
         connections=Connections(LIMITS),
-        streams=OpenStreams(client_stall_s=1.0),
-        figures=Figures(layout_for([], ("1.0", "3.11"))),
+        streams=OpenStreams(worker_metrics.recorder, client_stall_s=1.0),
+        worker_metrics=worker_metrics,
         admin_address=None,
         drain_limit_s=0,
         grace_s=0,

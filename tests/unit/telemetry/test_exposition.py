@@ -6,28 +6,30 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.telemetry.exposition import page
-from gateway.telemetry.metric import Layout, Metric, sets_of
-from gateway.telemetry.sheet import FIRST_CELL, Sheet
+from gateway.telemetry.layout import Layout
+from gateway.telemetry.metric import Counter, Gauge, Histogram, ProcessNames, sets_of
+from gateway.telemetry.shared_metrics import SharedMetrics
 
-LAYOUT = Layout(
-    [
-        Metric("asked_total", "counter", 'How "often"\\\nasked.', ("who",), (("a",), ('b"\\\n',))),
-        Metric("seldom_total", "counter", "Mostly never.", ("n",), sets_of("12"), sparse=True),
-        Metric("open", "gauge", "Open."),
-        Metric("known", "gauge", "Known to each.", across="max"),
-        Metric("took_seconds", "histogram", "Took.", ("r",), sets_of("xy"), (0.1, 1.0)),
-    ],
-    FIRST_CELL,
+ASKED = Counter(
+    "asked_total",
+    'How "often"\\\nasked.',
+    labels=("who",),
+    series=(("a",), ('b"\\\n',)),
 )
+SELDOM = Counter("seldom_total", "Mostly never.", labels=("n",), series=sets_of("12"), sparse=True)
+OPEN = Gauge("open", "Open.")
+KNOWN = Gauge("known", "Known to each.", across="max")
+TOOK = Histogram("took_seconds", "Took.", labels=("r",), series=sets_of("xy"), buckets=(0.1, 1.0))
+LAYOUT = Layout([ASKED, SELDOM, OPEN, KNOWN, TOOK], ProcessNames())
 
 
 @pytest.fixture
-def sheet() -> Sheet:
-    return Sheet(2)
+def shared() -> SharedMetrics:
+    return SharedMetrics(2)
 
 
-def samples(sheet: Sheet) -> dict[tuple[str, ...], float]:
-    text = page(LAYOUT, sheet).decode()
+def samples(shared: SharedMetrics) -> dict[tuple[str, ...], float]:
+    text = page(LAYOUT, shared).decode()
     return {
         (sample.name, *sample.labels.values()): sample.value
         for family in text_string_to_metric_families(text)
@@ -35,53 +37,53 @@ def samples(sheet: Sheet) -> dict[tuple[str, ...], float]:
     }
 
 
-def test_counters_of_all_rows_are_one(sheet: Sheet) -> None:
+def test_counters_of_all_rows_are_one(shared: SharedMetrics) -> None:
     """Whichever worker counted, and whether it lives."""
-    at = LAYOUT.cell("asked_total", "a")
-    sheet.take(0, 1, [])[at] = 2.0
-    sheet.take(1, 2, [])[at] = 3.0
-    sheet.overseers()[at] = 0.5
-    sheet.give_up(2)
-    assert samples(sheet)["asked_total", "a"] == 5.5
+    at = LAYOUT.cell(ASKED, "a")
+    shared.take(0, 1, [])[at] = 2.0
+    shared.take(1, 2, [])[at] = 3.0
+    shared.supervisor_row()[at] = 0.5
+    shared.release(2)
+    assert samples(shared)["asked_total", "a"] == 5.5
 
 
-def test_gauges_are_those_of_the_living(sheet: Sheet) -> None:
+def test_gauges_are_those_of_the_living(shared: SharedMetrics) -> None:
     """Added up, or the largest where each worker sees the same thing."""
     for number, value in ((0, 2.0), (1, 3.0)):
-        row = sheet.take(number, number + 1, [])
-        row[LAYOUT.cell("open")] = row[LAYOUT.cell("known")] = value
-    both = samples(sheet)
+        row = shared.take(number, number + 1, [])
+        row[LAYOUT.cell(OPEN)] = row[LAYOUT.cell(KNOWN)] = value
+    both = samples(shared)
     assert (both["open",], both["known",]) == (5.0, 3.0)
-    sheet.give_up(2)
-    one = samples(sheet)
+    shared.release(2)
+    one = samples(shared)
     assert (one["open",], one["known",]) == (2.0, 2.0)
 
 
-def test_a_histogram_is_cumulative_and_agrees_with_itself(sheet: Sheet) -> None:
+def test_a_histogram_is_cumulative_and_agrees_with_itself(shared: SharedMetrics) -> None:
     """The count is that of ``+Inf``, always."""
-    row, at = sheet.take(0, 1, []), LAYOUT.cell("took_seconds", "x")
-    for n, count in enumerate((1.0, 2.0, 4.0, 9.25)):
+    row, at = shared.take(0, 1, []), LAYOUT.cell(TOOK, "x")
+    for n, count in enumerate((9.25, 1.0, 2.0, 4.0)):
         row[at + n] = count
-    found = samples(sheet)
+    found = samples(shared)
     buckets = [found["took_seconds_bucket", "x", le] for le in ("0.1", "1", "+Inf")]
     assert buckets == [1.0, 3.0, 7.0]
     assert (found["took_seconds_count", "x"], found["took_seconds_sum", "x"]) == (7.0, 9.25)
     assert found["took_seconds_count", "y"] == 0.0
 
 
-def test_help_and_values_are_escaped(sheet: Sheet) -> None:
+def test_help_and_values_are_escaped(shared: SharedMetrics) -> None:
     """The format's own three: backslash, line feed, and in values the quote."""
-    text = page(LAYOUT, sheet).decode()
+    text = page(LAYOUT, shared).decode()
     families = {family.name: family for family in text_string_to_metric_families(text)}
     assert families["asked"].documentation == 'How "often"\\\nasked.'
-    assert ("asked_total", 'b"\\\n') in samples(sheet)
+    assert ("asked_total", 'b"\\\n') in samples(shared)
 
 
-def test_what_never_happened_is_left_out_where_most_never_does(sheet: Sheet) -> None:
-    """Other counters begin at nought, so that the first step is seen as one."""
-    row = sheet.take(0, 1, [])
-    row[LAYOUT.cell("seldom_total", "2")] = 1.0
-    found = samples(sheet)
+def test_what_never_happened_is_not_exposed_where_most_never_does(shared: SharedMetrics) -> None:
+    """Other counters begin at zero, so that the first step is seen as one."""
+    row = shared.take(0, 1, [])
+    row[LAYOUT.cell(SELDOM, "2")] = 1.0
+    found = samples(shared)
     assert ("seldom_total", "1") not in found
     assert found["seldom_total", "2"] == 1.0
     assert found["asked_total", "a"] == 0.0

@@ -17,7 +17,7 @@ from gateway.commands import cli
 from gateway.edge.tasks import Tasks
 from gateway.errors import StorageUnavailable
 from gateway.settings import Settings
-from gateway.telemetry import readings
+from gateway.telemetry import samples
 from gateway.telemetry.tracing import TRACEPARENT, Span
 from gateway.wiring import dependencies
 from gateway.wiring.dependency import Building, Built, Dependency, build_all
@@ -74,8 +74,8 @@ class Toy:
     def declared(self, name: str = "toy") -> Dependency[Toy]:
         async def build(building: Building) -> Built[Toy]:
             building.closing.callback(self.closed.append, name)
-            samples = (partial(readings.pool, name, self),)
-            return Built(self, self.check, samples, self.faults, self.reload)
+            sources = (partial(samples.pool, name, self),)
+            return Built(self, self.check, sources, self.faults, self.reload)
 
         settings = frozenset({"s3_region"})
         return Dependency(name, build, frozenset({"play"}), pooled=True, reloaded=settings)

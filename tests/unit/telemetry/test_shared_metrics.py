@@ -8,7 +8,13 @@ from collections.abc import Callable
 
 import pytest
 
-from gateway.telemetry.sheet import FIRST_CELL, GENERATIONS, SILENT_S, NoRowFree, Sheet
+from gateway.telemetry.shared_metrics import (
+    FIRST_CELL,
+    GENERATIONS,
+    SILENT_S,
+    NoRowFree,
+    SharedMetrics,
+)
 
 COUNTER, GAUGE, END = FIRST_CELL, FIRST_CELL + 1, FIRST_CELL + 2
 
@@ -34,62 +40,62 @@ def in_a_process(work: Callable[[], None]) -> int:
 
 def test_what_a_killed_worker_counted_stays() -> None:
     """Nothing is flushed and nothing is lost: the memory is shared, not the process's."""
-    sheet = Sheet(2)
+    shared = SharedMetrics(2)
 
     def work() -> None:
-        row = sheet.take(1, os.getpid(), [GAUGE])
+        row = shared.take(1, os.getpid(), [GAUGE])
         row[COUNTER] += 41.0
         row[GAUGE] = 7.0
 
     pid = in_a_process(work)
-    assert sum(row[COUNTER] for row in sheet.read(END)[0]) == 41.0
-    sheet.give_up(pid)
-    assert sheet.read(END)[1] == []
+    assert sum(row[COUNTER] for row in shared.read(END)[0]) == 41.0
+    shared.release(pid)
+    assert shared.read(END)[1] == []
 
 
 def test_the_next_of_a_number_counts_on() -> None:
-    """However often a worker dies no row is added, and its successor's gauges begin at nought."""
-    sheet = Sheet(2)
+    """However often a worker dies no row is added, and its successor's gauges begin at zero."""
+    shared = SharedMetrics(2)
     for _ in range(3 * GENERATIONS):
 
         def work() -> None:
-            row = sheet.take(0, os.getpid(), [GAUGE])
+            row = shared.take(0, os.getpid(), [GAUGE])
             assert row[GAUGE] == 0.0
             row[COUNTER] += 1.0
             row[GAUGE] = 7.0
 
-        sheet.give_up(in_a_process(work))
-    assert [row[COUNTER] for row in sheet.read(END)[0] if row[COUNTER]] == [3.0 * GENERATIONS]
+        shared.release(in_a_process(work))
+    assert [row[COUNTER] for row in shared.read(END)[0] if row[COUNTER]] == [3.0 * GENERATIONS]
 
 
 def test_gauges_of_a_silent_worker_do_not_count() -> None:
-    """Also where nobody tells that it is gone."""
+    """Also where nobody says that it is gone."""
     time = Time()
-    sheet = Sheet(1, time)
-    sheet.take(0, 4711, [])
-    assert len(sheet.read(END)[1]) == 1
+    shared = SharedMetrics(1, time)
+    shared.take(0, 4711, [])
+    assert len(shared.read(END)[1]) == 1
     time.now += SILENT_S + 0.1
-    assert sheet.read(END)[1] == []
+    assert shared.read(END)[1] == []
 
 
 def test_a_worker_that_only_ends_its_streams_keeps_its_row() -> None:
     """Its successor has the same number, and a row of its own."""
-    sheet = Sheet(2)
-    old = sheet.take(0, 1, [])
-    new = sheet.take(0, 2, [])
+    shared = SharedMetrics(2)
+    old = shared.take(0, 1, [])
+    new = shared.take(0, 2, [])
     old[COUNTER], new[COUNTER] = 3.0, 4.0
-    assert sum(row[COUNTER] for row in sheet.read(END)[0]) == 7.0
-    assert len(sheet.read(END)[1]) == 2
+    assert sum(row[COUNTER] for row in shared.read(END)[0]) == 7.0
+    assert len(shared.read(END)[1]) == 2
 
 
 def test_two_numbers_never_share_a_row() -> None:
     """Whatever their generations."""
-    sheet = Sheet(3)
+    shared = SharedMetrics(3)
     for number in range(3):
         for generation in range(GENERATIONS):
-            row = sheet.take(number, 100 * number + generation + 1, [])
+            row = shared.take(number, 100 * number + generation + 1, [])
             assert row[COUNTER] == 0.0
             row[COUNTER] = 1.0
         with pytest.raises(NoRowFree):
-            sheet.take(number, 1, [])
-    assert sheet.overseers()[COUNTER] == 0.0
+            shared.take(number, 1, [])
+    assert shared.supervisor_row()[COUNTER] == 0.0

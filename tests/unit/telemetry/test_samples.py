@@ -13,7 +13,7 @@ from gateway.errors import CoreUnavailable
 from gateway.http_client.transport import CoreTransport
 from gateway.ports import OnBehalfOf
 from gateway.telemetry import catalogue as c
-from gateway.telemetry import readings
+from gateway.telemetry import samples
 from gateway.telemetry.catalogue import layout_for
 
 LAYOUT = layout_for([], ("1.0", "3.11"), dependencies=("core", "policy"), pools=("core", "policy"))
@@ -29,7 +29,7 @@ async def test_calls_that_nobody_took() -> None:
     with pytest.raises(CoreUnavailable):
         await core.get_document(WHO, "0190a5a8-7d4e-7c3a-9b1d-2f3e4d5c6b7a")
     found = {
-        (name, *labels): value for name, labels, value in readings.core(cores, core.retries, 0.0)
+        (name, *labels): value for name, labels, value in samples.core(cores, core.retries, 0.0)
     }
     assert found == {
         (c.CORE_ADDRESSES, "known"): 2,
@@ -39,7 +39,7 @@ async def test_calls_that_nobody_took() -> None:
         (c.RETRIES, "made"): 1,
         (c.RETRIES, "over_budget"): 0,
     }
-    pool = {labels[1:]: value for name, labels, value in readings.pool("core", transport)}
+    pool = {labels[1:]: value for name, labels, value in samples.pool("core", transport)}
     assert pool == {("open",): 0, ("idle",): 0, ("in_use",): 0, ("waiting",): 0, (): 7}
     await transport.aclose()
 
@@ -60,16 +60,16 @@ def test_a_budget_knows_what_it_gave_and_refused() -> None:
     assert (budget.taken, budget.refused) == (2, 3)
 
 
-def test_every_reading_has_its_series() -> None:
+def test_every_sample_has_its_series() -> None:
     """A name or a label that the catalogue has not would stop a worker's tick."""
     transport = CoreTransport(limit=1)
     found = [
-        *readings.pool("core", transport),
-        *readings.pool("policy", transport),
-        *readings.core(Balancer(Random()), RetryBudget(), 0.0),
-        *readings.caches(HitCount(), HitCount(), HitCount()),
-        *readings.dependency("core", "ok", 0.1),
-        *readings.worker("ready"),
+        *samples.pool("core", transport),
+        *samples.pool("policy", transport),
+        *samples.core(Balancer(Random()), RetryBudget(), 0.0),
+        *samples.caches(HitCount(), HitCount(), HitCount()),
+        *samples.dependency("core", "ok", 0.1),
+        *samples.worker("ready"),
     ]
     for name, labels, _ in found:
         assert labels in LAYOUT.cells_of(name)

@@ -1,6 +1,7 @@
-"""What is counted elsewhere and read once a tick, as name, labels and value.
+"""What is counted elsewhere, read once a tick as samples: a metric, its labels, the value.
 
-Whatever counts keeps plain numbers and knows nothing of metrics; here they get their names.
+Whatever counts (a pool, a cache, the balancer) keeps plain numbers and knows nothing of metrics;
+here these numbers get their metric. Of a counter the total is given, as it is counted there.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ from typing import Protocol
 from gateway.domain.balancing import Balancer, RetryBudget
 from gateway.domain.hit_count import HitCount
 from gateway.telemetry import catalogue as c
-from gateway.telemetry.metric import LabelSet
+from gateway.telemetry.metric import Counter, Gauge, LabelSet
 
-Reading = tuple[str, LabelSet, float]
-Source = Callable[[], Iterable[Reading]]
+Sample = tuple[Counter | Gauge, LabelSet, float]
+SampleSource = Callable[[], Iterable[Sample]]
 
 
 class Slots(Protocol):
@@ -26,7 +27,7 @@ class Slots(Protocol):
 
 
 class Pool(Protocol):
-    """A pool of connections; ``relay.transport.CoreTransport`` is the real one."""
+    """A pool of connections; ``http_client.transport.CoreTransport`` is the real one."""
 
     @property
     def slots(self) -> Slots: ...
@@ -38,7 +39,7 @@ class Pool(Protocol):
     def open_connections(self) -> int: ...
 
 
-def pool(name: str, one: Pool) -> Iterator[Reading]:
+def pool(name: str, one: Pool) -> Iterator[Sample]:
     yield c.POOL, (name, "open"), one.open_connections
     yield c.POOL, (name, "idle"), one.idle_connections
     yield c.POOL, (name, "in_use"), one.slots.in_use
@@ -46,14 +47,14 @@ def pool(name: str, one: Pool) -> Iterator[Reading]:
     yield c.POOL_LIMIT, (name,), one.slots.limit
 
 
-def caches(policy: HitCount, token: HitCount, key: HitCount) -> Iterator[Reading]:
+def caches(policy: HitCount, token: HitCount, key: HitCount) -> Iterator[Sample]:
     for name, count in (("policy", policy), ("token", token), ("key", key)):
         yield c.CACHE_LOOKUPS, (name, "hit"), count.hits
         yield c.CACHE_LOOKUPS, (name, "miss"), count.misses
 
 
-def core(cores: Balancer, retries: RetryBudget, now: float) -> Iterator[Reading]:
-    """``now`` is the time of the clock the balancer is told."""
+def core(cores: Balancer, retries: RetryBudget, now: float) -> Iterator[Sample]:
+    """``now`` is a time of the clock that the balancer is used with."""
     yield c.CORE_ADDRESSES, ("known",), len(cores)
     yield c.CORE_ADDRESSES, ("ejected",), len(cores.ejected(now))
     for outcome, times in cores.ejections.items():
@@ -62,13 +63,13 @@ def core(cores: Balancer, retries: RetryBudget, now: float) -> Iterator[Reading]
     yield c.RETRIES, ("over_budget",), retries.refused
 
 
-def dependency(name: str, state: str, latency_s: float | None) -> Iterator[Reading]:
+def dependency(name: str, state: str, latency_s: float | None) -> Iterator[Sample]:
     for one in c.DEPENDENCY_STATES:
         yield c.DEPENDENCY, (name, one), float(one == state)
     if latency_s is not None:
         yield c.DEPENDENCY_SECONDS, (name,), latency_s
 
 
-def worker(state: str) -> Iterator[Reading]:
-    for one in ("starting", "ready", "unready", "draining"):
+def worker(state: str) -> Iterator[Sample]:
+    for one in c.WORKER_STATES:
         yield c.WORKERS, (one,), float(one == state)

@@ -8,8 +8,8 @@ from typing import Protocol
 from gateway.edge.wire.connections import Connections
 from gateway.flows.health import Health
 from gateway.telemetry import catalogue as c
-from gateway.telemetry import readings
-from gateway.telemetry.readings import Reading
+from gateway.telemetry import samples
+from gateway.telemetry.samples import Sample
 
 
 class OpenStreams(Protocol):
@@ -22,7 +22,7 @@ class OpenStreams(Protocol):
         ...
 
 
-def of_edge(streams: OpenStreams, connections: Connections, health: Health) -> Iterable[Reading]:
+def of_edge(streams: OpenStreams, connections: Connections, health: Health) -> Iterable[Sample]:
     events, sent_bytes = streams.passed()
     yield c.STREAMS_OPEN, (), len(streams)
     yield c.STREAM_EVENTS, (), events
@@ -32,10 +32,10 @@ def of_edge(streams: OpenStreams, connections: Connections, health: Health) -> I
     yield from _of_health(health)
 
 
-def _of_health(health: Health) -> Iterator[Reading]:
-    yield from readings.worker(_state(health))
+def _of_health(health: Health) -> Iterator[Sample]:
+    yield from samples.worker(_state(health))
     for name, found in health.states.items():
-        yield from readings.dependency(name, found.state, found.latency_s)
+        yield from samples.dependency(name, found.state, found.latency_s)
 
 
 def _state(health: Health) -> str:

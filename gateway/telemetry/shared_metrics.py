@@ -1,13 +1,13 @@
-"""The workers' figures in memory they share: a row of numbers each, none behind a lock.
+"""What the workers count, in memory they share: a row of numbers each, none behind a lock.
 
-What flows which way: whoever starts the workers makes the ``Sheet`` before it forks; each worker
-takes a row of its number's and alone writes there; any of them reads all rows (``exposition``). A
-number is an aligned double, stored in one instruction, so that a reader sees the old or the new.
+What flows which way: the supervisor makes ``SharedMetrics`` before it forks; each worker takes a
+row of its number's and alone writes there; any of them reads all rows (``exposition``). A number is
+an aligned double, stored in one instruction, so that a reader sees the old or the new.
 
 A worker that dies, in whatever way, leaves its row behind, because memory that is mapped and shared
-outlives it. Whoever takes the row next counts on where it stopped: no counter goes back, and
-however often workers die, no row is added. Gauges say something of a living process only: they
-count while their row's owner gives a sign of life, and the next owner begins at nought.
+outlives it. The process that takes the row next counts on where the dead one stopped: no counter
+goes back, and however often workers die, no row is added. Gauges say something of a living process
+only: they count while the row's owner gives signs of life, and the next owner begins at zero.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ GENERATIONS = 4
 # clock, which all processes share; 0: the row is free), its process id, and 1 once it had one.
 ALIVE_AT, PID, USED = 0, 1, 2
 FIRST_CELL = 3
-# A worker whose loop has not turned for this long is as good as dead, in seconds.
+# A worker whose event loop has not turned for this long counts as dead, in seconds.
 SILENT_S = 10.0
 
 
@@ -45,14 +45,19 @@ Row = list[float]
 
 
 class NoRowFree(Exception):
-    """As many processes of one number as there may be are alive."""
+    """``GENERATIONS`` processes of one number are alive."""
 
 
-class Sheet:
-    """Rows for ``workers`` workers, numbered from 0, and one for the process that starts them.
+def private_row() -> Cells:
+    """A row that nobody else reads. Made of a mapping: pages nobody wrote to take no memory."""
+    return cast(Cells, memoryview(mmap.mmap(-1, ROW_CELLS * _CELL_BYTES)).cast("d"))
+
+
+class SharedMetrics:
+    """Rows for ``workers`` workers, numbered from 0, and one for the supervisor.
 
     Args:
-        clock: monotonic seconds, the same in all processes that share the sheet.
+        clock: monotonic seconds, the same in all processes that share the memory.
     """
 
     def __init__(self, workers: int = 1, clock: Callable[[], float] = time.monotonic) -> None:
@@ -64,7 +69,7 @@ class Sheet:
         self._cells = memoryview(self._memory).cast("d")
 
     def take(self, worker: int, pid: int, gauges: Iterable[int]) -> Cells:
-        """A free row of ``worker`` for the process ``pid``; its ``gauges`` begin at nought.
+        """A free row of ``worker`` for the process ``pid``; its ``gauges`` begin at zero.
 
         Raises:
             NoRowFree
@@ -79,30 +84,30 @@ class Sheet:
                 return row
         raise NoRowFree
 
-    def overseers(self) -> Cells:
-        """The row of the process that starts the workers; it holds counters only."""
+    def supervisor_row(self) -> Cells:
+        """It holds counters only."""
         row = self._row(self._rows - 1)
         row[USED] = 1.0
         return row
 
-    def give_up(self, pid: int) -> None:
-        """The process ``pid`` is gone: its gauges count no more, and its row is free."""
+    def release(self, pid: int) -> None:
+        """The process ``pid`` is gone: its gauges no longer count, and its row is free."""
         for row in self._used(FIRST_CELL):
             if row[PID] == pid:
                 row[PID] = 0.0
                 row[ALIVE_AT] = 0.0
 
     def read(self, end: int) -> tuple[list[Row], list[Row]]:
-        """The cells before ``end`` of each row that ever was taken, and of those that live.
+        """The cells before ``end`` of each row ever taken, and of those whose owner is alive.
 
-        A row lives while its owner gave a sign of life of late.
+        An owner is alive that gave a sign of life in the last ``SILENT_S`` seconds.
         """
         rows = [row.tolist() for row in self._used(end)]
         since = self.clock() - SILENT_S
         return rows, [row for row in rows if row[ALIVE_AT] > max(since, 0.0)]
 
     def _used(self, end: int) -> Iterator[Cells]:
-        """Most rows are for successors that never were."""
+        """Most rows are never taken: they wait for second and third processes of a number."""
         for number in range(self._rows):
             row = self._row(number, end)
             if row[USED]:
