@@ -238,9 +238,9 @@ async def test_an_id_that_is_none_never_reaches_the_core() -> None:
 async def test_a_core_that_refuses_the_token_is_told_to_the_operator() -> None:
     """The two tokens differ: `gateway check --connect` names the setting."""
     async with serve(answering(reply(401))) as server, core_at(server.url) as (core, _):
-        with pytest.raises(CoreUnavailable) as told:
+        with pytest.raises(CoreUnavailable) as caught:
             await core.check()
-    assert "GATEWAY_CORE_TOKEN" in str(told.value.__cause__)
+    assert "GATEWAY_CORE_TOKEN" in str(caught.value.__cause__)
 
 
 # --- a core that says no ----------------------------------------------------------------
@@ -427,7 +427,7 @@ async def listed(core: CoreHttp) -> None:
     await core.list_documents(WHO, limit=1, cursor=None)
 
 
-def told(url: str) -> Address:
+def address_of(url: str) -> Address:
     """An address as a look-up would tell it."""
     parsed = httpx.URL(url)
     assert parsed.port is not None
@@ -449,7 +449,7 @@ async def found_core(
 
 async def test_a_core_found_by_name_is_called_by_its_name() -> None:
     """The connection goes to the address, the ``Host`` header says the name."""
-    async with serve(answering(LISTING)) as server, found_core(told(server.url)) as (core, _):
+    async with serve(answering(LISTING)) as server, found_core(address_of(server.url)) as (core, _):
         await listed(core)
         await core.check()
         assert [b"host: core.test\r\n" in one.lower() for one in server.requests] == [True, True]
@@ -462,7 +462,7 @@ async def test_a_core_that_was_not_found_is_unavailable() -> None:
             with pytest.raises(CoreUnavailable) as caught:
                 await ask(core)
             assert "no address" in str(caught.value.__cause__)
-        balancer.update([told(server.url)], 0.0)
+        balancer.update([address_of(server.url)], 0.0)
         await listed(core)
 
 
@@ -475,7 +475,7 @@ async def test_a_stream_counts_at_its_address_until_its_end() -> None:
             await peer.send(head)
 
     async with serve(script) as a, serve(script) as b:
-        one, other = told(a.url), told(b.url)
+        one, other = address_of(a.url), address_of(b.url)
         async with found_core(one, other) as (core, balancer):
             streams = [await core.open_query(WHO, {}) for _ in range(6)]
             assert (balancer.streams(one), balancer.streams(other)) == (3, 3)
@@ -490,7 +490,7 @@ async def test_a_stream_counts_at_its_address_until_its_end() -> None:
 
 
 class Taken:
-    """A sink that notes what it is told."""
+    """A sink that keeps what it gets."""
 
     def __init__(self) -> None:
         self.data = b""
@@ -519,49 +519,49 @@ async def test_a_pushed_stream_counts_until_its_end_too(whole: bool) -> None:
         await asyncio.wait_for(go_on.wait(), 30)
         await peer.send(chunk(DONE) + (b"0\r\n\r\n" if whole else b""))
 
-    async with serve(script) as server, found_core(told(server.url)) as (core, balancer):
+    async with serve(script) as server, found_core(address_of(server.url)) as (core, balancer):
         stream, taken = await core.open_query(WHO, {}), Taken()
         stream.attach(taken)
         await until(lambda: taken.data == TOKEN)
-        assert balancer.streams(told(server.url)) == 1
+        assert balancer.streams(address_of(server.url)) == 1
         go_on.set()
         await until(lambda: bool(taken.end))
         assert (taken.data, taken.end == [None]) == (TOKEN + DONE, whole)
-        assert balancer.streams(told(server.url)) == 0
+        assert balancer.streams(address_of(server.url)) == 0
         await stream.aclose()
-        assert balancer.streams(told(server.url)) == 0
+        assert balancer.streams(address_of(server.url)) == 0
 
 
 async def test_a_pushed_stream_that_is_closed_early_counts_no_more() -> None:
-    """The client left: its sink is told nothing, the count is right all the same."""
+    """The client left: its sink gets nothing more, and the count is right all the same."""
     async with (
         serve(answering(CHUNKED + chunk(TOKEN))) as server,
-        found_core(told(server.url)) as (core, balancer),
+        found_core(address_of(server.url)) as (core, balancer),
     ):
         stream = await core.open_query(WHO, {})
         stream.attach(Taken())
-        assert balancer.streams(told(server.url)) == 1
+        assert balancer.streams(address_of(server.url)) == 1
         await stream.aclose()
-        assert balancer.streams(told(server.url)) == 0
+        assert balancer.streams(address_of(server.url)) == 0
 
 
 async def test_a_forgotten_stream_counts_no_more() -> None:
     """Nobody closed it."""
     async with (
         serve(answering(CHUNKED + chunk(TOKEN))) as server,
-        found_core(told(server.url)) as (core, balancer),
+        found_core(address_of(server.url)) as (core, balancer),
     ):
         await core.open_query(WHO, {})
         gc.collect()
-        await until(lambda: balancer.streams(told(server.url)) == 0)
+        await until(lambda: balancer.streams(address_of(server.url)) == 0)
         await server.until(lambda: server.open == 0)
 
 
 async def test_an_address_that_refuses_is_ejected_and_logged() -> None:
     """One failure and no call is tried there for a while; no client notices."""
     async with serve(answering(LISTING)) as server:
-        gone = told(unused_url())
-        async with found_core(gone, told(server.url)) as (core, balancer):
+        gone = address_of(unused_url())
+        async with found_core(gone, address_of(server.url)) as (core, balancer):
             with capture_logs() as logs:
                 for _ in range(20):
                     await listed(core)
@@ -578,7 +578,7 @@ async def test_an_address_that_cannot_serve_is_ejected_after_three_answers(statu
     """What a proxy in front of a dead core says; the call itself has its true status."""
     stream = reply(200, DONE, EVENTS)
     async with serve(answering(reply(status))) as bad, serve(answering(stream)) as good:
-        async with found_core(told(bad.url), told(good.url)) as (core, _):
+        async with found_core(address_of(bad.url), address_of(good.url)) as (core, _):
             refused = 0
             for _ in range(20):
                 try:
@@ -593,10 +593,10 @@ async def test_an_address_that_breaks_its_streams_is_ejected_after_three() -> No
     async with (
         serve(once(CHUNKED + chunk(TOKEN))) as bad,
         serve(once(CHUNKED + chunk(DONE) + LAST)) as good,
-        found_core(told(bad.url), told(good.url)) as (core, balancer),
+        found_core(address_of(bad.url), address_of(good.url)) as (core, balancer),
     ):
         words = [(await ask(core))[1] for _ in range(12)]
-        assert balancer.ejected(asyncio.get_running_loop().time()) == (told(bad.url),)
+        assert balancer.ejected(asyncio.get_running_loop().time()) == (address_of(bad.url),)
     assert words.count("core_truncated") == 3
 
 
@@ -613,7 +613,7 @@ async def test_clients_that_leave_take_no_core_away() -> None:
     async with (
         serve(script) as server,
         serve(script) as other,
-        found_core(told(server.url), told(other.url)) as (core, balancer),
+        found_core(address_of(server.url), address_of(other.url)) as (core, balancer),
     ):
         for n in range(20):
             client = asyncio.ensure_future(ask(core))
@@ -628,7 +628,10 @@ async def test_a_silent_address_is_ejected_after_three_timeouts() -> None:
     """A frozen core takes connections and answers nothing."""
     async with serve(answering(b"")) as frozen, serve(answering(LISTING)) as good:
         short = times(call_s=0.5, head_s=30)
-        async with found_core(told(frozen.url), told(good.url), timeouts=short) as (core, balancer):
+        async with found_core(address_of(frozen.url), address_of(good.url), timeouts=short) as (
+            core,
+            balancer,
+        ):
             late = 0
             while not balancer.ejected(asyncio.get_running_loop().time()):
                 try:
@@ -641,7 +644,7 @@ async def test_a_silent_address_is_ejected_after_three_timeouts() -> None:
 async def test_what_is_repeated_keeps_to_the_budget() -> None:
     """When every address breaks every call, the load grows by a fifth, not by a factor."""
     async with serve(once(b"")) as a, serve(once(b"")) as b, serve(once(b"")) as c:
-        async with found_core(*(told(server.url) for server in (a, b, c))) as (core, _):
+        async with found_core(*(address_of(server.url) for server in (a, b, c))) as (core, _):
             for _ in range(50):
                 with pytest.raises(CoreUnavailable):
                     await listed(core)
@@ -653,8 +656,8 @@ async def test_a_question_goes_on_to_a_third_address() -> None:
     """Two cores went away in the same moment."""
     stream = reply(200, DONE, EVENTS)
     async with serve(answering(stream)) as server:
-        gone = [told(unused_url()) for _ in range(2)]
-        async with found_core(*gone, told(server.url)) as (core, _):
+        gone = [address_of(unused_url()) for _ in range(2)]
+        async with found_core(*gone, address_of(server.url)) as (core, _):
             assert (await ask(core))[1] == "done"
 
 
@@ -710,9 +713,12 @@ async def test_a_document_call_has_time_left_for_another_address() -> None:
     async with serve(answering(LISTING)) as server:
         with black_hole() as url:
             long = times(connect_s=30, call_s=4)
-            async with found_core(told(url), told(server.url), timeouts=long) as (core, balancer):
+            async with found_core(address_of(url), address_of(server.url), timeouts=long) as (
+                core,
+                balancer,
+            ):
                 await listed(core)
-                assert balancer.ejected(asyncio.get_running_loop().time()) == (told(url),)
+                assert balancer.ejected(asyncio.get_running_loop().time()) == (address_of(url),)
 
 
 async def test_one_healthy_address_is_a_healthy_core() -> None:
@@ -723,7 +729,12 @@ async def test_one_healthy_address_is_a_healthy_core() -> None:
         serve(answering(reply(500))) as failing,
         serve(answering(well)) as good,
     ):
-        addresses = [told(unused_url()), told(frozen.url), told(failing.url), told(good.url)]
+        addresses = [
+            address_of(unused_url()),
+            address_of(frozen.url),
+            address_of(failing.url),
+            address_of(good.url),
+        ]
         async with found_core(*addresses) as (core, _):
             for _ in range(6):
                 await core.check()
@@ -734,11 +745,14 @@ async def test_one_healthy_address_is_a_healthy_core() -> None:
 async def test_no_healthy_address_is_the_last_ones_failure() -> None:
     """And a timeout when the last ones only keep silent."""
     async with serve(answering(b"")) as frozen, serve(answering(reply(500))) as failing:
-        async with found_core(told(unused_url()), told(failing.url)) as (core, _):
+        async with found_core(address_of(unused_url()), address_of(failing.url)) as (core, _):
             with pytest.raises(CoreUnavailable):
                 await core.check()
         short = times(check_s=0.2)
-        async with found_core(told(frozen.url), told(failing.url), timeouts=short) as (core, _):
+        async with found_core(address_of(frozen.url), address_of(failing.url), timeouts=short) as (
+            core,
+            _,
+        ):
             with pytest.raises(CoreTimeout):
                 await core.check()
     assert asyncio.all_tasks() == {asyncio.current_task()}
@@ -798,7 +812,7 @@ async def test_every_ending_on_a_socket_is_told_truly(
 
 
 async def test_a_reset_in_mid_stream_is_told_as_a_truncation() -> None:
-    """The client is told the same as of a cut; the log knows better."""
+    """The client gets the same code as after a cut; the log has a word of its own."""
     read = asyncio.Event()
 
     async def script(peer: Peer, server: Server) -> None:

@@ -266,8 +266,8 @@ def caught(monkeypatch: pytest.MonkeyPatch) -> list[OpenStreams]:
     found: list[OpenStreams] = []
     build = OpenStreams.__init__
 
-    def catching(self: OpenStreams, **told: Any) -> None:
-        build(self, **told)
+    def catching(self: OpenStreams, **options: Any) -> None:
+        build(self, **options)
         found.append(self)
 
     monkeypatch.setattr(OpenStreams, "__init__", catching)
@@ -399,13 +399,13 @@ def assert_ends_once(seen: bytes, case: Case, streaming: Streaming) -> None:
     if case.tells == "done":
         assert seen == start
         return
-    told = json.loads(events[-1].data)["error"]
+    error = json.loads(events[-1].data)["error"]
     tail = seen[len(start) :]
     assert tail.startswith(b"event: error\ndata: ")
     assert tail.endswith(b"\n\n")
     assert tail.count(b"\n") == 3
-    assert told["code"] == case.tells
-    assert told["details"]["request_id"] == streaming.headers["x-request-id"]
+    assert error["code"] == case.tells
+    assert error["details"]["request_id"] == streaming.headers["x-request-id"]
     assert b"secret" not in seen
 
 

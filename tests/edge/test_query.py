@@ -56,8 +56,8 @@ def terminal(body: bytes) -> dict[str, Any]:
     assert b"event: done\n" not in body
     last = body[:-2].split(b"\n\n")[-1].split(b"\n")
     assert last[0] == b"event: error"
-    told: dict[str, Any] = json.loads(last[1].removeprefix(b"data: "))["error"]
-    return told
+    error: dict[str, Any] = json.loads(last[1].removeprefix(b"data: "))["error"]
+    return error
 
 
 async def ask(
@@ -255,11 +255,11 @@ async def test_a_broken_stream_ends_with_one_error_on_a_boundary(
         body = await streaming.rest()
         streaming.writer.close()
     assert body.startswith(CONNECTED + forwarded + b"event: error\n")
-    told = terminal(body)
-    assert told["code"] == code
-    assert told["details"] == {"request_id": streaming.headers["x-request-id"]}
+    error = terminal(body)
+    assert error["code"] == code
+    assert error["details"] == {"request_id": streaming.headers["x-request-id"]}
     assert b"secret" not in body
-    assert core_error_code(json.dumps({"error": told})) == code
+    assert core_error_code(json.dumps({"error": error})) == code
 
 
 @pytest.mark.parametrize(

@@ -241,7 +241,7 @@ async def test_streams_cancelled_at_any_moment_leave_nothing(core: KeepingCore) 
                 writer.transport.abort()
 
         faults: list[dict[str, object]] = []
-        asyncio.get_running_loop().set_exception_handler(lambda _, told: faults.append(told))
+        asyncio.get_running_loop().set_exception_handler(lambda _, fault: faults.append(fault))
         idle = len(asyncio.all_tasks())
         files = len(os.listdir("/proc/self/fd"))
         await asyncio.gather(*(one() for _ in range(CHURNED)))

@@ -149,7 +149,7 @@ ENDS: list[tuple[str, Sequence[Said], str, str]] = [
 @pytest.mark.parametrize(
     ("said", "code", "word"), [row[1:] for row in ENDS], ids=[r[0] for r in ENDS]
 )
-async def test_each_ending_is_told_once_and_on_a_boundary(
+async def test_each_ending_is_sent_once_and_on_a_boundary(
     clock: MovedTime, said: Sequence[Said], code: str, word: str
 ) -> None:
     """Exactly one of ``done`` and ``error``; upstream text never leaves."""
@@ -223,7 +223,7 @@ async def test_silence_between_events_ends_the_stream(clock: MovedTime) -> None:
 
 
 async def test_a_comment_inside_an_event_is_a_sign_of_life_too(clock: MovedTime) -> None:
-    """It is held with the event it stands in, and heard all the same."""
+    """It is held with the event it stands in, and a sign of life all the same."""
     core = ScriptedCore(TOKEN)
     client = Reading(ask(core, clock, idle_s=60))
     for _ in range(3):
@@ -256,7 +256,7 @@ async def test_silence_towards_the_client_is_broken_by_pings(clock: MovedTime) -
 
 
 async def test_a_ping_loses_no_byte_of_a_read_under_way(clock: MovedTime) -> None:
-    """The pending read goes on while others are told things."""
+    """The pending read goes on while others get things."""
     core = ScriptedCore(TOKEN[:9])
     client = Reading(ask(core, clock, ping_s=15))
     await clock.advance(15.1)
@@ -326,7 +326,7 @@ async def test_the_head_goes_out_early_once_the_request_was_sent(clock: MovedTim
 
 
 async def test_a_failure_after_an_early_head_is_the_terminal_event(clock: MovedTime) -> None:
-    """The same code, told in the stream."""
+    """The same code, as the last event."""
     core = ScriptedCore()
     core.opens.clear()
     core.refusal = CoreProtocolError()

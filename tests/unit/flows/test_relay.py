@@ -115,7 +115,7 @@ async def test_a_client_that_was_full_before_the_core_spoke_stops_it_all_the_sam
 @pytest.mark.parametrize("turns", range(4))
 @pytest.mark.parametrize("leaves", [True, False], ids=["the client leaves", "it is stopped"])
 async def test_a_core_that_fails_as_the_stream_ends_is_no_news(leaves: bool, turns: int) -> None:
-    """Nobody is left to be told of the failure, and asyncio must not complain of it."""
+    """Nobody is left to whom the failure matters, and asyncio must not complain of it."""
     faults: list[dict[str, object]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, fault: faults.append(fault))
     core, client = PushedCore(), FullClient()

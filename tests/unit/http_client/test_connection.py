@@ -28,7 +28,7 @@ END = b"0\r\n\r\n"
 
 
 class Taking:
-    """A sink that remembers, and pauses the body after ``room`` bytes where it is told to."""
+    """A sink that remembers, and pauses the body after ``room`` bytes where it has to."""
 
     def __init__(self, body: Body, room: int | None = None) -> None:
         self.body = body
@@ -48,16 +48,16 @@ class Taking:
 
 @asynccontextmanager
 async def opened(
-    server: Server, **told: int
+    server: Server, **options: int
 ) -> AsyncIterator[tuple[httpx.Response, Body, CoreTransport]]:
     """An answer whose head is in; whoever tests closes it."""
-    transport = CoreTransport(**told)  # type: ignore[arg-type]
+    transport = CoreTransport(**options)  # type: ignore[arg-type]
     async with make_client(transport) as client:
         response = await client.send(client.build_request("GET", server.url), stream=True)
         yield response, response.extensions[BODY], transport
 
 
-async def test_a_pushed_body_is_told_once_in_order_and_then_its_end() -> None:
+async def test_a_pushed_body_comes_once_in_order_and_then_its_end() -> None:
     """What came before the sink was there comes first; the end comes once and last."""
     go_on = asyncio.Event()
 

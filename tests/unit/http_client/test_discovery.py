@@ -92,8 +92,8 @@ class World:
     def __init__(self, *urls: str) -> None:
         self.lookup = FakeLookup()
         self.sleeps = Sleeps()
-        self.told: list[Sequence[Address]] = []
-        self.discovery = Discovery(urls, self.lookup, self.told.append, sleep=self.sleeps)
+        self.given: list[Sequence[Address]] = []
+        self.discovery = Discovery(urls, self.lookup, self.given.append, sleep=self.sleeps)
 
     @asynccontextmanager
     async def started(self) -> AsyncIterator[None]:
@@ -109,11 +109,11 @@ def at(base_url: str, *hosts: str, port: int = 8100) -> list[Address]:
     return [Address(base_url, (host, port)) for host in hosts]
 
 
-async def test_fixed_urls_are_told_at_once_and_need_no_task() -> None:
+async def test_fixed_urls_are_given_at_once_and_need_no_task() -> None:
     """Nothing is looked up for them."""
     world = World("http://a:1", "http://b:2")
     async with world.started():
-        assert world.told == [[Address("http://a:1"), Address("http://b:2")]]
+        assert world.given == [[Address("http://a:1"), Address("http://b:2")]]
         assert asyncio.all_tasks() == {asyncio.current_task()}
     assert world.lookup.asked == []
 
@@ -124,7 +124,7 @@ async def test_a_name_is_known_when_the_start_returns() -> None:
     world.lookup.found["core"] = (["10.0.0.2", "10.0.0.1"], 5)
     async with world.started():
         expected = [*at("http://core:8100", "10.0.0.1", "10.0.0.2"), Address("http://b:2")]
-        assert world.told[-1] == expected
+        assert world.given[-1] == expected
 
 
 async def test_a_start_does_not_wait_for_a_name_server_for_ever() -> None:
@@ -137,11 +137,11 @@ async def test_a_start_does_not_wait_for_a_name_server_for_ever() -> None:
             await asyncio.Event().wait()
             raise AssertionError
 
-    told: list[Sequence[Address]] = []
-    discovery = Discovery(["dns+http://core"], Silent(), told.append)
+    given: list[Sequence[Address]] = []
+    discovery = Discovery(["dns+http://core"], Silent(), given.append)
     await discovery.start(within_s=0.01)
     await asyncio.wait_for(asked.wait(), 30)
-    assert told == [[]]
+    assert given == [[]]
     await discovery.aclose()
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
@@ -155,7 +155,7 @@ async def test_a_name_is_asked_for_again_at_its_ttl(ttl_s: float, wait_s: float)
         assert world.sleeps.lengths_s == [wait_s]
         world.lookup.found["core"] = (["10.0.0.3"], ttl_s)
         await world.sleeps.over()
-        assert world.told[-1] == at("http://core:8100", "10.0.0.3")
+        assert world.given[-1] == at("http://core:8100", "10.0.0.3")
         assert world.sleeps.lengths_s == [wait_s, wait_s]
 
 
@@ -164,10 +164,10 @@ async def test_an_answer_in_another_order_is_no_change() -> None:
     world = World("dns+http://core")
     world.lookup.found["core"] = (["10.0.0.1", "10.0.0.2"], 5)
     async with world.started():
-        times = len(world.told)
+        times = len(world.given)
         world.lookup.found["core"] = (["10.0.0.2", "10.0.0.1"], 5)
         await world.sleeps.over()
-        assert len(world.told) == times
+        assert len(world.given) == times
 
 
 async def test_another_weight_is_a_change() -> None:
@@ -179,7 +179,7 @@ async def test_another_weight_is_a_change() -> None:
             await world.discovery.start(within_s=30)
         else:
             await world.sleeps.over()
-        assert [one.weight for one in world.told[-1]] == [max(weight, 1)]
+        assert [one.weight for one in world.given[-1]] == [max(weight, 1)]
     await world.discovery.aclose()
 
 
@@ -193,11 +193,11 @@ async def test_a_name_that_does_not_resolve_keeps_its_last_addresses(failure: Ex
             world.lookup.found["core"] = failure
             for _ in range(7):
                 await world.sleeps.over()
-            assert world.told[-1] == at("http://core:8100", "10.0.0.1")
+            assert world.given[-1] == at("http://core:8100", "10.0.0.1")
             assert world.sleeps.lengths_s == [5, 1, 2, 4, 8, 16, 30, 30]
             world.lookup.found["core"] = (["10.0.0.9"], 5)
             await world.sleeps.over()
-            assert world.told[-1] == at("http://core:8100", "10.0.0.9")
+            assert world.given[-1] == at("http://core:8100", "10.0.0.9")
     warnings = [line for line in logs if line["log_level"] == "warning"]
     assert len(warnings) == 7
     assert warnings[0]["name"] == "core"
@@ -210,7 +210,7 @@ async def test_a_failing_name_takes_no_other_away() -> None:
     world = World("dns+http://a", "dns+http://b", "http://c")
     world.lookup.found.update(a=LookupFailed("gone"), b=(["10.0.0.1"], 5))
     async with world.started():
-        assert world.told[-1] == [*at("http://b", "10.0.0.1", port=80), Address("http://c")]
+        assert world.given[-1] == [*at("http://b", "10.0.0.1", port=80), Address("http://c")]
 
 
 # --- asking name servers ----------------------------------------------------------------
@@ -293,13 +293,13 @@ async def test_the_whole_way_from_the_name_server_to_the_addresses() -> None:
     async with name_server() as server:
         server.records["core.kb", "A"] = (5, ["127.0.0.1"])
         server.records["_http._tcp.kb", "SRV"] = (30, ["0 1 8200 core.kb."])
-        sleeps, told = Sleeps(), list[Sequence[Address]]()
+        sleeps, given = Sleeps(), list[Sequence[Address]]()
         urls = ["dns+http://core.kb:8100", "srv+https://_http._tcp.kb"]
         lookup = DnsLookup(["127.0.0.1"], server.port)
-        discovery = Discovery(urls, lookup, told.append, sleep=sleeps)
+        discovery = Discovery(urls, lookup, given.append, sleep=sleeps)
         await discovery.start(within_s=30)
         by_srv = at("https://kb", "127.0.0.1", port=8200)
-        assert told[-1] == [*at("http://core.kb:8100", "127.0.0.1"), *by_srv]
+        assert given[-1] == [*at("http://core.kb:8100", "127.0.0.1"), *by_srv]
         assert sleeps.lengths_s == [5, 5]
         server.rcode = dns.rcode.SERVFAIL
         await sleeps.over()
@@ -307,7 +307,7 @@ async def test_the_whole_way_from_the_name_server_to_the_addresses() -> None:
         server.records["core.kb", "A"] = (5, ["127.0.0.2"])
         await sleeps.over()
         by_srv = at("https://kb", "127.0.0.2", port=8200)
-        assert told[-1] == [*at("http://core.kb:8100", "127.0.0.2"), *by_srv]
+        assert given[-1] == [*at("http://core.kb:8100", "127.0.0.2"), *by_srv]
         await discovery.aclose()
     assert asyncio.all_tasks() == {asyncio.current_task()}
 

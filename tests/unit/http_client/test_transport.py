@@ -392,21 +392,23 @@ async def test_the_path_and_query_arrive_as_given() -> None:
 
 async def test_who_asks_is_told_when_the_request_went_out() -> None:
     """Before the head is there, and not before the connection is."""
-    told = asyncio.Event()
+    went_out = asyncio.Event()
 
     async def script(peer: Peer, server: Server) -> None:
         await peer.request()
-        await asyncio.wait_for(told.wait(), 30)
+        await asyncio.wait_for(went_out.wait(), 30)
         await peer.send(OK)
 
     async with serve(script) as server, pool() as (client, _):
-        request = client.build_request("GET", server.url, extensions={ON_SENT: told.set})
+        request = client.build_request("GET", server.url, extensions={ON_SENT: went_out.set})
         assert (await client.send(request)).content == b"ok"
-        told.clear()
+        went_out.clear()
         refused = f"http://127.0.0.1:{free_port()}"
         with pytest.raises(httpx.ConnectError):
-            await client.send(client.build_request("GET", refused, extensions={ON_SENT: told.set}))
-        assert not told.is_set()
+            await client.send(
+                client.build_request("GET", refused, extensions={ON_SENT: went_out.set})
+            )
+        assert not went_out.is_set()
 
 
 async def test_a_consumer_that_does_not_read_stops_the_peer() -> None:
