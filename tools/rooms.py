@@ -1,9 +1,9 @@
 """Counts the rooms of the code, the arrows between them, the circles and the arrows upward.
 
 A room is a package or a loose module directly in ``gateway/``, or one of ``blueprints`` and
-``devstack``; an arrow leads from a room to another one that it imports, in whatever way: at the top,
-inside a function or under ``TYPE_CHECKING``. Circles are looked for among modules, which is stricter
-than among rooms. What is up and what is down is read from the layers in ``.importlinter``.
+``devstack``; an arrow leads from a room to another one that it imports, in whatever way: at the
+top, inside a function or under ``TYPE_CHECKING``. Circles are looked for among modules, which is
+stricter than among rooms. What is up and what is down is read from the layers in ``.importlinter``.
 
     python -m tools.rooms          the figures, then each room with what it imports
 """
