@@ -48,10 +48,10 @@ async def test_readiness_with_latency_reason_and_since(address: tuple[str, int])
     """What to mend, since when, and how slow the rest is."""
     answer = await exchange(address, request("GET", "/readyz"))
     assert answer.status == 200
-    told = answer.json()
-    assert (told["status"], told["draining"]) == ("degraded", False)
-    assert told["worker_pid"] > 0
-    assert told["dependencies"] == {
+    readiness = answer.json()
+    assert (readiness["status"], readiness["draining"]) == ("degraded", False)
+    assert readiness["worker_pid"] > 0
+    assert readiness["dependencies"] == {
         "core": {
             "state": "ok",
             "since": "2027-01-15T08:00:00.000+00:00",
@@ -113,7 +113,7 @@ async def test_a_head_too_large_is_hung_up_on(address: tuple[str, int]) -> None:
     writer.close()
 
 
-async def test_who_hangs_up_harms_nobody(address: tuple[str, int]) -> None:
+async def test_a_client_that_hangs_up_does_no_harm(address: tuple[str, int]) -> None:
     """A port scanner causes no fault."""
     for data in (b"", b"GET /rea"):
         _, writer = await asyncio.open_connection(*address)
@@ -133,7 +133,7 @@ async def test_workers_share_the_address(health: Health) -> None:
     second.close()
 
 
-async def test_the_gateway_listens_where_it_is_told(core: StubCore) -> None:
+async def test_the_gateway_listens_at_the_configured_address(core: StubCore) -> None:
     """And the public side does not know these details."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]

@@ -152,16 +152,20 @@ async def test_decisions_and_caches(watched: Watched) -> None:
 
 
 async def test_refused_credentials_by_reason(watched: Watched) -> None:
-    """The log's word where it is one of the known; the client is told none of them."""
+    """By the log's ``auth_reason``, where the catalogue lists it; no answer has it."""
     gateway = watched.gateway
+    bearer = (await gateway.bearer())["Authorization"]
+    forged = f"{bearer.rpartition('.')[0]}.{'A' * 43}"
     before = await watched.samples()
-    for headers in ({}, {"Authorization": "Basic x"}, {"Authorization": "Bearer a.b.c"}):
+    for value in (None, "Basic x", "Bearer a.b.c", forged):
+        headers = {} if value is None else {"Authorization": value}
         await gateway.client.get("/api/v1/auth/me", headers=headers)
     await gateway.client.post("/auth/login", json={"username": "alice", "password": "wrong"})
     after = await watched.samples()
     assert since(before, after, c.AUTH_FAILURES.name) == {
         ("missing",): 1,
         ("scheme",): 1,
+        ("malformed",): 1,
         ("signature",): 1,
         ("password",): 1,
     }

@@ -72,18 +72,18 @@ def counters(found: Found) -> Found:
     return {key: value for key, value in found.items() if key[0].endswith(suffixes)}
 
 
-async def test_whoever_is_asked_speaks_for_all(fleet: Fleet, core: StubCore) -> None:
+async def test_any_worker_answers_for_all(fleet: Fleet, core: StubCore) -> None:
     """Twelve streams over two workers are twelve, and a request is one, each time one looks."""
     core.holds(STREAM_HEAD, chunk(META))
     before = await fleet.samples()
     streams = await opened(fleet, 12)
 
-    # A worker tells of the other's streams as they were at its last tick: open, and maybe no event.
-    def all_told(one: Found) -> bool:
+    # Of the other worker's streams the page has what they were at its last tick: maybe no event.
+    def all_counted(one: Found) -> bool:
         events = since(before, one, c.STREAM_EVENTS.name)
         return one[c.STREAMS_OPEN.name,] == 12 and events == {(): 12}
 
-    await fleet.until(all_told)
+    await fleet.until(all_counted)
     for _ in range(20):
         found = await fleet.samples()
         assert found[c.STREAMS_OPEN.name,] == 12
@@ -98,10 +98,10 @@ async def test_whoever_is_asked_speaks_for_all(fleet: Fleet, core: StubCore) -> 
 async def test_a_killed_worker_takes_no_count_with_it_and_leaves_no_gauge(
     fleet: Fleet, core: StubCore
 ) -> None:
-    """``kill -9`` amid streams, three times: what was told once stays told, and grows."""
+    """``kill -9`` amid streams, three times: no counter goes back."""
     core.holds(STREAM_HEAD, chunk(META))
     streams = await opened(fleet, 12)
-    # Its ticks have told all twelve's events before anybody dies.
+    # All twelve streams' events are on the page before a worker dies.
     before = await fleet.until(lambda one: one[c.STREAM_EVENTS.name,] == 12)
     last = before
     for death in range(1, 4):
@@ -113,7 +113,7 @@ async def test_a_killed_worker_takes_no_count_with_it_and_leaves_no_gauge(
         assert gone_back == []
         assert found[c.RESTARTS.name, "signal"] == death
         last = found
-    # The last death took the streams of its worker; whoever is left has those of his own.
+    # The last death took the streams of its worker; those of the other worker go on.
     assert last[c.STREAMS_OPEN.name,] < 12
     for streaming in streams:
         streaming.writer.close()

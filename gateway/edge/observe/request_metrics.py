@@ -32,12 +32,12 @@ def count_request(
     if scope.decision is not None:
         metrics.add(c.DECISIONS, _decision(scope.decision))
     error = scope.error
-    if error is not None:
-        _count_error(metrics, scope, error)
     if status == 401:
         # A login's reason is the password, whatever was wrong with it.
         reason = "password" if isinstance(error, InvalidCredentials) else scope.auth_reason
         metrics.add(c.AUTH_FAILURES, (reason or OTHER,))
+    elif error is not None:
+        _count_error(metrics, scope, error)
 
 
 def count_stream_end(

@@ -21,7 +21,7 @@ WHO = OnBehalfOf("ann", "acme", frozenset({"reader"}), "req-1")
 
 
 async def test_calls_that_nobody_took() -> None:
-    """Two dead addresses: one is left out (never both), the call is made again there, in vain."""
+    """Two dead addresses: one is ejected (never both), and the call is repeated there, in vain."""
     transport = CoreTransport(limit=7)
     cores = Balancer(Random(1), [Address("http://127.0.0.1:1"), Address("http://127.0.0.1:2")])
     timeouts = CoreTimeouts(connect_s=2, call_s=20)

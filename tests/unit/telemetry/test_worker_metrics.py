@@ -32,7 +32,7 @@ def begun(shared: SharedMetrics, worker: int, *found: Sample) -> tuple[WorkerMet
 
 
 def test_a_count_is_added_once_and_a_gauge_stands() -> None:
-    """Sources tell their totals; a shared's row gets what came since."""
+    """Sources give their totals; the row gets what came since."""
     metrics, values = begun(SharedMetrics(), 0, (c.TURNED_AWAY, (), 5), (c.STREAMS_OPEN, (), 3))
     metrics.sample()
     values[:] = [(c.TURNED_AWAY, (), 7), (c.STREAMS_OPEN, (), 1)]
@@ -52,8 +52,8 @@ def test_a_successor_begins_to_count_where_the_dead_one_stopped() -> None:
     assert (found[c.TURNED_AWAY.name,], found[c.STREAMS_OPEN.name,]) == (6.0, 0.0)
 
 
-def test_any_worker_speaks_for_all() -> None:
-    """Two of them, asked in turn, say the same."""
+def test_any_worker_has_the_page_of_all() -> None:
+    """Two of them, asked in turn, give the same."""
     shared = SharedMetrics(2)
     one, _ = begun(shared, 0, (c.STREAMS_OPEN, (), 3))
     other, _ = begun(shared, 1, (c.STREAMS_OPEN, (), 4))
