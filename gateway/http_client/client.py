@@ -1,4 +1,4 @@
-"""The httpx client the gateway's own calls go through: to the core, and to the policy server."""
+"""The httpx client for calls that are not on the hot path: those to the policy server."""
 
 from __future__ import annotations
 
@@ -6,20 +6,11 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
 
-# ``request.extensions`` key of a callable called once the request's head went out: from then on
-# the connection stands. ``CoreTransport`` honours it; other transports (mocks) may not.
-ON_SENT = "gateway.on_sent"
-# ``request.extensions`` key of the (host, port) to connect to where that is not the URL's: the
-# ``Host`` header and the name a certificate must have stay the URL's.
-ADDRESS = "gateway.address"
-# ``response.extensions`` key of the body itself, which httpx wraps: it can be pushed into a sink.
-BODY = "gateway.body"
-
 
 def make_client(transport: httpx.AsyncBaseTransport) -> httpx.AsyncClient:
-    """A client with nothing of its own: no proxies, redirects, cookies, retries or compression.
+    """A client that adds nothing: no proxies, redirects, cookies, retries or compression.
 
-    Every call states its timeouts; a call that does not waits at most five seconds a step.
+    A call states its timeouts; one that does not waits at most five seconds at each step.
     """
     client = httpx.AsyncClient(
         transport=transport,

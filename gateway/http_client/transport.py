@@ -22,7 +22,6 @@ from collections.abc import AsyncIterator, Callable
 
 import httpx
 
-from gateway.http_client.client import ADDRESS, BODY, ON_SENT
 from gateway.http_client.connection import Connection
 from gateway.http_client.exchange import Exchange, Sink
 from gateway.http_client.pool import Origin, Pool
@@ -106,23 +105,22 @@ class CoreTransport(httpx.AsyncBaseTransport):
         return Body(exchange, read_s)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """``ask`` in httpx's words; see ``http_client.client`` for the extensions it knows."""
+        """``ask`` for an ``httpx.AsyncClient``, as that of the policy server."""
         if request.url.scheme not in ("http", "https"):
             raise httpx.UnsupportedProtocol("http or https")
         timeouts: dict[str, float | None] = request.extensions.get("timeout", {})
         body = await self.ask(
-            Origin.of(request.url, request.extensions.get(ADDRESS)),
+            Origin.of(request.url),
             await _message(request),
             connect_s=timeouts.get("connect"),
             pool_s=timeouts.get("pool"),
             read_s=timeouts.get("read"),
-            on_sent=request.extensions.get(ON_SENT),
         )
         return httpx.Response(
             status_code=body.status,
             headers=body.headers,
             stream=body,
-            extensions={"reason_phrase": body.reason, "http_version": b"HTTP/1.1", BODY: body},
+            extensions={"reason_phrase": body.reason, "http_version": b"HTTP/1.1"},
         )
 
     async def aclose(self) -> None:

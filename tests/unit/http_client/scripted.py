@@ -10,6 +10,11 @@ import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+import httpx
+
+from gateway.http_client.pool import Origin
+from gateway.http_client.transport import Body, CoreTransport
+
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 CHUNKED = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -140,3 +145,16 @@ def once(answer: bytes, *, reset: bool = False) -> Script:
             peer.reset()
 
     return script
+
+
+async def ask(
+    transport: CoreTransport,
+    url: str,
+    connect_to: tuple[str, int] | None = None,
+    on_sent: Callable[[], None] | None = None,
+) -> Body:
+    """``GET url`` as calls to a core are sent, at the address ``connect_to`` where one is given."""
+    place = httpx.URL(url)
+    message = b"GET %b HTTP/1.1\r\nHost: %b\r\n\r\n" % (place.raw_path, place.netloc)
+    origin = Origin.of(place, connect_to)
+    return await transport.ask(origin, message, connect_s=5, pool_s=5, read_s=5, on_sent=on_sent)

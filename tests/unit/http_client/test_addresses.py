@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from contextlib import aclosing
 from pathlib import Path
 
 import httpx
 import pytest
 from cryptography import x509
 
-from gateway.http_client.client import ADDRESS, make_client
 from gateway.http_client.pool import Origin
 from gateway.http_client.transport import CoreTransport
 
-from .scripted import OK, answering, serve
+from .scripted import OK, answering, ask, serve
 from .test_tls import self_signed, server_context
 
 
@@ -42,24 +42,20 @@ def test_where_a_request_goes_and_under_which_name(
 
 async def test_a_request_goes_to_its_address_and_names_its_host() -> None:
     """``core.test`` resolves nowhere: nothing but the address was used."""
-    async with (
-        serve(answering(OK)) as server,
-        make_client(CoreTransport()) as client,
-    ):
+    async with serve(answering(OK)) as server, aclosing(CoreTransport()) as transport:
         for _ in range(2):
-            extensions = {ADDRESS: address_of(server.url)}
-            response = await client.get("http://core.test:8100/x", extensions=extensions)
-            assert response.content == b"ok"
+            body = await ask(transport, "http://core.test:8100/x", address_of(server.url))
+            assert await body.whole(2) == b"ok"
         assert server.connections == 1
         assert b"\r\nhost: core.test:8100\r\n" in server.requests[0].replace(b"Host", b"host")
 
 
 async def test_connections_of_one_address_are_not_shared_between_names() -> None:
     """What was proved for one name was not proved for another."""
-    async with serve(answering(OK)) as server, make_client(CoreTransport()) as client:
+    async with serve(answering(OK)) as server, aclosing(CoreTransport()) as transport:
         for name in ("a.test", "b.test", "a.test"):
-            extensions = {ADDRESS: address_of(server.url)}
-            assert (await client.get(f"http://{name}", extensions=extensions)).content == b"ok"
+            body = await ask(transport, f"http://{name}", address_of(server.url))
+            assert await body.whole(2) == b"ok"
         assert server.connections == 2
 
 
@@ -76,9 +72,9 @@ async def test_an_ipv6_address_is_connected_to() -> None:
     except OSError:
         pytest.skip("this machine has no IPv6")
     port = server.sockets[0].getsockname()[1]
-    async with make_client(CoreTransport()) as client:
-        extensions = {ADDRESS: ("::1", port)}
-        assert (await client.get("http://core.test", extensions=extensions)).content == b"ok"
+    async with aclosing(CoreTransport()) as transport:
+        body = await ask(transport, "http://core.test", ("::1", port))
+        assert await body.whole(2) == b"ok"
     server.close()
     await server.wait_closed()
 
@@ -93,10 +89,10 @@ async def test_a_certificate_must_be_the_names_and_not_the_addresss(
     context = server_context(pem)
     context.sni_callback = lambda socket, server_name, _: asked.append(server_name)
     transport = CoreTransport(tls=lambda: ssl.create_default_context(cafile=str(pem)))
-    async with serve(answering(OK), context) as server, make_client(transport) as client:
-        asking = client.get(f"https://{name}", extensions={ADDRESS: address_of(server.url)})
+    async with serve(answering(OK), context) as server, aclosing(transport):
+        asking = ask(transport, f"https://{name}", address_of(server.url))
         if trusted:
-            assert (await asking).content == b"ok"
+            assert await (await asking).whole(2) == b"ok"
         else:
             with pytest.raises(httpx.ConnectError):
                 await asking

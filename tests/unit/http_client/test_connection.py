@@ -7,15 +7,15 @@ import gc
 import itertools
 import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 
 import httpx
 import pytest
 
-from gateway.http_client.client import BODY, make_client
+from gateway.http_client.client import make_client
 from gateway.http_client.transport import Body, CoreTransport
 
-from .scripted import CHUNKED, Peer, Server, answering, once, serve, until
+from .scripted import CHUNKED, Peer, Server, answering, ask, once, serve, until
 
 BLOCK = b"x" * 16384
 
@@ -52,9 +52,14 @@ async def opened(
 ) -> AsyncIterator[tuple[httpx.Response, Body, CoreTransport]]:
     """An answer whose head is in; whoever tests closes it."""
     transport = CoreTransport(**options)  # type: ignore[arg-type]
-    async with make_client(transport) as client:
-        response = await client.send(client.build_request("GET", server.url), stream=True)
-        yield response, response.extensions[BODY], transport
+    async with aclosing(transport):
+        yield *await answered(server, transport), transport
+
+
+async def answered(server: Server, transport: CoreTransport) -> tuple[httpx.Response, Body]:
+    """The answer as httpx would have it, and its body."""
+    body = await ask(transport, server.url)
+    return httpx.Response(body.status, headers=body.headers, stream=body), body
 
 
 async def test_a_pushed_body_comes_once_in_order_and_then_its_end() -> None:
@@ -253,13 +258,12 @@ async def test_a_slot_comes_back_once_in_every_order_of_endings(
 ) -> None:
     """End, error, cancel, close and being forgotten, in any order: one slot, no connection lost."""
     transport = CoreTransport(limit=2)
-    async with serve(answer) as server, make_client(transport) as client:  # type: ignore[arg-type]
+    async with serve(answer) as server, aclosing(transport):  # type: ignore[arg-type]
         for acts in itertools.permutations(ACTS, 3):
             try:
-                response = await client.send(client.build_request("GET", server.url), stream=True)
+                response, body = await answered(server, transport)
             except httpx.ReadError:
                 continue  # the reset overtook the head
-            body = response.extensions[BODY]
             for act in acts:
                 await act(response, body)
             await response.aclose()

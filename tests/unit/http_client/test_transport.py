@@ -13,10 +13,10 @@ import httpx
 import pytest
 
 from gateway.domain.headers import CORE_REQUEST_HEADERS
-from gateway.http_client.client import ON_SENT, make_client
+from gateway.http_client.client import make_client
 from gateway.http_client.transport import CoreTransport
 
-from .scripted import CHUNKED, OK, Peer, Server, answering, once, serve, until
+from .scripted import CHUNKED, OK, Peer, Server, answering, ask, once, serve, until
 
 
 @asynccontextmanager
@@ -399,15 +399,12 @@ async def test_who_asks_is_told_when_the_request_went_out() -> None:
         await asyncio.wait_for(went_out.wait(), 30)
         await peer.send(OK)
 
-    async with serve(script) as server, pool() as (client, _):
-        request = client.build_request("GET", server.url, extensions={ON_SENT: went_out.set})
-        assert (await client.send(request)).content == b"ok"
+    async with serve(script) as server, pool() as (_, transport):
+        body = await ask(transport, server.url, on_sent=went_out.set)
+        assert await body.whole(2) == b"ok"
         went_out.clear()
-        refused = f"http://127.0.0.1:{free_port()}"
         with pytest.raises(httpx.ConnectError):
-            await client.send(
-                client.build_request("GET", refused, extensions={ON_SENT: went_out.set})
-            )
+            await ask(transport, f"http://127.0.0.1:{free_port()}", on_sent=went_out.set)
         assert not went_out.is_set()
 
 
