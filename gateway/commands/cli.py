@@ -31,6 +31,7 @@ NEEDS_DEVSTACK = (
 
 def main(argv: Sequence[str] | None = None, environ: Environ | None = None) -> int:
     """Runs one command; only this function reads the process's environment."""
+    _open_standard_descriptors()
     arguments = list(sys.argv[1:] if argv is None else argv)
     environ = os.environ if environ is None else environ
     if arguments[:1] == ["demo"]:
@@ -47,6 +48,22 @@ def main(argv: Sequence[str] | None = None, environ: Environ | None = None) -> i
         return _settings_faults(problem)
     except KeyboardInterrupt:
         return 128 + 2
+
+
+def _open_standard_descriptors() -> None:
+    """Gives the process the descriptors 0 to 2 where it was started without one (``2>&-``).
+
+    The next file or socket would get the free number, and with it what is printed.
+    """
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            # The lowest number that is free is this one.
+            os.open(os.devnull, os.O_RDWR)
+    # Python has none of these two where it found the descriptor closed.
+    sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8", closefd=False)
 
 
 def make_parser(environ: Environ) -> argparse.ArgumentParser:

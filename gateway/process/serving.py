@@ -42,7 +42,7 @@ def serve(settings: Settings, load: LoadSettings, watchers: Sequence[Watcher] = 
         UsersFileError: the users file is missing or wrong.
     """
     memory.leave_no_memory_in_core_dumps()
-    log_output.configure(settings.log_level, settings.log_format)
+    log_output.serve_standard_error(settings.log_level, settings.log_format)
     memory.keep_small()
     bound = listeners.bind(settings.server_host, settings.server_port, settings.server_workers)
     _warn_if_admin_address_is_taken(settings)

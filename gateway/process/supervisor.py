@@ -17,7 +17,6 @@ import os
 import selectors
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +24,7 @@ from typing import NoReturn
 
 import structlog
 
+from gateway.edge.observe import log_output
 from gateway.process.children import (
     NEVER,
     START_ATTEMPTS,
@@ -93,6 +93,7 @@ class Supervisor:
                 self._reap()
                 self._check_heartbeats()
                 self._follow()
+                log_output.flush()
         self._listeners.close()
         log.info("stopped", status=self._status)
         return self._status
@@ -111,8 +112,6 @@ class Supervisor:
             names = [thread.name for thread in threading.enumerate()]
             log.warning("forking with threads: a lock one of them holds stays held", threads=names)
         ours, theirs = pair()
-        sys.stdout.flush()
-        sys.stderr.flush()
         # Blocked, so that no signal runs the supervisor's handler in the new worker.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         pid = os.fork()
@@ -159,8 +158,7 @@ class Supervisor:
             log.exception("worker failed", worker=number, pid=os.getpid())
         finally:
             with contextlib.suppress(BaseException):
-                sys.stdout.flush()
-                sys.stderr.flush()
+                log_output.finish()
             # Not sys.exit, which would run the exit handlers of the supervisor in the worker.
             os._exit(status)
 

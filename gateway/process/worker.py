@@ -47,7 +47,7 @@ def run(app: Application, slot: WorkerSlot, *, reload: Reload) -> int:
             runner.run(_Worker(app, slot, reload).serve())
     finally:
         # The process ends by ``os._exit``, so that no exit handler of Python does this.
-        log_output.flush()
+        log_output.finish()
     return 0
 
 

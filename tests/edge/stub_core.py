@@ -48,8 +48,11 @@ class StubCore:
 
         self.script = script
 
-    def holds(self, *parts: bytes) -> asyncio.Event:
-        """Sends these bytes and no more until the event is set; the other side may leave before."""
+    def holds(self, *parts: bytes, then: bytes = b"") -> asyncio.Event:
+        """Sends these bytes and no more until the event is set; the other side may leave before.
+
+        ``then`` is what each answer ends with.
+        """
         go_on = asyncio.Event()
 
         async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -60,6 +63,7 @@ class StubCore:
             await asyncio.wait({gone, waiting}, return_when=asyncio.FIRST_COMPLETED)
             gone.cancel()
             waiting.cancel()
+            writer.write(then)
 
         self.asked.clear()
         self.closed.clear()

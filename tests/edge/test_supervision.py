@@ -83,16 +83,7 @@ async def test_a_killed_worker_takes_its_own_streams_only_and_is_replaced(
 ) -> None:
     """kill -9 in the middle of 200 streams: the others end well, and its successor serves."""
     async with served(core, tmp_path, 2) as running:
-        go_on = core.holds(STREAM_HEAD, chunk(META))
-        ending = core.script
-
-        async def held_then_done(
-            reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-        ) -> None:
-            await ending(reader, writer)
-            writer.write(chunk(DONE) + END)
-
-        core.script = held_then_done
+        go_on = core.holds(STREAM_HEAD, chunk(META), then=chunk(DONE) + END)
         streams = await asyncio.gather(*(running.asking() for _ in range(STREAMS)))
         await asyncio.gather(*(stream.until(META) for stream in streams))
         victim = running.workers()[0]

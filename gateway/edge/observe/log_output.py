@@ -11,19 +11,21 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import io
 import json
 import logging
+import os
 import sys
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import suppress
 from types import TracebackType
 from typing import Any, TextIO
 
 import msgspec
 import structlog
 
+from gateway.telemetry.log_writer import LogStream, LogWriter
 from gateway.telemetry.tracing import TRACEPARENT, trace_id
 
 
@@ -46,68 +48,60 @@ _SHARED: tuple[Any, ...] = (
 )
 # What our own modules say through the standard library's `extra`; a library's extras stay out.
 _EXTRAS = ("status", "media_type", "coding", "request_id")
-# What the kernel takes in one piece on a pipe (pipe(7), PIPE_BUF): workers share one, and a line
-# must not end up in the middle of another's.
-WHOLE_BYTES = 4096
+LOSS = "log lines dropped"
+# How soon lines that could not be written are tried again, in seconds.
+RETRY_S = 0.25
+# How long a process that ends waits for a slow reader of its log, in seconds.
+FINISH_S = 1.0
 
 
 class _Lines:
-    """Lines that wait for the end of the loop's present round."""
+    """Lines that wait for the end of the loop's present round, and for room."""
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._waiting: list[str] = []
+    def __init__(self, writer: LogWriter) -> None:
+        self.writer = writer
         self._flushed_by: asyncio.AbstractEventLoop | None = None
 
     def add(self, line: str) -> None:
-        self._waiting.append(line)
+        self.writer.add(line)
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
-            self.flush()
+            self.writer.flush()
             return
         if loop is not self._flushed_by:
             self._flushed_by = loop
-            loop.call_soon(self.flush)
+            loop.call_soon(self._flush)
 
-    def flush(self) -> None:
-        """A line that cannot be written is lost, as any other would be; no request fails by it."""
-        self._flushed_by = None
-        waiting, self._waiting = self._waiting, []
-        for piece in _pieces(waiting):
-            with suppress(OSError, ValueError):
-                self._stream.write(piece)
-        if waiting:
-            with suppress(OSError, ValueError):
-                self._stream.flush()
+    def _flush(self) -> None:
+        loop, self._flushed_by = self._flushed_by, None
+        if not self.writer.flush() and loop is not None:
+            # Nobody may log anything for a while: what waits is tried again all the same.
+            self._flushed_by = loop
+            loop.call_later(RETRY_S, self._flush)
 
 
-def _pieces(lines: list[str]) -> Iterator[str]:
-    """Whole lines together, as many as are safe; their JSON may hold more bytes than characters."""
-    piece, size = "", 0
-    for line in lines:
-        length = len(line.encode("utf-8", "replace"))
-        if piece and size + length > WHOLE_BYTES:
-            yield piece
-            piece, size = "", 0
-        piece += line
-        size += length
-    if piece:
-        yield piece
+class _Handler(logging.Handler):
+    """The one handler: what ``info`` writes goes where all else goes."""
+
+    def __init__(self, writer: LogWriter, *, is_json: bool) -> None:
+        super().__init__()
+        self.lines = _Lines(writer)
+        self.is_json = is_json
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self.lines.add(f"{self.format(record)}\n")
+        except Exception:
+            self.handleError(record)
+        # Such lines are few, and may be the last ones of a process that crashes.
+        self.lines.writer.flush()
 
 
-class _JsonHandler(logging.StreamHandler[TextIO]):
-    """The one handler where lines are JSON: what ``info`` writes goes where all else goes."""
-
-    def __init__(self, stream: TextIO) -> None:
-        super().__init__(stream)
-        self.lines = _Lines(stream)
-
-
-def _waiting_lines() -> _Lines | None:
+def _handler() -> _Handler | None:
     for handler in logging.getLogger().handlers:
-        if isinstance(handler, _JsonHandler):
-            return handler.lines
+        if isinstance(handler, _Handler):
+            return handler
     return None
 
 
@@ -116,8 +110,8 @@ _second: tuple[int, str] = (0, "")
 
 def info(logger: str, event: str, fields: dict[str, Any]) -> None:
     """One line at level ``info``. ``fields`` are JSON-ready; this takes them over."""
-    lines = _waiting_lines()
-    if lines is None:
+    handler = _handler()
+    if handler is None or not handler.is_json:
         structlog.get_logger(logger).info(event, **fields)
         return
     if not logging.getLogger(logger).isEnabledFor(logging.INFO):
@@ -127,14 +121,33 @@ def info(logger: str, event: str, fields: dict[str, Any]) -> None:
         line = msgspec.json.encode(fields).decode()
     except UnicodeEncodeError:  # half of a character, in a policy's own words
         line = json.dumps(fields)
-    lines.add(f"{line}\n")
+    handler.lines.add(f"{line}\n")
 
 
 def flush() -> None:
-    """Writes what waits; for the end of a process."""
-    lines = _waiting_lines()
-    if lines is not None:
-        lines.flush()
+    """Writes what waits, as far as there is room."""
+    handler = _handler()
+    if handler is not None:
+        handler.lines.writer.flush()
+
+
+def finish() -> None:
+    """Writes what waits at the end of a process; a reader that is slow gets a moment for it."""
+    handler = _handler()
+    if handler is not None:
+        handler.lines.writer.finish(FINISH_S)
+
+
+def dropped_total() -> int:
+    """Lines that were lost because they could not be written, since this process started."""
+    handler = _handler()
+    return 0 if handler is None else handler.lines.writer.dropped_total
+
+
+def _forget() -> None:
+    handler = _handler()
+    if handler is not None:
+        handler.lines.writer.forget()
 
 
 def _timestamp() -> str:
@@ -147,18 +160,29 @@ def _timestamp() -> str:
     return f"{_second[1]}.{int((now - second) * 1_000_000):06d}Z"
 
 
-def configure(level: str, log_format: str, stream: TextIO = sys.stderr) -> None:
+def serve_standard_error(level: str, log_format: str) -> None:
+    """``configure`` for a process that serves: nothing that it prints blocks it or makes it fail.
+
+    Source: Python ends with status 120 when it cannot flush ``sys.stderr``.
+    """
+    sys.stderr = LogStream(configure(level, log_format))
+
+
+def configure(level: str, log_format: str, stream: TextIO | None = None) -> LogWriter:
     """Sends structlog's and every library's lines through one handler.
 
     Args:
         level: ``debug`` … ``error``.
         log_format: ``json``, ``console``, or ``auto``: console where ``stream`` is a terminal.
+        stream: ``sys.stderr`` when left out.
     """
+    stream = stream or sys.stderr or io.StringIO()
     console = log_format == "console" or (log_format == "auto" and stream.isatty())
     renderer: Any = (
         structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer()
     )
-    handler = logging.StreamHandler(stream) if console else _JsonHandler(stream)
+    writer = LogWriter(stream, _console_loss if console else _json_loss)
+    handler = _Handler(writer, is_json=not console)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*_SHARED, structlog.stdlib.ExtraAdder(allow=_EXTRAS)],
@@ -184,6 +208,16 @@ def configure(level: str, log_format: str, stream: TextIO = sys.stderr) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
+    return writer
+
+
+def _json_loss(lines: int) -> str:
+    fields = {"dropped": lines, "event": LOSS, "logger": "gateway.log", "level": "warning"}
+    return msgspec.json.encode({**fields, "timestamp": _timestamp()}).decode() + "\n"
+
+
+def _console_loss(lines: int) -> str:
+    return f"{_timestamp()} [warning  ] {LOSS} [gateway.log] dropped={lines}\n"
 
 
 def _place_and_kind(
@@ -211,4 +245,5 @@ def _told(exception: BaseException) -> Iterator[str]:
             yield from _told(part)
 
 
-atexit.register(flush)
+os.register_at_fork(after_in_child=_forget)
+atexit.register(finish)
