@@ -183,6 +183,10 @@ CONNECTIONS_OPEN = Gauge("gateway_connections_open", "Connections of clients.")
 TURNED_AWAY = Counter(
     "gateway_connections_turned_away_total", "Connections refused because there were too many."
 )
+LOG_LINES_DROPPED = Counter(
+    "gateway_log_lines_dropped_total",
+    "Log lines of workers that were lost, because the log took nothing for too long.",
+)
 LAG = Histogram(
     "gateway_event_loop_lag_seconds",
     "How late the event loop was for a timer that rings twice a second.",

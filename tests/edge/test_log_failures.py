@@ -83,7 +83,7 @@ async def serving(
     running = Served(process, ("127.0.0.1", port), folder / "none")
     try:
         async with asyncio.timeout(START_S):
-            while not await ready_workers(admin_port) == 2:
+            while await ready_workers(admin_port) != 2:
                 assert process.returncode is None, process.returncode
                 await asyncio.sleep(0.05)
         running.token = await running.log_in()

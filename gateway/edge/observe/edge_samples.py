@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
+from gateway.edge.observe import log_output
 from gateway.edge.wire.connections import Connections
 from gateway.flows.health import Health
 from gateway.telemetry import catalogue as c
@@ -29,6 +30,7 @@ def of_edge(streams: OpenStreams, connections: Connections, health: Health) -> I
     yield c.STREAM_BYTES, (), sent_bytes
     yield c.CONNECTIONS_OPEN, (), len(connections)
     yield c.TURNED_AWAY, (), connections.turned_away_total
+    yield c.LOG_LINES_DROPPED, (), log_output.dropped_total()
     yield from _of_health(health)
 
 
