@@ -57,6 +57,9 @@ class KeyStore(Protocol):
     async def replace(self, record: KeyRecord, version: str, deadline: Deadline) -> None:
         """``Conflict`` when somebody else changed it since ``version``."""
 
+    async def overwrite(self, record: KeyRecord, deadline: Deadline) -> None:
+        """Replaces it whatever it is now: a ``replace`` that is under way has lost."""
+
     async def list(self, tenant: str, owner: str, deadline: Deadline) -> Sequence[StoredKey]: ...
 
     async def remove(self, record: KeyRecord, deadline: Deadline) -> None:

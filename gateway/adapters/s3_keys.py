@@ -1,9 +1,12 @@
 """API keys in a bucket of their own, which the core's credentials cannot reach.
 
 Two objects a key: the record at ``keys/<key_id>.json`` and an empty one in the owner's index, at
-``owners/<tenant>/<owner>/<key_id>``. The index entry is written first: a failure in between leaves
-an entry without a record, which listings skip, never a key that its owner cannot see. Records are
-written conditionally (``If-None-Match``, ``If-Match``): of two changes at once one wins.
+``owners/<tenant>/<owner>/<key_id>``. The record is written first, and removed last: whatever fails
+in between leaves a record that no index names. Nobody can use such a key, because its secret is
+given out only once both are written, and only dead keys are removed. The other order would leave
+index entries that every listing has to look up; those of earlier versions are removed as listings
+meet them. Records are written conditionally (``If-None-Match``, ``If-Match``), so that of two
+changes at once one wins; only a revocation, which must win, overwrites.
 """
 
 from __future__ import annotations
@@ -11,9 +14,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from email.utils import parsedate_to_datetime
 from functools import partial
-from typing import Final, NoReturn
+from typing import Any, Final, NamedTuple, NoReturn
 
 import msgspec
 
@@ -25,7 +30,12 @@ from gateway.ports import Deadline
 
 _VERSION: Final = 1
 _RECORD_LIMIT_BYTES: Final = 64 * 1024
-_LIST_LIMIT: Final = 1000
+# An index entry without a record is removed at this age, by the store's clock: an earlier version
+# wrote the entry first, and one of its creations may be under way while replicas are replaced.
+_STRAY_AGE_S: Final = 300.0
+# What removing strays may add to a listing that had not enough time, in seconds.
+_REPAIR_S: Final = 1.0
+_DELETES_AT_ONCE: Final = 1000
 # A listing leaves half of the client's threads to the look-ups that requests wait for.
 _LIST_READS_AT_ONCE: Final = 8
 _SHA256_HEX = re.compile(r"[0-9a-f]{64}\Z")
@@ -38,6 +48,14 @@ class _Stored(msgspec.Struct, forbid_unknown_fields=True):
 
     version: int
     key: KeyRecord
+
+
+class _IndexEntry(NamedTuple):
+    """An entry of an owner's index. ``age_s`` is by the store's own clock."""
+
+    key_id: str
+    path: str
+    age_s: float
 
 
 class S3KeyStore:
@@ -60,33 +78,54 @@ class S3KeyStore:
 
     async def create(self, record: KeyRecord, deadline: Deadline) -> None:
         """Raises ``Conflict`` when the id is taken."""
+        await self._put(record, deadline, IfNoneMatch="*")
         try:
             await self._client.call(
                 "put_object", deadline, Bucket=self._bucket, Key=_index_path(record), Body=b""
             )
         except S3Refused as exc:
             _unavailable("index", exc)
-        await self._put(record, deadline, IfNoneMatch="*")
 
     async def replace(self, record: KeyRecord, version: str, deadline: Deadline) -> None:
         """Raises ``Conflict`` when the record is no longer at ``version``, or gone."""
         await self._put(record, deadline, IfMatch=version)
 
+    async def overwrite(self, record: KeyRecord, deadline: Deadline) -> None:
+        """Writes the record whatever is there: a change under way meanwhile has lost."""
+        await self._put(record, deadline)
+
     async def list(self, tenant: str, owner: str, deadline: Deadline) -> Sequence[StoredKey]:
-        """All keys of one owner, in no order. An unreadable one is logged and left out."""
+        """All keys of one owner, in no order. An unreadable one is logged and left out.
+
+        Index entries without a record are removed, also where there was no time for the rest: the
+        next listing has less to do.
+        """
         turns = asyncio.Semaphore(_LIST_READS_AT_ONCE)
+        found: list[StoredKey] = []
+        strays: list[str] = []
 
-        async def read(key_id: str) -> StoredKey | None:
+        async def read(entry: _IndexEntry) -> None:
             async with turns:
-                return await self._listed(key_id, deadline)
+                key, is_missing = await self._listed(entry.key_id, deadline)
+            if key is not None and _is_owned(key.record, tenant, owner):
+                found.append(key)
+            if is_missing and entry.age_s >= _STRAY_AGE_S:
+                strays.append(entry.path)
 
-        found = await asyncio.gather(*map(read, await self._index(tenant, owner, deadline)))
-        return [key for key in found if key and _is_owned(key.record, tenant, owner)]
+        try:
+            async with asyncio.TaskGroup() as reads:
+                for entry in await self._index(tenant, owner, deadline):
+                    reads.create_task(read(entry), name="key-listing")
+        except ExceptionGroup as group:
+            raise group.exceptions[0] from None
+        finally:
+            await self._remove_strays(strays)
+        return found
 
     async def remove(self, record: KeyRecord, deadline: Deadline) -> None:
-        """The record first: an index entry without one is skipped, the reverse would be hidden."""
+        """The index entry first: see above. The record is of a dead key and can stay behind."""
         try:
-            for path in (_record_path(record.key_id), _index_path(record)):
+            for path in (_index_path(record), _record_path(record.key_id)):
                 await self._client.call("delete_object", deadline, Bucket=self._bucket, Key=path)
         except S3Refused as exc:
             _unavailable("remove", exc)
@@ -119,26 +158,42 @@ class S3KeyStore:
                 raise Conflict("The key was changed at the same moment: try again.") from exc
             _unavailable("write", exc)
 
-    async def _index(self, tenant: str, owner: str, deadline: Deadline) -> Sequence[str]:
+    async def _index(self, tenant: str, owner: str, deadline: Deadline) -> Sequence[_IndexEntry]:
+        """All of it: a store gives at most 1,000 names at a time."""
         prefix = f"owners/{tenant}/{owner}/"
-        try:
-            answer = await self._client.call(
-                "list_objects_v2",
-                deadline,
-                Bucket=self._bucket,
-                Prefix=prefix,
-                MaxKeys=_LIST_LIMIT,
-            )
-        except S3Refused as exc:
-            _unavailable("list", exc)
-        names = (entry["Key"].removeprefix(prefix) for entry in answer.get("Contents", []))
-        return [name for name in names if is_key_id(name)]
+        entries: list[_IndexEntry] = []
+        more: dict[str, str] = {}
+        while True:
+            try:
+                answer = await self._client.call(
+                    "list_objects_v2", deadline, Bucket=self._bucket, Prefix=prefix, **more
+                )
+            except S3Refused as exc:
+                _unavailable("list", exc)
+            entries += _entries(answer, prefix)
+            if not answer.get("IsTruncated"):
+                return entries
+            more = {"ContinuationToken": answer["NextContinuationToken"]}
 
-    async def _listed(self, key_id: str, deadline: Deadline) -> StoredKey | None:
+    async def _listed(self, key_id: str, deadline: Deadline) -> tuple[StoredKey | None, bool]:
+        """The key, where it can be read; and whether there is none."""
         try:
-            return await self.get(key_id, deadline)
+            key = await self.get(key_id, deadline)
         except _CorruptRecord:
-            return None
+            return None, False
+        return key, key is None
+
+    async def _remove_strays(self, paths: Sequence[str]) -> None:
+        """Best effort: what stays is met by the next listing."""
+        deadline = asyncio.get_running_loop().time() + _REPAIR_S
+        with suppress(S3Refused, StorageUnavailable):
+            for at in range(0, len(paths), _DELETES_AT_ONCE):
+                objects = [{"Key": path} for path in paths[at : at + _DELETES_AT_ONCE]]
+                delete = {"Objects": objects, "Quiet": True}
+                await self._client.call(
+                    "delete_objects", deadline, Bucket=self._bucket, Delete=delete
+                )
+                log.warning("API key index: %d entries without a record removed", len(objects))
 
 
 class _CorruptRecord(StorageUnavailable):
@@ -151,6 +206,15 @@ def _record_path(key_id: str) -> str:
 
 def _index_path(record: KeyRecord) -> str:
     return f"owners/{record.tenant}/{record.owner}/{record.key_id}"
+
+
+def _entries(answer: Mapping[str, Any], prefix: str) -> Iterator[_IndexEntry]:
+    now = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+    for entry in answer.get("Contents", []):
+        key_id = entry["Key"].removeprefix(prefix)
+        if is_key_id(key_id):
+            age_s = (now - entry["LastModified"]).total_seconds()
+            yield _IndexEntry(key_id, entry["Key"], age_s)
 
 
 def _is_owned(record: KeyRecord, tenant: str, owner: str) -> bool:

@@ -7,6 +7,7 @@ makes room when its owner has reached the limit.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from gateway.domain.actions import PERSON_ONLY
@@ -30,8 +31,9 @@ from gateway.domain.identity import Principal
 from gateway.errors import Conflict, Forbidden, NotFound, ValidationFailed
 from gateway.ports import Clock, Deadline, KeyStore
 
-# A revocation that meets another change reads again and repeats, for it must succeed.
-_REVOKE_ATTEMPTS = 4
+# How often a revocation that meets another change reads again, so that the change is kept; then it
+# overwrites: rotations in a loop must not keep a key alive.
+_REVOKE_ATTEMPTS = 3
 
 
 class Keys:
@@ -92,22 +94,22 @@ class Keys:
         return sorted(records, key=lambda record: (-record.created_at, record.key_id))
 
     async def revoke(self, tenant: str, owner: str, key_id: str, deadline: Deadline) -> None:
-        """Ends a key; a key that was revoked before is no error.
+        """Ends a key, also one that is being rotated; one that was revoked before is no error.
 
         Raises:
             NotFound: the owner has no such key.
         """
-        for attempt in range(1, _REVOKE_ATTEMPTS + 1):
+        for _ in range(_REVOKE_ATTEMPTS):
             stored = await self._owned(tenant, owner, key_id, deadline)
             if stored.record.revoked_at is not None:
                 return
             record = replace(stored.record, revoked_at=int(self._clock.time()))
-            try:
+            with suppress(Conflict):
                 await self._store.replace(record, stored.version, deadline)
                 return
-            except Conflict:
-                if attempt == _REVOKE_ATTEMPTS:
-                    raise
+        # What is lost with the change it overwrites is of no use: the secret of a revoked key. The
+        # rotation that comes next finds another version and fails.
+        await self._store.overwrite(record, deadline)
 
     async def rotate(
         self, principal: Principal, key_id: str, overlap_s: int, deadline: Deadline

@@ -7,13 +7,16 @@ import logging
 import secrets
 import socket
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
 from devstack.components import S3Account
+from gateway.adapters import s3_keys
 from gateway.adapters.s3_client import S3Access, S3Client
 from gateway.adapters.s3_keys import S3KeyStore
 from gateway.domain.api_keys import KeyRecord, KeySecret, StoredKey, new_key_id, secret_hash
@@ -185,6 +188,18 @@ async def test_of_eight_changes_to_one_version_one_wins(store: KeyStore) -> None
     assert (await stored(store, record.key_id)).record.name == str(results.index(None))
 
 
+async def test_an_overwrite_wins_against_a_change_under_way(store: KeyStore) -> None:
+    """A revocation does not need the present version, and takes it away from a rotation."""
+    record = a_key()
+    await store.create(record, soon())
+    before = await stored(store, record.key_id)
+    revoked = replace(record, revoked_at=1_800_000_001)
+    await store.overwrite(revoked, soon())
+    with pytest.raises(Conflict):
+        await store.replace(replace(record, name="rotated"), before.version, soon())
+    assert (await stored(store, record.key_id)).record == revoked
+
+
 async def test_a_change_to_a_key_that_is_gone_is_a_conflict(store: KeyStore) -> None:
     """It does not bring the key back."""
     record = a_key()
@@ -244,15 +259,79 @@ async def test_no_secret_is_in_what_is_stored(
     assert not any(b"open sesame" in body for body in bodies)
 
 
+def index_of(client: S3Client, bucket: str) -> set[str]:
+    pages = client.sync.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix="owners/")
+    return {entry["Key"] for page in pages for entry in page.get("Contents", [])}
+
+
+async def test_a_creation_that_fails_half_way_leaves_no_index_entry(
+    s3_store: S3KeyStore, client: S3Client, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever of its two writes is the last: a listing has nothing to look up in vain."""
+    written = []
+    call = client.call
+
+    async def fails_after_one(operation: str, deadline: float, **arguments: Any) -> dict[str, Any]:
+        if written:
+            raise StorageUnavailable
+        written.append(arguments["Key"])
+        return await call(operation, deadline, **arguments)
+
+    monkeypatch.setattr(client, "call", fails_after_one)
+    with pytest.raises(StorageUnavailable):
+        await s3_store.create(a_key(), soon())
+    assert written
+    assert index_of(client, bucket) == set()
+
+
+async def test_index_entries_without_records_are_removed_as_they_are_met(
+    s3_store: S3KeyStore, client: S3Client, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More than one page of them hides no key, and the next listing has nothing to look up."""
+    monkeypatch.setattr(s3_keys, "_STRAY_AGE_S", -3600.0)
+    strays = [f"owners/acme/alice/{new_key_id()}" for _ in range(1100)]
+    with ThreadPoolExecutor(16) as threads:
+        write = partial(client.sync.put_object, Bucket=bucket, Body=b"")
+        list(threads.map(lambda path: write(Key=path), strays))
+    record = a_key(key_id="zzzzzzzzzzzzzzzz")
+    await s3_store.create(record, soon())
+    assert await listed(s3_store) == {record.key_id}
+    assert index_of(client, bucket) == {f"owners/acme/alice/{record.key_id}"}
+
+
+async def test_a_listing_that_runs_out_of_time_removes_what_it_has_found(
+    s3_store: S3KeyStore, client: S3Client, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An owner with thousands of them would otherwise get 503 for ever."""
+    monkeypatch.setattr(s3_keys, "_STRAY_AGE_S", -3600.0)
+    for _ in range(20):
+        client.sync.put_object(Bucket=bucket, Key=f"owners/acme/alice/{new_key_id()}", Body=b"")
+    looked_up = 0
+    read = s3_store._read
+
+    def too_slow(key_id: str) -> tuple[bytes, str]:
+        nonlocal looked_up
+        looked_up += 1
+        if looked_up > 10:
+            raise StorageUnavailable
+        return read(key_id)
+
+    monkeypatch.setattr(s3_store, "_read", too_slow)
+    with pytest.raises(StorageUnavailable):
+        await s3_store.list("acme", "alice", soon())
+    assert len(index_of(client, bucket)) < 20
+
+
 async def test_an_index_entry_without_a_record_is_skipped(
     s3_store: S3KeyStore, client: S3Client, bucket: str
 ) -> None:
-    """What a creation that failed half-way leaves."""
+    """What a creation by an earlier version leaves half-way; it may be under way, and stays."""
     for name in (new_key_id(), "not-an-id"):
         client.sync.put_object(Bucket=bucket, Key=f"owners/acme/alice/{name}", Body=b"")
     record = a_key()
     await s3_store.create(record, soon())
     assert await listed(s3_store) == {record.key_id}
+    assert len(index_of(client, bucket)) == 3
 
 
 async def test_an_index_entry_for_somebody_elses_key_shows_nothing(

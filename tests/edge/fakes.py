@@ -73,6 +73,10 @@ class MemoryKeys:
             raise Conflict
         self.records[record.key_id] = StoredKey(record, str(int(version) + 1))
 
+    async def overwrite(self, record: KeyRecord, deadline: Deadline) -> None:
+        version = int(self.records[record.key_id].version) + 1
+        self.records[record.key_id] = StoredKey(record, str(version))
+
     async def remove(self, record: KeyRecord, deadline: Deadline) -> None:
         self.records.pop(record.key_id, None)
 

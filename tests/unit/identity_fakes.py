@@ -82,6 +82,10 @@ class MemoryKeyStore:
             raise Conflict
         self._keep(record)
 
+    async def overwrite(self, record: KeyRecord, deadline: Deadline) -> None:
+        self._reachable()
+        self._keep(record)
+
     async def list(self, tenant: str, owner: str, deadline: Deadline) -> Sequence[StoredKey]:
         self._reachable()
         return [

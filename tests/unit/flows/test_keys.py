@@ -203,6 +203,25 @@ async def test_a_revocation_that_meets_another_change_wins(
     assert after.name == "renamed meanwhile"
 
 
+async def test_a_revocation_wins_against_changes_that_never_end(
+    keys: Keys, store: MemoryKeyStore
+) -> None:
+    """Rotations in a loop keep no key alive; the one that was under way has lost."""
+    record, _ = await made(keys)
+    replace_now = store.replace
+
+    async def always_too_late(changed: KeyRecord, version: str, deadline: Deadline) -> None:
+        store.edit(record.key_id, name="renamed meanwhile")
+        await replace_now(changed, version, deadline)
+
+    store.replace = always_too_late  # type: ignore[method-assign]
+    under_way = store.kept[record.key_id]
+    await keys.revoke("acme", "alice", record.key_id, SOON)
+    assert store.kept[record.key_id].record.revoked_at is not None
+    with pytest.raises(Conflict):
+        await replace_now(under_way.record, under_way.version, SOON)
+
+
 def change_meanwhile(store: MemoryKeyStore, key_id: str) -> None:
     """Lets another replica's change slip in just before the next one of ours."""
     replace_now = store.replace
