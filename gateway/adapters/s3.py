@@ -11,7 +11,7 @@ import binascii
 from collections.abc import Sequence
 from typing import Any
 
-from gateway.adapters.s3_client import S3Access, S3Client, S3Refused, make_client
+from gateway.adapters.s3_client import S3Access, S3Client, S3Refused, StoreFailed, make_client
 from gateway.domain.documents import (
     Announced,
     ObjectHead,
@@ -123,9 +123,9 @@ class S3ObjectStore:
         )
 
     async def delete(self, key: str, deadline: Deadline) -> None:
+        """A thousand versions a step; what was removed before the deadline stays removed."""
         while found := await self._versions(key, deadline):
-            for version_id in found:
-                await self._delete_version(key, version_id, deadline)
+            await self._delete_versions(key, found, deadline)
 
     async def _versions(self, key: str, deadline: Deadline) -> list[str]:
         """The versions and delete markers of exactly ``key``: S3 lists by prefix."""
@@ -136,12 +136,17 @@ class S3ObjectStore:
         entries = [*answer.get("Versions", ()), *answer.get("DeleteMarkers", ())]
         return [str(e["VersionId"]) for e in entries if e["Key"] == key]
 
-    async def _delete_version(self, key: str, version_id: str, deadline: Deadline) -> None:
+    async def _delete_versions(self, key: str, versions: Sequence[str], deadline: Deadline) -> None:
+        objects = [{"Key": key, "VersionId": version_id} for version_id in versions]
         try:
-            await self._call("delete_object", deadline, Key=key, VersionId=version_id)
+            answer = await self._call(
+                "delete_objects", deadline, Delete={"Objects": objects, "Quiet": True}
+            )
         except S3Refused as exc:
-            if exc.http != 404:
-                raise StorageUnavailable from exc
+            raise StorageUnavailable from exc
+        # One that somebody else removed meanwhile is no error to S3.
+        for error in answer.get("Errors", ()):
+            raise StorageUnavailable from StoreFailed(str(error.get("Code")))
 
     async def check(self, deadline: Deadline) -> None:
         await self._internal.check_bucket(self._bucket, deadline)

@@ -220,7 +220,7 @@ def _make_keys_client(settings: Settings) -> None:
 KEYS: Dependency[KeyStore] = Dependency(
     "keys",
     _keys,
-    spans=frozenset({"get", "create", "replace", "list", "remove"}),
+    spans=frozenset({"get", "create", "replace", "overwrite", "list", "remove"}),
     reloaded=frozenset({"s3_keys_access_key", "s3_keys_secret_key"}),
     before_fork=_make_keys_client,
 )

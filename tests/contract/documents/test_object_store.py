@@ -7,7 +7,9 @@ import base64
 import hashlib
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import httpx
@@ -281,6 +283,26 @@ async def test_delete_removes_every_version_of_exactly_that_key(any_store: Runni
     entries = [*left.get("Versions", ()), *left.get("DeleteMarkers", ())]
     assert {entry["Key"] for entry in entries} == {neighbour}
     assert len(entries) == 2
+
+
+async def test_hundreds_of_versions_are_deleted_in_two_calls_a_thousand(
+    any_store: RunningStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One form stores as many versions as its holder likes; its document can be deleted in time."""
+    with ThreadPoolExecutor(16) as threads:
+        write = partial(any_store.client.sync.put_object, Bucket=BUCKET, Key=KEY, Body=BODY)
+        list(threads.map(lambda _: write(), range(300)))
+    asked: list[str] = []
+    call = any_store.client.call
+
+    async def counted(operation: str, deadline: float, **arguments: Any) -> dict[str, Any]:
+        asked.append(operation)
+        return await call(operation, deadline, **arguments)
+
+    monkeypatch.setattr(any_store.client, "call", counted)
+    await any_store.store.delete(KEY, any_store.soon())
+    assert asked == ["list_object_versions", "delete_objects", "list_object_versions"]
+    assert await any_store.store.head(KEY, any_store.soon()) is None
 
 
 async def test_second_upload_makes_another_version(real_store: RunningStore) -> None:
