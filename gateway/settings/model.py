@@ -64,8 +64,8 @@ class Settings(TlsSettings):
     trusted_proxies: tuple[p.Network, ...] = _server(
         p.list_of(p.NETWORK, "networks such as 10.0.0.0/8"),
         "",
-        "Networks of proxies whose `X-Forwarded-For` gives the client's address. Empty: the header"
-        " is ignored.",
+        "Networks of proxies whose `X-Forwarded-For`, or `Forwarded` where it is missing, gives the"
+        " client's address. Empty: both headers are ignored.",
         example="10.0.0.0/8",
     )
 

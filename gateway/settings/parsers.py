@@ -203,7 +203,16 @@ def _parse_host(text: str) -> str:
 
 
 def _parse_network(text: str) -> Network:
-    return ipaddress.ip_network(text, strict=True)
+    """A network; one of IPv4 addresses in IPv6's spelling is the IPv4 network.
+
+    Addresses are compared in their normal form, which is IPv4 for these.
+    """
+    network = ipaddress.ip_network(text, strict=True)
+    first = network.network_address
+    mapped = first.ipv4_mapped if isinstance(first, ipaddress.IPv6Address) else None
+    if mapped is None or network.prefixlen < 96:
+        return network
+    return ipaddress.IPv4Network((mapped, network.prefixlen - 96))
 
 
 def _parse_header_secret(text: str) -> str:

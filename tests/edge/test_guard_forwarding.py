@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
@@ -114,8 +115,9 @@ async def test_no_header_can_be_put_into_an_answer(gateway: Gateway) -> None:
             assert answer.header("x-injected") is None
 
 
-async def _client_ip(gateway: Gateway, capsys: pytest.CaptureFixture[str], told: list[str]) -> str:
-    lines = [("X-Forwarded-For", text) for text in told]
+async def _client_ip(
+    gateway: Gateway, capsys: pytest.CaptureFixture[str], lines: list[tuple[str, str]]
+) -> str:
     capsys.readouterr()
     answer: Answer = await exchange(gateway.address, request("GET", "/healthz", lines))
     assert answer.status == 200
@@ -137,7 +139,19 @@ TOLD = {
     "a zone": (["fe80::1%a=b"], "fe80::1"),
     "a long spelling": (["2001:0db8:0:0:0:0:0:1"], "2001:db8::1"),
     "an integer": (["151587081"], "127.0.0.1"),
-    "with a port": (["9.9.9.9:80"], "127.0.0.1"),
+    "with a port": (["1.1.1.1, 9.9.9.9:80"], "9.9.9.9"),
+    "with a port, quoted": (['"[2001:db8::7]:80"'], "2001:db8::7"),
+    "a port that is none": (["9.9.9.9:http"], "127.0.0.1"),
+}
+# Headers of one request, and whose it is.
+THE_OTHER_HEADER = {
+    "one": ([("Forwarded", "for=9.9.9.9;proto=https")], "9.9.9.9"),
+    "with a port": ([("Forwarded", 'proto=https;For="[2001:db8::7]:4711"')], "2001:db8::7"),
+    "over a proxy": ([("Forwarded", "for=1.1.1.1, for=9.9.9.9, for=127.0.0.3")], "9.9.9.9"),
+    "in two lines": ([("Forwarded", "for=1.1.1.1"), ("Forwarded", "for=9.9.9.9")], "9.9.9.9"),
+    "hidden behind a proxy": ([("Forwarded", "for=_mine, for=127.0.0.4")], "127.0.0.4"),
+    "beside the first": ([("Forwarded", "for=1.1.1.1"), ("X-Forwarded-For", "9.9.9.9")], "9.9.9.9"),
+    "beside nonsense": ([("Forwarded", "for=1.1.1.1"), ("X-Forwarded-For", "x")], "127.0.0.1"),
 }
 
 
@@ -148,14 +162,55 @@ async def test_behind_trusted_proxies_the_address_is_counted_from_the_right(
     """The nearest one that is no proxy of ours; what is no address ends the search."""
     lines, expected = TOLD[told]
     async with running_gateway(core, TRUSTED_PROXIES="127.0.0.0/8") as gateway:
-        assert await _client_ip(gateway, capsys, lines) == expected
+        told_so = [("X-Forwarded-For", text) for text in lines]
+        assert await _client_ip(gateway, capsys, told_so) == expected
+
+
+async def test_the_standards_header_is_read_where_the_usual_one_is_missing(
+    core: StubCore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """RFC 7239: the same rule from the right; ``X-Forwarded-For`` wins where both have come."""
+    async with running_gateway(core, TRUSTED_PROXIES="127.0.0.0/8") as gateway:
+        for name, (lines, expected) in THE_OTHER_HEADER.items():
+            assert await _client_ip(gateway, capsys, lines) == expected, name
+
+
+ONE_ADDRESS_MAY = """package gateway.authz
+default allow := false
+allow if {
+    input.request.ip == "2001:db8::7"
+}
+reason := "address"
+obligations := {}
+"""
+
+
+async def test_the_policy_is_asked_about_the_clients_address(
+    core: StubCore, tmp_path: Path
+) -> None:
+    """However the proxy in front spells it."""
+    (tmp_path / "authz.rego").write_text(ONE_ADDRESS_MAY)
+    settings = {"TRUSTED_PROXIES": "127.0.0.0/8", "POLICY_DIR": str(tmp_path)}
+    async with running_gateway(core, **settings) as gateway:
+        mine = await gateway.bearer()
+        for line, status in {
+            ("X-Forwarded-For", "[2001:db8::7]:80"): 200,
+            ("Forwarded", 'for="[2001:db8::7]:80"'): 200,
+            ("X-Forwarded-For", "[2001:db8::8]:80"): 403,
+            ("X-Forwarded-For", "2001:db8::7:port"): 403,
+        }.items():
+            head = request("GET", "/api/v1/auth/me", [*mine.items(), line])
+            assert (await exchange(gateway.address, head)).status == status, line
 
 
 async def test_without_trusted_proxies_nobody_is_believed(
     gateway: Gateway, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The client is the peer of the connection."""
-    for lines, _ in TOLD.values():
+    for texts, _ in TOLD.values():
+        told_so = [("X-Forwarded-For", text) for text in texts]
+        assert await _client_ip(gateway, capsys, told_so) == "127.0.0.1"
+    for lines, _ in THE_OTHER_HEADER.values():
         assert await _client_ip(gateway, capsys, lines) == "127.0.0.1"
 
 

@@ -381,6 +381,9 @@ async def test_behind_a_proxy_a_client_is_who_the_proxy_says(core: StubCore) -> 
             "1.1.1.1, 9.9.9.9": 503,
             "9.9.9.9, 8.8.8.8": 200,
             "::ffff:9.9.9.9": 503,
+            "9.9.9.9:4711": 503,
+            '"9.9.9.9:4712"': 503,
+            "8.8.8.8:4711": 200,
             "7.7.7.7": 200,
         }.items():
             answer = await gateway.client.get("/healthz", headers={"X-Forwarded-For": told})

@@ -21,6 +21,7 @@ from sanic.http import Http
 from sanic.response import BaseHTTPResponse, HTTPResponse
 
 from gateway.domain.actions import for_any_owner
+from gateway.domain.forwarded import Network
 from gateway.domain.identity import is_name
 from gateway.domain.ids import is_request_id, new_uuid7
 from gateway.domain.policy import POLICY_BROKEN, Decision, PolicyQuestion, Resource
@@ -31,7 +32,7 @@ from gateway.edge.http.endpoint import Endpoint, endpoint_of
 from gateway.edge.http.resource_ids import ID_SPELLINGS
 from gateway.edge.observe import access_log, spans
 from gateway.edge.scope import Scope, deadline_in, now_s
-from gateway.edge.wire.peer import Network, client_ip, traceparent
+from gateway.edge.wire.peer import client_ip, traceparent
 from gateway.edge.wire.security_headers import security_headers
 from gateway.errors import (
     Draining,

@@ -21,7 +21,7 @@ from typing import Protocol
 
 import structlog
 
-from gateway.edge.wire.peer import Network, is_trusted
+from gateway.domain.forwarded import Network, is_trusted
 from gateway.edge.wire.security_headers import header_lines, security_headers
 from gateway.edge.wire.whole_answer import whole_error
 from gateway.errors import Overloaded

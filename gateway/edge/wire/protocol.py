@@ -24,6 +24,7 @@ from sanic.http import Http
 from sanic.http.constants import Stage
 from sanic.server.protocols.http_protocol import HttpProtocol
 
+from gateway.domain.forwarded import Network, plain_address
 from gateway.edge.wire.body_limit import LINGER_BYTES
 from gateway.edge.wire.client_stream import Progress
 from gateway.edge.wire.connections import (
@@ -36,7 +37,7 @@ from gateway.edge.wire.connections import (
 )
 from gateway.edge.wire.http1 import AllAnswered, GuardedHttp, is_event_stream
 from gateway.edge.wire.light_event import LightEvent
-from gateway.edge.wire.peer import Network, client_ip, plain_address
+from gateway.edge.wire.peer import client_ip
 from gateway.edge.wire.sanic_shape import check_shape
 from gateway.errors import InternalError, Overloaded
 

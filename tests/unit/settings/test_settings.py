@@ -312,6 +312,11 @@ def test_one_admin_from_the_environment_needs_no_users_file() -> None:
         ("GATEWAY_SERVICES_CORE", "srv+https://_http._tcp.c/v", ("srv+https://_http._tcp.c/v",)),
         ("GATEWAY_SERVICES_TEMPORAL", "[::1]:7233", "[::1]:7233"),
         ("GATEWAY_TRUSTED_PROXIES", "10.0.0.0/8", (ipaddress.ip_network("10.0.0.0/8"),)),
+        (
+            "GATEWAY_TRUSTED_PROXIES",
+            "::ffff:10.0.0.0/104",
+            (ipaddress.ip_network("10.0.0.0/8"),),
+        ),
         ("GATEWAY_CORS_ORIGINS", "*", ("*",)),
         ("GATEWAY_ADMIN_LISTEN_PORT", "0", 0),
         ("GATEWAY_SERVER_HOST", "::", "::"),
