@@ -14,7 +14,9 @@ _PLACE = re.compile(r"`([\w/.-]+\.(?:py|rego|json))`: `(\w+)`")
 _PATH = re.compile(r"`((?:[\w-]+/)+[\w-]+\.(?:py|rego|json)|(?:[\w-]+/)+)`")
 # The rooms of ``gateway/`` go by their short names there.
 ROOTS = (CHECKOUT, CHECKOUT / "gateway")
-TO_COME = PAGE.partition("To come, and where it will stand:")[2].partition("\n## ")[0]
+TO_COME = PAGE.partition("What does not exist yet, and where it will stand:")[2].partition("\n## ")[
+    0
+]
 
 
 def rows() -> dict[str, list[tuple[str, str]]]:
