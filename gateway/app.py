@@ -207,7 +207,7 @@ class _Assembly:
         self._connections = connections
         self._worker_metrics = worker_metrics
         self._streams = OpenStreams(
-            worker_metrics.recorder, client_stall_s=settings.stream_client_stall
+            metrics=worker_metrics.recorder, client_stall_s=settings.stream_client_stall
         )
         self._pipeline: Pipeline | None = None
         admin_port = settings.admin_port

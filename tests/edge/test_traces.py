@@ -60,16 +60,13 @@ async def test_a_streamed_answer_is_one_span_with_children(
     server = found["POST /api/v1/query"]
     assert (server.is_server, server.parent_id, server.failed) == (True, CALLER, False)
     assert {found[name].parent_id for name in names - {server.name}} == {server.span_id}
-    found = server.attributes
-    assert found["http.route"] == "/api/v1/query"
-    assert (found["http.request.method"], found["http.response.status_code"]) == (
-        "POST",
-        200,
-    )
-    assert (found["gateway.decision"], found["gateway.action"]) == ("allow", "query:run")
-    assert (found["gateway.stream.end"], found["gateway.stream.events"]) == ("done", 3)
-    assert found["gateway.stream.bytes"] > len(META + TOKEN + DONE)
-    assert found["gateway.stream.first_event_ms"] >= 0
+    span = server.attributes
+    assert span["http.route"] == "/api/v1/query"
+    assert (span["http.request.method"], span["http.response.status_code"]) == ("POST", 200)
+    assert (span["gateway.decision"], span["gateway.action"]) == ("allow", "query:run")
+    assert (span["gateway.stream.end"], span["gateway.stream.events"]) == ("done", 3)
+    assert span["gateway.stream.bytes"] > len(META + TOKEN + DONE)
+    assert span["gateway.stream.first_event_ms"] >= 0
     passed_on = gateway.core.headers_of_query()["traceparent"]
     assert passed_on == f"00-{TRACE_ID}-{found['core open_query'].span_id}-01"
     assert receiver.resource["service.name"] == "knowledge-base-gateway"
@@ -107,10 +104,10 @@ async def test_a_failure_says_its_code(gateway: Gateway, receiver: Receiver) -> 
     streaming.writer.close()
     found = await traced(receiver, {"POST /api/v1/query"})
     assert found["POST /api/v1/query"].failed
-    assert found["POST /api/v1/query"].found["error.type"] == "CORE_TRUNCATED"
+    assert found["POST /api/v1/query"].attributes["error.type"] == "CORE_TRUNCATED"
     await gateway.client.get("/api/v1/auth/me", headers={"traceparent": TRACEPARENT})
     refused = (await traced(receiver, {"GET /api/v1/auth/me"}))["GET /api/v1/auth/me"]
-    assert (refused.failed, refused.found["gateway.error"]) == (False, "UNAUTHENTICATED")
+    assert (refused.failed, refused.attributes["gateway.error"]) == (False, "UNAUTHENTICATED")
 
 
 async def test_a_client_that_leaves_ends_its_span(gateway: Gateway, receiver: Receiver) -> None:
@@ -120,8 +117,8 @@ async def test_a_client_that_leaves_ends_its_span(gateway: Gateway, receiver: Re
     await streaming.until(META)
     reset(streaming.writer)
     span = (await traced(receiver, {"POST /api/v1/query"}))["POST /api/v1/query"]
-    assert span.found["gateway.stream.end"] == "client_left"
-    assert span.found["gateway.stream.events"] == 1
+    assert span.attributes["gateway.stream.end"] == "client_left"
+    assert span.attributes["gateway.stream.events"] == 1
 
 
 async def test_no_credential_and_no_text_of_a_client_is_in_a_span(

@@ -38,7 +38,7 @@ class OpenStreams:
         ticker: calls each of their relays a few times a second.
     """
 
-    def __init__(self, metrics: MetricsRecorder, *, client_stall_s: float) -> None:
+    def __init__(self, *, metrics: MetricsRecorder, client_stall_s: float) -> None:
         self.metrics = metrics
         self._client_stall_s = client_stall_s
         self._answers: set[Answer] = set()

@@ -40,7 +40,7 @@ async def test_a_reload_that_fails_in_a_way_nobody_foresaw_is_tried_again(
         build=lambda tasks: asyncio.sleep(0),  # type: ignore[arg-type,return-value]
         attach=lambda running: None,
         connections=Connections(LIMITS),
-        streams=OpenStreams(worker_metrics.recorder, client_stall_s=1.0),
+        streams=OpenStreams(metrics=worker_metrics.recorder, client_stall_s=1.0),
         worker_metrics=worker_metrics,
         admin_address=None,
         drain_limit_s=0,
