@@ -23,13 +23,37 @@ SMALLEST_PART_BYTES = 5 * MIB
 MOST_PARTS = 10_000
 MOST_FILENAME_BYTES = 255  # The limit of file systems, so that a download can keep its name.
 
+DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 ALLOWED_TYPES: Mapping[str, frozenset[str]] = {
     "application/pdf": frozenset({"pdf"}),
-    "application/vnd.openxmlformats-officedocument.wordprocessingml.document": frozenset({"docx"}),
+    DOCX: frozenset({"docx"}),
     "text/html": frozenset({"html", "htm"}),
     "text/markdown": frozenset({"md", "markdown"}),
     "text/plain": frozenset({"txt", "text"}),
 }
+# What browsers, operating systems and libraries call the same types; what is kept is the key above.
+OTHER_NAMES: Mapping[str, str] = {
+    "application/x-pdf": "application/pdf",
+    "application/acrobat": "application/pdf",
+    "application/vnd.pdf": "application/pdf",
+    "text/pdf": "application/pdf",
+    "text/x-pdf": "application/pdf",
+    "application/docx": DOCX,
+    "application/x-docx": DOCX,
+    "application/html": "text/html",
+    "text/x-html": "text/html",
+    "application/markdown": "text/markdown",
+    "application/x-markdown": "text/markdown",
+    "text/md": "text/markdown",
+    "text/x-markdown": "text/markdown",
+    "text/x-web-markdown": "text/markdown",
+    "text/vnd.daringfireball.markdown": "text/markdown",
+    "application/txt": "text/plain",
+    "text/x-plain": "text/plain",
+}
+# These say nothing of what a file is: its name's ending does. Browsers send the first two for
+# ``.md``, and stores give the last one to an object without a type.
+UNTOLD_TYPES = frozenset({"", "application/octet-stream", "binary/octet-stream"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +163,35 @@ _BIDI_CONTROLS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FS
 _BIDI_MARKS = frozenset("\u200e\u200f\u061c")
 
 
+def media_type(content_type: str) -> str:
+    """The type and subtype in lower case, without parameters (RFC 9110, 8.3.1)."""
+    return content_type.partition(";")[0].strip(" \t").lower()
+
+
+def canonical_type(
+    content_type: str | None, filename: str, types: Mapping[str, Collection[str]]
+) -> str:
+    """The one spelling in which a type is checked, signed, stored and told to the workflow.
+
+    An operator's own list goes before the other names: what is in ``types`` stays as it is. Where
+    no type is told, the name's ending tells it; what stays unknown is not in ``types``.
+    """
+    told = media_type(content_type or "")
+    if told in types:
+        return told
+    if told in UNTOLD_TYPES:
+        ending = extension(filename)
+        return next((name for name, endings in types.items() if ending in endings), told)
+    return OTHER_NAMES.get(told, told)
+
+
 def check_announcement(
     filename: str, content_type: str, size: int, sha256: str | None, rules: UploadRules
 ) -> dict[str, str]:
-    """The announcement's faults, as field → what was expected; empty if there are none."""
+    """The announcement's faults, as field → what was expected; empty if there are none.
+
+    ``content_type`` is in its canonical spelling.
+    """
     faults: dict[str, str] = {}
     if fault := filename_fault(filename):
         faults["filename"] = fault
@@ -260,12 +309,13 @@ def check_part_list(parts: Sequence[tuple[int, str]], count: int) -> list[tuple[
 def mismatches(announced: Announced, head: ObjectHead) -> list[dict[str, str | int]]:
     """Differences between object and announcement: ``{"field", "announced", "found"}`` each.
 
-    A SHA-256 is compared if both are known; that of a multipart upload is verified later, by the
+    A store may give the type back in other letters or with a charset, which is no difference. A
+    SHA-256 is compared if both are known; that of a multipart upload is verified later, by the
     workflow, when it reads the object.
     """
     facts: list[tuple[str, str | int, str | int]] = [
         ("size", announced.size, head.size),
-        ("content_type", announced.content_type, head.content_type),
+        ("content_type", announced.content_type, media_type(head.content_type)),
     ]
     if announced.sha256 is not None and head.sha256 is not None:
         facts.append(("sha256", announced.sha256, head.sha256))

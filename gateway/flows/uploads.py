@@ -23,6 +23,7 @@ from gateway.domain.documents import (
     UploadMethod,
     UploadRules,
     UploadStatus,
+    canonical_type,
     check_announcement,
     check_part_list,
     check_part_numbers,
@@ -65,11 +66,14 @@ SIGNED_AT_ONCE = 10
 
 
 class NewDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What will be uploaded. ``size`` is in bytes; ``sha256`` is 64 lower-case hex digits."""
+    """What will be uploaded. ``size`` is in bytes; ``sha256`` is 64 lower-case hex digits.
+
+    Without a ``content_type``, as with ``application/octet-stream``, the name's ending tells it.
+    """
 
     filename: Annotated[str, Meta(min_length=1, max_length=255)]
-    content_type: Annotated[str, Meta(min_length=1, max_length=255)]
     size: Annotated[int, Meta(ge=1)]
+    content_type: Annotated[str, Meta(max_length=255)] | None = None
     sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")] | None = None
     upload_method: Literal["POST", "PUT"] | None = None
 
@@ -154,14 +158,9 @@ class Uploads:
             ValidationFailed: with each field that is wrong.
             StorageUnavailable, TemporalUnavailable, TemporalTimeout: nothing is left behind.
         """
-        faults = check_announcement(
-            asked.filename, asked.content_type, asked.size, asked.sha256, self._rules
-        )
-        if faults:
-            raise ValidationFailed(fields=faults)
         method = upload_method(asked.size, asked.upload_method, self._rules)
-        ref = DocumentRef(tenant, owner, new_uuid7(self._clock.time()))
         announced = self._announced(asked, method)
+        ref = DocumentRef(tenant, owner, new_uuid7(self._clock.time()))
         if method == "MULTIPART":
             upload_id = await self._store.create_multipart(ref.object_key, announced, deadline)
             announced = replace(announced, upload_id=upload_id)
@@ -175,11 +174,15 @@ class Uploads:
 
     def _announced(self, asked: NewDocument, method: UploadMethod) -> Announced:
         rules = self._rules
+        content_type = canonical_type(asked.content_type, asked.filename, rules.types)
+        faults = check_announcement(asked.filename, content_type, asked.size, asked.sha256, rules)
+        if faults:
+            raise ValidationFailed(fields=faults)
         parts = method == "MULTIPART"
         lifetime_s = max(rules.form_lifetime_s, rules.multipart_lifetime_s if parts else 0)
         return Announced(
             filename=asked.filename,
-            content_type=asked.content_type,
+            content_type=content_type,
             size=asked.size,
             sha256=asked.sha256,
             upload_id=None,

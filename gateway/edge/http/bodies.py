@@ -23,6 +23,9 @@ Pairs = list[tuple[str, str]]
 
 QUERY_FIELDS = 16
 _UTF8 = frozenset({"utf-8", "utf8"})
+# In these ASCII bytes mean what they mean in UTF-8. Apache's HttpClient declares ISO-8859-1 for
+# every text of a form, Python's ``email`` US-ASCII, whatever the text holds.
+_ASCII_OR_MORE = frozenset({"us-ascii", "ascii", "iso-8859-1", "iso8859-1", "latin-1", "latin1"})
 
 
 def read_body(
@@ -80,27 +83,42 @@ def _form(body: bytes, boundary: str, limits: FormLimits) -> Pairs:
 
 def _parts(body: bytes, boundary: str, most_parts: int) -> Pairs:
     pairs: Pairs = []
-    name, text = "", b""
+    name, text, encoding = "", b"", "utf-8"
     parser = PushMultipartParser(
         boundary, content_length=len(body), max_segment_count=most_parts, strict=True
     )
     with parser:
         for event in (*parser.parse(body), *parser.parse(b"")):
             if event is None:
-                pairs.append((name, text.decode("utf-8")))
+                pairs.append((name, _field_text(name, text, encoding)))
             elif isinstance(event, (bytes, bytearray)):
                 text += event
             else:
-                name, text = _field_name(event), b""
+                name, text, encoding = _field_name(event), b"", _field_encoding(event)
     return pairs
 
 
+def _field_text(name: str, text: bytes, encoding: str) -> str:
+    try:
+        return text.decode(encoding)
+    except UnicodeDecodeError as exc:
+        raise ValidationFailed(fields={name: "must be UTF-8"}) from exc
+
+
+def _field_encoding(part: MultipartSegment) -> str:
+    """What the part's bytes must be: UTF-8, or ASCII where another charset is declared for them."""
+    declared = (part.charset or "utf-8").lower()
+    if declared in _UTF8:
+        return "utf-8"
+    if declared in _ASCII_OR_MORE:
+        return "ascii"
+    raise ValidationFailed(fields={part.name: "must be UTF-8"})
+
+
 def _field_name(part: MultipartSegment) -> str:
-    """The name of a plain UTF-8 field; a file, or a text in another spelling, is refused."""
+    """The name of a plain field; a file, or a text in a transfer encoding, is refused."""
     if part.filename is not None:
         raise ValidationFailed(fields={part.name: "must be a plain field: the file goes to S3"})
-    if (part.charset or "utf-8").lower() not in _UTF8:
-        raise ValidationFailed(fields={part.name: "must be UTF-8"})
     if part.header("Content-Transfer-Encoding", "8bit").lower() not in {"7bit", "8bit", "binary"}:
         raise ValidationFailed(fields={part.name: "must not be encoded"})
     return str(part.name)

@@ -104,6 +104,25 @@ async def send(ticket: UploadTicket, body: bytes) -> httpx.Response:
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT"])
+@pytest.mark.parametrize("spelled", [None, "", "Text/X-Markdown; charset=utf-8"])
+async def test_the_canonical_type_is_signed_stored_and_told(
+    line: Line, method: str, spelled: str | None
+) -> None:
+    """However it was announced: the store, the workflow's memo and the listing say one type."""
+    facts = {**TEXT, "filename": "notes.md", "content_type": spelled}
+    ticket = await line.announce(**facts, upload_method=method)
+    sent = await send(ticket, BODY)
+    assert sent.status_code in (200, 204), sent.text
+    head = await line.store.store.head(ref_of(ticket).object_key, line.soon())
+    assert head is not None
+    assert head.content_type == "text/markdown"
+    assert await line.complete(ref_of(ticket)) == Accepted(ticket.document_id)
+    known = await line.workflows.describe(ref_of(ticket), line.soon())
+    assert known is not None
+    assert known.announced.content_type == "text/markdown"
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
 async def test_from_announcement_to_processing(line: Line, method: str) -> None:
     """Early completion is a conflict; after the upload any number of them, also at once, agree."""
     ticket = await line.announce(**TEXT, upload_method=method)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
@@ -11,11 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.domain.documents import (
+    ALLOWED_TYPES,
     MIB,
     MOST_PARTS,
+    OTHER_NAMES,
+    UNTOLD_TYPES,
     Announced,
     DocumentRef,
     ObjectHead,
+    canonical_type,
     check_announcement,
     check_part_list,
     check_part_numbers,
@@ -119,6 +124,21 @@ def test_type_an_operator_added_goes_with_any_extension() -> None:
     assert check_announcement("server.log.1", "text/x-log", 1, None, rules) == {}
 
 
+def test_other_names_lead_to_allowed_types() -> None:
+    """Every other name stands for a type there is, and none for two."""
+    assert set(OTHER_NAMES.values()) <= set(ALLOWED_TYPES)
+    assert not set(OTHER_NAMES) & (set(ALLOWED_TYPES) | UNTOLD_TYPES)
+
+
+def test_what_an_operator_lists_is_not_renamed() -> None:
+    """His own list goes before our table of other names, and tells nothing by an ending."""
+    types = {"text/x-markdown": frozenset[str](), "text/markdown": frozenset({"md"})}
+    assert canonical_type("Text/X-Markdown", "a.md", types) == "text/x-markdown"
+    assert canonical_type("text/x-web-markdown", "a.md", types) == "text/markdown"
+    assert canonical_type(None, "a.markdown", types) == ""
+    assert canonical_type("application/octet-stream", "a.md", types) == "text/markdown"
+
+
 @given(st.text(min_size=1, max_size=80))
 def test_content_disposition_is_safe_and_gives_the_name_back(name: str) -> None:
     """Printable ASCII with balanced quotes, and RFC 8187 brings the whole name back."""
@@ -204,6 +224,7 @@ def test_object_as_announced_has_no_mismatch() -> None:
     assert mismatches(ANNOUNCED, HEAD) == []
     assert mismatches(ANNOUNCED, replace(HEAD, sha256=None)) == []
     assert mismatches(replace(ANNOUNCED, sha256=None), HEAD) == []
+    assert mismatches(ANNOUNCED, replace(HEAD, content_type="Text/Plain; charset=utf-8")) == []
 
 
 def test_each_mismatch_is_a_fact() -> None:
@@ -238,3 +259,13 @@ def test_cursor_in_another_spelling_is_refused() -> None:
     for other in (cursor + "=", cursor[:4] + "\n" + cursor[4:], cursor + "AAAA", cursor[:-1]):
         with pytest.raises(ValidationFailed):
             decode_cursor(other)
+
+
+def test_the_page_for_users_lists_every_name() -> None:
+    """``docs/documents.md`` has each type in a row with its endings and its other names."""
+    page = (Path(__file__).parents[3] / "docs/documents.md").read_text("utf-8")
+    rows = {line.split("`")[1]: line for line in page.splitlines() if line.startswith("| `")}
+    for name, endings in ALLOWED_TYPES.items():
+        others = {other for other, meant in OTHER_NAMES.items() if meant == name}
+        told = set(re.findall(r"`([^`]+)`", rows[name]))
+        assert told == {name, *others, *(f".{ending}" for ending in endings)}
