@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 from sanic import Blueprint, Request
 from sanic.response import HTTPResponse, empty
 
-from gateway.domain.documents import MOST_PARTS, DocumentRef
+from gateway.domain.documents import CURSOR, MOST_PARTS, DocumentRef
+from gateway.domain.spellings import filename_pattern, type_pattern
 from gateway.edge.http.endpoint import Success, route
 from gateway.edge.http.render import json_response
 from gateway.edge.scope import Scope, scope_of
@@ -63,7 +65,20 @@ class Page(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which stretch of a listing. ``cursor`` is the ``next_cursor`` of the page before."""
 
     limit: Annotated[int, Meta(ge=1, le=MOST_A_PAGE)] = DEFAULT_A_PAGE
-    cursor: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+    cursor: Annotated[str, Meta(pattern=CURSOR, max_length=48)] | None = None
+
+
+def announced_schema(provided: Mapping[type, Any]) -> dict[str, dict[str, Any]]:
+    """What the settings allow of an announcement, for the OpenAPI document."""
+    rules = provided[Uploads].rules
+    return {
+        "filename": {"pattern": filename_pattern(rules.types)},
+        "content_type": {
+            "pattern": type_pattern(rules.types),
+            "examples": sorted(rules.types),
+        },
+        "size": {"maximum": rules.limit_bytes},
+    }
 
 
 def ref_of(scope: Scope, document_id: str) -> DocumentRef:
@@ -80,6 +95,7 @@ def ref_of(scope: Scope, document_id: str) -> DocumentRef:
     name="create",
     summary="Announce a document and get a presigned upload for it",
     body=NewDocument,
+    narrowed=announced_schema,
     accepts_form=True,
     successes=(Success(201, "Where and how to upload.", UploadTicket),),
     errors=(StorageUnavailable, *_TEMPORAL),

@@ -11,6 +11,7 @@ from sanic.response import HTTPResponse, empty
 
 from gateway.domain.actions import ACTIONS, PERSON_ONLY
 from gateway.domain.api_keys import KeyRecord
+from gateway.domain.spellings import KEY_NAME
 from gateway.edge.http.endpoint import Success, route
 from gateway.edge.http.render import json_response
 from gateway.edge.scope import scope_of
@@ -28,7 +29,9 @@ Scope = Annotated[str, Meta(extra_json_schema={"enum": sorted(ACTIONS - PERSON_O
 class NewKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``scopes`` are what the key may do; ``expires_in`` is in seconds, without it never."""
 
-    name: Annotated[str, Meta(min_length=1, max_length=100)]
+    name: Annotated[
+        str, Meta(min_length=1, max_length=100, extra_json_schema={"pattern": KEY_NAME})
+    ]
     scopes: Annotated[list[Scope], Meta(min_length=1, max_length=32)]
     expires_in: Annotated[int, Meta(ge=1, le=10 * 365 * DAY_S)] | None = None
 

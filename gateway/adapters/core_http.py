@@ -29,6 +29,7 @@ from gateway.adapters.core_calls import (
     raise_for_transport,
 )
 from gateway.domain.balancing import Address, Balancer, Outcome, RetryBudget
+from gateway.domain.core_records import page_fault, record_fault
 from gateway.domain.documents import CoreDocument
 from gateway.domain.headers import core_headers
 from gateway.domain.ids import is_uuid7
@@ -138,6 +139,7 @@ class CoreHttp:
         if status != 200:
             raise CoreProtocolError
         page = _decode(_PAGE, body)
+        _refuse_for(page_fault(page.documents, limit=limit, before=cursor))
         return CorePage(documents=page.documents, more=page.next_cursor is not None)
 
     async def get_document(self, who: OnBehalfOf, document_id: str) -> CoreDocument | None:
@@ -147,6 +149,7 @@ class CoreHttp:
         if status != 200:
             raise CoreProtocolError
         document = _decode(_DOCUMENT, body)
+        _refuse_for(record_fault(document))
         if document.document_id != document_id:
             raise CoreProtocolError
         return document
@@ -345,6 +348,13 @@ def _decode(decoder: msgspec.json.Decoder[_T], body: bytes) -> _T:
         return decoder.decode(body)
     except (msgspec.MsgspecError, UnicodeError) as exc:
         raise CoreProtocolError from exc
+
+
+def _refuse_for(fault: str | None) -> None:
+    """Records that cannot be are as good as none: nothing of them is shown."""
+    if fault is not None:
+        log.error("core_bad_record", extra={"fault": fault})
+        raise CoreProtocolError
 
 
 def _retry_after_s(answer: Body) -> int | None:

@@ -33,6 +33,8 @@ _ID_CHARS: Final = 16  # 80 bits
 _SECRET_CHARS: Final = 43  # 256 bits
 _CHECKSUM_CHARS: Final = 6  # 62**6 > 2**32
 _KEY_ID = re.compile(rf"[a-z2-7]{{{_ID_CHARS}}}\Z")
+# The same for OpenAPI's readers, to whom ``$`` is the very end.
+KEY_ID_PATTERN: Final = f"^[a-z2-7]{{{_ID_CHARS}}}$"
 _KEY = re.compile(
     rf"{PREFIX}(?P<id>[a-z2-7]{{{_ID_CHARS}}})_"
     rf"(?P<secret>[0-9A-Za-z]{{{_SECRET_CHARS}}})(?P<sum>[0-9A-Za-z]{{{_CHECKSUM_CHARS}}})\Z"

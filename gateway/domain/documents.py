@@ -165,7 +165,12 @@ _BIDI_MARKS = frozenset("\u200e\u200f\u061c")
 
 def media_type(content_type: str) -> str:
     """The type and subtype in lower case, without parameters (RFC 9110, 8.3.1)."""
-    return content_type.partition(";")[0].strip(" \t").lower()
+    return _lower(content_type.partition(";")[0].strip(" \t"))
+
+
+def _lower(text: str) -> str:
+    """ASCII letters in lower case: to ``str.lower`` the Kelvin sign is a ``k``, too."""
+    return text.lower() if text.isascii() else text
 
 
 def canonical_type(
@@ -236,7 +241,7 @@ def _agree(filename: str, extensions: Collection[str]) -> bool:
 def extension(filename: str) -> str:
     """The lower-case ending after the last dot; empty when there is none (``.txt`` has none)."""
     stem, dot, ending = filename.rpartition(".")
-    return ending.lower() if dot and stem else ""
+    return _lower(ending) if dot and stem else ""
 
 
 def content_disposition(filename: str) -> str:
@@ -290,6 +295,7 @@ def check_part_numbers(numbers: Sequence[int], count: int, at_once: int = 1000) 
             raise ValidationFailed(fields={f"parts[{i}]": f"a part number from 1 to {count}"})
 
 
+ETAG = '^"?[!#-~]{1,128}"?$'
 _ETAG = re.compile(r'"?[!#-~]{1,128}"?\Z')
 
 
@@ -323,6 +329,10 @@ def mismatches(announced: Announced, head: ObjectHead) -> list[dict[str, str | i
 
 
 # --- paging ---------------------------------------------------------------------------------------
+
+
+# The id's 36 ASCII characters in base64url, which needs no padding.
+CURSOR = "^[A-Za-z0-9_-]{48}$"
 
 
 def encode_cursor(document_id: str) -> str:

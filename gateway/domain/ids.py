@@ -7,6 +7,8 @@ import random
 import re
 
 UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\Z")
+# The same for OpenAPI's readers, to whom ``$`` is the very end.
+UUID7_PATTERN = f"^{UUID7.pattern.removesuffix(chr(92) + 'Z')}$"
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 
 

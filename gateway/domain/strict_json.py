@@ -22,6 +22,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _AT = re.compile(r" - at `(?:key in )?\$\.?(?P<path>[^`]*)`\Z")
 MAX_DEPTH = 32
+_EXACT_INTEGERS = 2**53
 # Reading strictly costs up to 1 µs a byte on the event loop. A longer body must fit its type first.
 LONG_BODY_BYTES = 8 * 1024
 # An error names so many unknown fields, and so much of a name, at most.
@@ -50,7 +51,8 @@ def read_json(body: bytes, shape: type[T]) -> T:
 
 def _check_shape(body: bytes, shape: type[msgspec.Struct]) -> None:
     try:
-        msgspec.json.decode(body, type=shape)
+        # Not strictly: else 17.0 would be no integer here. What is strict comes after.
+        msgspec.json.decode(body, type=shape, strict=False)
     except msgspec.ValidationError as exc:
         path, expected = _explain(str(exc))
         name = path.removeprefix(".")[:_NAME_SHOWN_CHARS] or "?"
@@ -71,7 +73,12 @@ def decode_json(body: bytes) -> Any:
     except UnicodeDecodeError as exc:
         raise ValidationFailed("The body is not valid UTF-8.") from exc
     try:
-        value = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+        value = json.loads(
+            text,
+            object_pairs_hook=_no_duplicates,
+            parse_float=_number,
+            parse_constant=_no_constant,
+        )
     except _Refused as exc:
         raise ValidationFailed(f"The body is not acceptable JSON: {exc}") from exc
     except json.JSONDecodeError as exc:
@@ -88,6 +95,15 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         raise _Refused("a key appears twice in one object.")
     return found
+
+
+def _number(text: str) -> float | int:
+    """An integer where its value is one: to JSON Schema, and so to OpenAPI, 17.0 is 17.
+
+    Beyond 2**53 a float no longer says which integer was meant (RFC 8259, 6).
+    """
+    value = float(text)
+    return int(value) if value.is_integer() and abs(value) <= _EXACT_INTEGERS else value
 
 
 def _no_constant(name: str) -> NoReturn:
@@ -173,4 +189,9 @@ def convert_pairs(pairs: Sequence[tuple[str, str]], shape: type[T], *, prefix: s
         raise ValidationFailed(fields=twice)
     for _, text in pairs:
         check_text(text)
-    return convert(dict(pairs), shape, prefix=prefix, strict=False)
+    found = convert(dict(pairs), shape, prefix=prefix, strict=False)
+    # To msgspec the text "null" may be one; a form or a query string leaves out what it has not.
+    nulls = [name for name in names if getattr(found, name) is None]
+    if nulls:
+        raise ValidationFailed(fields={f"{prefix}{name}": "is a text, not null" for name in nulls})
+    return found

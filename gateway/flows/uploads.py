@@ -16,6 +16,8 @@ import msgspec
 from msgspec import Meta
 
 from gateway.domain.documents import (
+    ETAG,
+    MOST_FILENAME_BYTES,
     MOST_PARTS,
     Announced,
     DocumentRef,
@@ -71,10 +73,11 @@ class NewDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Without a ``content_type``, as with ``application/octet-stream``, the name's ending tells it.
     """
 
-    filename: Annotated[str, Meta(min_length=1, max_length=255)]
+    filename: Annotated[str, Meta(min_length=1, max_length=MOST_FILENAME_BYTES)]
     size: Annotated[int, Meta(ge=1)]
     content_type: Annotated[str, Meta(max_length=255)] | None = None
-    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")] | None = None
+    # The length is given too: to Python ``$`` lets a line feed follow, to OpenAPI's readers not.
+    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$", max_length=64)] | None = None
     upload_method: Literal["POST", "PUT"] | None = None
 
 
@@ -115,7 +118,7 @@ class UploadedPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A part that was sent, with the ETag S3 answered."""
 
     n: Annotated[int, Meta(ge=1, le=MOST_PARTS)]
-    etag: Annotated[str, Meta(min_length=1, max_length=256)]
+    etag: Annotated[str, Meta(pattern=ETAG, max_length=130)]
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -143,7 +146,7 @@ class Uploads:
         self._workflows = workflows
         self._core = core
         self._clock = clock
-        self._rules = rules
+        self.rules = rules
         self._spawn = spawn
         self._base_path = base_path
 
@@ -158,7 +161,7 @@ class Uploads:
             ValidationFailed: with each field that is wrong.
             StorageUnavailable, TemporalUnavailable, TemporalTimeout: nothing is left behind.
         """
-        method = upload_method(asked.size, asked.upload_method, self._rules)
+        method = upload_method(asked.size, asked.upload_method, self.rules)
         announced = self._announced(asked, method)
         ref = DocumentRef(tenant, owner, new_uuid7(self._clock.time()))
         if method == "MULTIPART":
@@ -173,7 +176,7 @@ class Uploads:
         )
 
     def _announced(self, asked: NewDocument, method: UploadMethod) -> Announced:
-        rules = self._rules
+        rules = self.rules
         content_type = canonical_type(asked.content_type, asked.filename, rules.types)
         faults = check_announcement(asked.filename, content_type, asked.size, asked.sha256, rules)
         if faults:
@@ -221,7 +224,7 @@ class Uploads:
         expires_at = rfc3339(announced.expires_at)
         if method == "MULTIPART":
             url = f"{self._base_path}/{ref.document_id}/parts"
-            size = part_size(announced.size, self._rules)
+            size = part_size(announced.size, self.rules)
             return UploadPermission(method=method, url=url, expires_at=expires_at, part_size=size)
         signed = self._presign(ref, announced, method)
         return UploadPermission(
@@ -236,7 +239,7 @@ class Uploads:
         self, ref: DocumentRef, announced: Announced, method: UploadMethod
     ) -> PresignedUpload:
         sign = self._store.presign_put if method == "PUT" else self._store.presign_post
-        return sign(ref.object_key, announced, expires_in_s=self._rules.form_lifetime_s)
+        return sign(ref.object_key, announced, expires_in_s=self.rules.form_lifetime_s)
 
     # --- parts ---
 
@@ -259,9 +262,9 @@ class Uploads:
         remaining_s = known.announced.expires_at - int(self._clock.time())
         if known.state != "awaiting_upload" or remaining_s <= 0:
             raise Conflict("This document no longer awaits an upload.")
-        sizes = part_sizes(known.announced.size, self._rules)
+        sizes = part_sizes(known.announced.size, self.rules)
         check_part_numbers(numbers, len(sizes))
-        lifetime_s = min(remaining_s, self._rules.form_lifetime_s)
+        lifetime_s = min(remaining_s, self.rules.form_lifetime_s)
         signed = []
         for n in numbers:
             signed.append(self._part(ref, upload_id, n, sizes[n - 1], lifetime_s))
@@ -363,7 +366,7 @@ class Uploads:
     ) -> list[tuple[int, str]]:
         if not parts:
             raise ValidationFailed(fields={"parts": "every part's number and ETag"})
-        count = len(part_sizes(announced.size, self._rules))
+        count = len(part_sizes(announced.size, self.rules))
         return check_part_list([(p.n, p.etag) for p in parts], count)
 
     async def _head_soon(self, key: str, deadline: Deadline) -> ObjectHead | None:

@@ -45,6 +45,7 @@ from tests.unit.http_client.name_server import name_server
 from tests.unit.http_client.scripted import CHUNKED, Peer, Server, answering, once, serve, until
 
 ID = "01920000-0000-7000-8000-000000000001"
+LATER = "01920000-0000-7000-8000-000000000002"
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 WHO = OnBehalfOf("ann", "acme", frozenset({"reader", "editor"}), "req-1", traceparent=TRACE)
 TOKEN = b'event: token\ndata: {"text":"a"}\n\n'
@@ -202,7 +203,7 @@ async def test_documents_are_listed_read_and_deleted() -> None:
 
     who = OnBehalfOf("ann", "acme", frozenset({"admin"}), "r", actor="root")
     async with app(handler) as url, core_at(url + "/") as (core, _):
-        page = await core.list_documents(who, limit=5, cursor=ID)
+        page = await core.list_documents(who, limit=5, cursor=LATER)
         assert page.documents == [CoreDocument(**RECORD)]
         assert page.more
         assert not (await core.list_documents(who, limit=5, cursor=None)).more
@@ -210,7 +211,7 @@ async def test_documents_are_listed_read_and_deleted() -> None:
         await core.delete_document(who, ID)
         await core.check()
     assert [request.raw_path for request in seen] == [
-        f"/v1/documents?limit=5&cursor={ID}",
+        f"/v1/documents?limit=5&cursor={LATER}",
         "/v1/documents?limit=5",
         f"/v1/documents/{ID}",
         f"/v1/documents/{ID}",
@@ -282,6 +283,41 @@ WRONG_DOCUMENTS = [
     (reply(200, json.dumps(RECORD | {"more": "x" * 5000}).encode()), CoreProtocolError),
     (reply(200, json.dumps(RECORD).encode())[:-5], CoreProtocolError),
 ]  # fmt: skip
+
+
+WRONG_RECORDS = [
+    {"document_id": "../x"},
+    {"document_id": ID[:-1] + "A"},
+    {"size": -1},
+    {"size": 3.5},
+    {"sha256": "0" * 63},
+    {"created_at": "yesterday"},
+    {"updated_at": None},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", WRONG_RECORDS, ids=str)
+async def test_a_record_that_cannot_be_is_the_cores_fault(wrong: dict[str, Any]) -> None:
+    """Alone or in a page: nothing of it is shown, and the log names the field."""
+    record = RECORD | wrong
+    page = {"documents": [record], "next_cursor": None}
+    one, many = (reply(200, json.dumps(body).encode()) for body in (record, page))
+    async with serve(answering(one)) as server, core_at(server.url) as (core, _):
+        with pytest.raises(CoreProtocolError):
+            await core.get_document(WHO, ID)
+    async with serve(answering(many)) as server, core_at(server.url) as (core, _):
+        with pytest.raises(CoreProtocolError):
+            await core.list_documents(WHO, limit=5, cursor=None)
+
+
+async def test_a_page_that_is_none_is_the_cores_fault() -> None:
+    """More records than were asked for, twice the same, and what is not below the cursor."""
+    many = [RECORD | {"document_id": f"{ID[:-4]}{n:04}"} for n in range(500, 0, -1)]
+    for records, cursor in ((many, None), ([RECORD, RECORD], None), ([RECORD], ID)):
+        page = reply(200, json.dumps({"documents": records, "next_cursor": ID}).encode())
+        async with serve(answering(page)) as server, core_at(server.url) as (core, _):
+            with pytest.raises(CoreProtocolError):
+                await core.list_documents(WHO, limit=100, cursor=cursor)
 
 
 @pytest.mark.parametrize(("answer", "kind"), [*REFUSALS, *WRONG_STREAMS])

@@ -59,7 +59,8 @@ class Endpoint:
 
     ``any_owner`` routes take ``?owner=`` and then ask for ``<action>:any-owner``. ``resource_id``
     is the path's parameter that names what the action is done to; its spelling is checked and it
-    goes into the policy's question.
+    goes into the policy's question. ``narrowed`` says what the settings allow of the body's fields,
+    field by field, for the OpenAPI document; it is asked with what handlers are provided with.
     """
 
     method: str
@@ -70,6 +71,7 @@ class Endpoint:
     errors: tuple[type[GatewayError], ...] = ()
     body: type[msgspec.Struct] | None = None
     body_required: bool = True
+    narrowed: Callable[[Mapping[type, Any]], Mapping[str, dict[str, Any]]] | None = None
     accepts_form: bool = False
     query: type[msgspec.Struct] | None = None
     any_owner: bool = False

@@ -13,7 +13,9 @@ import msgspec
 from sanic import Sanic
 
 from gateway import __version__
+from gateway.edge.context import context_of
 from gateway.edge.http.endpoint import Endpoint, Success
+from gateway.edge.http.request_schemas import REMAINDER, as_text, narrowed, strict
 from gateway.edge.http.resource_ids import ID_SPELLINGS
 from gateway.edge.http.routes import PARAMETER, endpoints
 from gateway.errors import (
@@ -61,10 +63,15 @@ _NOT_PUBLIC: tuple[type[GatewayError], ...] = (
 )
 
 TITLE = "Knowledge Base Gateway"
-DESCRIPTION = """\
+DESCRIPTION = (
+    """\
 The one way into the knowledge base: log in, upload documents, ask, and read the answer as it \
 streams. Every failure has one shape, `{"error": {"code", "message", "details"}}`, and carries \
-the request's id, which is also in `X-Request-ID`."""
+the request's id, which is also in `X-Request-ID`.
+
+"""
+    + REMAINDER
+)
 
 ERROR_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -105,10 +112,12 @@ def build(app: Sanic[Any, Any]) -> dict[str, Any]:
     declared = [
         (method, path, found) for method, path, found in endpoints(app) if found is not None
     ]
-    schemas = _schemas([found for _, _, found in declared])
+    schemas = _schemas(app, [found for _, _, found in declared])
     paths: dict[str, dict[str, Any]] = {}
     for method, path, found in sorted(declared, key=lambda entry: (entry[1], entry[0])):
-        paths.setdefault(PARAMETER.sub(r"{\1}", path), {})[method.lower()] = _operation(path, found)
+        paths.setdefault(PARAMETER.sub(r"{\1}", path), {})[method.lower()] = _operation(
+            path, found, schemas
+        )
     return {
         "openapi": "3.1.0",
         "info": {
@@ -130,18 +139,21 @@ def build(app: Sanic[Any, Any]) -> dict[str, Any]:
     }
 
 
-def _types(endpoint: Endpoint) -> list[Any]:
-    bodies = [success.body for success in endpoint.successes if not isinstance(success.body, str)]
-    return [shape for shape in (endpoint.body, *bodies) if shape is not None]
+def _schemas(app: Sanic[Any, Any], declared: list[Endpoint]) -> dict[str, Any]:
+    """Of what is answered as msgspec tells them, of what is sent as strict as their readers are."""
+    successes = [success.body for endpoint in declared for success in endpoint.successes]
+    answers = [body for body in successes if body is not None and not isinstance(body, str)]
+    _, answered = msgspec.json.schema_components(answers, ref_template=REF)
+    bodies = [endpoint.body for endpoint in declared if endpoint.body is not None]
+    _, sent = msgspec.json.schema_components(bodies, ref_template=REF)
+    for endpoint in declared:
+        if endpoint.body is not None and endpoint.narrowed is not None:
+            by = endpoint.narrowed(context_of(app).provided)
+            sent[endpoint.body.__name__] = narrowed(sent[endpoint.body.__name__], by)
+    return {**answered, **strict(sent)}
 
 
-def _schemas(declared: list[Endpoint]) -> dict[str, Any]:
-    types = [shape for endpoint in declared for shape in _types(endpoint)]
-    _, schemas = msgspec.json.schema_components(types, ref_template=REF)
-    return schemas
-
-
-def _operation(path: str, endpoint: Endpoint) -> dict[str, Any]:
+def _operation(path: str, endpoint: Endpoint, schemas: dict[str, Any]) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": _operation_id(path, endpoint.method),
         "summary": endpoint.summary,
@@ -153,7 +165,7 @@ def _operation(path: str, endpoint: Endpoint) -> dict[str, Any]:
     if endpoint.action is not None:
         operation["x-action"] = endpoint.action
     if endpoint.body is not None:
-        operation["requestBody"] = _request_body(endpoint)
+        operation["requestBody"] = _request_body(endpoint, endpoint.body, schemas)
     return operation
 
 
@@ -162,11 +174,14 @@ def _operation_id(path: str, method: str) -> str:
     return "_".join([*words, method.lower()])
 
 
-def _request_body(endpoint: Endpoint) -> dict[str, Any]:
-    schema, _ = msgspec.json.schema_components([endpoint.body], ref_template=REF)
-    content = {"application/json": {"schema": schema[0]}}
+def _request_body(
+    endpoint: Endpoint, body: type[msgspec.Struct], schemas: dict[str, Any]
+) -> dict[str, Any]:
+    content: dict[str, Any] = {
+        "application/json": {"schema": {"$ref": REF.format(name=body.__name__)}}
+    }
     if endpoint.accepts_form:
-        content["multipart/form-data"] = {"schema": schema[0]}
+        content["multipart/form-data"] = {"schema": as_text(schemas[body.__name__])}
     return {"required": endpoint.body_required, "content": content}
 
 
@@ -191,7 +206,7 @@ def _parameters(path: str, endpoint: Endpoint) -> list[dict[str, Any]]:
 
 def _query_parameters(shape: type[msgspec.Struct]) -> list[dict[str, Any]]:
     _, schemas = msgspec.json.schema_components([shape], ref_template=REF)
-    described = schemas[shape.__name__]
+    described = as_text(strict(schemas[shape.__name__]))
     return [
         {
             "name": name,

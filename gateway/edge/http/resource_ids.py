@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from gateway.domain.api_keys import is_key_id
-from gateway.domain.ids import is_uuid7
+from gateway.domain.api_keys import KEY_ID_PATTERN, is_key_id
+from gateway.domain.ids import UUID7_PATTERN, is_uuid7
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +24,20 @@ class IdSpelling:
 
 ID_SPELLINGS: Final[Mapping[str, IdSpelling]] = {
     "document_id": IdSpelling(
-        is_uuid7, {"type": "string", "format": "uuid", "description": "A lower-case UUIDv7."}
+        is_uuid7,
+        {
+            "type": "string",
+            "format": "uuid",
+            "pattern": UUID7_PATTERN,
+            "description": "A lower-case UUIDv7.",
+        },
     ),
     "key_id": IdSpelling(
-        is_key_id, {"type": "string", "minLength": 1, "description": "The part after `kbg_`."}
+        is_key_id,
+        {
+            "type": "string",
+            "pattern": KEY_ID_PATTERN,
+            "description": "The part after `kbg_`.",
+        },
     ),
 }
