@@ -20,6 +20,7 @@ from gateway.errors import (
     CoreTimeout,
     CoreTruncated,
     CoreUnavailable,
+    CredentialRevoked,
     Draining,
     EventTooLarge,
     FirstEventTimeout,
@@ -91,6 +92,7 @@ class StreamEvent(msgspec.Struct, frozen=True):
         StreamMaxDuration,
         EventTooLarge,
         Draining,
+        CredentialRevoked,
     ),
 )
 async def ask(

@@ -102,7 +102,19 @@ class TokenExpired(Unauthenticated):
     """The token or key has expired."""
 
     code = "TOKEN_EXPIRED"
-    default_message = "The token has expired: log in again."
+    default_message = "The token or API key has expired: log in again, or use another key."
+    challenge = 'Bearer realm="gateway", error="invalid_token"'
+
+
+class CredentialRevoked(Unauthenticated):
+    """What a running answer was asked with has been ended before its time.
+
+    A key was revoked or a secret of it withdrawn, a user removed, disabled or moved, a password
+    changed. A new request with the same credential is plainly ``UNAUTHENTICATED``.
+    """
+
+    code = "CREDENTIAL_REVOKED"
+    default_message = "The key, token or account that this was asked with has been ended."
     challenge = 'Bearer realm="gateway", error="invalid_token"'
 
 

@@ -6,7 +6,10 @@ the accounts stay as they were and the fault is reported, once per version of th
 
     {"version": 1, "users": {"alice": {
         "tenant": "acme", "roles": ["editor"], "password_hash": "$argon2id$…",
-        "password_changed_at": "2026-01-31T08:00:00Z", "disabled": false}}}
+        "password_changed_at": "2026-01-31T08:00:00Z", "disabled": false,
+        "tokens_valid_after": "2026-02-01T09:30:00Z"}}}
+
+``tokens_valid_after`` may be missing; ``gateway user disable`` and ``enable`` write it.
 """
 
 from __future__ import annotations
@@ -14,8 +17,10 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import math
 import os
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -24,8 +29,12 @@ import msgspec
 
 from gateway.adapters.argon2_passwords import hash_fault, hash_with_salt_of
 from gateway.domain.identity import User, is_name, is_role
+from gateway.domain.passwords import password_fault
 
 _VERSION = 1
+# A time in an account may be a little ahead, as clocks are; further ahead it is a typing error that
+# would end every token issued elsewhere until then.
+_AHEAD_LIMIT_S = 3600
 _Stamp = tuple[int, int, int]
 
 
@@ -41,6 +50,7 @@ class _Entry(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     password_hash: str
     password_changed_at: datetime
     disabled: bool = False
+    tokens_valid_after: datetime | None = None
 
 
 class UsersFile:
@@ -133,8 +143,9 @@ def admin_user(
     if (password is None) == (password_hash is None):
         raise UsersFileError("the admin needs a password or a password hash, not both")
     if password_hash is None:
-        if not password:
-            raise UsersFileError("the admin's password is empty")
+        password = password or ""
+        if fault := password_fault(password):
+            raise UsersFileError(f"the admin's password {fault}")
         password_hash = hash_with_salt_of(password, f"kb-gateway admin\n{tenant}\n{username}")
     user = User(username, tenant, frozenset({"admin"}), password_hash)
     if fault := user_fault(user):
@@ -204,10 +215,9 @@ def _users_of(document: Any) -> dict[str, User]:
 def _user(name: str, raw: Any) -> User:
     try:
         entry = msgspec.convert(raw, _Entry)
-        if entry.password_changed_at.tzinfo is None:
-            raise UsersFileError(f"user {name!r}: password_changed_at needs a time zone ('Z')")
-        changed_at = int(entry.password_changed_at.timestamp())
-    except (msgspec.ValidationError, OverflowError) as exc:
+        changed_at = int(_unix_s(entry.password_changed_at, "password_changed_at"))
+        valid_after = _valid_after(entry.tokens_valid_after)
+    except (msgspec.ValidationError, ValueError, OverflowError) as exc:
         raise UsersFileError(f"user {name!r}: {exc}") from exc
     user = User(
         subject=name,
@@ -216,10 +226,29 @@ def _user(name: str, raw: Any) -> User:
         password_hash=entry.password_hash,
         password_changed_at=changed_at,
         disabled=entry.disabled,
+        tokens_valid_after=valid_after,
     )
     if fault := user_fault(user):
         raise UsersFileError(f"user {name!r}: {fault}")
     return user
+
+
+def _valid_after(moment: datetime | None) -> int:
+    """In Unix seconds, 0 for an account that was never disabled; ``ValueError``."""
+    if moment is None:
+        return 0
+    name = "tokens_valid_after"
+    # Rounded up: a token of the second in which it was written is an earlier one.
+    seconds = math.ceil(_unix_s(moment, name))
+    if seconds > time.time() + _AHEAD_LIMIT_S:
+        raise ValueError(f"{name} is in the future: no token issued until then would be valid")
+    return seconds
+
+
+def _unix_s(moment: datetime, name: str) -> float:
+    if moment.tzinfo is None:
+        raise ValueError(f"{name} needs a time zone ('Z')")
+    return moment.timestamp()
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -232,14 +261,20 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _entry(user: User) -> Mapping[str, Any]:
-    changed_at = datetime.fromtimestamp(user.password_changed_at, UTC)
-    return {
+    entry = {
         "tenant": user.tenant,
         "roles": sorted(user.roles),
         "password_hash": user.password_hash,
-        "password_changed_at": changed_at.isoformat().replace("+00:00", "Z"),
+        "password_changed_at": _rfc3339(user.password_changed_at),
         "disabled": user.disabled,
     }
+    if user.tokens_valid_after:
+        entry["tokens_valid_after"] = _rfc3339(user.tokens_valid_after)
+    return entry
+
+
+def _rfc3339(unix_seconds: int) -> str:
+    return datetime.fromtimestamp(unix_seconds, UTC).isoformat().replace("+00:00", "Z")
 
 
 def _write(path: str, users: Mapping[str, User]) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 from gateway.adapters.argon2_passwords import hash_password
 from gateway.adapters.users_file import UsersFileError, editing, load_users, user_fault
 from gateway.domain.identity import User
-from gateway.flows.login import PASSWORD_LIMIT_BYTES
+from gateway.domain.passwords import password_fault
 
 PASSWORD_MIN_CHARS = 8
 # The roles of opa/data.json; a test compares them.
@@ -156,8 +156,20 @@ def _enable(arguments: argparse.Namespace) -> str:
 
 def _set_disabled(arguments: argparse.Namespace, disabled: bool) -> str:
     with editing(arguments.users_file) as users:
-        users[arguments.name] = replace(_existing(users, arguments.name), disabled=disabled)
+        user = _existing(users, arguments.name)
+        if user.disabled != disabled:
+            users[user.subject] = _without_tokens(replace(user, disabled=disabled))
     return f"{'disabled' if disabled else 'enabled'} {arguments.name}"
+
+
+def _without_tokens(user: User) -> User:
+    """The account with all its tokens so far ended for good.
+
+    Also where it is enabled: who disabled it by hand, or with an older version, wrote no time. The
+    next full second, and never one that stood there before: tokens of this second end too.
+    """
+    ended_at = max(int(time.time()), user.tokens_valid_after) + 1
+    return replace(user, tokens_valid_after=ended_at)
 
 
 def _existing(users: _Accounts, name: str) -> User:
@@ -175,18 +187,15 @@ def _new_password(arguments: argparse.Namespace) -> str:
     password = _first_line() if arguments.password_stdin else _asked_twice()
     if len(password) < PASSWORD_MIN_CHARS:
         raise _Refused(f"the password needs at least {PASSWORD_MIN_CHARS} characters")
-    try:
-        size = len(password.encode("utf-8"))
-    except UnicodeEncodeError:
-        raise _Refused("the password is not valid UTF-8") from None
-    if size > PASSWORD_LIMIT_BYTES:
-        raise _Refused(f"the password may have {PASSWORD_LIMIT_BYTES} bytes at most")
+    if fault := password_fault(password):
+        raise _Refused(f"the password {fault}")
     return password
 
 
 def _first_line() -> str:
     try:
-        return sys.stdin.readline().rstrip("\r\n")
+        # Some editors and shells begin a text with a byte order mark, which nobody types.
+        return sys.stdin.readline().removeprefix("\ufeff").rstrip("\r\n")
     except UnicodeDecodeError:
         raise _Refused("the password is not valid UTF-8") from None
 

@@ -27,7 +27,9 @@ def is_role(text: str) -> bool:
 class User:
     """One account, as the users file (or the environment's one admin) has it.
 
-    ``password_changed_at`` is in Unix seconds: a token issued before it is refused.
+    Times are Unix seconds. A token issued before ``tokens_valid_after`` is refused: that is when
+    the account was disabled last, so that enabling it revives none. ``password_changed_at`` says
+    the same of a token that does not name the password it was issued for.
     """
 
     subject: str
@@ -36,6 +38,7 @@ class User:
     password_hash: str = field(repr=False)
     password_changed_at: int = 0
     disabled: bool = False
+    tokens_valid_after: int = 0
 
 
 @dataclass(frozen=True, slots=True)

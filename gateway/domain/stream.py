@@ -17,6 +17,7 @@ import msgspec
 from gateway.errors import (
     CoreProtocolError,
     CoreTruncated,
+    CredentialRevoked,
     Draining,
     EventTooLarge,
     FirstEventTimeout,
@@ -51,6 +52,7 @@ class StreamOutcome(enum.Enum):
     TOO_LONG = "max_duration"
     OVERSIZE = "event_too_large"
     TOKEN_EXPIRED = "token_expired"
+    REVOKED = "credential_revoked"
     WITHDRAWN = "permission_withdrawn"
     UNVERIFIED = "permission_unverified"
     DRAINING = "draining"
@@ -92,6 +94,7 @@ ENDINGS: Mapping[StreamOutcome, Ending] = {
     StreamOutcome.TOO_LONG: Ending(StreamMaxDuration, "close", "gateway"),
     StreamOutcome.OVERSIZE: Ending(EventTooLarge, "close", "core"),
     StreamOutcome.TOKEN_EXPIRED: Ending(TokenExpired, "close", "client"),
+    StreamOutcome.REVOKED: Ending(CredentialRevoked, "close", "client"),
     StreamOutcome.WITHDRAWN: Ending(Forbidden, "close", "client", given=True),
     StreamOutcome.UNVERIFIED: Ending(PolicyUnavailable, "close", "gateway", given=True),
     StreamOutcome.DRAINING: Ending(Draining, "close", "gateway"),
@@ -114,6 +117,7 @@ def terminal_error(
 _STOPPED_BY: tuple[tuple[type[GatewayError], StreamOutcome], ...] = (
     (Draining, StreamOutcome.DRAINING),
     (TokenExpired, StreamOutcome.TOKEN_EXPIRED),
+    (CredentialRevoked, StreamOutcome.REVOKED),
     (Forbidden, StreamOutcome.WITHDRAWN),
     (PolicyUnavailable, StreamOutcome.UNVERIFIED),
     (StorageUnavailable, StreamOutcome.UNVERIFIED),

@@ -46,7 +46,7 @@ _JTI = re.compile(r"[A-Za-z0-9._-]{1,128}\Z")
 _HEADER_NAMES = frozenset({"alg", "typ"})
 # A date beyond these is a unit mistaken (milliseconds), or an attempt to overflow something.
 _TIMES = range(253_402_300_800)  # The last one is 9999-12-31T23:59:59Z.
-# Private claim: which password the login was made with, as a keyed digest (see ``password_tag``).
+# Private claim: the state of the account at the login, as a keyed digest (see ``password_tag``).
 _PASSWORD_CLAIM = "pwv"
 
 _OPTIONS: Options = {
@@ -152,20 +152,23 @@ def _base64url(encoded: str) -> bytes:
 
 
 def password_tag(user: User, secret: bytes) -> str:
-    """A digest of a user's present password hash, of use only to whoever holds ``secret``.
+    """A digest of what ends a user's tokens when it changes, of use only to whoever has ``secret``.
 
-    It travels in the token. ``iat`` against ``password_changed_at`` says almost the same, but has
-    no answer for the environment's admin (nobody knows when that variable was edited), nor for a
-    login made with the old password in the second before a worker reloads the file.
+    These are the password's hash and ``tokens_valid_after``. It travels in the token. Comparing
+    ``iat`` with the account's times says almost the same, but needs clocks that agree, and has no
+    answer for the environment's admin (nobody knows when that variable was edited), nor for a
+    login before a change that is in the same second, or was not read yet by a worker.
     """
-    return hmac.digest(secret, user.password_hash.encode("utf-8"), "sha256")[:12].hex()
+    state = user.password_hash
+    if user.tokens_valid_after:
+        state += f"\n{user.tokens_valid_after}"
+    return hmac.digest(secret, state.encode("utf-8"), "sha256")[:12].hex()
 
 
 def issue(user: User, now: float, settings: TokenSettings) -> IssuedToken:
     """Signs a token for ``user`` that starts now and lasts the configured lifetime."""
-    # The password may have been changed on a machine whose clock is a little ahead of this one's.
-    issued_at = max(int(now), min(user.password_changed_at, int(now) + settings.skew_s))
-    expires_at = int(now) + settings.lifetime_s
+    issued_at = int(now)
+    expires_at = issued_at + settings.lifetime_s
     payload = {
         "sub": user.subject,
         "tenant": user.tenant,
@@ -214,11 +217,16 @@ def is_under(claims: Claims, verified_under: TokenSettings, settings: TokenSetti
 
 
 def stands_for(claims: Claims, user: User, settings: TokenSettings) -> bool:
-    """Whether a verified token was issued to ``user`` in its present tenant and password."""
-    if claims.tenant != user.tenant or claims.issued_at < user.password_changed_at:
+    """Whether a verified token was issued to ``user`` as the account is now.
+
+    A tag that matches says so by itself: a time in the account may have been written by a machine
+    whose clock is ahead, and the token that was just given out must live. Tokens without a tag are
+    made elsewhere; of these the times decide.
+    """
+    if claims.tenant != user.tenant:
         return False
     if claims.password_tag is None:
-        return True
+        return claims.issued_at >= max(user.password_changed_at, user.tokens_valid_after)
     expected = (password_tag(user, secret) for secret in settings.secrets)
     return any(hmac.compare_digest(claims.password_tag, tag) for tag in expected)
 

@@ -7,12 +7,10 @@ password check's time, so that nobody learns from it which names exist.
 from __future__ import annotations
 
 from gateway.domain.identity import User
+from gateway.domain.passwords import is_checkable
 from gateway.domain.tokens import IssuedToken, TokenSettings, issue
 from gateway.errors import InvalidCredentials
 from gateway.ports import Clock, PasswordVerifier, Users
-
-# argon2 digests its whole input: a megabyte of "password" would be work given away for nothing.
-PASSWORD_LIMIT_BYTES = 1024
 
 
 class Login:
@@ -31,7 +29,7 @@ class Login:
             InvalidCredentials: they do not belong together, or the account is disabled.
             Overloaded: too many logins wait already.
         """
-        if not _is_checkable(password):
+        if not is_checkable(password):
             raise InvalidCredentials(reason="password_unusable")
         user = self._users.get(username)
         matches = await self._passwords.verify(user.password_hash if user else None, password)
@@ -47,12 +45,3 @@ class Login:
         if current.disabled:
             raise InvalidCredentials(reason="disabled")
         return current
-
-
-def _is_checkable(password: str) -> bool:
-    if len(password) > PASSWORD_LIMIT_BYTES:
-        return False
-    try:
-        return len(password.encode("utf-8")) <= PASSWORD_LIMIT_BYTES
-    except UnicodeEncodeError:  # A lone surrogate is no text.
-        return False

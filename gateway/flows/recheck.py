@@ -21,6 +21,7 @@ import structlog
 from gateway.domain.identity import Principal
 from gateway.domain.policy import POLICY_BROKEN, PolicyQuestion
 from gateway.errors import (
+    CredentialRevoked,
     Forbidden,
     GatewayError,
     PolicyUnavailable,
@@ -181,8 +182,10 @@ class Recheck:
             watched.credential, watched.principal = await self._authenticator.again(
                 watched.credential, deadline, within_s=ROUND_S
             )
-        except Unauthenticated:
+        except TokenExpired:
             return TokenExpired()
+        except Unauthenticated:
+            return CredentialRevoked()
         if not self._asks_policy(watched, now):
             watched.unanswered_since = None
         return None

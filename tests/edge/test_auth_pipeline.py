@@ -143,15 +143,21 @@ def disabled(gateway: Gateway) -> None:
 
 
 def password_changed(gateway: Gateway) -> None:
-    changed = replace(gateway.users.users["alice"], password_changed_at=NOW + 1)
-    gateway.users.users["alice"] = changed
+    gateway.users.users["alice"] = replace(gateway.users.users["alice"], password_hash="another")
+
+
+def disabled_and_enabled(gateway: Gateway) -> None:
+    alice = gateway.users.users["alice"]
+    gateway.users.users["alice"] = replace(alice, tokens_valid_after=NOW + 1)
 
 
 def moved(gateway: Gateway) -> None:
     gateway.users.users["alice"] = replace(gateway.users.users["alice"], tenant="other")
 
 
-@pytest.mark.parametrize("change", [removed, disabled, password_changed, moved])
+@pytest.mark.parametrize(
+    "change", [removed, disabled, disabled_and_enabled, password_changed, moved]
+)
 async def test_a_token_ends_with_what_it_was_given_for(gateway: Gateway, change: Any) -> None:
     """A user removed, disabled, moved or with another password is refused on the next request."""
     headers = await gateway.bearer()
@@ -159,6 +165,18 @@ async def test_a_token_ends_with_what_it_was_given_for(gateway: Gateway, change:
     change(gateway)
     answer = await call(gateway, "GET", "/api/v1/auth/me", headers)
     assert (answer.status, answer.code) == (401, "UNAUTHENTICATED")
+
+
+@pytest.mark.parametrize("ahead_s", [1, 600])
+@pytest.mark.parametrize("name", ["password_changed_at", "tokens_valid_after"])
+async def test_a_login_gives_a_living_token_whatever_clock_wrote_the_users_file(
+    gateway: Gateway, name: str, ahead_s: int
+) -> None:
+    """In the second of the change, or with the time of a machine that is ahead."""
+    alice = replace(gateway.users.users["alice"], **{name: NOW + ahead_s})  # type: ignore[arg-type]
+    gateway.users.users["alice"] = alice
+    headers = await gateway.bearer()
+    assert (await call(gateway, "GET", "/api/v1/auth/me", headers)).status == 200
 
 
 @pytest.mark.parametrize("change", [removed, disabled, moved])

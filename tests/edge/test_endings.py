@@ -21,7 +21,14 @@ from gateway.domain.stream import ENDINGS, StreamOutcome
 from gateway.domain.stream_state import StreamState
 from gateway.edge.http.event_streams import OpenStreams
 from gateway.edge.observe import log_output
-from gateway.errors import Draining, Forbidden, GatewayError, Overloaded, PolicyUnavailable
+from gateway.errors import (
+    CredentialRevoked,
+    Draining,
+    Forbidden,
+    GatewayError,
+    Overloaded,
+    PolicyUnavailable,
+)
 
 from .conftest import Gateway, Streaming, running_gateway
 from .keeping_core import After, KeepingCore, Visit, keeping_core
@@ -218,6 +225,14 @@ CASES = {
         {"JWT_EXPIRATION": "1s"},
         shapes=FEW[:1],
     ),
+    "revoked": Case(
+        StreamOutcome.REVOKED,
+        OK + HALF,
+        "hold",
+        OK,
+        "CREDENTIAL_REVOKED",
+        act=stop(CredentialRevoked),
+    ),
     "withdrawn": Case(
         StreamOutcome.WITHDRAWN, OK + HALF, "hold", OK, "FORBIDDEN", act=stop(Forbidden)
     ),
@@ -266,8 +281,8 @@ def caught(monkeypatch: pytest.MonkeyPatch) -> list[OpenStreams]:
     found: list[OpenStreams] = []
     build = OpenStreams.__init__
 
-    def catching(self: OpenStreams, **options: Any) -> None:
-        build(self, **options)
+    def catching(self: OpenStreams, *given: Any, **options: Any) -> None:
+        build(self, *given, **options)
         found.append(self)
 
     monkeypatch.setattr(OpenStreams, "__init__", catching)

@@ -6,6 +6,7 @@ import json
 import os
 import stat
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,21 @@ def test_what_is_written_is_read_back(path: Path) -> None:
     save(path, ALICE, BOB)
     assert load_users(str(path)) == {"alice": ALICE, "bob": BOB}
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_an_account_without_a_disabling_time_is_written_without_one(path: Path) -> None:
+    """Files of before go on, and stay readable by the version they came from."""
+    save(path, ALICE, replace(BOB, tokens_valid_after=1_700_000_000))
+    users = json.loads(path.read_text())["users"]
+    assert "tokens_valid_after" not in users["alice"]
+    assert users["bob"]["tokens_valid_after"] == "2023-11-14T22:13:20Z"
+    assert load_users(str(path))["bob"].tokens_valid_after == 1_700_000_000
+
+
+def test_a_disabling_time_within_a_second_counts_as_the_next_one(path: Path) -> None:
+    """Tokens have whole seconds; one of that second may be from before."""
+    write(path, alice=entry(tokens_valid_after="2023-11-14T22:13:19.001Z"))
+    assert load_users(str(path))["alice"].tokens_valid_after == 1_700_000_000
 
 
 def test_an_edit_keeps_the_other_entries_and_leaves_no_temporary_file(path: Path) -> None:
@@ -122,6 +138,9 @@ def test_a_link_to_the_file_stays_a_link(tmp_path: Path, path: Path) -> None:
         (entry(password_changed_at="yesterday"), "password_changed_at"),
         (entry(password_changed_at="2027-01-15T08:00:00"), "time zone"),
         (entry(password_changed_at=5), "password_changed_at"),
+        (entry(tokens_valid_after="yesterday"), "tokens_valid_after"),
+        (entry(tokens_valid_after="2026-01-15T08:00:00"), "tokens_valid_after needs a time zone"),
+        (entry(tokens_valid_after="9999-01-15T08:00:00Z"), "tokens_valid_after is in the future"),
         (entry(disabled="no"), "disabled"),
         (entry(admin=True), "admin"),
         ([], "object"),
@@ -247,6 +266,9 @@ def test_every_worker_gives_the_admin_the_same_hash() -> None:
         ("root", "a/b", {"password": "hunter2hunter2"}),
         ("root", "acme", {}),
         ("root", "acme", {"password": ""}),
+        ("root", "acme", {"password": "hunter2\0hunter2"}),
+        ("root", "acme", {"password": "hunter2\nhunter2"}),
+        ("root", "acme", {"password": "hunter2" * 200}),
         ("root", "acme", {"password": "hunter2hunter2", "password_hash": HASH}),
         ("root", "acme", {"password_hash": "hunter2hunter2"}),
     ],

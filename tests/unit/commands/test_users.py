@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from gateway.adapters.argon2_passwords import Argon2Passwords
 from gateway.adapters.users_file import load_users
 from gateway.commands import users
 from gateway.domain.identity import User
+from gateway.domain.tokens import Claims, issue, stands_for, verify
+from tests.unit.values import token_settings
 
 PASSWORD = "correct horse"
 
@@ -104,6 +107,54 @@ def test_disable_enable_and_remove(console: Console) -> None:
     assert console.users.keys() == {"bob"}
 
 
+def test_disabling_ends_the_tokens_so_far_and_enabling_revives_none(console: Console) -> None:
+    """Each change of the state dates the account anew, also one that a hand disabled."""
+    console.add("alice")
+    assert console.users["alice"].tokens_valid_after == 0
+    started = int(time.time())
+    console.run("disable", "alice")
+    disabled = console.users["alice"].tokens_valid_after
+    assert disabled > started
+    console.run("enable", "alice")
+    assert console.users["alice"].tokens_valid_after > disabled
+
+
+@pytest.mark.parametrize("command", ["disable", "enable"])
+def test_a_command_that_changes_nothing_ends_no_tokens(console: Console, command: str) -> None:
+    """Enabling an account that is enabled is not a reason to log in again."""
+    console.add("alice")
+    console.run("disable", "alice")
+    console.run("enable", "alice")
+    if command == "disable":
+        console.run("disable", "alice")
+    before = console.users
+    assert console.run(command, "alice") == 0
+    assert console.users == before
+
+
+def test_a_token_from_before_a_disabling_is_dead_after_the_enabling(console: Console) -> None:
+    """And one of a login in the same second lives."""
+    settings = token_settings(b"x" * 32)
+
+    def log_in() -> Claims:
+        token = issue(console.users["alice"], time.time(), settings).access_token
+        return verify(token, time.time(), settings)
+
+    console.add("alice")
+    before = log_in()
+    console.run("disable", "alice")
+    console.run("enable", "alice")
+    assert not stands_for(before, console.users["alice"], settings)
+    assert stands_for(log_in(), console.users["alice"], settings)
+
+
+async def test_a_byte_order_mark_before_the_password_is_no_part_of_it(console: Console) -> None:
+    """Some shells write one into a pipe; nobody types it at the login."""
+    console.add()
+    assert console.run("passwd", "alice", "--password-stdin", stdin="\ufeffanother horse\n") == 0
+    assert await is_password(console.users["alice"], "another horse")
+
+
 def test_the_list_names_everybody_and_shows_no_hash(
     console: Console, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -136,6 +187,11 @@ def test_an_unknown_account_is_an_error(
         (("--role", "editor", "--password-stdin"), "short\n", "at least 8"),
         (("--role", "editor", "--password-stdin"), "", "at least 8"),
         (("--role", "editor", "--password-stdin"), "é" * 600, "1024 bytes"),
+        (("--role", "editor", "--password-stdin"), "nul\0within\n", "control character"),
+        (("--role", "editor", "--password-stdin"), "nul at its end\0\n", "control character"),
+        (("--role", "editor", "--password-stdin"), "escape\x1b[A\n", "control character"),
+        (("--role", "editor", "--password-stdin"), "next\x85line\n", "control character"),
+        (("--role", "editor", "--password-stdin"), "a\ttab within\n", "control character"),
         (("--role", "Editor", "--password-stdin"), PASSWORD, "role 'Editor'"),
         (("--role", "editor"), PASSWORD, "--password-stdin"),
     ],
@@ -172,6 +228,17 @@ def test_a_password_typed_twice_differently_is_refused(
     assert "differ" in capsys.readouterr().err
     assert console.run(*words) == 0
     assert "alice" in console.users
+
+
+def test_a_control_character_typed_by_mistake_is_refused(
+    console: Console, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An arrow key pressed at the prompt is three characters that no login form sends."""
+    monkeypatch.setattr("getpass.getpass", lambda _: "correct horse\x1b[D")
+    console.stdin_type = Terminal
+    assert console.run("add", "alice", "--tenant", "acme", "--role", "editor") == 1
+    assert "control character" in capsys.readouterr().err
+    assert not console.path.exists()
 
 
 def test_without_a_file_the_command_says_where_to_name_one(

@@ -19,6 +19,7 @@ from gateway.errors import (
     CoreProtocolError,
     CoreTruncated,
     CoreUnavailable,
+    CredentialRevoked,
     Draining,
     Forbidden,
     GatewayError,
@@ -43,6 +44,7 @@ SEEN: dict[StreamOutcome, str | None] = {
     StreamOutcome.TOO_LONG: "STREAM_MAX_DURATION",
     StreamOutcome.OVERSIZE: "EVENT_TOO_LARGE",
     StreamOutcome.TOKEN_EXPIRED: "TOKEN_EXPIRED",
+    StreamOutcome.REVOKED: "CREDENTIAL_REVOKED",
     StreamOutcome.WITHDRAWN: "FORBIDDEN",
     StreamOutcome.UNVERIFIED: "POLICY_UNAVAILABLE",
     StreamOutcome.DRAINING: "DRAINING",
@@ -105,6 +107,7 @@ def test_a_broken_call_finds_its_row(error: GatewayError, row: StreamOutcome) ->
 @pytest.mark.parametrize(
     ("error", "row"),
     [(Draining(), StreamOutcome.DRAINING), (TokenExpired(), StreamOutcome.TOKEN_EXPIRED),
+     (CredentialRevoked(), StreamOutcome.REVOKED),
      (Forbidden(), StreamOutcome.WITHDRAWN), (PolicyUnavailable(), StreamOutcome.UNVERIFIED),
      (StorageUnavailable(), StreamOutcome.UNVERIFIED), (Overloaded(), StreamOutcome.STOPPED)],
 )  # fmt: skip

@@ -300,10 +300,31 @@ def test_a_token_stands_for_the_user_it_was_issued_to() -> None:
     assert stands_for(claims_of(ALICE), ALICE, SETTINGS)
 
 
-def test_a_token_from_before_the_password_change_stands_for_nobody() -> None:
-    """A changed password ends every token issued before."""
-    changed = replace(ALICE, password_changed_at=int(NOW) + 1)
-    assert not stands_for(claims_of(ALICE), changed, SETTINGS)
+@pytest.mark.parametrize("name", ["password_changed_at", "tokens_valid_after"])
+def test_a_token_without_a_tag_from_before_a_change_stands_for_nobody(name: str) -> None:
+    """It does not name the password it was issued for, so the times decide, to the second."""
+    claims = claims_of(ALICE, password_tag=None)
+    assert stands_for(claims, replace(ALICE, **{name: int(NOW)}), SETTINGS)  # type: ignore[arg-type]
+    changed = replace(ALICE, **{name: int(NOW) + 1})  # type: ignore[arg-type]
+    assert not stands_for(claims, changed, SETTINGS)
+
+
+@pytest.mark.parametrize("written_at", [int(NOW) - 5, int(NOW), int(NOW) + 600])
+def test_a_token_from_before_a_disabling_stands_for_nobody_and_one_after_it_does(
+    written_at: int,
+) -> None:
+    """Whatever the clock said on the machine that wrote the time."""
+    enabled = replace(ALICE, tokens_valid_after=written_at)
+    assert not stands_for(claims_of(ALICE), enabled, SETTINGS)
+    assert stands_for(claims_of(enabled), enabled, SETTINGS)
+    again = replace(ALICE, tokens_valid_after=written_at + 1)
+    assert not stands_for(claims_of(enabled), again, SETTINGS)
+
+
+def test_a_token_of_before_there_were_disabling_times_lives_on() -> None:
+    """An account without one has the tag it always had."""
+    tag = hmac.digest(SECRET, ALICE.password_hash.encode(), "sha256")[:12].hex()
+    assert claims_of(ALICE).password_tag == tag
 
 
 def test_a_token_of_the_old_password_issued_after_the_change_stands_for_nobody() -> None:
@@ -317,12 +338,17 @@ def test_a_token_does_not_move_with_its_user_to_another_tenant() -> None:
     assert not stands_for(claims_of(ALICE), replace(ALICE, tenant="other"), SETTINGS)
 
 
-def test_a_login_right_after_a_change_on_a_clock_ahead_gives_a_token_that_works() -> None:
-    """The file may have been written on a machine some seconds ahead of ours."""
-    changed = replace(ALICE, password_changed_at=int(NOW) + 20)
-    claims = claims_of(changed)
-    assert stands_for(claims, changed, SETTINGS)
-    assert claims.expires_at == int(NOW) + SETTINGS.lifetime_s
+@pytest.mark.parametrize("ahead_s", [20, 3600, 365 * 86400])
+@pytest.mark.parametrize("skew_s", [0, 30])
+def test_a_login_right_after_a_change_on_a_clock_ahead_gives_a_token_that_works(
+    ahead_s: int, skew_s: int
+) -> None:
+    """The file may have been written on a machine whose clock is ahead of ours, or wrong."""
+    settings = replace(SETTINGS, skew_s=skew_s)
+    changed = replace(ALICE, password_changed_at=int(NOW) + ahead_s)
+    claims = claims_of(changed, settings=settings)
+    assert stands_for(claims, changed, settings)
+    assert (claims.issued_at, claims.expires_at) == (int(NOW), int(NOW) + SETTINGS.lifetime_s)
 
 
 def test_the_password_tag_says_nothing_without_the_secret() -> None:

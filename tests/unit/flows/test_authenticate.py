@@ -193,7 +193,8 @@ async def test_a_user_who_is_gone_is_refused_at_once(setup: Setup) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"password_changed_at": int(START) + 1},
+        {"tokens_valid_after": int(START) + 1},
+        {"tokens_valid_after": int(START)},
         {"password_hash": "hash of new"},
         {"tenant": "other"},
     ],
@@ -201,7 +202,7 @@ async def test_a_user_who_is_gone_is_refused_at_once(setup: Setup) -> None:
 async def test_a_token_from_before_a_change_is_refused(
     setup: Setup, change: dict[str, object]
 ) -> None:
-    """Another password or another tenant: log in again."""
+    """Another password or another tenant, or disabled meanwhile: log in again."""
     token = setup.token()
     await setup.who(token)
     setup.accounts.put(replace(ALICE, **change))  # type: ignore[arg-type]

@@ -8,9 +8,10 @@ from dataclasses import replace
 import pytest
 
 from gateway.domain.identity import User
+from gateway.domain.passwords import PASSWORD_LIMIT_BYTES
 from gateway.domain.tokens import verify
 from gateway.errors import InvalidCredentials, Overloaded
-from gateway.flows.login import PASSWORD_LIMIT_BYTES, Login
+from gateway.flows.login import Login
 from tests.unit.values import token_settings
 
 NOW = 1_800_000_000.0

@@ -11,6 +11,7 @@ import pytest
 from gateway.domain.identity import Principal
 from gateway.domain.policy import Decision, PolicyQuestion, Resource
 from gateway.errors import (
+    CredentialRevoked,
     Forbidden,
     GatewayError,
     PolicyUnavailable,
@@ -108,13 +109,23 @@ async def test_a_good_stream_runs_on(world: World) -> None:
     assert len(world.asked) == 2
 
 
-async def test_a_revoked_credential_ends_the_stream_at_the_next_round(world: World) -> None:
-    """Whatever made it invalid, the client is told that its credential has expired."""
+@pytest.mark.parametrize(
+    ("refusal", "kind"),
+    [
+        (Unauthenticated(reason="key_revoked"), CredentialRevoked),
+        (Unauthenticated(reason="user_disabled"), CredentialRevoked),
+        (TokenExpired(reason="key_expired"), TokenExpired),
+    ],
+)
+async def test_a_credential_that_ended_ends_the_stream_at_the_next_round(
+    world: World, refusal: Unauthenticated, kind: type[GatewayError]
+) -> None:
+    """What somebody ended is told apart from what came to its end."""
     recheck, stream = recheck_of(world), Stream()
     with recheck.watching(GRANT, stream):
-        world.auth_error = Unauthenticated(reason="revoked")
+        world.auth_error = refusal
         await recheck.check_due()
-    assert stream.kind is TokenExpired
+    assert stream.kind is kind
 
 
 async def test_a_withdrawn_permission_ends_the_stream_within_the_interval(world: World) -> None:
@@ -180,7 +191,7 @@ async def test_streams_of_one_grant_cost_one_look(world: World) -> None:
     for context in contexts:
         context.__exit__(None, None, None)
     assert world.looked_up == 1
-    assert all(stream.kind is TokenExpired for stream in streams)
+    assert all(stream.kind is CredentialRevoked for stream in streams)
 
 
 async def test_nothing_is_kept_of_streams_that_ended(world: World) -> None:
@@ -212,7 +223,7 @@ async def test_what_nobody_foresaw_ends_no_round_and_no_stream(
         world.auth_error = Unauthenticated()
         await some_rounds()
         rounds.cancel()
-    assert stream.kind is TokenExpired
+    assert stream.kind is CredentialRevoked
 
 
 async def test_a_policy_without_answers_hides_no_revoked_credential(world: World) -> None:
