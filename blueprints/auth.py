@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import msgspec
@@ -51,8 +52,12 @@ class Me(msgspec.Struct, frozen=True):
     expires_at: str | None
 
 
-async def log_in(_request: Request, login: Login, body: Credentials) -> HTTPResponse:
+async def log_in(request: Request, login: Login, body: Credentials) -> HTTPResponse:
+    scope = scope_of(request)
+    # Before the check: whatever comes of it, the log says whom it was about.
+    scope.login = login.attempt(body.username)
     issued = await login.login(body.username, body.password)
+    scope.login = replace(scope.login, token_id=issued.token_id)
     return json_response(
         {
             "access_token": issued.access_token,

@@ -9,6 +9,7 @@ The private cause is the ``__cause__`` (``raise … from exc``), which goes to t
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 
@@ -77,6 +78,21 @@ class MalformedRequest(GatewayError):
 # --- 401 ---------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Whom a refused credential names: for the log, never for the client.
+
+    ``account`` only where the signature or the secret was right; ``credential_id`` is a key's id or
+    the ``jti`` of a rightly signed token: useless to replay.
+    """
+
+    account: str | None = None
+    credential_id: str | None = None
+
+
+_NOBODY = Named()
+
+
 class Unauthenticated(GatewayError):
     """No credential, or one that is not valid."""
 
@@ -85,10 +101,13 @@ class Unauthenticated(GatewayError):
     default_message = "A valid bearer token or API key is needed."
     challenge: ClassVar[str] = 'Bearer realm="gateway"'
 
-    def __init__(self, message: str | None = None, *, reason: str | None = None) -> None:
+    def __init__(
+        self, message: str | None = None, *, reason: str | None = None, named: Named = _NOBODY
+    ) -> None:
         """``reason`` is a short word for the log and the metric, never for the client."""
         super().__init__(message, headers={"WWW-Authenticate": self.challenge})
         self.reason = reason
+        self.named = named
 
 
 class InvalidCredentials(Unauthenticated):

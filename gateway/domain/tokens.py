@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gateway.domain.identity import User, is_name, is_role
-from gateway.errors import TokenExpired, Unauthenticated
+from gateway.errors import Named, TokenExpired, Unauthenticated
 from gateway.optional_imports import hidden_packages
 
 # PyJWT loads it where it is installed, for the algorithms we refuse: 9 MiB.
@@ -59,6 +59,8 @@ _OPTIONS: Options = {
     "verify_sub": False,
     "verify_jti": False,
 }
+# To name a refused token in the log: its signature must be right, and nothing else.
+_SIGNATURE_ALONE: Options = {**_OPTIONS, "require": [], "verify_aud": False, "verify_iss": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +96,15 @@ class TokenSettings:
 
 @dataclass(frozen=True, slots=True)
 class IssuedToken:
-    """A fresh token as the login answers it; ``expires_at`` is in Unix seconds."""
+    """A fresh token as the login answers it; ``expires_at`` is in Unix seconds.
+
+    ``token_id`` is its ``jti``, for the log.
+    """
 
     access_token: str = field(repr=False)
     expires_in: int
     expires_at: int
+    token_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +173,7 @@ def password_tag(user: User, secret: bytes) -> str:
 
 def issue(user: User, now: float, settings: TokenSettings) -> IssuedToken:
     """Signs a token for ``user`` that starts now and lasts the configured lifetime."""
-    issued_at = int(now)
+    issued_at, token_id = int(now), secrets.token_urlsafe(16)
     expires_at = issued_at + settings.lifetime_s
     payload = {
         "sub": user.subject,
@@ -178,11 +184,11 @@ def issue(user: User, now: float, settings: TokenSettings) -> IssuedToken:
         "exp": expires_at,
         "iss": settings.issuer,
         "aud": settings.audience,
-        "jti": secrets.token_urlsafe(16),
+        "jti": token_id,
         _PASSWORD_CLAIM: password_tag(user, settings.secrets[0]),
     }
     token = jwt.encode(payload, settings.secrets[0], _ALGORITHM)
-    return IssuedToken(token, settings.lifetime_s, expires_at)
+    return IssuedToken(token, settings.lifetime_s, expires_at, token_id)
 
 
 def verify(token: str, now: float, settings: TokenSettings) -> Claims:
@@ -193,17 +199,20 @@ def verify(token: str, now: float, settings: TokenSettings) -> Claims:
     Raises:
         TokenExpired: everything else was right.
         Unauthenticated: with ``reason`` naming the first thing that was wrong.
+
+    Either names the token and its user where the signature was right, and nobody where it was not.
     """
     payload, secret = _signed_payload(token, settings)
+    named = _named(payload)
     for claim, (kind, is_right) in _CLAIM_RULES.items():
         # The exact type: a ``bool`` is an ``int`` to Python, but no time to us.
         if claim in payload and not (type(payload[claim]) is kind and is_right(payload[claim])):
-            raise Unauthenticated(reason=f"claim_{claim}")
+            raise Unauthenticated(reason=f"claim_{claim}", named=named)
     claims = _claims(payload, secret, settings)
     if max(claims.issued_at, payload["nbf"]) > now + settings.skew_s:
-        raise Unauthenticated(reason="not_yet_valid")
+        raise Unauthenticated(reason="not_yet_valid", named=named)
     if now >= claims.expires_at:
-        raise TokenExpired(reason="expired")
+        raise TokenExpired(reason="expired", named=named)
     return claims
 
 
@@ -243,25 +252,45 @@ def _signed_payload(token: str, settings: TokenSettings) -> tuple[Mapping[str, A
         except jwt.InvalidSignatureError:
             continue
         except jwt.InvalidTokenError as exc:
-            raise _refusal(exc) from exc
+            raise _refusal(exc, _named_by_signed(token, secret)) from exc
     raise Unauthenticated(reason="signature")
 
 
-def _refusal(fault: jwt.InvalidTokenError) -> Unauthenticated:
+def _refusal(fault: jwt.InvalidTokenError, named: Named) -> Unauthenticated:
     """What PyJWT found wrong, in the words of the log and the metric."""
     match fault:
         case jwt.InvalidAlgorithmError():
             return Unauthenticated(reason="signature")
         case jwt.InvalidIssuerError() | jwt.MissingRequiredClaimError(claim="iss"):
-            return Unauthenticated(reason="issuer")
+            return Unauthenticated(reason="issuer", named=named)
         case jwt.InvalidAudienceError() | jwt.MissingRequiredClaimError(claim="aud"):
-            return Unauthenticated(reason="audience")
+            return Unauthenticated(reason="audience", named=named)
         case jwt.MissingRequiredClaimError(claim=claim):
-            return Unauthenticated(reason=f"claim_{claim}")
+            return Unauthenticated(reason=f"claim_{claim}", named=named)
         case jwt.DecodeError():
             return Unauthenticated(reason="malformed")
     # The two header fields it checks, ``kid`` and ``crit``.
-    return Unauthenticated(reason="header")
+    return Unauthenticated(reason="header", named=named)
+
+
+def _named_by_signed(token: str, secret: bytes) -> Named:
+    """Whom a refused token names: nobody unless it is signed with ``secret``.
+
+    The signature is checked anew, so that this does not hang on the order of PyJWT's checks.
+    """
+    try:
+        return _named(jwt.decode(token, secret, [_ALGORITHM], options=_SIGNATURE_ALONE))
+    except jwt.InvalidTokenError:
+        return Named()
+
+
+def _named(payload: Mapping[str, Any]) -> Named:
+    """The token and its user as a signed payload has them, where they are spelled as ours are."""
+    subject, token_id = payload.get("sub"), payload.get("jti")
+    return Named(
+        account=subject if isinstance(subject, str) and is_name(subject) else None,
+        credential_id=token_id if isinstance(token_id, str) and _JTI.match(token_id) else None,
+    )
 
 
 def _decoded(token: str, secret: bytes, settings: TokenSettings) -> Mapping[str, Any]:
@@ -274,9 +303,9 @@ def _decoded(token: str, secret: bytes, settings: TokenSettings) -> Mapping[str,
         issuer=settings.issuer,
     )
     header: Mapping[str, Any] = parts["header"]
-    if not header.keys() <= _HEADER_NAMES or header.get("typ", "JWT") != "JWT":
-        raise Unauthenticated(reason="header")
     payload: Mapping[str, Any] = parts["payload"]
+    if not header.keys() <= _HEADER_NAMES or header.get("typ", "JWT") != "JWT":
+        raise Unauthenticated(reason="header", named=_named(payload))
     return payload
 
 

@@ -14,6 +14,7 @@ from gateway.domain.identity import Principal
 from gateway.domain.policy import Decision, PolicyQuestion
 from gateway.errors import GatewayError
 from gateway.flows.authenticate import Credential, RetainedCredential
+from gateway.flows.login import LoginAttempt
 from gateway.flows.recheck import Grant
 from gateway.ports import Deadline, OnBehalfOf
 from gateway.telemetry.tracing import Span
@@ -32,6 +33,7 @@ class Scope:
     started_s: float
     deadline: Deadline
     principal: Principal | None = None
+    login: LoginAttempt | None = None
     owner: str | None = None
     action: str | None = None
     decision: Decision | None = None

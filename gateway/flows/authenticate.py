@@ -33,7 +33,7 @@ from gateway.domain.tokens import (
     stands_for,
     verify,
 )
-from gateway.errors import AmbiguousCredentials, TokenExpired, Unauthenticated
+from gateway.errors import AmbiguousCredentials, Named, TokenExpired, Unauthenticated
 from gateway.flows.key_lookups import KeyLookups
 from gateway.ports import Clock, Deadline, KeyStore, Users
 
@@ -200,7 +200,7 @@ class Authenticator:
                 self._verified.popitem(last=False)
         elif now >= kept.ends_at:
             del self._verified[digest]
-            raise TokenExpired(reason="expired")
+            raise TokenExpired(reason="expired", named=_named_by(kept.claims))
         else:
             self.token_count.hits += 1
             self._verified.move_to_end(digest)
@@ -219,9 +219,9 @@ class Authenticator:
 
     def _accepted(self, claims: Claims) -> VerifiedToken:
         """The claims of a verified token, checked against the user's present account."""
-        user = self._enabled_user(claims.subject)
+        user = self._enabled_user(claims.subject, claims.token_id)
         if not stands_for(claims, user, self._tokens):
-            raise Unauthenticated(reason="superseded")
+            raise Unauthenticated(reason="superseded", named=_named_by(claims))
         if claims.roles == user.roles:
             # One set for all of a user's tokens; thousands of them are kept.
             claims = replace(claims, roles=user.roles, tenant=user.tenant, subject=user.subject)
@@ -242,14 +242,14 @@ class Authenticator:
         if presented is None:
             raise Unauthenticated(reason="key_malformed")
         record, secret = await self._matching(presented, deadline, sent_after)
-        ends = earliest(record.expires_at, secret.expires_at)
+        ends, named = earliest(record.expires_at, secret.expires_at), _named_by(record)
         if record.revoked_at is not None:
-            raise Unauthenticated(reason="key_revoked")
+            raise Unauthenticated(reason="key_revoked", named=named)
         if is_over(ends, self._clock.time()):
-            raise TokenExpired("The API key has expired.", reason="key_expired")
-        owner = self._enabled_user(record.owner)
+            raise TokenExpired("The API key has expired.", reason="key_expired", named=named)
+        owner = self._enabled_user(record.owner, record.key_id)
         if owner.tenant != record.tenant:
-            raise Unauthenticated(reason="key_owner_moved")
+            raise Unauthenticated(reason="key_owner_moved", named=named)
         return Principal(
             subject=record.owner,
             tenant=record.tenant,
@@ -275,16 +275,26 @@ class Authenticator:
             answer = await self._lookups.get(presented.key_id, deadline, sent_after=arrived_at)
             match = _match(answer.record, presented)
         if match is None:
-            raise Unauthenticated(reason="key_unknown")
+            # No owner, also where the id is a key's: who sent it has shown nothing.
+            named = Named(credential_id=presented.key_id)
+            raise Unauthenticated(reason="key_unknown", named=named)
         return match
 
-    def _enabled_user(self, subject: str) -> User:
+    def _enabled_user(self, subject: str, credential_id: str) -> User:
         user = self._users.get(subject)
+        named = Named(subject, credential_id)
         if user is None:
-            raise Unauthenticated(reason="user_removed")
+            raise Unauthenticated(reason="user_removed", named=named)
         if user.disabled:
-            raise Unauthenticated(reason="user_disabled")
+            raise Unauthenticated(reason="user_disabled", named=named)
         return user
+
+
+def _named_by(proved: Claims | KeyRecord) -> Named:
+    """Whom a credential names whose signature or secret was right."""
+    if isinstance(proved, Claims):
+        return Named(proved.subject, proved.token_id)
+    return Named(proved.owner, proved.key_id)
 
 
 def _match(record: KeyRecord | None, presented: PresentedKey) -> tuple[KeyRecord, KeySecret] | None:

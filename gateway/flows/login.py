@@ -6,11 +6,27 @@ password check's time, so that nobody learns from it which names exist.
 
 from __future__ import annotations
 
+import hmac
+from dataclasses import dataclass
+
 from gateway.domain.identity import User
 from gateway.domain.passwords import is_checkable
 from gateway.domain.tokens import IssuedToken, TokenSettings, issue
 from gateway.errors import InvalidCredentials
 from gateway.ports import Clock, PasswordVerifier, Users
+
+
+@dataclass(frozen=True, slots=True)
+class LoginAttempt:
+    """Whom a login names, for the log: an account that exists, or a digest of what was typed.
+
+    ``token_id`` is of the token that was given out, and ``None`` where the login was refused.
+    """
+
+    account: str | None = None
+    tenant: str | None = None
+    typed_digest: str | None = None
+    token_id: str | None = None
 
 
 class Login:
@@ -21,6 +37,19 @@ class Login:
         self._passwords = passwords
         self._clock = clock
         self.tokens = tokens
+
+    def attempt(self, username: str) -> LoginAttempt:
+        """Whom a login with this name is about, before it is known whether it succeeds.
+
+        People type passwords into the wrong field, so text that names no account is never told. Its
+        digest shows that the same was tried again, at any replica; without the JWT secret nobody
+        can try words on it. It is computed either way, for the same time.
+        """
+        digest = _typed_digest(username, self.tokens.secrets[0])
+        user = self._users.get(username)
+        if user is None:
+            return LoginAttempt(typed_digest=digest)
+        return LoginAttempt(user.subject, user.tenant)
 
     async def login(self, username: str, password: str) -> IssuedToken:
         """A fresh token for the user whose password this is.
@@ -45,3 +74,9 @@ class Login:
         if current.disabled:
             raise InvalidCredentials(reason="disabled")
         return current
+
+
+def _typed_digest(text: str, secret: bytes) -> str:
+    # The words in front keep it apart from the password tags, which have the same key.
+    message = b"username typed\n" + text.encode("utf-8", "surrogatepass")
+    return hmac.digest(secret, message, "sha256")[:12].hex()

@@ -1,7 +1,7 @@
 """One line a request, with the verdict. Never a token, a query, a body or a URL's parameters.
 
-A new field of the line stands in ``write``, ``_who`` or ``_verdict``. The same call counts the
-request and ends its span, because all three report the same moment.
+A new field of the line stands in ``write``, ``_who`` and its two parts, or ``_verdict``. The same
+call counts the request and ends its span, because all three report the same moment.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from sanic import Request
 
 from gateway.edge.observe import log_output, request_metrics, spans
 from gateway.edge.scope import Scope, now_s
+from gateway.errors import Unauthenticated
+from gateway.flows.login import LoginAttempt
 from gateway.telemetry.tracing import trace_id
 
 
@@ -42,8 +44,11 @@ def _ms(seconds: float) -> float:
 
 
 def _who(scope: Scope) -> dict[str, Any]:
+    """``principal`` is who was let in, ``account`` whom a refusal is about."""
+    if scope.login is not None:
+        return _who_logged_in(scope.login)
     if scope.principal is None:
-        return {}
+        return _who_was_refused(scope)
     return {
         "principal": scope.principal.subject,
         "tenant": scope.principal.tenant,
@@ -51,6 +56,29 @@ def _who(scope: Scope) -> dict[str, Any]:
         "credential_id": scope.principal.credential_id,
         **({"owner": scope.owner} if scope.owner else {}),
     }
+
+
+def _who_logged_in(login: LoginAttempt) -> dict[str, Any]:
+    if login.token_id is None:
+        return _known(account=login.account, tenant=login.tenant, account_digest=login.typed_digest)
+    return {
+        "principal": login.account,
+        "tenant": login.tenant,
+        "auth": "password",
+        "credential_id": login.token_id,
+    }
+
+
+def _who_was_refused(scope: Scope) -> dict[str, Any]:
+    error, credential = scope.error, scope.credential
+    if credential is None or not isinstance(error, Unauthenticated):
+        return {}
+    named = error.named
+    return _known(account=named.account, auth=credential.kind, credential_id=named.credential_id)
+
+
+def _known(**fields: str | None) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _verdict(scope: Scope) -> dict[str, Any]:

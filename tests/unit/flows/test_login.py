@@ -9,9 +9,9 @@ import pytest
 
 from gateway.domain.identity import User
 from gateway.domain.passwords import PASSWORD_LIMIT_BYTES
-from gateway.domain.tokens import verify
+from gateway.domain.tokens import password_tag, verify
 from gateway.errors import InvalidCredentials, Overloaded
-from gateway.flows.login import Login
+from gateway.flows.login import Login, LoginAttempt
 from tests.unit.values import token_settings
 
 NOW = 1_800_000_000.0
@@ -75,6 +75,7 @@ async def test_the_right_password_gives_a_token(login: Login) -> None:
     claims = verify(issued.access_token, NOW, TOKENS)
     assert (claims.subject, claims.tenant) == ("alice", "acme")
     assert issued.expires_at == NOW + issued.expires_in
+    assert issued.token_id == claims.token_id
 
 
 @pytest.mark.parametrize(
@@ -126,6 +127,23 @@ async def test_an_account_changed_while_its_password_was_checked_gets_no_token(
     passwords.while_checking = lambda: accounts.users.update({"alice": after})  # type: ignore[dict-item]
     with pytest.raises(InvalidCredentials):
         await login.login("alice", "wonderland")
+
+
+def test_an_attempt_names_the_account_and_never_what_was_typed(login: Login) -> None:
+    """Equal text has an equal digest while the secret is the same, and without it says nothing."""
+    assert login.attempt("alice") == LoginAttempt("alice", "acme")
+    typed = login.attempt("my password")
+    assert (typed.account, typed.tenant) == (None, None)
+    assert typed == login.attempt("my password") != login.attempt("my passwort")
+    assert "my password" not in repr(typed)
+    login.tokens = token_settings(b"y" * 32)
+    assert login.attempt("my password") != typed
+
+
+def test_a_digest_of_what_was_typed_is_no_password_tag(login: Login) -> None:
+    """Both have the same key: a hash typed as a name must not give away a token's claim."""
+    tag = password_tag(ALICE, TOKENS.secrets[0])
+    assert login.attempt(ALICE.password_hash).typed_digest != tag
 
 
 async def test_too_many_logins_are_told_to_come_back(login: Login, passwords: Passwords) -> None:
