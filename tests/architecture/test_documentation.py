@@ -107,3 +107,24 @@ def test_links_between_pages_lead_somewhere(page: Path, target: str, anchor: str
     assert found.exists(), f"{page.name} links to {target}"
     if anchor:
         assert anchor in anchors(found), f"{page.name} links to {target}#{anchor}"
+
+
+_SIZE = re.compile(r"(\d+) ([KMG]iB)(?: \(| \| )`(GATEWAY_[A-Z0-9_]+)`")
+
+
+def test_sizes_beside_a_setting_are_its_default() -> None:
+    """A limit that is told with its setting is the limit that holds."""
+    defaults = {spec.env: spec.default for spec in SPECS.values()}
+    told = [
+        (page.name, name, f"{number}{unit}")
+        for page in PAGES
+        for number, unit, name in _SIZE.findall(page.read_text("utf-8"))
+    ]
+    assert ("streaming.md", "GATEWAY_ANSWER_LIMIT", "8MiB") in told
+    assert [one for one in told if one[2] != defaults[one[1]]] == []
+
+
+def test_forms_are_shown_with_form_string() -> None:
+    """``curl -F`` cuts a value at ``;``, so no page shows a value with it."""
+    cut = re.compile(r"(?:^|\s)-F\s*[\"']?\w+=(?!@)", re.MULTILINE)
+    assert [page.name for page in PAGES if cut.search(page.read_text("utf-8"))] == []

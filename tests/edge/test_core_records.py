@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from .conftest import Gateway
+from .conftest import Gateway, running_gateway
+from .stub_core import StubCore
 
 ID = "019a2b3c-4d5e-7f60-8a9b-0c1d2e3f{:04x}"
 RECORD: dict[str, Any] = {
@@ -68,3 +69,11 @@ async def test_five_hundred_records_for_a_page_of_twenty_are_502(gateway: Gatewa
     assert [one["document_id"] for one in json.loads(text)["documents"]] == [
         one["document_id"] for one in many[:20]
     ]
+
+
+async def test_the_answer_limit_holds_for_document_calls(core: StubCore) -> None:
+    """``GATEWAY_ANSWER_LIMIT`` bounds what the core may say of documents, too."""
+    async with running_gateway(core, ANSWER_LIMIT="2KiB") as gateway:
+        assert (await listed(gateway, RECORD))[0] == 200
+        status, text = await listed(gateway, RECORD | {"filename": "x" * 2048})
+        assert (status, "CORE_PROTOCOL_ERROR" in text) == (502, True)
