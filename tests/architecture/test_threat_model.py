@@ -44,6 +44,42 @@ def test_every_border_is_gone_through_by_all_six_letters() -> None:
     assert letters == {border: set("STRIDE") for border in BORDERS}
 
 
+@cache
+def assertions(path: str) -> dict[str, bool]:
+    """Each test of a file, and whether something in it, or in what it calls there, can fail."""
+    tree = ast.parse((CHECKOUT / path).read_text("utf-8"))
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    bodies = {node.name: node for node in tree.body if isinstance(node, functions)}
+    found = {name: _can_fail(node) for name, node in bodies.items()}
+    for _ in range(2):
+        found = {
+            name: can_fail or any(found.get(called, False) for called in _calls(bodies[name]))
+            for name, can_fail in found.items()
+        }
+    return found
+
+
+def _calls(node: ast.AST) -> set[str]:
+    parts = [part for part in ast.walk(node) if isinstance(part, ast.Call)]
+    return {called.split("(")[0].split(".")[-1] for called in (ast.unparse(p.func) for p in parts)}
+
+
+def _can_fail(node: ast.AST) -> bool:
+    asserts = any(isinstance(part, ast.Assert) for part in ast.walk(node))
+    return asserts or any(
+        name in ("raises", "fail") or name.startswith(("assert_", "expect_"))
+        for name in _calls(node)
+    )
+
+
+@pytest.mark.parametrize("border", sorted(BORDERS))
+def test_every_test_of_a_threat_asserts_something(border: str) -> None:
+    """One that only runs, or is switched off, holds no measure."""
+    for _, threat, _, held_by in threats()[border]:
+        for path, name in _TEST.findall(held_by):
+            assert assertions(path)[name], f"{threat}: {path}::{name}"
+
+
 @pytest.mark.parametrize("border", sorted(BORDERS))
 def test_every_threat_names_tests_that_exist(border: str) -> None:
     """A renamed test takes its place in the table along."""

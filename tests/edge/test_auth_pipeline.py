@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from gateway.adapters.policy_cache import CachedPolicy
+from gateway.adapters.rego import default_policy_dir
 from gateway.domain.actions import ACTIONS
 from gateway.domain.identity import User
 from gateway.domain.policy import Decision, PolicyQuestion
@@ -22,6 +24,7 @@ from .conftest import Gateway, running_gateway
 from .fakes import PASSWORD
 from .forging import NOW
 from .raw import Answer, assert_error_shape, exchange, request
+from .stub_core import StubCore
 
 DOCUMENT = "019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b"
 KEY = "aaaaaaaaaaaaaaaa"
@@ -399,6 +402,25 @@ async def test_an_admin_looks_after_others_in_his_own_tenant_only(gateway: Gatew
     assert listed["carol"] == listed["nobody"] == {"keys": []}
 
 
+async def test_the_policy_is_asked_about_the_owner_that_is_named(
+    core: StubCore, tmp_path: Path
+) -> None:
+    """A policy that is for one owner's documents alone, in the place of ours.
+
+    Asked about the caller it would open everybody's documents to whoever may name an owner, and
+    close them to who may not touch his own.
+    """
+    folder = Path(shutil.copytree(default_policy_dir(), tmp_path / "policy"))
+    rules = folder / "gateway" / "authz.rego"
+    rule = 'input.resource.owner == "bob"'
+    rules.write_text(rules.read_text().replace("conditions.owner_may", rule))
+    async with running_gateway(core, POLICY_DIR=str(folder)) as gateway:
+        headers = await gateway.bearer("root")
+        for query, status in (("?owner=bob", 200), ("?owner=alice", 403), ("", 403)):
+            answer = await call(gateway, "GET", "/api/v1/keys", headers, query)
+            assert answer.status == status, query
+
+
 # --- no way round ---------------------------------------------------------------------------------
 
 
@@ -465,3 +487,13 @@ async def test_a_broken_policy_denies_and_says_so_in_readiness(
         assert ready.status == 503
         assert ready.json()["dependencies"]["policy"] == "broken"
         assert (await call(gateway, "GET", "/healthz")).status == 200
+
+
+async def test_a_route_that_declares_nothing_is_closed_to_everybody(gateway: Gateway) -> None:
+    """The start-up check finds such a route; were there one all the same, the policy could not be
+    asked about it: a stranger is a stranger there, and nobody is allowed."""
+    (found,) = (route for route in gateway.app.router.routes if route.path == "api/v1/auth/me")
+    del found.ctx.endpoint
+    assert (await call(gateway, "GET", "/api/v1/auth/me")).status == 401
+    answer = await call(gateway, "GET", "/api/v1/auth/me", await gateway.bearer("root"))
+    assert (answer.status, answer.code) == (403, "FORBIDDEN")

@@ -38,18 +38,33 @@ async def test_a_stop_ends_json_answers_with_draining(gateway: Gateway) -> None:
     assert response.headers["retry-after"]
 
 
-async def test_a_stop_ends_a_query_whose_head_is_not_there_yet(gateway: Gateway) -> None:
+async def test_a_stop_ends_a_query_whose_head_is_not_there_yet(core: StubCore) -> None:
     """A core that has not answered delays no drain: the answer can still be a 503."""
-    gateway.core.holds()
-    asked = asyncio.create_task(
-        gateway.client.post("/api/v1/query", json={"query": "hi"}, headers=await gateway.bearer())
-    )
-    async with asyncio.timeout(20):
-        await gateway.core.asked.wait()
-    await gateway.drain()
-    response = await asked
-    assert response.status_code in (200, 503)
-    assert "DRAINING" in response.text
+    async with running_gateway(core, STREAM_EARLY_HEAD="60s") as gateway:
+        core.holds()
+        headers = await gateway.bearer()
+        asked = asyncio.create_task(
+            gateway.client.post("/api/v1/query", json={"query": "hi"}, headers=headers)
+        )
+        async with asyncio.timeout(20):
+            await core.asked.wait()
+        await gateway.drain()
+        response = await asked
+        assert (response.status_code, response.json()["error"]["code"]) == (503, "DRAINING")
+        assert response.headers["retry-after"]
+
+
+async def test_a_stop_ends_a_query_with_an_early_head(core: StubCore) -> None:
+    """The head went out before the core's came: what is left to say is the last event."""
+    async with running_gateway(core, STREAM_EARLY_HEAD="0s") as gateway:
+        core.holds()
+        streaming = await gateway.asking()
+        async with asyncio.timeout(20):
+            await core.asked.wait()
+        assert streaming.status == 200
+        await gateway.drain()
+        assert terminal(await streaming.rest())["code"] == "DRAINING"
+        streaming.writer.close()
 
 
 async def test_a_stream_that_ends_in_time_is_left_alone(core: StubCore) -> None:

@@ -365,6 +365,24 @@ async def test_connections_of_one_address_are_capped(
         assert turned.connections._by_address == {}
 
 
+async def test_a_trusted_proxys_connections_are_not_capped_as_one_clients(
+    core: StubCore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All clients come from its address. Loopback is exempt by itself, so here it is none."""
+    monkeypatch.setattr(connections, "is_loopback", lambda _: False)
+    settings = {"TRUSTED_PROXIES": "127.0.0.0/8", "CONNECTIONS_PER_ADDRESS": "1"}
+    async with running_gateway(core, **settings) as gateway:
+        turned = Turned(gateway)
+        clients = [await turned.client() for _ in range(3)]
+        await turned.until_open(3)
+        for client in clients:
+            client.writer.write(HEALTH)
+            async with asyncio.timeout(TIMEOUT_S):
+                assert (await read_answer(client.reader)).status == 200
+        for client in clients:
+            client.writer.close()
+
+
 async def test_behind_a_proxy_a_client_is_who_the_proxy_says(core: StubCore) -> None:
     """Requests under way count for the nearest address that is no proxy, and only while they are.
 

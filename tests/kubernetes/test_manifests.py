@@ -114,3 +114,21 @@ def test_the_alerts_are_those_of_the_rules_file() -> None:
     rules = yaml.safe_load((CHECKOUT / "k8s/monitoring/alerts.yaml").read_text("utf-8"))
     command = "python -m tools.prometheus_rule"
     assert named("production", "PrometheusRule")["spec"] == rules, f"run: {command}"
+
+
+@pytest.mark.parametrize("overlay", NAMES)
+def test_a_drained_node_leaves_pods_that_serve(overlay: str) -> None:
+    """The budget lets one pod go at a time, of more than one that there always are.
+
+    A share of them (``100%``) lets all go at once. A budget for another set of pods lets them too.
+    """
+    budget = named(overlay, "PodDisruptionBudget")["spec"]
+    assert "minAvailable" not in budget
+    assert budget["maxUnavailable"] == 1
+    deployment = named(overlay, "Deployment")
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    wanted = budget["selector"]["matchLabels"]
+    assert wanted.items() <= labels.items()
+    assert wanted == deployment["spec"]["selector"]["matchLabels"]
+    fewest = [one["spec"]["minReplicas"] for one in of_kind(overlay, "HorizontalPodAutoscaler")]
+    assert all(number > 1 for number in fewest)

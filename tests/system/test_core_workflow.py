@@ -382,6 +382,31 @@ async def test_document_deleted_while_being_indexed_leaves_nothing(stack: Stack)
     await until(no_generation)
 
 
+async def test_a_cancelled_workflow_discards_its_document_itself(stack: Stack) -> None:
+    """Nobody wrote a tombstone, so the sweep has nothing to remove here: a record that is being
+    processed, and its working copy, stay for ever unless the workflow's own end removes them."""
+    mine = replace(stack, api=replace(stack.api, subject="canceller"))
+    with index_locked(mine, "canceller"):
+        handle = await mine.upload()
+
+        async def is_indexing() -> bool:
+            return bool((await handle.query("status"))["progress"] == 0.7)
+
+        await until(is_indexing)
+        working_copy = stack.data_dir / "staging" / "acme" / "canceller" / document_id(handle)
+        assert working_copy.exists()
+        await handle.cancel()
+    with pytest.raises(WorkflowFailureError):
+        await outcome(handle)
+    assert (await mine.api.call("GET", f"/v1/documents/{document_id(handle)}"))[0] == 404
+    assert not working_copy.exists()
+    assert dict(await mine.api.ask("lighthouse"))["sources"] == []
+    # The id stays out: another upload under it is not admitted.
+    again = await mine.start(document_id=document_id(handle))
+    await mine.complete(again, mine.store(again, TEXT))
+    assert (await outcome(again))["error"] == "The document was deleted."
+
+
 async def test_document_deleted_without_a_cancel_is_not_indexed(stack: Stack) -> None:
     """The tombstone alone keeps a document out, whenever it comes."""
     handle = await stack.start()

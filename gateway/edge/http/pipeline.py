@@ -161,6 +161,8 @@ class Pipeline:
         scope.principal = await self._authenticator.authenticate(credential, scope.deadline)
 
     async def _authorize(self, request: Request, scope: Scope, endpoint: Endpoint | None) -> None:
+        if endpoint is None and request.route is not None:
+            raise Forbidden  # the start-up check lets no such route through; nobody decides on it
         if endpoint is None or endpoint.action is None:
             return
         scope.owner = _asked_owner(request, endpoint)

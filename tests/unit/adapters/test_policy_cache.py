@@ -365,3 +365,20 @@ async def test_check_asks_the_inner_policy(policy: CachedPolicy, inner: FakePoli
     inner.reply = PolicyBroken()
     with pytest.raises(PolicyBroken):
         await policy.check()
+
+
+async def test_a_decision_under_way_when_the_cache_was_cleared_is_not_kept(
+    policy: CachedPolicy, inner: FakePolicy
+) -> None:
+    """Nobody asked since: the next question is asked anew, and not answered with that decision.
+
+    The revision is the same, as with an OPA server whose data were changed.
+    """
+    inner.gate.clear()
+    before = asyncio.create_task(policy.decide(QUESTION))
+    await next_asked(inner)
+    policy.clear()
+    inner.gate.set()
+    assert (await before).decision_id == "d1"
+    after = await policy.decide(QUESTION)
+    assert (after.decision_id, after.cached) == ("d2", False)

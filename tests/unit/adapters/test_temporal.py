@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from temporalio.client import WorkflowExecutionStatus as Status
 
-from gateway.adapters.temporal import _announced, _argument, _state
+from gateway.adapters.temporal import _announced, _argument, _state, _tls_config
 from gateway.domain.documents import Announced, DocumentRef
+from gateway.tls.certificates import TlsFiles
 
 
 @pytest.mark.parametrize(
@@ -38,3 +41,13 @@ def test_announcement_survives_the_memo(sha256: str | None, upload_id: str | Non
     """What goes in comes out, to the second."""
     announced = Announced("ü.txt", "text/plain", 3, sha256, upload_id, 1_800_000_000)
     assert _announced(_argument(DocumentRef("acme", "alice", "id"), announced)) == announced
+
+
+def test_a_ca_file_that_is_gone_is_never_the_systems_certificates(tmp_path: Path) -> None:
+    """``None`` would mean these to the SDK, and anybody with a public certificate were Temporal."""
+    there, gone = tmp_path / "ca.crt", tmp_path / "gone.crt"
+    there.write_bytes(b"of our own CA")
+    assert _tls_config(TlsFiles(ca=there)).server_root_ca_cert == b"of our own CA"
+    assert _tls_config(TlsFiles(ca=gone)).server_root_ca_cert == b""
+    assert _tls_config(TlsFiles(ca=tmp_path)).server_root_ca_cert == b""
+    assert _tls_config(TlsFiles()).server_root_ca_cert is None

@@ -327,3 +327,31 @@ async def test_core_that_timed_out_is_not_asked_again() -> None:
     with pytest.raises(CoreTimeout):
         await delete(world, ref)
     assert not world.core.tombstones
+
+
+@pytest.mark.parametrize(
+    ("step", "left"),
+    [
+        (STEPS[0], (False, False, True)),
+        (STEPS[1], (True, False, True)),
+        (STEPS[2], (True, True, True)),
+    ],
+)
+async def test_a_deletion_goes_by_tombstone_then_cancel_then_object(
+    step: tuple[str, str, GatewayError], left: tuple[bool, bool, bool]
+) -> None:
+    """A step that fails finds the ones before it done and the ones after it not begun.
+
+    In another order a worker could index bytes that are about to go, or what no tombstone keeps out
+    any more.
+    """
+    place, call, failure = step
+    world = World()
+    ref = await world.started()
+    world.upload(ref)
+    getattr(world, place).fail[call] = [failure, failure]
+    with pytest.raises(type(failure)):
+        await delete(world, ref)
+    has_tombstone = ref.document_id in world.core.tombstones
+    is_cancelled = world.workflows.known[ref.workflow_id].cancelled
+    assert (has_tombstone, is_cancelled, ref.object_key in world.store.objects) == left

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.domain.identity import Principal
-from gateway.domain.policy import Decision, PolicyQuestion, Resource
+from gateway.domain.policy import POLICY_BROKEN, Decision, PolicyQuestion, Resource
 from gateway.errors import (
     CredentialRevoked,
     Forbidden,
@@ -47,6 +47,7 @@ class World:
     now: float = 1000.0
     auth_error: Exception | None = None
     policy_error: GatewayError | None = None
+    reason: str = "why"
     principal: Principal = ALICE
     allow: bool = True
     looked_up: int = 0
@@ -68,7 +69,7 @@ class World:
         self.asked.append(question)
         if self.policy_error is not None:
             raise self.policy_error
-        return Decision(self.allow, "why", "decision-1")
+        return Decision(self.allow, self.reason, "decision-1")
 
     def time(self) -> float:
         return self.now
@@ -167,6 +168,31 @@ async def test_no_answer_is_borne_for_one_interval(
         world.now += 1
         await recheck.check_due()
     assert stream.kind is kind
+
+
+async def test_a_broken_policy_is_no_answer_and_ends_no_stream_at_once(world: World) -> None:
+    """Its denial says that nobody could decide: a slip in a policy must not cut off everybody.
+
+    The stream has one interval, as with a policy server that is away, and goes on where the policy
+    was repaired within it.
+    """
+    recheck, repaired, broken = recheck_of(world), Stream(), Stream()
+    with recheck.watching(GRANT, repaired):
+        world.allow, world.reason = False, POLICY_BROKEN
+        world.now += RECHECK_S
+        await recheck.check_due()
+        world.allow, world.reason = True, "why"
+        world.now += 1
+        await recheck.check_due()
+    assert repaired.stopped == []
+    with recheck.watching(GRANT, broken):
+        world.allow, world.reason = False, POLICY_BROKEN
+        world.now += RECHECK_S
+        await recheck.check_due()
+        assert broken.stopped == []
+        world.now += RECHECK_S
+        await recheck.check_due()
+    assert broken.kind is PolicyUnavailable
 
 
 async def test_an_outage_that_passed_is_forgotten(world: World) -> None:

@@ -193,6 +193,31 @@ async def test_upload_of_something_else_is_a_conflict(
     assert not world.workflows.signals
 
 
+@pytest.mark.parametrize(
+    ("field", "found"),
+    [
+        ("size", ObjectHead(BIG + 1, "text/plain", '"e-3"', "v1", None)),
+        ("content_type", ObjectHead(BIG, "text/html", '"e-3"', "v1", None)),
+    ],
+)
+@pytest.mark.parametrize("is_first", [True, False])
+async def test_an_object_assembled_of_parts_is_compared_with_what_was_announced(
+    field: str, found: ObjectHead, is_first: bool
+) -> None:
+    """As one that came in a piece; also where another completion has assembled it."""
+    world = World(SMALL_PARTS)
+    ref = ref_of(await announce(world, size=BIG))
+    if is_first:
+        world.store.assembled = found
+    else:
+        world.store.open_uploads.clear()
+        world.store.objects[ref.object_key] = found
+    with pytest.raises(Conflict) as refused:
+        await complete(world, ref, ALL_PARTS)
+    assert [m["field"] for m in refused.value.details["mismatches"]] == [field]
+    assert not world.workflows.signals
+
+
 async def test_failed_signal_may_be_retried() -> None:
     """Nothing is lost when Temporal goes away between check and signal."""
     world = World(SMALL_PARTS)

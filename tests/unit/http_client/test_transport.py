@@ -472,3 +472,58 @@ async def test_a_storm_of_cancelled_requests_leaks_nothing() -> None:
         # And the pool still serves.
         async with client.stream("POST", server.url, content=b"{}") as response:
             assert response.status_code == 200
+
+
+@pytest.mark.parametrize("framing", ["chunked", "until close", "counted"])
+async def test_an_answer_read_whole_is_left_where_it_passes_its_limit(framing: str) -> None:
+    """The peer could send for ever: what is held is the limit and one read, not what it sends."""
+    piece, pieces = b"x" * 65536, 1024
+    head = {
+        "chunked": CHUNKED,
+        "until close": b"HTTP/1.1 200 OK\r\n\r\n",
+        "counted": b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (len(piece) * pieces),
+    }[framing]
+    sent = 0
+
+    async def sends_much(peer: Peer, server: Server) -> None:
+        nonlocal sent
+        await peer.request()
+        await peer.send(head)
+        for _ in range(pieces):
+            await peer.send(b"10000\r\n%b\r\n" % piece if framing == "chunked" else piece)
+            sent += 1
+
+    async with serve(sends_much) as server:
+        transport = CoreTransport(limit=1)
+        body = await ask(transport, server.url)
+        assert await body.whole(100_000) is None
+        body.close()
+        await server.until(lambda: server.open == 0)
+        # The rest stands in the two sockets' buffers at most.
+        assert sent < pieces // 2
+        assert transport.slots.in_use == 0
+        await transport.aclose()
+
+
+@pytest.mark.parametrize(("limit_bytes", "expected"), [(2, b"ok"), (1, None), (0, None)])
+async def test_an_answer_as_long_as_its_limit_is_whole(
+    limit_bytes: int, expected: bytes | None
+) -> None:
+    """To the byte."""
+    async with serve(answering(OK)) as server:
+        transport = CoreTransport(limit=1)
+        body = await ask(transport, server.url)
+        assert await body.whole(limit_bytes) == expected
+        body.close()
+        await transport.aclose()
+
+
+async def test_a_connection_that_was_idle_too_long_is_not_taken_before_the_sweep() -> None:
+    """The sweep runs once an interval; the server may have closed it meanwhile, and a question
+    that meets a closed connection is not repeated."""
+    async with serve(answering(OK)) as server, pool() as (client, transport):
+        await client.get(server.url)
+        (idle,) = transport._pool._kinds
+        idle.idle_until_s = asyncio.get_running_loop().time()
+        assert (await client.get(server.url)).content == b"ok"
+        assert (server.connections, transport.open_connections) == (2, 1)

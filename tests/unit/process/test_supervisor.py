@@ -45,15 +45,16 @@ TIMING = Timing(hung_s=1.0, start_s=5.0, stop_s=2.0, abort_s=0.2, pause_s=0.05)
 
 %s
 
-bound = listeners.bind("127.0.0.1", 0, 1)
-sys.exit(Supervisor(1, bound, work, timing=TIMING, watchers=[Printer()], follow=follow).run())
+WORKERS = int(sys.argv[1])
+bound = listeners.bind("127.0.0.1", 0, WORKERS)
+sys.exit(Supervisor(WORKERS, bound, work, timing=TIMING, watchers=[Printer()], follow=follow).run())
 """
 
 
 class Running:
-    def __init__(self, work: str) -> None:
+    def __init__(self, work: str, workers: int = 1) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM % work],
+            [sys.executable, "-c", PROGRAM % work, str(workers)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -152,6 +153,33 @@ def work(slot):
     status, log = running.end()
     assert status == 1
     assert "worker does not stop" in events(log)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="each worker has a socket on Linux alone")
+def test_a_worker_holds_no_other_ones_listening_socket() -> None:
+    """A copy would keep it open after its worker and the supervisor closed it: clients would be
+    taken into a queue that nobody accepts from."""
+    running = Running(
+        """
+def is_listening(descriptor):
+    try:
+        with socket.socket(fileno=os.dup(descriptor)) as found:
+            return found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    except OSError:
+        return False
+
+def work(slot):
+    held = [n for n in map(int, os.listdir("/proc/self/fd")) if is_listening(n)]
+    if held != [slot.listener.fileno()]:
+        return 3
+    os.write(1, b"alone\\n")
+    return obedient(slot)
+""",
+        workers=3,
+    )
+    for _ in range(3):
+        running.said("alone")
+    assert running.end()[0] == 0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="prctl is Linux's")
