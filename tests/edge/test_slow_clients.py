@@ -374,7 +374,6 @@ async def test_a_trusted_proxys_connections_are_not_capped_as_one_clients(
     async with running_gateway(core, **settings) as gateway:
         turned = Turned(gateway)
         clients = [await turned.client() for _ in range(3)]
-        await turned.until_open(3)
         for client in clients:
             client.writer.write(HEALTH)
             async with asyncio.timeout(TIMEOUT_S):

@@ -252,11 +252,14 @@ class Taken:
         self.held = 0
         self._room = room
         # A frame is the events in brackets here: which framing it is, is the transfer's business.
-        sizes = FramedSizes(self._one, lambda data, limit: len(data) - 2)
+        sizes = FramedSizes(self._one, self._run)
         self.take = state.framed_taker(self.parsed.append, sizes, self._send, self)
 
     def _one(self, data: bytes) -> int:
         return len(data) - 2 if data.count(b"\n\n") == 1 else 0
+
+    def _run(self, data: bytes, limit_bytes: int) -> int:
+        return len(data) - 2 if len(data) - 2 <= limit_bytes else 0
 
     def _send(self, data: bytes) -> bool:
         self.sent.append(data)
@@ -275,6 +278,16 @@ def test_plain_events_pass_with_their_framing_and_are_counted(events: int) -> No
     assert taken.sent == [b"(" + TOKEN * events + b")"]
     assert (state.events, state.sent_bytes) == (1 + events, len(TOKEN) * events)
     assert (taken.parsed, taken.held) == ([], 0)
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_an_event_passes_unparsed_up_to_the_limit_and_no_further(more: int) -> None:
+    """Whoever parses it ends the stream as oversized."""
+    taken = Taken(relaying())
+    event = b"data: " + b"x" * (LIMITS.event_limit_bytes - 8 + more) + b"\n\n"
+    taken.take(b"(" + event + b")")
+    passed, parsed = (taken.sent, taken.parsed) if more == 0 else (taken.parsed, taken.sent)
+    assert (passed, parsed) == ([b"(" + event + b")"], [])
 
 
 @pytest.mark.parametrize("before", [waiting, finishing, over])
