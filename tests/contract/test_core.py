@@ -229,6 +229,30 @@ async def test_a_document_that_is_not_there_is_none_and_deleted() -> None:
         await core.delete_document(WHO, ID)
 
 
+@pytest.mark.parametrize("status", [200, 400])
+async def test_a_core_whose_answer_does_not_end_is_left_at_the_limit(status: int) -> None:
+    """An answer, or the body of a refusal: neither is read for as long as the core sends."""
+    pieces, sent = 1024, 0
+
+    async def sends_much(peer: Peer, _server: Server) -> None:
+        nonlocal sent
+        await peer.request()
+        await peer.send(CHUNKED.replace(b"200", b"%d" % status))
+        for _ in range(pieces):
+            await peer.send(chunk(b" " * 65536))
+            sent += 1
+
+    async with (
+        serve(sends_much) as server,
+        core_at(server.url, body_limit_bytes=4096) as (core, transport),
+    ):
+        with pytest.raises(CoreProtocolError):
+            await core.list_documents(WHO, limit=20, cursor=None)
+        await server.until(lambda: server.open == 0)
+        assert sent < pieces // 2
+        assert transport.open_connections == 0
+
+
 async def test_an_id_that_is_none_never_reaches_the_core() -> None:
     """Ids are checked before any use; a path is never built from anything else."""
     async with core_at(unused_url()) as (core, _):

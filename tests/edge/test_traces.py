@@ -154,6 +154,26 @@ async def test_no_credential_and_no_text_of_a_client_is_in_a_span(
     assert [text for text in secrets if text.lower().encode() in sent.lower()] == []
 
 
+async def test_a_failed_call_tells_no_text_of_its_exception(
+    gateway: Gateway, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A library's exception may quote what it was given: its class is told, and no more."""
+
+    async def refuse(*_: object) -> None:
+        raise RuntimeError(f"cannot start {CANARY}")
+
+    monkeypatch.setattr(gateway.workflows, "start", refuse)
+    headers = {**await gateway.bearer(), "traceparent": TRACEPARENT}
+    body = {"filename": f"{CANARY}.txt", "content_type": "text/plain", "size": 3}
+    answer = await gateway.client.post("/api/v1/documents", json=body, headers=headers)
+    assert answer.status_code == 500
+    found = await traced(receiver, {"temporal start", "POST /api/v1/documents"})
+    assert found["temporal start"].failed
+    assert found["temporal start"].attributes == {"error.type": "RuntimeError"}
+    assert found["POST /api/v1/documents"].attributes["error.type"] == "INTERNAL"
+    assert CANARY.encode() not in b"".join(receiver.raw)
+
+
 async def test_a_sample_of_none_sends_nothing(core: StubCore, receiver: Receiver) -> None:
     """Whatever the caller's flag says; the trace goes on to the core, flagged as not sampled."""
     settings = {"OTLP_ENDPOINT": receiver.endpoint, "OTLP_SAMPLE": "0"}

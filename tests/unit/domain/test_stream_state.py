@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -238,6 +239,28 @@ def test_it_is_due_twice_a_second_at_a_clock_and_at_a_stop() -> None:
     assert state.is_due(10.5)
     state.stop(Draining())
     assert state.is_due(10.6)
+
+
+@pytest.mark.parametrize(
+    "clock",
+    [{"idle_s": 30.2}, {"ping_s": 30.2}, {"total_s": 31.2}, {"first_event_s": 31.2}, {}],
+    ids=["idle", "ping", "total", "first event", "token"],
+)
+def test_it_is_due_when_its_next_clock_strikes(clock: dict[str, float]) -> None:
+    """However lately it was looked at: no clock is late by half a second."""
+    limits = {"idle_s": 900.0, "ping_s": 900.0, "total_s": 900.0, "first_event_s": 900.0, **clock}
+    expires_at = 1e6 if clock else 130.2
+    state = StreamState(replace(LIMITS, **limits), "req-1", now=99.0, expires_at=expires_at)
+    state.opened()
+    if "first_event_s" not in clock:
+        state.feed(TOKEN, 100.0)
+    # What a tick is told of what was sent since the last one.
+    state.sent(1)
+    assert state.is_due(100.0)
+    assert state.is_due(130.0)
+    assert not state.is_due(130.1)
+    assert state.is_due(130.21)
+    assert state.must_stop(130.21) or state.silence(130.21)
 
 
 # --- the short way --------------------------------------------------------------------------------

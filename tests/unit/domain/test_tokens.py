@@ -18,6 +18,7 @@ from gateway.domain.identity import User
 from gateway.domain.tokens import (
     Claims,
     TokenSettings,
+    is_under,
     issue,
     parse_secret,
     password_tag,
@@ -293,6 +294,24 @@ def test_no_signature_is_believed_that_the_library_does_not_believe(data: st.Dat
 def claims_of(user: User, **changes: Any) -> Claims:
     settings = changes.pop("settings", SETTINGS)
     return replace(verify(issue(user, NOW, settings).access_token, NOW, settings), **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "stands"),
+    [
+        ({}, True),
+        ({"secrets": (OTHER, SECRET)}, True),
+        ({"secrets": (OTHER,)}, False),
+        ({"issuer": "elsewhere"}, False),
+        ({"audience": "elsewhere"}, False),
+    ],
+)
+def test_what_was_verified_stays_so_under_settings_that_would_verify_it(
+    changes: dict[str, Any], stands: bool
+) -> None:
+    """After a reload a token is not looked at again: its secret, its issuer, its audience are."""
+    claims = verify(token(), NOW, SETTINGS)
+    assert is_under(claims, SETTINGS, replace(SETTINGS, **changes)) is stands
 
 
 def test_a_token_stands_for_the_user_it_was_issued_to() -> None:
