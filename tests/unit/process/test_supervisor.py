@@ -86,7 +86,6 @@ def test_a_worker_that_ends_is_replaced_and_watchers_are_told() -> None:
 def work(slot):
     if slot.restarts == 0:
         send(slot.channel, WorkerMessage.READY)
-        time.sleep(0.1)
         os.kill(os.getpid(), signal.SIGSEGV)
     return obedient(slot)
 """)
