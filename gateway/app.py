@@ -158,6 +158,11 @@ def _connection_limits(settings: Settings) -> Limits:
     )
 
 
+def _cors(settings: Settings) -> Cors:
+    origins = frozenset(settings.cors_origins)
+    return Cors(origins, settings.cors_credentials, settings.cors_headers)
+
+
 def _mount(app: Sanic[Any, Any]) -> None:
     api = Blueprint.group(
         auth.blueprint, keys.blueprint, documents.blueprint, query.blueprint, url_prefix=API_PREFIX
@@ -235,7 +240,7 @@ class _Assembly:
             authenticator=services.authenticator,
             policy=services.policy,
             clock=services.clock,
-            cors=Cors(frozenset(settings.cors_origins), settings.cors_credentials),
+            cors=_cors(settings),
             drain=self.lifecycle,
             io_deadline_s=settings.io_deadline,
             compress_min_bytes=settings.compress_min_size,

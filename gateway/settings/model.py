@@ -249,13 +249,16 @@ class Settings(TlsSettings):
     )
 
     cors_origins: tuple[str, ...] = _browsers(
-        p.list_of(p.ORIGIN, "origins such as https://app.example.com, or *"),
+        p.list_of(p.ORIGIN, "lower-case origins such as https://app.example.com, or *"),
         "",
         "Origins whose pages may call the API and upload to the bucket. Empty: CORS is off.",
         example="https://app.example.com",
     )
     cors_credentials: bool = _browsers(
         p.BOOLEAN, "false", "Whether those pages may send cookies; never together with `*`."
+    )
+    cors_headers: tuple[str, ...] = _browsers(
+        p.list_of(p.HEADER, "names of headers"), "", "More request headers that pages may send."
     )
     compress_min_size: int = _browsers(
         p.size("0B", "1GiB"), "1KiB", "JSON answers smaller than this are not compressed."

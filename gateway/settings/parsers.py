@@ -27,11 +27,17 @@ PASSWORD_MIN_CHARS = 8
 # The limit of a login: a longer password could be set but never used.
 PASSWORD_MAX_BYTES = 1024
 
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)?\Z")
 _SIZE = re.compile(r"([0-9]+)(B|KiB|MiB|GiB)?\Z")
 _SHARE = re.compile(r"\d{1,3}(\.\d{1,9})?\Z", re.ASCII)
 _INTEGER = re.compile(r"[0-9]{1,12}\Z")
 _HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])\Z")
+_NUMERIC_LABEL = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)\Z")
+# A header's name; of a token's other characters (RFC 9110, section 5.6.2) no name in use has one,
+# and ``*`` would stand for all headers.
+_HEADER = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,62}[A-Za-z0-9])?\Z")
 _SERVICE = re.compile(r"\A(https?://)_[A-Za-z0-9-]+\._[A-Za-z0-9-]+\.")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]\Z")
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+\Z")
@@ -174,11 +180,29 @@ def _parse_bare_url(text: str) -> str:
 
 
 def _parse_origin(text: str) -> str:
+    """An origin as browsers write it (the HTML standard's serialization): it is compared as text.
+
+    They never write a scheme's own port, so ``https://a.example:443`` would match none.
+    """
     if text == "*":
         return text
     parts = _split_url(text)
     _refuse_unless(not parts.path and text == text.lower(), text)
-    return text
+    port = "" if parts.port in (None, _DEFAULT_PORTS[parts.scheme]) else f":{parts.port}"
+    return f"{parts.scheme}://{_host_of_origin(parts.hostname or '')}{port}"
+
+
+def _host_of_origin(host: str) -> str:
+    """An IPv6 address in its short form; any other host that ends in a number is an IPv4 one."""
+    if ":" in host:
+        return f"[{ipaddress.IPv6Address(host)}]"
+    numeric = _NUMERIC_LABEL.match(host.rpartition(".")[2]) is not None
+    return str(ipaddress.IPv4Address(host)) if numeric else host
+
+
+def _parse_header(text: str) -> str:
+    _refuse_unless(_HEADER.match(text) is not None, text)
+    return text.lower()
 
 
 def _parse_dsn(text: str) -> str:
@@ -264,7 +288,8 @@ CORE = Parser(
 BARE_URL = Parser(
     "an http:// or https:// address with no path, such as https://s3.example.com", _parse_bare_url
 )
-ORIGIN = Parser("an origin such as https://app.example.com, or *", _parse_origin)
+ORIGIN = Parser("a lower-case origin such as https://app.example.com, or *", _parse_origin)
+HEADER = Parser("the name of a header, such as X-Client-Version", _parse_header)
 SHARE = Parser("a share from 0 to 1, such as 0.1", _parse_share)
 DSN = Parser("a Sentry DSN, such as https://<key>@sentry.example.com/<project>", _parse_dsn)
 NETWORK = Parser("a network such as 10.0.0.0/8", _parse_network)

@@ -50,6 +50,65 @@ async def test_a_preflight_is_answered_without_a_credential(core: StubCore) -> N
     }
 
 
+TOOLS = (
+    *("baggage", "sentry-trace", "traceparent", "tracestate", "last-event-id", "x-requested-with"),
+    *("x-datadog-origin", "x-datadog-parent-id", "x-datadog-sampling-priority"),
+    *("x-datadog-tags", "x-datadog-trace-id", "idempotency-key"),
+)
+
+
+async def allowed_headers(gateway: Gateway) -> list[str]:
+    answer = await send(gateway, "OPTIONS", "/api/v1/query", PREFLIGHT)
+    return (answer.header("access-control-allow-headers") or "").split(", ")
+
+
+async def test_a_page_with_tools_in_it_may_call(core: StubCore) -> None:
+    """Tracing and the like add headers to each request; a preflight that lacks one stops it."""
+    async with running_gateway(core, CORS_ORIGINS=HERE) as gateway:
+        assert set(TOOLS) <= set(await allowed_headers(gateway))
+
+
+async def test_more_headers_are_allowed_by_a_setting(core: StubCore) -> None:
+    """They come to those that are always allowed; each is named once."""
+    settings = {"CORS_ORIGINS": HERE, "CORS_HEADERS": "X-Client-Version, Baggage"}
+    async with running_gateway(core, **settings) as gateway:
+        allowed = await allowed_headers(gateway)
+    assert {"x-client-version", "authorization", "x-api-key", *TOOLS} <= set(allowed)
+    assert len(allowed) == len(set(allowed))
+
+
+async def test_a_page_may_read_what_tells_it_how_to_go_on(core: StubCore) -> None:
+    """Its limits, when to come again, which version it has, what to report."""
+    async with running_gateway(core, CORS_ORIGINS=HERE) as gateway:
+        answer = await send(gateway, "GET", "/api/v1/documents", {"Origin": HERE})
+    exposed = (answer.header("access-control-expose-headers") or "").split(", ")
+    assert set(exposed) == {
+        *("ETag", "RateLimit", "RateLimit-Policy", "Retry-After", "WWW-Authenticate"),
+        "X-Request-ID",
+    }
+
+
+@pytest.mark.parametrize(
+    ("listed", "sent"),
+    [
+        (f"{HERE}:443", HERE),
+        (f"{HERE}:", HERE),
+        (f"{HERE}:0443", HERE),
+        ("http://localhost:80", "http://localhost"),
+        ("http://localhost:03000", "http://localhost:3000"),
+        ("http://app.example.com:443", "http://app.example.com:443"),
+        ("http://[0:0:0:0:0:0:0:1]:80", "http://[::1]"),
+    ],
+)
+async def test_an_origin_is_compared_as_browsers_write_it(
+    core: StubCore, listed: str, sent: str
+) -> None:
+    """The default port is never in ``Origin``, and numbers are in their short form."""
+    async with running_gateway(core, CORS_ORIGINS=listed) as gateway:
+        answer = await send(gateway, "GET", "/healthz", {"Origin": sent})
+    assert answer.header("access-control-allow-origin") == sent
+
+
 async def test_a_preflight_of_another_origin_allows_nothing(core: StubCore) -> None:
     """The preflight is answered without permission, and varies by origin for caches."""
     async with running_gateway(core, CORS_ORIGINS=HERE) as gateway:

@@ -36,6 +36,7 @@ async def line(pages: PageServer) -> AsyncIterator[Stack]:
         choices={"opa": "real", "s3": "real"},
         gateway_settings={
             "GATEWAY_CORS_ORIGINS": pages.origin,
+            "GATEWAY_CORS_HEADERS": "X-Client-Version",
             "GATEWAY_UPLOAD_MULTIPART_THRESHOLD": "6MiB",
             "GATEWAY_UPLOAD_PART_SIZE": "5MiB",
         },
@@ -141,6 +142,7 @@ async def test_a_page_can_read_why_it_was_refused(
         "long_address": (414, "URI_TOO_LONG"),
         "with_api_key": (200, None),
         "with_request_id": (200, None),
+        "with_tools": (200, None),
     }
     assert all(one["same_id"] for one in read.values() if one["code"])
     assert read["with_request_id"]["request_id"] == "from-a-page"

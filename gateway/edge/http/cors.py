@@ -10,17 +10,34 @@ from sanic.response import BaseHTTPResponse, HTTPResponse, empty
 from gateway.edge.wire.request import is_preflight
 
 ALLOWED_METHODS = "GET, POST, DELETE"
-ALLOWED_HEADERS = "Authorization, Content-Type, X-API-Key, X-Request-ID, Traceparent"
-EXPOSED_HEADERS = "X-Request-ID, Retry-After, WWW-Authenticate"
+# What the API reads, and then what tools in a page add to each request by themselves: tracing
+# (W3C Trace Context and Baggage, Sentry, Datadog), clients of event streams, and old frameworks. A
+# browser sends nothing at all if the preflight allows one header too few.
+ALLOWED_HEADERS = (
+    *("authorization", "content-type", "x-api-key", "x-request-id", "idempotency-key"),
+    *("traceparent", "tracestate", "baggage", "sentry-trace"),
+    *("x-datadog-origin", "x-datadog-parent-id", "x-datadog-sampling-priority"),
+    *("x-datadog-tags", "x-datadog-trace-id", "last-event-id", "x-requested-with"),
+)
+# What a page may read of an answer, beside what the Fetch standard lets it read anyway.
+EXPOSED_HEADERS = (
+    *("ETag", "RateLimit", "RateLimit-Policy", "Retry-After"),
+    *("WWW-Authenticate", "X-Request-ID"),
+)
+_EXPOSED = ", ".join(EXPOSED_HEADERS)
 MAX_AGE_S = 600
 
 
 @dataclass(frozen=True, slots=True)
 class Cors:
-    """``origins`` is the allow-list; ``*`` stands for all and excludes ``credentials``."""
+    """``origins`` is the allow-list; ``*`` stands for all and excludes ``credentials``.
+
+    ``headers`` may be sent beside ``ALLOWED_HEADERS``; in lower case.
+    """
 
     origins: frozenset[str] = frozenset()
     credentials: bool = False
+    headers: tuple[str, ...] = ()
 
     def preflight(self, request: Request) -> HTTPResponse | None:
         """The answer to a true preflight; ``None`` for every other request."""
@@ -29,7 +46,7 @@ class Cors:
         response = empty(204)
         if self._allowed(request) is not None:
             response.headers["Access-Control-Allow-Methods"] = ALLOWED_METHODS
-            response.headers["Access-Control-Allow-Headers"] = ALLOWED_HEADERS
+            response.headers["Access-Control-Allow-Headers"] = self._allowed_headers()
             response.headers["Access-Control-Max-Age"] = str(MAX_AGE_S)
         response.headers["Vary"] = "Access-Control-Request-Method, Access-Control-Request-Headers"
         return response
@@ -44,9 +61,12 @@ class Cors:
         if allowed is None:
             return
         response.headers["Access-Control-Allow-Origin"] = allowed
-        response.headers["Access-Control-Expose-Headers"] = EXPOSED_HEADERS
+        response.headers["Access-Control-Expose-Headers"] = _EXPOSED
         if self.credentials:
             response.headers["Access-Control-Allow-Credentials"] = "true"
+
+    def _allowed_headers(self) -> str:
+        return ", ".join(dict.fromkeys((*ALLOWED_HEADERS, *self.headers)))
 
     def _allowed(self, request: Request) -> str | None:
         origins = request.headers.getall("origin", [])

@@ -2,6 +2,13 @@
 
 import { Client, seen } from "/client.js";
 
+// What Sentry, Datadog, OpenTelemetry and others put into every request of a page.
+const ADDED_BY_TOOLS = Object.fromEntries([
+  "baggage", "sentry-trace", "tracestate", "x-datadog-origin", "x-datadog-parent-id",
+  "x-datadog-sampling-priority", "x-datadog-tags", "x-datadog-trace-id", "last-event-id",
+  "x-requested-with", "x-client-version",
+].map((name) => [name, "1"]));
+
 export async function run(config) {
   const client = await new Client(config.gateway).logIn(config);
   const nobody = new Client(config.gateway);
@@ -18,6 +25,7 @@ export async function run(config) {
       { headers: { "X-API-Key": key.secret } }),
     with_request_id: client.call("GET", "/api/v1/auth/me", undefined,
       { headers: { "X-Request-ID": "from-a-page" } }),
+    with_tools: client.call("GET", "/api/v1/auth/me", undefined, { headers: ADDED_BY_TOOLS }),
   };
   const read = {};
   for (const [name, asking] of Object.entries(asked)) read[name] = await told(asking);
