@@ -156,7 +156,8 @@ def admin_user(
 def load_users(path: str) -> dict[str, User]:
     """The accounts in the file at ``path``, by subject. Raises ``UsersFileError``."""
     try:
-        with open(path, encoding="utf-8") as file:
+        # A byte order mark, with which some editors begin a file, is no part of the JSON.
+        with open(path, encoding="utf-8-sig") as file:
             text = file.read()
     except (OSError, UnicodeDecodeError) as exc:
         raise UsersFileError(f"{path}: cannot be read ({_why(exc)})") from exc

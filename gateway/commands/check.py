@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.errors import GatewayError
@@ -37,8 +37,8 @@ class Probe:
         return f"  {self.name:<10} FAILED: {self.fault}"
 
 
-def settings_lines(reading: Reading) -> Iterator[str]:
-    """Every setting under its group's title, and then the faults."""
+def settings_lines(reading: Reading, faults: Sequence[Fault]) -> Iterator[str]:
+    """Every setting under its group's title, and then ``faults``."""
     width = max(len(spec.env or "") for spec in SPECS.values())
     title = ""
     for attribute, spec in SPECS.items():
@@ -47,7 +47,6 @@ def settings_lines(reading: Reading) -> Iterator[str]:
             yield f"\n{title}"
         yield f"  {spec.env:<{width}}  {_shown(reading, attribute, spec)}"
     yield ""
-    faults = all_faults(reading)
     if not faults:
         yield "The settings are good."
         return
@@ -56,8 +55,14 @@ def settings_lines(reading: Reading) -> Iterator[str]:
 
 
 def all_faults(reading: Reading) -> list[Fault]:
-    """Those that stop a start, and certificates that are out of date."""
-    return [*reading.faults, *out_of_date_faults(reading.values, time.time())]
+    """All that stops a start, and certificates that are out of date."""
+    faults = [*reading.faults, *out_of_date_faults(reading.values, time.time())]
+    if reading.faults:
+        return faults
+    # Imported here: it imports structlog, which `serve` must do with some packages hidden.
+    from gateway.commands.start_faults import start_faults
+
+    return [*faults, *start_faults(Settings(**reading.values))]
 
 
 def _shown(reading: Reading, attribute: str, spec: Spec) -> str:

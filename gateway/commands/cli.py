@@ -159,7 +159,8 @@ def _add_check(commands: Commands[argparse.ArgumentParser], environ: Environ) ->
         lambda parsed: _check(parsed, environ),
         "print every setting with its source, and every fault",
         """
-        Secrets are shown as set or unset. Exits with 1 when there is a fault.
+        Secrets are shown as set or unset. Exits with 1 when there is a fault: in a setting, in a
+        file that one names, or in an address this machine does not have.
 
         examples:
           gateway check
@@ -169,7 +170,7 @@ def _add_check(commands: Commands[argparse.ArgumentParser], environ: Environ) ->
     parser.add_argument(
         "--connect",
         action="store_true",
-        help="also ask the core, the policy, both buckets and Temporal, and read the users file",
+        help="also ask the core, the policy, both buckets and Temporal",
     )
     _add_config(parser)
 
@@ -241,18 +242,18 @@ def _serve(parsed: argparse.Namespace, environ: Environ) -> int:
     # the whole application is imported here, and not where it is first needed.
     with hidden_packages("rich", "click", "pygments"):
         importlib.import_module("gateway.app")
+        from gateway.commands.start_faults import start_faults
+        from gateway.process import listeners
         from gateway.process.serving import serve
-        from gateway.wiring.accounts import UsersFileError, build_users
 
+    # Checked here for a clear message: a worker that cannot start can only log a traceback.
+    faults = start_faults(settings)
+    if faults:
+        raise SettingsError(faults)
     try:
-        # Checked here for a clear message: a worker that cannot start can only log a traceback.
-        build_users(settings)
         return serve(settings, load)
-    except UsersFileError as problem:
-        print(f"gateway serve: {problem}", file=sys.stderr)
-        return FAULT
     except OSError as problem:
-        address = f"{settings.server_host}:{settings.server_port}"
+        address = listeners.shown(settings.server_host, settings.server_port)
         print(f"gateway serve: cannot listen on {address}: {problem}", file=sys.stderr)
         return FAULT
 
@@ -265,10 +266,13 @@ def _health(parsed: argparse.Namespace, environ: Environ) -> int:
 
 def _check(parsed: argparse.Namespace, environ: Environ) -> int:
     reading = read(SPECS, environ, parsed.config)
-    print("\n".join(check.settings_lines(reading)).lstrip("\n"))
-    if check.all_faults(reading):
-        return FAULT
-    return _connect(Settings(**reading.values)) if parsed.connect else OK
+    faults = check.all_faults(reading)
+    print("\n".join(check.settings_lines(reading, faults)).lstrip("\n"))
+    if reading.faults or not parsed.connect:
+        return FAULT if faults else OK
+    # Whatever else is to mend, the dependencies can be asked.
+    connected = _connect(Settings(**reading.values))
+    return FAULT if faults else connected
 
 
 def _connect(settings: Settings) -> int:

@@ -72,14 +72,19 @@ def target(environ: Mapping[str, str], *, ready: bool) -> Target:
         setting("TLS_CLIENT_CA_FILE")
         and setting("TLS_CLIENT_CERTIFICATES", "required") == "required"
     ):
-        host = setting("ADMIN_LISTEN_HOST", DEFAULT_ADMIN_HOST)
+        host = _without_brackets(setting("ADMIN_LISTEN_HOST", DEFAULT_ADMIN_HOST))
         port = int(setting("ADMIN_LISTEN_PORT", DEFAULT_ADMIN_PORT))
         good = frozenset({200} if ready else {200, 503})
         return Target(_OWN_ADDRESS.get(host, host), port, False, "/readyz", good)
-    host = setting("SERVER_HOST", DEFAULT_HOST)
+    host = _without_brackets(setting("SERVER_HOST", DEFAULT_HOST))
     port = int(setting("SERVER_PORT", DEFAULT_PORT))
     path = "/readyz" if ready else "/healthz"
     return Target(_OWN_ADDRESS.get(host, host), port, bool(setting("TLS_CERT_FILE")), path)
+
+
+def _without_brackets(host: str) -> str:
+    """As the settings take an IPv6 address: ``[::1]`` and ``::1`` are the same host."""
+    return host[1:-1] if host.startswith("[") and host.endswith("]") else host
 
 
 def ask(where: Target, timeout_s: float = TIMEOUT_S) -> int:

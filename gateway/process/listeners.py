@@ -73,6 +73,11 @@ def bind(host: str, port: int, workers: int) -> Listeners:
     return Listeners([_listening(family, address, spread) for _ in range(workers if spread else 1)])
 
 
+def shown(host: str, port: int) -> str:
+    """``host:port`` as in a URL, where an IPv6 address stands in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def check_free(host: str, port: int) -> tuple[int, object]:
     """The family and address to bind. Without this check SO_REUSEPORT would let two gateways of
     one user share the address without an error.

@@ -52,7 +52,7 @@ def serve(settings: Settings, load: LoadSettings, watchers: Sequence[Watcher] = 
     scheme = "http" if settings.tls_cert_file is None else "https"
     log.info(
         "serving",
-        address=f"{scheme}://{settings.server_host}:{settings.server_port}",
+        address=f"{scheme}://{listeners.shown(settings.server_host, settings.server_port)}",
         workers=settings.server_workers,
         version=__version__,
     )
@@ -142,7 +142,7 @@ def _warn_if_admin_address_is_taken(settings: Settings) -> None:
     except OSError as problem:
         log.warning(
             "the admin address is not free",
-            address=f"{settings.admin_host}:{settings.admin_port}",
+            address=listeners.shown(settings.admin_host, settings.admin_port),
             problem=problem.strerror,
             hint="metrics of two gateways would be mixed: change GATEWAY_ADMIN_LISTEN_PORT",
         )

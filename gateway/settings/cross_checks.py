@@ -77,7 +77,7 @@ def _credentials_need_listed_origins(values: Values) -> Iterator[Fault]:
 def _listeners_differ(values: Values) -> Iterator[Fault]:
     port = values.get("admin_port")
     hosts = {values.get("server_host"), values.get("admin_host")}
-    shared = len(hosts) == 1 or not hosts.isdisjoint({"0.0.0.0", "::", "[::]"})
+    shared = len(hosts) == 1 or not hosts.isdisjoint({"0.0.0.0", "::"})
     if port and shared and port == values.get("server_port"):
         expected = "another port than GATEWAY_SERVER_PORT"
         yield Fault("GATEWAY_ADMIN_LISTEN_PORT", str(port), expected)

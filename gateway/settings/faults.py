@@ -35,4 +35,6 @@ class SettingsError(Exception):
 def shown(text: str) -> str:
     """A value that is safe to print: passwords in URLs are hidden, and long text is cut."""
     text = _USER_INFO.sub("//***@", text)
+    # What no terminal shows, half characters of a foreign encoding above all, cannot be printed.
+    text = "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
     return text if len(text) <= _SHOWN_CHARS else text[:_SHOWN_CHARS] + "…"

@@ -25,13 +25,15 @@ _PAGE_HEAD = f"""\
 
 *Written by `{COMMAND}` from the definitions in `gateway/settings/model.py`.*
 
-`gateway check` prints every setting with its value and its source, and every fault;
-`gateway check --connect` also asks the dependencies.
+`gateway check` prints every setting with its value and its source, and every fault. It looks at all
+that `gateway serve` needs to start: the values, the users file, the certificates, and whether this
+machine has the addresses to listen on. It also reports certificates that are out of date, which
+stop no start. `gateway check --connect` asks the dependencies too.
 
 **Where a value comes from.** From the environment; else from a TOML file (for development), named
 by `--config` or `GATEWAY_CONFIG_FILE`; else it is the default. An empty variable counts as unset.
 In the TOML file a setting has its name without `GATEWAY_`, in lower case; names of tables are
-joined with `_`, so these two are the same:
+joined with `_`, so these two are the same. The file is UTF-8, with or without a byte order mark:
 
 ```toml
 server_port = 8080
@@ -41,9 +43,9 @@ port = 8080
 ```
 
 **Secrets** (🔒) can also be given as a file: `GATEWAY_JWT_SECRET_FILE=/run/secrets/jwt`. A line
-break at the file's end is not part of the secret. Giving both the value and the file is a fault. An
-empty file counts as unset for an optional secret whose default is "unset"; for any other secret it
-is a fault. No secret is ever printed.
+break at the file's end is not part of the secret, nor is a byte order mark at its beginning. Giving
+both the value and the file is a fault. An empty file counts as unset for an optional secret whose
+default is "unset"; for any other secret it is a fault. No secret is ever printed.
 
 **Kinds.** Durations: `24h`, `15m`, `30s`, `500ms`, or plain seconds. Sizes: `1GiB`, `16MiB`,
 `64KiB`, or plain bytes. Lists are separated by commas (in TOML also `["a", "b"]`). Switches are

@@ -17,6 +17,7 @@ from gateway.settings.spec import FILE_SUFFIX, PREFIX, Spec
 CONFIG_FILE = "GATEWAY_CONFIG_FILE"
 # Names that start like a setting but are none: the config file's, and a switch of the tests.
 NOT_SETTINGS = frozenset({CONFIG_FILE, "GATEWAY_REQUIRE_REAL"})
+BOM = "\ufeff"
 SECRET_FILE_LIMIT_BYTES = 64 * 1024
 
 _SERVICE_LINK = re.compile(r"(GATEWAY(?:_[A-Z0-9_]+)?)_SERVICE_HOST\Z")
@@ -86,6 +87,8 @@ def _parse_one(reading: Reading, attribute: str, spec: Spec, name: str, text: st
     try:
         if name != spec.env:
             text = _read_secret(name, text.strip())
+        # Some editors begin a file with a byte order mark, which no eye sees.
+        text = text.removeprefix(BOM)
         # Editors and `echo` end a file, and so a Kubernetes secret in the environment too, with a
         # newline that is not part of the secret; other blanks may be.
         text = text.rstrip("\r\n") if spec.secret else text.strip()
@@ -124,7 +127,10 @@ def _read_secret(name: str, path: str) -> str:
         raise _FaultFound(Fault(name, None, f"the path of a readable file ({reason})")) from problem
     if len(content) > SECRET_FILE_LIMIT_BYTES:
         raise _FaultFound(Fault(name, None, "a file of at most 64 KiB"))
-    return content.decode()
+    try:
+        return content.decode()
+    except UnicodeDecodeError as problem:
+        raise _FaultFound(Fault(name, None, "a file in UTF-8")) from problem
 
 
 def _take_default(reading: Reading, attribute: str, spec: Spec) -> None:
@@ -185,16 +191,21 @@ def _service_link_prefixes(environ: Mapping[str, str]) -> Iterator[str]:
 def _from_file(path: Path, faults: list[Fault]) -> _Source:
     label = f"file {path}"
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as problem:
         faults.append(Fault(CONFIG_FILE, str(path), f"a readable file ({problem.strerror})"))
         return _Source(label, {})
-    except ValueError as problem:
-        # The parser's message names line and column, never the text.
-        reason = str(problem) if isinstance(problem, tomllib.TOMLDecodeError) else "not UTF-8"
-        faults.append(Fault(CONFIG_FILE, str(path), f"a TOML file ({reason})"))
+    except (ValueError, RecursionError) as problem:
+        faults.append(Fault(CONFIG_FILE, str(path), f"a TOML file ({_why_no_toml(problem)})"))
         return _Source(label, {})
     return _Source(label, dict(_flatten(document, PREFIX, faults)))
+
+
+def _why_no_toml(problem: ValueError | RecursionError) -> str:
+    """The parser's own words name line and column, never the text."""
+    if isinstance(problem, UnicodeDecodeError):
+        return "not UTF-8"
+    return "nested too deeply" if isinstance(problem, RecursionError) else str(problem)
 
 
 def _flatten(

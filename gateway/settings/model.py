@@ -193,7 +193,7 @@ class Settings(TlsSettings):
         same_as="s3_endpoint",
         example="https://s3.example.com",
     )
-    s3_region: str = _storage(p.TEXT, "us-east-1", "Region requests are signed for.")
+    s3_region: str = _storage(p.REGION, "us-east-1", "Region requests are signed for.")
     s3_bucket: str = _storage(
         p.BUCKET, None, "Bucket of the documents.", required=True, example="documents"
     )

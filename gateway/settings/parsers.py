@@ -33,7 +33,15 @@ _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)?\Z")
 _SIZE = re.compile(r"([0-9]+)(B|KiB|MiB|GiB)?\Z")
 _SHARE = re.compile(r"\d{1,3}(\.\d{1,9})?\Z", re.ASCII)
 _INTEGER = re.compile(r"[0-9]{1,12}\Z")
-_HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])\Z")
+# Labels of 1 to 63 characters: a longer one, or none, has no form in which it could be looked up.
+_HOST = re.compile(
+    r"(?:(?=[A-Za-z0-9])[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*(?<=[A-Za-z0-9])"
+    r"|\[[0-9A-Fa-f:.]+\])\Z"
+)
+# What boto3 takes: it would refuse anything else when its client is made.
+_S3_HOST = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(?:\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*\Z")
+_REGION = re.compile(r"(?![0-9]+\Z)(?!-)[A-Za-z0-9-]{1,63}(?<!-)\Z")
+_SENTRY_PROJECT = re.compile(r"[0-9]{1,20}\Z")
 _NUMERIC_LABEL = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)\Z")
 # A header's name; of a token's other characters (RFC 9110, section 5.6.2) no name in use has one,
 # and ``*`` would stand for all headers.
@@ -175,7 +183,10 @@ def _parse_core(text: str) -> str:
 
 
 def _parse_bare_url(text: str) -> str:
-    _refuse_unless(_split_url(text).path in ("", "/"), text)
+    parts = _split_url(text)
+    host = parts.hostname or ""
+    _refuse_unless(parts.path in ("", "/"), text)
+    _refuse_unless(":" in host or _S3_HOST.match(host) is not None, text)
     return text.rstrip("/")
 
 
@@ -208,7 +219,9 @@ def _parse_header(text: str) -> str:
 def _parse_dsn(text: str) -> str:
     parts = urlsplit(text)
     _refuse_unless(parts.scheme in ("http", "https") and bool(parts.hostname), text)
-    _refuse_unless(bool(parts.username) and bool(parts.path.strip("/")), text)
+    # The port is parsed by being read.
+    _refuse_unless(bool(parts.username) and parts.port != 0, text)
+    _refuse_unless(_SENTRY_PROJECT.match(parts.path.rpartition("/")[2]) is not None, text)
     return text
 
 
@@ -216,12 +229,17 @@ def _parse_address(text: str) -> str:
     """``host:port``; an IPv6 host stands in brackets."""
     host, separator, port = text.rpartition(":")
     _refuse_unless(bool(separator) and _HOST.match(host) is not None, text)
+    _parse_host(host)
     integer(1, 65535).parse(port)
     return text
 
 
 def _parse_host(text: str) -> str:
-    if _HOST.match(text) is None:
+    """A host to listen on or to call. Brackets belong to URLs: an IPv6 address is used without."""
+    if text.startswith("[") and text.endswith("]"):
+        text = text[1:-1]
+        ipaddress.IPv6Address(text)
+    elif _HOST.match(text) is None:
         ipaddress.ip_address(text)
     return text
 
@@ -262,6 +280,12 @@ def _parse_name(text: str) -> str:
     return text
 
 
+def _parse_path(text: str) -> Path:
+    """Names of files have no NUL; in TOML one can be written."""
+    _refuse_unless("\0" not in text, text)
+    return Path(text)
+
+
 def _parse_directory(text: str) -> Path:
     _refuse_unless(Path(text).is_dir(), text)
     return Path(text)
@@ -286,14 +310,19 @@ CORE = Parser(
     _parse_core,
 )
 BARE_URL = Parser(
-    "an http:// or https:// address with no path, such as https://s3.example.com", _parse_bare_url
+    "an http:// or https:// address with no path, and no _ in its name, such as"
+    " https://s3.example.com",
+    _parse_bare_url,
+)
+REGION = Parser(
+    "a region's name of letters, digits and hyphens, such as us-east-1", _matching(_REGION)
 )
 ORIGIN = Parser("a lower-case origin such as https://app.example.com, or *", _parse_origin)
 HEADER = Parser("the name of a header, such as X-Client-Version", _parse_header)
 SHARE = Parser("a share from 0 to 1, such as 0.1", _parse_share)
-DSN = Parser("a Sentry DSN, such as https://<key>@sentry.example.com/<project>", _parse_dsn)
+DSN = Parser("a Sentry DSN, such as https://<key>@sentry.example.com/<number>", _parse_dsn)
 NETWORK = Parser("a network such as 10.0.0.0/8", _parse_network)
-PATH = Parser("the path of a file", Path)
+PATH = Parser("the path of a file", _parse_path)
 DIRECTORY = Parser("the path of a directory that exists", _parse_directory)
 BUCKET = Parser(
     "a bucket name: 3 to 63 of lower-case letters, digits, dots and hyphens", _matching(_BUCKET)

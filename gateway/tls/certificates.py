@@ -52,7 +52,7 @@ def faults(files: TlsFiles) -> Iterator[tuple[Which, str]]:
     """Each file that cannot be used, and what was expected instead."""
     readable = True
     for which, path in zip(_CERTIFICATES, (files.ca, files.cert), strict=True):
-        fault = _fault_of_certificates(path) if path is not None else None
+        fault = _fault_of_certificates(which, path) if path is not None else None
         if fault is not None:
             readable &= which == "ca"
             yield which, fault
@@ -73,7 +73,7 @@ def _unreadable(path: Path) -> str | None:
     return None
 
 
-def _fault_of_certificates(path: Path) -> str | None:
+def _fault_of_certificates(which: Which, path: Path) -> str | None:
     fault = _unreadable(path)
     if fault is not None:
         return fault
@@ -81,7 +81,18 @@ def _fault_of_certificates(path: Path) -> str | None:
         found = certificates(path)
     except ValueError:
         return "certificates that can be read, in PEM"
-    return None if found else "a PEM file with at least one certificate"
+    if not found:
+        return "a PEM file with at least one certificate"
+    return _fault_of_authorities(path) if which == "ca" else None
+
+
+def _fault_of_authorities(path: Path) -> str | None:
+    """OpenSSL reads such a file to its end, so that half a certificate spoils those before it."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except ssl.SSLError:
+        return "certificates that can be read, in PEM"
+    return None
 
 
 def _fault_of_pair(cert: Path, key: Path) -> str | None:

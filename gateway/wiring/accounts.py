@@ -13,9 +13,10 @@ import contextlib
 import structlog
 
 from gateway.adapters.users_file import UsersFile, UsersFileError, admin_user
-from gateway.settings import Settings
+from gateway.domain.identity import User
+from gateway.settings import Fault, Settings
 
-__all__ = ["Accounts", "UsersFileError", "build_users", "users_found"]
+__all__ = ["Accounts", "UsersFileError", "accounts_faults", "build_users", "users_found"]
 
 log = structlog.get_logger("gateway.accounts")
 
@@ -52,15 +53,37 @@ class Accounts:
 
 def build_users(settings: Settings) -> UsersFile:
     """Raises ``UsersFileError``."""
-    admin = None
-    if settings.admin_username is not None:
-        admin = admin_user(
-            settings.admin_username,
-            settings.admin_tenant,
-            password=settings.admin_password,
-            password_hash=settings.admin_password_hash,
-        )
+    return _users_of(settings, _admin_of(settings))
+
+
+def _admin_of(settings: Settings) -> User | None:
+    if settings.admin_username is None:
+        return None
+    return admin_user(
+        settings.admin_username,
+        settings.admin_tenant,
+        password=settings.admin_password,
+        password_hash=settings.admin_password_hash,
+    )
+
+
+def _users_of(settings: Settings, admin: User | None) -> UsersFile:
     return UsersFile(str(settings.users_file) if settings.users_file else None, admin)
+
+
+def accounts_faults(settings: Settings) -> list[Fault]:
+    """What is wrong with the admin and with the users file, each under its setting's name."""
+    faults, admin = [], None
+    try:
+        admin = _admin_of(settings)
+    except UsersFileError as problem:
+        given = "PASSWORD" if settings.admin_password_hash is None else "PASSWORD_HASH"
+        faults.append(Fault(f"GATEWAY_ADMIN_{given}", None, f"a usable account ({problem})"))
+    try:
+        _users_of(settings, admin)
+    except UsersFileError as problem:
+        faults.append(Fault("GATEWAY_USERS_FILE", None, f"a file of accounts ({problem})"))
+    return faults
 
 
 def users_found(settings: Settings) -> tuple[UsersFile | None, list[str]]:

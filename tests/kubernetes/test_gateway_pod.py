@@ -30,6 +30,7 @@ SECRETS = {
     "s3-secret-key": "secret",
     "s3-keys-access-key": "keys-access",
     "s3-keys-secret-key": "keys-secret",
+    "users.json": '{"version": 1, "users": {}}',
 }
 
 
@@ -61,7 +62,7 @@ def told(overlay: str, spec: Manifest, container: Manifest, place: Path) -> dict
             for name, path in env.items():
                 if path.startswith(mount["mountPath"] + "/"):
                     key = path.removeprefix(mount["mountPath"] + "/")
-                    (folder / key).write_text(SECRETS.get(key, "{}"))
+                    (folder / key).write_text(SECRETS[key])
                     env[name] = str(folder / key)
     return env
 

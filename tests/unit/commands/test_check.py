@@ -21,7 +21,8 @@ SECRETS = {
 
 def lines(environ: dict[str, str], config: Path | None = None) -> dict[str, str]:
     """What is printed after each setting's name."""
-    printed = check.settings_lines(read(SPECS, environ, config))
+    reading = read(SPECS, environ, config)
+    printed = check.settings_lines(reading, check.all_faults(reading))
     return {
         words[0]: words[1].strip()
         for line in printed
@@ -47,7 +48,8 @@ def test_secrets_are_printed_as_set_or_unset(tmp_path: Path) -> None:
     token.write_text("core-token-of-the-test")
     environ = {**SECRETS, "GATEWAY_CORE_TOKEN_FILE": str(token)}
     del environ["GATEWAY_CORE_TOKEN"]
-    output = "\n".join(check.settings_lines(read(SPECS, environ, None)))
+    reading = read(SPECS, environ, None)
+    output = "\n".join(check.settings_lines(reading, check.all_faults(reading)))
     assert not [value for value in SECRETS.values() if value in output]
     printed = lines(environ)
     assert printed["GATEWAY_JWT_SECRET"] == "set [environment]"
@@ -65,7 +67,7 @@ def test_missing_secret_and_what_would_follow_it_are_unset() -> None:
 def test_all_faults_are_printed_after_the_settings() -> None:
     """The list to work through stands at the end, with its length."""
     reading = read(SPECS, {"GATEWAY_SERVER_PORT": "http", "GATEWAY_TYPO": "1"}, None)
-    output = list(check.settings_lines(reading))
+    output = list(check.settings_lines(reading, check.all_faults(reading)))
     start = output.index(f"{len(reading.faults)} to mend:")
     assert [f"  {fault}" for fault in reading.faults] == output[start + 1 :]
 

@@ -43,8 +43,19 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
 
 def test_check_of_good_settings_ends_with_0(capsys: pytest.CaptureFixture[str]) -> None:
     """Nothing to mend: code 0, and it says so."""
-    assert cli.main(["check"], ENVIRON) == 0
+    assert cli.main(["check"], SERVABLE) == 0
     assert "The settings are good." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["check", "serve"])
+def test_without_its_users_file_both_say_so(
+    command: str, served: list[Settings], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A check that calls good what cannot start is worse than none."""
+    assert cli.main([command], ENVIRON) == 1
+    said = "".join(capsys.readouterr())
+    assert "GATEWAY_USERS_FILE: expected a file of accounts (/nowhere/users.json: cannot" in said
+    assert served == []
 
 
 def test_check_of_bad_settings_ends_with_1_and_shows_all_faults(

@@ -82,6 +82,8 @@ def test_every_address_is_asked_on_this_machine() -> None:
     """IPv6 too; and TLS is spoken where a certificate is set."""
     env = {"GATEWAY_SERVER_HOST": "::", "GATEWAY_TLS_CERT_FILE": "/run/tls.crt"}
     assert health.target(env, ready=True) == health.Target("::1", 8080, True, "/readyz")
+    for host in ("[::]", "[::1]"):
+        assert health.target({"GATEWAY_SERVER_HOST": host}, ready=False).host == "::1"
 
 
 def test_where_clients_need_a_certificate_the_admin_listener_is_asked(

@@ -322,6 +322,9 @@ def test_one_admin_from_the_environment_needs_no_users_file() -> None:
         ("GATEWAY_CORS_HEADERS", "X-One, x-two", ("x-one", "x-two")),
         ("GATEWAY_ADMIN_LISTEN_PORT", "0", 0),
         ("GATEWAY_SERVER_HOST", "::", "::"),
+        ("GATEWAY_SERVER_HOST", "[::1]", "::1"),
+        ("GATEWAY_ADMIN_LISTEN_HOST", "[::]", "::"),
+        ("GATEWAY_CORE_TOKEN", "\ufeffcore-token", "core-token"),
         ("GATEWAY_LOG_LEVEL", "debug", "debug"),
     ],
 )
