@@ -17,7 +17,7 @@ MOST_ARROWS = 66
 
 
 def test_a_reader_can_keep_the_rooms_in_mind() -> None:
-    """Before there are more, one is to take in another; the figures are in docs/architecture.md."""
+    """Before there are more, one is to take in another; decision 0019 has the figures."""
     house = read_house()
     assert len(house.rooms) <= MOST_ROOMS, sorted(house.rooms)
     assert len(house.arrows) <= MOST_ARROWS, sorted(house.arrows)
