@@ -7,6 +7,8 @@ SDK's retries, so each call runs under ``asyncio.timeout_at`` and a retry budget
 from __future__ import annotations
 
 import asyncio
+import logging
+import math
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -43,6 +45,7 @@ from gateway.domain.documents import (
     ObjectHead,
     UploadStatus,
 )
+from gateway.domain.ids import is_uuid7
 from gateway.errors import (
     Conflict,
     GatewayError,
@@ -52,6 +55,8 @@ from gateway.errors import (
 )
 from gateway.ports import Deadline
 from gateway.tls.certificates import TlsFiles
+
+log = logging.getLogger("gateway.temporal")
 
 WORKFLOW_TYPE = "UploadWorkflow"
 SIGNAL = "upload_completed"
@@ -110,7 +115,7 @@ class TemporalWorkflows:
             raise Conflict("This document exists already.") from exc
 
     async def describe(self, ref: DocumentRef, deadline: Deadline) -> UploadStatus | None:
-        async def ask() -> UploadStatus:
+        async def ask() -> UploadStatus | None:
             description = await self._handle(ref).describe()
             return _status(ref, description, await description.memo())
 
@@ -168,7 +173,9 @@ class TemporalWorkflows:
         async with _errors_mapped(deadline):
             async for execution in self._client.list_workflows(query, limit=MOST_OPEN):
                 ref = DocumentRef(tenant, owner, execution.id.removeprefix(prefix))
-                found.append(_status(ref, execution, await execution.memo()))
+                status = _status(ref, execution, await execution.memo())
+                if status is not None and is_uuid7(ref.document_id):
+                    found.append(status)
         return found
 
     async def check(self, deadline: Deadline) -> None:
@@ -265,14 +272,20 @@ def _argument(ref: DocumentRef, announced: Announced) -> dict[str, Any]:
 
 def _status(
     ref: DocumentRef, execution: WorkflowExecution, memo: Mapping[str, Any]
-) -> UploadStatus:
+) -> UploadStatus | None:
+    """``None`` for a workflow that no gateway announced: started by hand, it names no document."""
+    try:
+        announced = _announced(memo)
+    except (KeyError, TypeError, ValueError, OverflowError):
+        log.warning("workflow_without_announcement", extra={"document_id": ref.document_id})
+        return None
     return UploadStatus(
         ref=ref,
-        announced=_announced(memo),
+        announced=announced,
         state=_state(execution.status, memo.get("state")),
         cancelled=_is_cancelled(execution),
         created_at=execution.start_time.timestamp(),
-        error=memo.get("error"),
+        error=_text(memo.get("error")),
         closed=execution.status is not WorkflowExecutionStatus.RUNNING,
     )
 
@@ -282,10 +295,21 @@ def _announced(memo: Mapping[str, Any]) -> Announced:
         filename=str(memo["filename"]),
         content_type=str(memo["content_type"]),
         size=int(memo["size"]),
-        sha256=memo.get("sha256"),
-        upload_id=memo.get("upload_id"),
+        sha256=_text(memo.get("sha256")),
+        upload_id=_text(memo.get("upload_id")),
         expires_at=int(datetime.fromisoformat(str(memo["expires_at"])).timestamp()),
     )
+
+
+def _text(noted: object) -> str | None:
+    return noted if isinstance(noted, str) else None
+
+
+def _share(noted: object) -> float | None:
+    """0..1; ``None`` for what is no number, NaN too, which JSON could not tell."""
+    if not isinstance(noted, int | float) or math.isnan(noted):
+        return None
+    return float(min(max(noted, 0.0), 1.0))
 
 
 # The state of a workflow that ended and noted none in its memo.
@@ -327,7 +351,7 @@ def _with_answer(described: UploadStatus, answer: Mapping[str, Any]) -> UploadSt
         state=cast(DocumentState, state) if state in get_args(DocumentState) else described.state,
         cancelled=described.cancelled,
         created_at=described.created_at,
-        progress=min(max(float(progress), 0.0), 1.0) if isinstance(progress, int | float) else None,
+        progress=_share(progress),
         error=error if isinstance(error, str) else described.error,
         closed=described.closed,
     )

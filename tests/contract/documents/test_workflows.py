@@ -295,6 +295,33 @@ async def test_progress_without_a_worker_is_none_by_the_deadline(
     assert await workflows.progress(ref, soon(0.5)) is None
 
 
+async def test_a_workflow_that_nobody_announced_names_no_document(
+    workflows: TemporalWorkflows, temporal: Server
+) -> None:
+    """Started by hand, without a memo or under an odd id: it hides none of the owner's others."""
+    good, odd = new_ref("odette"), new_ref("odette")
+    await workflows.start(good, ANNOUNCED, soon())
+    client = await Client.connect(f"127.0.0.1:{temporal.port}")
+    memos: list[tuple[str, dict[str, Any]]] = [
+        (odd.workflow_id, {}),
+        (new_ref("odette").workflow_id, {"filename": "a", "size": "x"}),
+        ("upload/acme/odette/../x", {}),
+    ]
+    for workflow_id, memo in memos:
+        await client.start_workflow(
+            "UploadWorkflow", {}, id=workflow_id, task_queue="documents", memo=memo
+        )
+
+    async def all_there() -> bool:
+        query = "WorkflowId STARTS_WITH 'upload/acme/odette/'"
+        return len([one async for one in client.list_workflows(query)]) == 4
+
+    await until(all_there)
+    listed = await workflows.list_open("acme", "odette", soon())
+    assert [status.ref for status in listed] == [good]
+    assert await workflows.describe(odd, soon()) is None
+
+
 async def test_listing_holds_exactly_the_owners_open_workflows(
     workflows: TemporalWorkflows,
 ) -> None:

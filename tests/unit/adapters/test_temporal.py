@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from temporalio.client import WorkflowExecutionStatus as Status
 
-from gateway.adapters.temporal import _announced, _argument, _state, _tls_config
+from gateway.adapters.temporal import _announced, _argument, _share, _state, _tls_config
 from gateway.domain.documents import Announced, DocumentRef
 from gateway.tls.certificates import TlsFiles
 
@@ -51,3 +51,12 @@ def test_a_ca_file_that_is_gone_is_never_the_systems_certificates(tmp_path: Path
     assert _tls_config(TlsFiles(ca=gone)).server_root_ca_cert == b""
     assert _tls_config(TlsFiles(ca=tmp_path)).server_root_ca_cert == b""
     assert _tls_config(TlsFiles()).server_root_ca_cert is None
+
+
+@pytest.mark.parametrize(
+    ("noted", "share"),
+    [(0.25, 0.25), (7, 1.0), (-1, 0.0), (float("nan"), None), (float("inf"), 1.0), ("1", None)],
+)
+def test_progress_is_a_share_or_nothing(noted: object, share: float | None) -> None:
+    """A worker's word goes to clients as JSON, which has no NaN."""
+    assert _share(noted) == share
