@@ -52,6 +52,17 @@ def test_a_successor_begins_to_count_where_the_dead_one_stopped() -> None:
     assert (found[c.TURNED_AWAY.name,], found[c.STREAMS_OPEN.name,]) == (6.0, 0.0)
 
 
+def test_what_was_counted_since_the_last_tick_is_not_lost_at_the_end() -> None:
+    """A worker that drained in a fraction of a second counted most of it since then."""
+    shared = SharedMetrics(2)
+    ended, values = begun(shared, 0, (c.TURNED_AWAY, (), 5))
+    ended.sample()
+    values[:] = [(c.TURNED_AWAY, (), 9)]
+    ended.end()
+    other, _ = begun(shared, 1)
+    assert exposed(other)[c.TURNED_AWAY.name,] == 9.0
+
+
 def test_any_worker_has_the_page_of_all() -> None:
     """Two of them, asked in turn, give the same."""
     shared = SharedMetrics(2)
