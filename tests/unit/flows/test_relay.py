@@ -19,6 +19,7 @@ from gateway.ports import Core, CoreSink, OnBehalfOf
 
 from .scripted_core import WHO, far_limits
 
+TOKEN = b"event: token\ndata: {}\n\n"
 META = b"event: meta\ndata: {}\n\n"
 DONE = b"event: done\ndata: {}\n\n"
 
@@ -159,3 +160,43 @@ async def test_a_client_that_leaves_as_it_is_found_stalled_is_no_news() -> None:
     del relay, running, answer, core
     gc.collect()
     assert not faults
+
+
+@pytest.mark.parametrize("stopped", [True, False], ids=["stopped", "done"])
+async def test_what_a_core_says_behind_the_end_reaches_nobody(stopped: bool) -> None:
+    """Its terminal event is the last thing that a client sees, though the core has not left yet."""
+    core, client = PushedCore(), FullClient()
+    core.head.set()
+    async with Query(core.as_port(), SystemClock(), far_limits()).open(WHO, {}) as answer:
+        running = asyncio.ensure_future(Relay(answer, client, Ticker()).run())
+        await until(lambda: core.sink is not None)
+        assert core.sink is not None
+        core.sink.received(META)
+        if stopped:
+            answer.stop(Draining())
+        else:
+            core.sink.received(DONE)
+        ended = client.sent
+        core.sink.received(TOKEN)
+        core.sink.received(TOKEN[:9])
+        core.sink.ended(None)
+        await running
+    assert client.sent == ended
+    assert ended.count(b"event: error") + ended.count(b"event: done") == 1
+
+
+@pytest.mark.parametrize("leaves", [True, False], ids=["the client leaves", "it is stopped"])
+async def test_a_relay_that_has_ended_is_ticked_no_more(leaves: bool) -> None:
+    """The ticker lives as long as the worker: it would keep each stream that ever was."""
+    core, client, ticker = PushedCore(), FullClient(), Ticker()
+    core.head.set()
+    async with Query(core.as_port(), SystemClock(), far_limits()).open(WHO, {}) as answer:
+        running = asyncio.ensure_future(Relay(answer, client, ticker).run())
+        await until(lambda: core.sink is not None)
+        assert len(ticker._streams) == 1
+        if leaves:
+            running.cancel()
+        else:
+            answer.stop(Draining())
+        await asyncio.wait([running])
+    assert not ticker._streams
