@@ -13,6 +13,9 @@ Between two chunks there is nothing that a parser knows and the exchange does no
 silent, as most are at any moment, therefore has none: it takes a kilobyte, with its callbacks. The
 next read that must be parsed gets a new one, which is given the head of a chunked answer first.
 
+What an answer may begin with is for ``answer_head`` to say, before the parser sees a byte of it;
+what comes with no byte of the body in it has a limit, too.
+
 The parser decides where a body ends. An exchange ends once: with its body's end, with a failure, or
 by being closed; then, and only then, its slot comes back.
 """
@@ -28,9 +31,15 @@ import httptools
 import httpx
 
 from gateway.domain.plain_events import FramedSizes
+from gateway.http_client.answer_head import (
+    FRAMING_LIMIT_BYTES,
+    HEAD_LIMIT_BYTES,
+    BadHead,
+    check_codings,
+    end_of_head,
+)
 from gateway.http_client.slots import Slot
 
-HEAD_LIMIT_BYTES = 64 * 1024
 _CHUNKED_ANSWER = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
@@ -85,7 +94,9 @@ class Exchange:
         "_buffered",
         "_delimited",
         "_end_reported",
-        "_head_bytes",
+        "_framing_bytes",
+        "_head",
+        "_heads_bytes",
         "_interim",
         "_limit",
         "_loop",
@@ -117,7 +128,9 @@ class Exchange:
         self.keep_alive = False
         self.error: httpx.TransportError | None = None
         self._slot = slot
-        self._head_bytes = 0
+        self._head = b""  # what came of a head that is not whole
+        self._heads_bytes = 0  # of the interim heads so far, and of the answer's own
+        self._framing_bytes = 0  # since the last byte of the body
         self._interim = False
         self._delimited = False
         self._parts: list[bytes] = []
@@ -143,6 +156,9 @@ class Exchange:
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self.status:
             self.headers.append((name, value))
+        else:
+            # A trailer's: nobody wants it.
+            self._count_framing(len(name) + len(value) + 4)
 
     def on_headers_complete(self) -> None:
         if self.status or self._parser is None:
@@ -152,12 +168,17 @@ class Exchange:
             # An interim head comes before the answer and is none (RFC 9110, 15.2).
             self._interim, self.reason, self.headers = True, b"", []
             return
+        try:
+            chunked = check_codings(self.headers, self._parser.get_http_version())
+        except BadHead as exc:
+            # Without a status there is no answer: nobody sees anything of it.
+            self._fail_unless_complete(str(exc))
+            return
         self.status = status
         self.keep_alive = self._parser.should_keep_alive()
         # A body with neither length nor chunks ends with its connection (RFC 9112, 6.3).
-        names = {name.lower() for name, _ in self.headers}
-        framed = not names.isdisjoint((b"content-length", b"transfer-encoding"))
-        self._delimited = framed or status in (204, 304)
+        counted = any(name.lower() == b"content-length" for name, _ in self.headers)
+        self._delimited = chunked or counted or status in (204, 304)
 
     def on_chunk_header(self) -> None:
         self._between_chunks = False
@@ -172,7 +193,7 @@ class Exchange:
     def on_message_complete(self) -> None:
         if self._interim:
             self._interim = False
-        elif self.status and not self.complete and self._parser is not None:
+        elif self.status and not self.complete and self.error is None and self._parser is not None:
             self.complete = True
             # To be asked here: a moment later the parser is at the next message's start.
             self.keep_alive = self.keep_alive and self._parser.should_keep_alive()
@@ -181,11 +202,17 @@ class Exchange:
 
     def feed(self, data: bytes) -> None:
         """Parses one read and hands on what it held; sets ``error`` where it makes no sense."""
-        self._parse(data)
         if not self.status:
-            self._head_bytes += len(data)
-            if self._head_bytes > HEAD_LIMIT_BYTES:
-                self._fail_unless_complete("head too large")
+            data = self._read_heads(data)
+        if data:
+            before = self._framing_bytes
+            self._parse(data)
+            if self._parts:
+                self._framing_bytes = 0
+            else:
+                # Lines that were whole are counted already; here one that never ends counts too.
+                self._framing_bytes = before
+                self._count_framing(len(data))
         self.flush()
         if self.connection is not None:
             # A read that ends in CR LF just after a chunk's end left nothing of the next one
@@ -196,6 +223,30 @@ class Exchange:
                     self._parser = None
             else:
                 self.connection.take_parsed()
+
+    def _read_heads(self, data: bytes) -> bytes:
+        """Parses the heads up to the answer's own; gives what follows that."""
+        looked_at, pending = len(self._head), self._head + data
+        try:
+            while not self.status and self.error is None:
+                allowed_bytes = HEAD_LIMIT_BYTES - self._heads_bytes
+                end = end_of_head(pending, looked_at, allowed_bytes)
+                if end is None:
+                    self._head = pending
+                    return b""
+                self._heads_bytes += end
+                self._parse(pending[:end])
+                looked_at, pending = 0, pending[end:]
+        except BadHead as exc:
+            self._fail_unless_complete(str(exc))
+        self._head = b""
+        return pending if self.error is None else b""
+
+    def _count_framing(self, size_bytes: int) -> None:
+        """What is neither head nor body has a limit, too: the parser would collect it for ever."""
+        self._framing_bytes += size_bytes
+        if self._framing_bytes > FRAMING_LIMIT_BYTES:
+            self._fail_unless_complete("trailer too large")
 
     def _parse(self, data: bytes) -> None:
         try:

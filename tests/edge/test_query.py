@@ -12,7 +12,7 @@ from gateway.domain.sse import CONNECTED
 from gateway.domain.stream import core_error_code
 
 from .conftest import Gateway, running_gateway
-from .raw import assert_error_shape, exchange, request, reset
+from .raw import TIMEOUT_S, assert_error_shape, exchange, request, reset
 from .stub_core import DONE, END, META, STREAM_HEAD, TOKEN, StubCore, chunk
 
 SOURCES = (
@@ -184,6 +184,24 @@ EARLY = {
     ),
     "nonsense": (b"SSH-2.0-OpenSSH\r\n\r\n", 502, "CORE_PROTOCOL_ERROR"),
     "hung up": (b"", 502, "CORE_UNAVAILABLE"),
+    "a header of 100 KB": (
+        STREAM_HEAD[:-2] + b"A: " + b"x" * 100_000 + b"\r\n\r\n" + chunk(DONE) + END,
+        502,
+        "CORE_PROTOCOL_ERROR",
+    ),
+    **{
+        told: (STREAM_HEAD.replace(old, new) + chunk(DONE) + END, 502, "CORE_PROTOCOL_ERROR")
+        for told, old, new in (
+            ("coded twice", b": chunked", b": gzip, chunked"),
+            ("another coding", b": chunked", b": xchunked"),
+            ("chunked twice", b": chunked", b": chunked\r\nTransfer-Encoding: chunked"),
+            ("chunked in HTTP/1.0", b"HTTP/1.1", b"HTTP/1.0"),
+            ("HTTP/0.9", b"HTTP/1.1", b"HTTP/0.9"),
+            ("RTSP", b"HTTP/1.1", b"RTSP/1.0"),
+            ("no status", b" 200 ", b" 000 "),
+            ("another protocol", b"HTTP/1.1 200", b"HTTP/1.1 101"),
+        )
+    },
 }
 
 
@@ -294,6 +312,18 @@ async def test_broken_framing_in_a_stream_ends_it_with_an_error(gateway: Gateway
     go_on.set()
     assert terminal(META + await streaming.rest())["code"] == "CORE_TRUNCATED"
     streaming.writer.close()
+
+
+async def test_a_trailer_without_end_ends_the_cores_connection(gateway: Gateway) -> None:
+    """Behind ``done`` the client has all of it; what the core goes on with is read no further."""
+    trailing = b"0\r\nA: " + b"x" * (1 << 20)
+    gateway.core.holds(STREAM_HEAD, chunk(META + DONE), trailing)
+    response = await ask(gateway)
+    assert response.content == CONNECTED + META + DONE
+    async with asyncio.timeout(TIMEOUT_S):
+        await gateway.core.closed.wait()
+    gateway.core.holds(STREAM_HEAD, chunk(META), trailing)
+    assert terminal((await ask(gateway)).content)["code"] == "CORE_TRUNCATED"
 
 
 async def test_a_token_that_ends_ends_its_stream(core: StubCore) -> None:
