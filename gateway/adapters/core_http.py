@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from random import Random
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 from urllib.parse import quote, urlencode
 
 import httpx
@@ -28,6 +28,7 @@ from gateway.adapters.core_calls import (
     end_lease,
     raise_for_transport,
 )
+from gateway.domain import core_json
 from gateway.domain.balancing import Address, Balancer, Outcome, RetryBudget
 from gateway.domain.core_records import page_fault, record_fault
 from gateway.domain.documents import CoreDocument
@@ -47,8 +48,6 @@ from gateway.http_client.transport import Body, CoreTransport
 from gateway.ports import CorePage, CoreSink, OnBehalfOf
 
 __all__ = ["CoreHttp", "CoreTimeouts", "HttpCoreStream"]
-
-_T = TypeVar("_T")
 
 log = logging.getLogger("gateway.core")
 
@@ -138,7 +137,7 @@ class CoreHttp:
         status, body = await self._call("GET", f"/v1/documents?{urlencode(query)}", who)
         if status != 200:
             raise CoreProtocolError
-        page = _decode(_PAGE, body)
+        page = core_json.decode(_PAGE, body)
         _refuse_for(page_fault(page.documents, limit=limit, before=cursor))
         return CorePage(documents=page.documents, more=page.next_cursor is not None)
 
@@ -148,7 +147,7 @@ class CoreHttp:
             return None
         if status != 200:
             raise CoreProtocolError
-        document = _decode(_DOCUMENT, body)
+        document = core_json.decode(_DOCUMENT, body)
         _refuse_for(record_fault(document))
         if document.document_id != document_id:
             raise CoreProtocolError
@@ -341,13 +340,6 @@ def _document_path(document_id: str) -> str:
     if not is_uuid7(document_id):
         raise ValueError("document ids are checked before any use")
     return f"/v1/documents/{quote(document_id, safe='')}"
-
-
-def _decode(decoder: msgspec.json.Decoder[_T], body: bytes) -> _T:
-    try:
-        return decoder.decode(body)
-    except (msgspec.MsgspecError, UnicodeError) as exc:
-        raise CoreProtocolError from exc
 
 
 def _refuse_for(fault: str | None) -> None:

@@ -228,7 +228,7 @@ def _encoded(record: KeyRecord) -> bytes:
 def _decoded(key_id: str, body: bytes) -> KeyRecord:
     try:
         stored = msgspec.json.decode(body, type=_Stored)
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         log.error("API key record %s is corrupt: %s", key_id, exc)
         raise _CorruptRecord from exc
     is_whole = len(body) <= _RECORD_LIMIT_BYTES and stored.version == _VERSION

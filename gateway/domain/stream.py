@@ -14,6 +14,7 @@ from typing import Literal
 
 import msgspec
 
+from gateway.domain import core_json
 from gateway.errors import (
     CoreProtocolError,
     CoreTruncated,
@@ -158,8 +159,8 @@ _BY_CODE = by_code()
 def core_error_code(data: str | bytes) -> str | None:
     """The code in a core's error shape, or ``None`` when it is not in that shape."""
     try:
-        return _CORE_ERROR.decode(data).error.code
-    except (msgspec.MsgspecError, UnicodeError):
+        return core_json.decode(_CORE_ERROR, data).error.code
+    except CoreProtocolError:
         return None
 
 

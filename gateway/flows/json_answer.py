@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from gateway.domain import core_json
 from gateway.domain.sse import Event
 from gateway.domain.stream_state import StreamState
 from gateway.errors import CoreProtocolError, CoreTruncated, StreamMaxDuration
@@ -98,10 +99,7 @@ class _Collected:
         decoder = _DECODERS.get(event.type)
         if decoder is None:
             return
-        try:
-            value = decoder.decode(event.data)
-        except (msgspec.MsgspecError, UnicodeError) as exc:
-            raise CoreProtocolError from exc
+        value = core_json.decode(decoder, event.data)
         match event.type:
             case "token":
                 self.text.append(value.text)
