@@ -79,7 +79,12 @@ class StreamEvent(msgspec.Struct, frozen=True):
     summary="Ask, and read the answer as it streams",
     body=QueryRequest,
     successes=(
-        Success(200, "The answer.", StreamEvent, content_type="text/event-stream"),
+        Success(
+            200,
+            "The answer; as a stream it is sent as `text/event-stream; charset=utf-8`.",
+            StreamEvent,
+            content_type="text/event-stream",
+        ),
         Success(200, "The answer.", QueryAnswer),
     ),
     errors=(

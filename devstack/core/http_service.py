@@ -83,7 +83,10 @@ class HttpService:
         async with contextlib.aclosing(self._questions.answer(request[_OWNER], question)) as events:
             first = await anext(events)  # what fails before it still has its own status
             response = web.StreamResponse(
-                headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
+                headers={
+                    "Content-Type": "text/event-stream; charset=utf-8",
+                    "Cache-Control": "no-store",
+                }
             )
             await response.prepare(request)
             try:

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pytest
+import requests
 
 from gateway.domain.sse import CONNECTED
 from gateway.domain.stream import core_error_code
@@ -78,10 +79,25 @@ async def test_the_cores_events_arrive_byte_for_byte(gateway: Gateway) -> None:
     gateway.core.sends(STREAM_HEAD, chunk(WHOLE), END)
     response = await ask(gateway)
     assert response.status_code == 200
-    assert response.headers["content-type"].startswith("text/event-stream")
+    assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
     assert "no-transform" in response.headers["cache-control"]
     assert response.headers["x-accel-buffering"] == "no"
     assert response.content == CONNECTED + WHOLE
+
+
+async def test_text_of_a_stream_is_not_taken_for_latin_1(gateway: Gateway) -> None:
+    """Clients that guess by the header break words, and lines at 0x85, which stands in ``Å``."""
+    token = 'event: token\ndata: {"text":"Ångström – €"}\n\n'
+    gateway.core.sends(STREAM_HEAD, chunk(META + token.encode() + DONE), END)
+    answer = await asyncio.to_thread(
+        requests.post,
+        f"http://{gateway.address[0]}:{gateway.address[1]}/api/v1/query",
+        json={"query": "hi"},
+        headers=await gateway.bearer(),
+        timeout=TIMEOUT_S,
+    )
+    assert answer.encoding == "utf-8"
+    assert token in "\n".join(answer.text.splitlines()) + "\n"
 
 
 async def test_events_go_out_as_they_come(gateway: Gateway) -> None:

@@ -28,7 +28,8 @@ from gateway.telemetry.recorder import MetricsRecorder
 
 # Proxies in between must neither hold back, nor change, nor keep a stream of events.
 HEADERS = {"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no"}
-CONTENT_TYPE = "text/event-stream"
+# Event streams are UTF-8 by their standard; a client that does not know it takes text for Latin-1.
+CONTENT_TYPE = "text/event-stream; charset=utf-8"
 
 
 class OpenStreams:

@@ -42,7 +42,7 @@ async def ask(client: Client, query: str, **more: Any) -> list[tuple[str, Any]]:
     headers = more.pop("headers", None)
     async with client.post("/v1/query", json={"query": query, **more}, headers=headers) as answer:
         assert answer.status == 200, await answer.text()
-        assert answer.headers["Content-Type"] == "text/event-stream"
+        assert answer.headers["Content-Type"] == "text/event-stream; charset=utf-8"
         return list(events(await answer.read()))
 
 
