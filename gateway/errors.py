@@ -350,7 +350,7 @@ def _tree(cls: type[GatewayError]) -> list[type[GatewayError]]:
 
 
 def by_code() -> dict[str, type[GatewayError]]:
-    """Every public code with its class; the code of a core's ``error`` event is looked up here."""
+    """Every public code with its class."""
     found: dict[str, type[GatewayError]] = {}
     for cls in _tree(GatewayError):
         if cls is not StreamError:

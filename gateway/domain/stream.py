@@ -17,7 +17,9 @@ import msgspec
 from gateway.domain import core_json
 from gateway.errors import (
     CoreProtocolError,
+    CoreTimeout,
     CoreTruncated,
+    CoreUnavailable,
     CredentialRevoked,
     Draining,
     EventTooLarge,
@@ -25,12 +27,14 @@ from gateway.errors import (
     Forbidden,
     GatewayError,
     InternalError,
+    NotFound,
+    Overloaded,
     PolicyUnavailable,
     StorageUnavailable,
     StreamIdleTimeout,
     StreamMaxDuration,
     TokenExpired,
-    by_code,
+    ValidationFailed,
 )
 
 
@@ -153,7 +157,21 @@ class _CoreError(msgspec.Struct):
 
 
 _CORE_ERROR = msgspec.json.Decoder(_CoreError)
-_BY_CODE = by_code()
+# What a core may say of itself or of the question in an ``error`` event. Credentials, permission,
+# limits and quotas, the request's form, the store and the workflows are the gateway's to judge, and
+# so is how a stream was cut: a core that claims one of those codes makes no sense. The same two of
+# the question's faults pass as do before the head.
+CORE_MAY_SAY: Mapping[str, type[GatewayError]] = {
+    error.code: error
+    for error in (
+        ValidationFailed,
+        NotFound,
+        Overloaded,
+        CoreUnavailable,
+        CoreTimeout,
+        CoreProtocolError,
+    )
+}
 
 
 def core_error_code(data: str | bytes) -> str | None:
@@ -165,9 +183,9 @@ def core_error_code(data: str | bytes) -> str | None:
 
 
 def replace_core_error(data: str | bytes) -> GatewayError:
-    """The gateway's error for a core's ``error`` event: its code if it is ours, our message."""
+    """The gateway's error for a core's ``error`` event: its code if it may say it, our message."""
     code = core_error_code(data)
-    return _BY_CODE.get(code or "", CoreProtocolError)()
+    return CORE_MAY_SAY.get(code or "", CoreProtocolError)()
 
 
 @dataclass(frozen=True, slots=True)

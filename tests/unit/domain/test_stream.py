@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.domain.stream import (
+    CORE_MAY_SAY,
     ENDINGS,
     CoreReset,
     StreamOutcome,
@@ -73,14 +74,22 @@ def test_the_failure_itself_decides_where_the_table_says_so() -> None:
     assert terminal_error(StreamOutcome.SILENT, given).code == "STREAM_IDLE_TIMEOUT"  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("code", sorted(by_code()))
-def test_a_cores_error_keeps_a_code_of_ours_and_nothing_else(code: str) -> None:
+@pytest.mark.parametrize("code", sorted({*by_code(), "QUOTA_EXCEEDED"}))
+def test_a_cores_error_keeps_a_code_that_a_core_may_say_and_nothing_else(code: str) -> None:
     """Our message, our details: upstream text never leaves."""
     data = f'{{"error":{{"code":"{code}","message":"secret path","details":{{"a":"secret"}}}}}}'
     error = replace_core_error(data)
-    assert error.code == code
+    assert error.code == (code if code in CORE_MAY_SAY else "CORE_PROTOCOL_ERROR")
     assert error.message == type(error).default_message
     assert "secret" not in repr((error.message, error.details, error.headers))
+
+
+def test_a_core_says_nothing_of_credentials_methods_or_the_gateway() -> None:
+    """Such an answer needs a header that only the gateway has, or lies about who failed."""
+    assert {error.status for error in CORE_MAY_SAY.values()} == {400, 404, 502, 503, 504}
+    assert not any(error().headers for error in CORE_MAY_SAY.values())
+    known = by_code()
+    assert all(known[code] is error for code, error in CORE_MAY_SAY.items())
 
 
 @pytest.mark.parametrize(
