@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import random
 import socket
@@ -150,6 +151,31 @@ async def test_a_full_client_does_not_keep_the_core(core: KeepingCore) -> None:
         client = await raw_query(gateway, 4096)
         await (await core.visit(0)).until_left()
         client.close()
+
+
+async def test_a_full_client_that_reads_on_gets_all_events_and_one_last_one(
+    core: KeepingCore,
+) -> None:
+    """A drain ends its stream while it takes nothing: the last event waits behind the others."""
+    sent = counting(core, 100_000)
+    async with running_gateway(core) as gateway:
+        client = await raw_query(gateway, 4096)
+        await stops(sent)
+        draining = asyncio.create_task(gateway.drain())
+        await (await core.visit(0)).until_left()
+        got = bytearray()
+        async with asyncio.timeout(TIMEOUT_S):
+            while not got.endswith(END):
+                piece = await asyncio.get_running_loop().sock_recv(client, 1 << 18)
+                assert piece, "the transfer was broken off"
+                got += piece
+            await draining
+        client.close()
+    events, *terminal = unchunked(got.partition(b"\r\n\r\n")[2]).split(b"event: error\ndata: ")
+    assert [json.loads(one)["error"]["code"] for one in terminal] == ["DRAINING"]
+    passed = events.count(b"\n\n") - 2
+    assert passed > 10
+    assert events == b"".join([CONNECTED, META, *(EVENT % number for number in range(passed))])
 
 
 async def test_a_client_that_never_took_its_last_answer_gets_no_stream(core: KeepingCore) -> None:
