@@ -59,7 +59,8 @@ async def exchange(
     head_only: bool = False,
     trust: ssl.SSLContext | None = None,
 ) -> Answer:
-    """Sends ``data`` on a connection of its own and reads one response."""
+    """Sends ``data`` on a connection of its own and reads one response; a HEAD's is a head."""
+    head_only = head_only or data.startswith(b"HEAD ")
     reader, writer = await asyncio.open_connection(*address, ssl=trust)
     try:
         async with asyncio.timeout(TIMEOUT_S):

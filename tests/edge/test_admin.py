@@ -16,7 +16,7 @@ from gateway.flows.health import Health
 
 from .conftest import running_gateway
 from .fakes import MovableClock
-from .raw import assert_error_shape, exchange, request
+from .raw import TIMEOUT_S, assert_error_shape, exchange, read_head, request
 from .stub_core import StubCore
 
 
@@ -92,7 +92,22 @@ async def test_anything_else_is_refused(
     assert (answer.status, answer.code) == (status, code)
     assert_error_shape(answer)
     assert is_uuid7(answer.header("x-request-id") or "")
-    assert answer.header("allow") == ("GET" if status == 405 else None)
+    assert answer.header("allow") == ("GET, HEAD" if status == 405 else None)
+
+
+@pytest.mark.parametrize("target", ["/readyz", "/metrics", "/nothing"])
+async def test_head_gets_the_head_of_get_and_no_body(address: tuple[str, int], target: str) -> None:
+    """Monitors ask so; the length is that of the body which GET gets, on refusals too."""
+    got = await exchange(address, request("GET", target))
+    reader, writer = await asyncio.open_connection(*address)
+    writer.write(request("HEAD", target))
+    async with asyncio.timeout(TIMEOUT_S):
+        status, headers = await read_head(reader)
+        assert await reader.read() == b""
+    writer.close()
+    ids = {"x-request-id"}
+    told = [[pair for pair in one if pair[0] not in ids] for one in (headers, got.headers)]
+    assert (status, told[0]) == (got.status, told[1])
 
 
 async def test_every_answer_has_an_id_of_its_own(address: tuple[str, int]) -> None:

@@ -164,6 +164,21 @@ async def test_a_line_names_the_route_and_never_the_address(gateway: Gateway, li
     assert DOCUMENT not in lines.text
 
 
+async def test_the_line_of_a_head_is_that_of_get_with_no_byte_sent(
+    gateway: Gateway, lines: Lines
+) -> None:
+    """The same route, and the same action was asked about; the method is the one that came."""
+    headers = await gateway.bearer()
+    for method in ("GET", "HEAD"):
+        asked = request(method, "/api/v1/auth/me", {**headers, "X-Request-ID": method})
+        await exchange(gateway.address, asked)
+    got, head = await lines.request("GET"), await lines.request("HEAD")
+    assert (head["method"], head["bytes"]) == ("HEAD", 0)
+    assert got["bytes"] > 0
+    for field in ("route", "status", "action", "decision", "principal"):
+        assert head[field] == got[field]
+
+
 @pytest.mark.parametrize(
     ("data", "expected"),
     [

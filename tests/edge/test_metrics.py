@@ -72,10 +72,12 @@ async def test_requests_by_method_template_and_status(watched: Watched) -> None:
     before = await watched.samples()
     for path in ("/healthz", "/api/v1/documents/nonsense-1", "/api/v1/documents/nonsense-2", "/x"):
         await gateway.client.get(path, headers=bearer)
+    await gateway.client.head("/healthz")
     await gateway.client.put("/healthz")
     after = await watched.samples()
     assert since(before, after, c.REQUESTS.name) == {
         ("GET", "/healthz", "200"): 1,
+        ("HEAD", "/healthz", "200"): 1,
         ("GET", "/api/v1/documents/<document_id:str>", "404"): 2,
         ("GET", c.UNMATCHED, "404"): 1,
         ("PUT", c.UNMATCHED, "405"): 1,

@@ -1,6 +1,7 @@
 """One route, declared once: its action, its body, its answers. Checks and OpenAPI both read this.
 
-A blueprint declares its routes with ``@route(bp, "POST", "/documents", …)``. The handler is
+A blueprint declares its routes with ``@route(bp, "POST", "/documents", …)``; one that declares
+``GET`` answers ``HEAD`` too, and sends the same head (RFC 9110, 9.1 and 9.3.2). The handler is
 called as ``handler(request, **path, **provided)``; when ``body`` or ``query`` are named, it also
 gets them, read and checked, under these names. It returns an ``HTTPResponse``, or ``None`` when it
 has streamed its answer itself.
@@ -32,10 +33,11 @@ PUBLIC: frozenset[tuple[str, str]] = frozenset(
     {
         ("POST", "/auth/login"),
         ("POST", f"{API_PREFIX}/auth/login"),
-        ("GET", "/healthz"),
-        ("GET", "/readyz"),
-        ("GET", "/openapi.json"),
-        ("GET", "/docs"),
+        *(
+            (method, path)
+            for method in ("GET", "HEAD")
+            for path in ("/healthz", "/readyz", "/openapi.json", "/docs")
+        ),
     }
 )
 
@@ -80,6 +82,11 @@ class Endpoint:
     kind: Literal["plain", "stream"] = "plain"
 
     @property
+    def methods(self) -> frozenset[str]:
+        """What the route answers: ``method``, and ``HEAD`` wherever that is ``GET``."""
+        return frozenset({"GET", "HEAD"} if self.method == "GET" else {self.method})
+
+    @property
     def resource_type(self) -> str:
         return (self.action or "").split(":", 1)[0]
 
@@ -100,7 +107,7 @@ def route(
         blueprint.add_route(
             _reading(handler, endpoint),
             path,
-            methods=frozenset({method}),
+            methods=endpoint.methods,
             name=name,
             ctx_endpoint=endpoint,
         )

@@ -116,7 +116,7 @@ def build(app: Sanic[Any, Any]) -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for method, path, found in sorted(declared, key=lambda entry: (entry[1], entry[0])):
         paths.setdefault(PARAMETER.sub(r"{\1}", path), {})[method.lower()] = _operation(
-            path, found, schemas
+            method, path, found, schemas
         )
     return {
         "openapi": "3.1.0",
@@ -153,13 +153,15 @@ def _schemas(app: Sanic[Any, Any], declared: list[Endpoint]) -> dict[str, Any]:
     return {**answered, **strict(sent)}
 
 
-def _operation(path: str, endpoint: Endpoint, schemas: dict[str, Any]) -> dict[str, Any]:
+def _operation(
+    method: str, path: str, endpoint: Endpoint, schemas: dict[str, Any]
+) -> dict[str, Any]:
     operation: dict[str, Any] = {
-        "operationId": _operation_id(path, endpoint.method),
-        "summary": endpoint.summary,
+        "operationId": _operation_id(path, method),
+        "summary": endpoint.summary if method != "HEAD" else f"{endpoint.summary}: the head alone",
         "tags": [endpoint.tag],
         "parameters": _parameters(path, endpoint),
-        "responses": _responses(endpoint),
+        "responses": _responses(endpoint) if method != "HEAD" else _heads(_responses(endpoint)),
         "security": [] if endpoint.action is None else [{"bearer": []}, {"api_key": []}],
     }
     if endpoint.action is not None:
@@ -232,6 +234,14 @@ def _responses(endpoint: Endpoint) -> dict[str, Any]:
             media = described["content"]["application/json"]
             media["schema"] = {"anyOf": [media["schema"], _ERROR_REF]}
     return responses
+
+
+def _heads(responses: dict[str, Any]) -> dict[str, Any]:
+    """The same answers as a HEAD gets them, without their content."""
+    return {
+        status: {part: told for part, told in response.items() if part != "content"}
+        for status, response in responses.items()
+    }
 
 
 _ERROR_REF = {"$ref": REF.format(name="Error")}

@@ -113,7 +113,7 @@ class Pipeline:
             _close_after(request)
         if not scope.streamed:
             await compress.apply(request, response, self._compress_min_bytes)
-            access_log.write(request, scope, response.status, len(response.body or b""))
+            access_log.write(request, scope, response.status, _body_bytes(request, response))
 
     def open_scope(self, request: Request) -> Scope:
         """The request's scope, made at the first call: an early error may come before any stage."""
@@ -176,6 +176,13 @@ def _close_after(request: Request) -> None:
     """``Connection: close`` on this answer: the client's next request comes on another one."""
     if isinstance(request.stream, Http):
         request.stream.keep_alive = False
+
+
+def _body_bytes(request: Request, response: BaseHTTPResponse) -> int:
+    """How much of the answer's body is sent: nothing of it to a HEAD."""
+    if isinstance(request.stream, Http) and request.stream.head_only:
+        return 0
+    return len(response.body or b"")
 
 
 def _needs_credential(request: Request, endpoint: Endpoint | None) -> bool:

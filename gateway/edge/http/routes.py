@@ -49,7 +49,7 @@ def _action_fault(method: str, path: str, declared: Endpoint | None) -> str | No
     public = (method, path) in PUBLIC
     if declared is None:
         return f"{method} {path} declares no endpoint"
-    if declared.method != method:
+    if method not in declared.methods:
         return f"{method} {path} was added beside {declared.method} and is not declared"
     if public and declared.action is not None:
         return f"{method} {path} is in PUBLIC and has an action"

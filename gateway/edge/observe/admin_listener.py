@@ -1,9 +1,9 @@
 """The admin listener, inside the cluster: readiness with latency, reason and since; metrics.
 
-A few lines of asyncio rather than a second Sanic application: it answers ``GET /readyz`` to people
-and ``GET /metrics`` to Prometheus on an address that is loopback by default, and must work when the
-public side is full. Every worker listens on the same address (``SO_REUSEPORT``) and any of them may
-answer: with its own readiness, and with the metrics of all.
+A few lines of asyncio rather than a second Sanic application: it answers GET and HEAD, ``/readyz``
+to people and ``/metrics`` to Prometheus, on an address that is loopback by default, and must work
+when the public side is full. Every worker listens on the same address (``SO_REUSEPORT``) and any of
+them may answer: with its own readiness, and with the metrics of all.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 from gateway.edge.wire.json_writer import dump_json
 from gateway.edge.wire.security_headers import header_lines, security_headers
-from gateway.edge.wire.whole_answer import whole_answer, whole_error
+from gateway.edge.wire.whole_answer import whole_answer, whole_error, without_body
 from gateway.errors import MethodNotAllowed, NotFound
 from gateway.flows.health import DependencyState, Health
 from gateway.telemetry.exposition import CONTENT_TYPE
@@ -64,12 +64,17 @@ async def _request_line(reader: asyncio.StreamReader) -> str:
 
 def _answer(request_line: str, health: Health, metrics: Callable[[], bytes]) -> bytes:
     method, _, rest = request_line.partition(" ")
+    answer = _whole_answer(method, rest, health, metrics)
+    return without_body(answer) if method == "HEAD" else answer
+
+
+def _whole_answer(method: str, rest: str, health: Health, metrics: Callable[[], bytes]) -> bytes:
     path = rest.partition(" ")[0].partition("?")[0]
     if path not in ("/readyz", "/metrics"):
         see = NotFound("This listener answers /readyz and /metrics.")
         return whole_error(see, security_lines=_SECURITY_LINES)
-    if method != "GET":
-        refusal = MethodNotAllowed(headers={"Allow": "GET"})
+    if method not in ("GET", "HEAD"):
+        refusal = MethodNotAllowed(headers={"Allow": "GET, HEAD"})
         return whole_error(refusal, security_lines=_SECURITY_LINES)
     if path == "/metrics":
         return whole_answer(200, metrics(), CONTENT_TYPE, security_lines=_SECURITY_LINES)

@@ -67,6 +67,7 @@ class GuardedHttp(Http):
     # Sanic declares its own connection class here, which lacks the members of the guard.
     protocol: GuardedConnection  # type: ignore[assignment]
     # Sanic declares narrower types than it puts in.
+    request: Any
     request_body: Any
     request_bytes: Any
     response_func: Any
@@ -179,6 +180,12 @@ class GuardedHttp(Http):
             raise BadRequest from exc
         self.request_bytes = self._chunks.announced_bytes
         return piece
+
+    async def error_response(self, exception: Exception) -> None:
+        """Answers a failure: without a body to a HEAD, also to one that cannot be read."""
+        if self.request is None:
+            self.head_only = self.recv_buffer.startswith(b"HEAD ")
+        await super().error_response(exception)
 
     def create_empty_request(self) -> None:
         """The request Sanic makes up for a refusal, with the connection, for the log's address."""

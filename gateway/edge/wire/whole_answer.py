@@ -38,6 +38,11 @@ def whole_answer(
     return head.encode("latin-1") + security_lines + b"\r\n" + payload
 
 
+def without_body(answer: bytes) -> bytes:
+    """The same answer as a HEAD gets it: ``Content-Length`` stays the body's (RFC 9110, 8.6)."""
+    return answer[: answer.index(b"\r\n\r\n") + 4]
+
+
 def whole_error(error: GatewayError, *, security_lines: bytes) -> bytes:
     """A refusal in the one error shape, with an id of its own."""
     request_id = fresh_request_id()

@@ -11,7 +11,7 @@ from sanic import Blueprint, Request, Sanic
 from sanic.response import HTTPResponse, empty
 
 from gateway.edge.http.endpoint import PUBLIC, Success, route
-from gateway.edge.http.routes import UndeclaredRoute, check_routes
+from gateway.edge.http.routes import UndeclaredRoute, check_routes, endpoints
 
 _numbers = itertools.count()
 NOTHING = (Success(204, "Nothing."),)
@@ -26,7 +26,8 @@ def some_app(name: str, add: Callable[[Sanic[Any, Any], Blueprint], None]) -> Sa
     app: Sanic[Any, Any] = Sanic(f"{name}_{next(_numbers)}", configure_logging=False)
     blueprint = Blueprint(f"routes_{app.name}")
     for method, path in sorted(PUBLIC):
-        _declare(blueprint, method, path, None)
+        if method != "HEAD":  # it comes with GET
+            _declare(blueprint, method, path, None)
     add(app, blueprint)
     app.blueprint(blueprint)
     app.finalize()
@@ -108,11 +109,25 @@ def test_a_method_added_beside_the_declared_one_is_refused() -> None:
     """Automatic HEAD and OPTIONS routes carry another's endpoint, or none."""
 
     def add(app: Sanic[Any, Any], blueprint: Blueprint) -> None:
-        _declare(blueprint, "GET", "/x", "documents:list")
+        _declare(blueprint, "POST", "/x", "documents:create")
         app.add_route(handler, "/x", methods=["HEAD", "OPTIONS"])
 
     with pytest.raises(UndeclaredRoute, match=r"HEAD /x .*OPTIONS /x"):
         check_routes(some_app("auto", add))
+
+
+def test_head_comes_with_get_and_with_nothing_else() -> None:
+    """RFC 9110, 9.1: with the same declaration, so that the policy is asked the same."""
+
+    def add(_: Sanic[Any, Any], blueprint: Blueprint) -> None:
+        _declare(blueprint, "GET", "/x", "documents:list")
+        _declare(blueprint, "POST", "/x", "documents:create")
+
+    app = some_app("head", add)
+    check_routes(app)
+    declared = {method: told for method, path, told in endpoints(app) if path == "/x"}
+    assert set(declared) == {"GET", "HEAD", "POST"}
+    assert declared["HEAD"] is declared["GET"]
 
 
 def test_a_public_route_that_is_missing_is_refused() -> None:
