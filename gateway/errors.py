@@ -236,6 +236,14 @@ class NotImplementedMethod(GatewayError):
     default_message = "No route here knows that method."
 
 
+class UnknownCoding(GatewayError):
+    """A body in a transfer coding that is well formed and not known here (RFC 9112, 6.1)."""
+
+    status = 501
+    code = "NOT_IMPLEMENTED"
+    default_message = "The only transfer coding known here is chunked."
+
+
 class CoreUnavailable(GatewayError):
     """The core could not be reached, or it refused or reset the connection before it answered."""
 

@@ -20,6 +20,7 @@ from gateway.errors import (
     HeadersTooLarge,
     MalformedRequest,
     NotImplementedMethod,
+    UnknownCoding,
     UriTooLong,
 )
 
@@ -30,6 +31,8 @@ FIELDS_LIMIT = 100
 # A chunk's size with its extensions, and all extensions of one body, which are ignored.
 SIZE_LINE_LIMIT_BYTES = 256
 EXTENSIONS_LIMIT_BYTES = 4 * 1024
+# All lines behind the last chunk, the empty one among them.
+TRAILERS_LIMIT_BYTES = 8 * 1024
 # What a request line has beside its target.
 _METHOD_AND_VERSION_BYTES = 24
 # A length of more digits is above any limit; it is cut, so that no long integer is made of it.
@@ -46,6 +49,7 @@ _HOST = re.compile(
 )
 _ABSOLUTE = re.compile(r"https?://([^/?#@]+)([^#]*)\Z", re.IGNORECASE)
 _DIGITS = re.compile(r"[0-9]++\Z")
+_CODING = re.compile(_TOKEN.decode() + r"\Z")
 _FRAMING = frozenset({"host", "content-length", "transfer-encoding", "connection", "expect"})
 
 _QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*+"'
@@ -53,6 +57,9 @@ _EXTENSION = rb";[ \t]*%b(?:=(?:%b|%b))?" % (_TOKEN, _TOKEN, _QUOTED)
 _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]++)((?:%b)*+)\r\n" % _EXTENSION)
 # What the beginning of a size line may look like.
 _SIZE_LINE_BEGUN = re.compile(rb"(?:[0-9A-Fa-f]++(?:;[\t\x20-\x7e\x80-\xff]*+)?\r?)?\Z")
+# One field behind the last chunk, or the empty line that ends them.
+_TRAILER_LINE = re.compile(rb"(%b:[\t\x20-\x7e\x80-\xff]*+)?\r\n" % _TOKEN)
+_TRAILER_LINE_BEGUN = re.compile(rb"(?:%b(?::[\t\x20-\x7e\x80-\xff]*+\r?)?|\r)?\Z" % _TOKEN)
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -107,7 +114,8 @@ def read_head(head: bytes) -> Head:
     """The head, without the empty line that ends it, as a whole or not at all.
 
     Raises:
-        MalformedRequest, UriTooLong, HeadersTooLarge, ExpectationFailed, NotImplementedMethod.
+        MalformedRequest, UriTooLong, HeadersTooLarge, ExpectationFailed, NotImplementedMethod,
+        UnknownCoding.
     """
     line = _REQUEST_LINE.match(head)
     if line is None:
@@ -193,6 +201,8 @@ def _target(target: str, method: str, host: str | None) -> str:
     if not _HOST.match(absolute[1]):
         raise MalformedRequest("The request target is malformed.")
     rest = absolute[2]
+    if not rest and method == "OPTIONS":  # 3.2.4: it means the whole server
+        return "*"
     return rest if rest.startswith("/") else f"/{rest}"
 
 
@@ -206,9 +216,22 @@ def _body(framing: dict[str, list[str]], version: str) -> tuple[int | None, bool
         raise MalformedRequest("Content-Length and Transfer-Encoding exclude each other.")
     if version == "1.0":
         raise MalformedRequest("HTTP/1.0 has no Transfer-Encoding.")
-    if len(codings) > 1 or _lower(codings[0]) != "chunked":
-        raise MalformedRequest("The only transfer coding taken is chunked, once.")
+    _refuse_codings([_lower(name.strip(" \t")) for name in ",".join(codings).split(",")])
     return None, True
+
+
+def _refuse_codings(names: list[str]) -> None:
+    """All but one ``chunked``. With another before it the body has an end, and is not understood.
+
+    Without a last ``chunked`` the end cannot be found (RFC 9112, 6.3), and a second one is invalid.
+    """
+    if names == ["chunked"]:
+        return
+    others = names[:-1]
+    well_formed = all(_CODING.match(name) and name != "chunked" for name in others)
+    if names[-1] == "chunked" and well_formed:
+        raise UnknownCoding
+    raise MalformedRequest("The transfer coding is chunked, once and last.")
 
 
 def _length(lengths: list[str]) -> int | None:
@@ -246,17 +269,26 @@ class ChunkedBody:
 
     Attributes:
         announced_bytes: the sizes of all chunks so far; data still to come is in it.
-        ended: the last chunk and the empty line behind it were there. Trailers are refused.
+        ended: the last chunk and the empty line behind it were there. What stands in between, the
+            trailers, is read by the rules for header lines and dropped (RFC 9110, 6.5.1).
     """
 
-    __slots__ = ("_extension_bytes", "_left", "_step", "announced_bytes", "ended")
+    __slots__ = (
+        "_extension_bytes",
+        "_left",
+        "_step",
+        "_trailer_bytes",
+        "announced_bytes",
+        "ended",
+    )
 
     def __init__(self) -> None:
         self.announced_bytes = 0
         self.ended = False
         self._left = 0
         self._extension_bytes = 0
-        # What comes next: "size", "data", "data end" or "end".
+        self._trailer_bytes = 0
+        # What comes next: "size", "data", "data end" or "trailers".
         self._step = "size"
 
     def take(self, buffer: bytearray) -> bytes:
@@ -281,16 +313,13 @@ class ChunkedBody:
             return self._read_data(buffer, at, pieces)
         if self._step == "size":
             return self._read_size(buffer, at)
+        if self._step == "trailers":
+            return self._read_trailer(buffer, at)
         line_end = bytes(buffer[at : at + 2])
         if not b"\r\n".startswith(line_end):
-            raise MalformedRequest(
-                "There is more data than the chunk's size."
-                if self._step == "data end"
-                else "Trailers are not taken."
-            )
+            raise MalformedRequest("There is more data than the chunk's size.")
         if len(line_end) < 2:
             return at
-        self.ended = self._step == "end"
         self._step = "size"
         return at + 2
 
@@ -315,5 +344,18 @@ class ChunkedBody:
             raise MalformedRequest("The chunks carry too many extensions.")
         self._left = int(line[1], 16)
         self.announced_bytes += self._left
-        self._step = "data" if self._left else "end"
+        self._step = "data" if self._left else "trailers"
+        return line.end()
+
+    def _read_trailer(self, buffer: bytearray, at: int) -> int:
+        """One line behind the last chunk; the empty one ends the body."""
+        room = TRAILERS_LIMIT_BYTES - self._trailer_bytes
+        line = _TRAILER_LINE.match(buffer, at, at + room)
+        if line is None:
+            begun = buffer[at : at + room]
+            if len(begun) == room or not _TRAILER_LINE_BEGUN.match(begun):
+                raise MalformedRequest("The trailers are malformed or too long.")
+            return at
+        self._trailer_bytes += line.end() - at
+        self.ended = line[1] is None
         return line.end()

@@ -597,8 +597,8 @@ METHODS = [
     for kind, target in EACH_KIND.items()
     for method, answered in {
         "OPTIONS": BAD_METHOD,
-        "PUT": BAD_METHOD,
-        "PATCH": BAD_METHOD,
+        "PUT": NO_SUCH_METHOD,
+        "PATCH": NO_SUCH_METHOD,
         "TRACE": NO_SUCH_METHOD,
         "CONNECT": NO_SUCH_METHOD,
         "FOO": NO_SUCH_METHOD,
@@ -623,7 +623,7 @@ METHODS = [
         ask('{"query": "hi"}', JSON, "/api/v1/query?_method=DELETE"),
         *INVALID,
     ),
-    Bad("FOO on an unknown path", get("/nothing", method="FOO"), *MISSING),
+    Bad("FOO on an unknown path", get("/nothing", method="FOO"), *NO_SUCH_METHOD),
 ]
 
 CHUNKED = {"Authorization": "Bearer {alice}", "Content-Type": JSON, "Transfer-Encoding": "chunked"}
@@ -645,7 +645,7 @@ WIRE = [
     Bad("a chunk size of 100 digits", chunked(b"1" * 100 + b"\r\n{}\r\n0\r\n\r\n"), *TOO_LARGE),
     Bad("a chunk size of 2 GiB", chunked(b"7fffffff\r\n{}"), *TOO_LARGE),
     Bad("chunks above 1 MiB", chunked(b"100001\r\n" + b"x" * (MIB + 1)), *TOO_LARGE),
-    Bad("a trailer", chunked(b"2\r\n{}\r\n0\r\nX: y\r\n\r\n"), *MALFORMED),
+    Bad("a trailer that is none", chunked(b"2\r\n{}\r\n0\r\nX y\r\n\r\n"), *MALFORMED),
     Bad(
         "Content-Length and chunked",
         request("POST", "/api/v1/query", {**CHUNKED, "Content-Length": "2"}) + b"{}",
@@ -676,6 +676,11 @@ WIRE = [
         "a transfer coding that is none",
         request("POST", "/api/v1/query", {**CHUNKED, "Transfer-Encoding": "gzip"}) + b"{}",
         *MALFORMED,
+    ),
+    Bad(
+        "a transfer coding that is not known",
+        request("POST", "/api/v1/query", {**CHUNKED, "Transfer-Encoding": "gzip, chunked"}),
+        *NO_SUCH_METHOD,
     ),
     Bad(
         "a bogus expectation",

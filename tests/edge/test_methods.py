@@ -1,4 +1,8 @@
-"""HEAD is answered wherever GET is, with the same head (RFC 9110, 9.3.2), by raw sockets."""
+"""Methods and framing by RFC 9110 and 9112, over raw sockets.
+
+HEAD is answered wherever GET is, with the same head; a method that no route has is 501 everywhere,
+one that only this path lacks is 405 with ``Allow``; ``OPTIONS *`` tells what there is.
+"""
 
 from __future__ import annotations
 
@@ -116,3 +120,125 @@ async def test_a_head_that_cannot_be_read_is_refused_without_a_body(
     refused, rest = await all_of_it(gateway, data)
     assert (refused.status, rest) == (status, b"")
     assert refused.header("connection") == "close"
+
+
+# --- every method on every kind of path --------------------------------------------------------
+
+NOT_ALLOWED, UNKNOWN, NOWHERE = 405, 501, 404
+NOBODY = 401
+# What each kind of path answers without a credential, and the methods it takes.
+KINDS: dict[str, tuple[str, dict[str, int], str]] = {
+    "public": ("/healthz", {"GET": 200, "HEAD": 200}, "GET, HEAD"),
+    "login": ("/auth/login", {"POST": 415}, "POST"),
+    "list": (
+        "/api/v1/documents",
+        {"GET": NOBODY, "HEAD": NOBODY, "POST": NOBODY},
+        "GET, HEAD, POST",
+    ),
+    "one": (
+        f"/api/v1/documents/{DOCUMENT}",
+        {"GET": NOBODY, "HEAD": NOBODY, "DELETE": NOBODY},
+        "DELETE, GET, HEAD",
+    ),
+    "act": (f"/api/v1/documents/{DOCUMENT}/complete", {"POST": NOBODY}, "POST"),
+    "question": ("/api/v1/query", {"POST": NOBODY}, "POST"),
+}
+SOMEWHERE = ("GET", "HEAD", "POST", "DELETE", "OPTIONS")
+TABLE = [
+    (method, target, answers.get(method, NOT_ALLOWED), None if method in answers else allow)
+    for target, answers, allow in KINDS.values()
+    for method in SOMEWHERE
+]
+TABLE += [(method, "/nothing/here", NOWHERE, None) for method in SOMEWHERE]
+TABLE += [
+    (method, target, UNKNOWN, None)
+    for target in (*(target for target, _, _ in KINDS.values()), "/nothing/here")
+    for method in ("PUT", "PATCH", "TRACE", "BREW", "get", "NONE", "PROPFIND")
+]
+TABLE += [
+    ("OPTIONS", "*", 204, "DELETE, GET, HEAD, OPTIONS, POST"),
+    ("OPTIONS", "http://gateway.test", 204, "DELETE, GET, HEAD, OPTIONS, POST"),
+    ("OPTIONS", "http://gateway.test/", NOWHERE, None),
+]
+
+
+@pytest.mark.parametrize(("method", "target", "status", "allow"), TABLE)
+async def test_each_method_on_each_kind_of_path(
+    gateway: Gateway, method: str, target: str, status: int, allow: str | None
+) -> None:
+    """Status and ``Allow`` by one table; the next request of the connection is read."""
+    reader, writer = await asyncio.open_connection(*gateway.address)
+    writer.write(request(method, target) + request("GET", "/healthz"))
+    async with asyncio.timeout(TIMEOUT_S):
+        answer = await read_answer(reader, head_only=method == "HEAD")
+        behind = await read_answer(reader)
+    writer.close()
+    assert (answer.status, answer.header("allow")) == (status, allow)
+    assert behind.json() == {"status": "ok"}
+    codes = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED", 501: "NOT_IMPLEMENTED"}
+    if answer.body and status in codes:
+        assert answer.code == codes[status]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "BREW"])
+async def test_only_options_asks_about_the_whole_server(gateway: Gateway, method: str) -> None:
+    """RFC 9112, 3.2.4: with another method the target is malformed."""
+    assert (await exchange(gateway.address, request(method, "*"))).status == 400
+
+
+# --- trailers and transfer codings -------------------------------------------------------------
+
+
+def chunked(target: str, headers: dict[str, str], body: bytes) -> bytes:
+    framed = {**JSON, "Transfer-Encoding": "chunked", **headers}
+    return request("POST", target, framed) + body
+
+
+LOGIN = b'{"username": "alice", "password": "wrong"}'
+LOGIN_CHUNK = b"%x\r\n%b\r\n0\r\n" % (len(LOGIN), LOGIN)
+
+
+async def test_trailers_are_dropped_and_the_next_request_is_read(gateway: Gateway) -> None:
+    """Also when they come a byte at a time, and whatever their names promise."""
+    trailers = b"X-Checksum: 9\r\nContent-Length: 7\r\nTransfer-Encoding: gzip\r\n\r\n"
+    data = chunked("/auth/login", {"Trailer": "X-Checksum"}, LOGIN_CHUNK + trailers)
+    reader, writer = await asyncio.open_connection(*gateway.address)
+    async with asyncio.timeout(TIMEOUT_S):
+        writer.write(data + request("GET", "/healthz"))
+        answers = [await read_answer(reader), await read_answer(reader)]
+        for at in range(len(data)):
+            writer.write(data[at : at + 1])
+            await writer.drain()
+        answers.append(await read_answer(reader))
+    writer.close()
+    assert [answer.status for answer in answers] == [401, 200, 401]
+    assert {answers[0].code, answers[2].code} == {"INVALID_CREDENTIALS"}
+
+
+async def test_a_credential_in_a_trailer_is_none(gateway: Gateway) -> None:
+    """RFC 9110, 6.5.1: what decides about a request stands in its head."""
+    token = (await gateway.token()).encode()
+    trailers = b"Authorization: Bearer %b\r\n\r\n" % token
+    data = chunked("/api/v1/query", {}, b"2\r\n{}\r\n0\r\n" + trailers)
+    answer = await exchange(gateway.address, data)
+    assert (answer.status, answer.code) == (401, "UNAUTHENTICATED")
+
+
+async def test_trailers_without_end_are_refused_at_their_limit(gateway: Gateway) -> None:
+    """The connection ends; not a byte behind them is read as a request."""
+    endless = b"X: y\r\n" * 2000
+    data = chunked("/auth/login", {}, LOGIN_CHUNK + endless)
+    answer, rest = await all_of_it(gateway, data)
+    assert (answer.status, answer.header("connection")) == (400, "close")
+    assert rest.count(b"HTTP/1.1") == 0
+
+
+async def test_a_coding_that_is_not_known_is_501(gateway: Gateway) -> None:
+    """And ends the connection; ``TE``, a wish for the answer, is none of it."""
+    for codings in ("gzip, chunked", "identity, chunked", "deflate,gzip,chunked"):
+        data = chunked("/auth/login", {"Transfer-Encoding": codings}, LOGIN_CHUNK + b"\r\n")
+        answer = await exchange(gateway.address, data)
+        assert (answer.status, answer.code) == (501, "NOT_IMPLEMENTED")
+        assert answer.header("connection") == "close"
+    wish = request("GET", "/healthz", {"TE": "gzip, chunked", "Connection": "TE"})
+    assert (await exchange(gateway.address, wish)).status == 200

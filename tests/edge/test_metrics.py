@@ -80,7 +80,7 @@ async def test_requests_by_method_template_and_status(watched: Watched) -> None:
         ("HEAD", "/healthz", "200"): 1,
         ("GET", "/api/v1/documents/<document_id:str>", "404"): 2,
         ("GET", c.UNMATCHED, "404"): 1,
-        ("PUT", c.UNMATCHED, "405"): 1,
+        ("PUT", c.UNMATCHED, "501"): 1,
     }
     assert since(before, after, f"{c.REQUEST_SECONDS.name}_count")["GET", "/healthz"] == 1
 

@@ -1,4 +1,4 @@
-"""The way of every request: scope → preflight → drain → who are you → may you → handler.
+"""The way of every request: scope → OPTIONS → drain → who are you → may you → handler.
 
 The order matters. The scope comes first, so that every refusal has an id and a log line. Preflights
 carry no credential and are answered before one is asked for; no refusal goes before them, because
@@ -18,7 +18,7 @@ from typing import Protocol
 
 from sanic import Request
 from sanic.http import Http
-from sanic.response import BaseHTTPResponse, HTTPResponse
+from sanic.response import BaseHTTPResponse, HTTPResponse, empty
 
 from gateway.domain.actions import for_any_owner
 from gateway.domain.forwarded import Network
@@ -30,6 +30,7 @@ from gateway.edge.http.bodies import query_pairs
 from gateway.edge.http.cors import Cors
 from gateway.edge.http.endpoint import Endpoint, endpoint_of
 from gateway.edge.http.resource_ids import ID_SPELLINGS
+from gateway.edge.http.routes import methods_of
 from gateway.edge.observe import access_log, spans
 from gateway.edge.scope import Scope, deadline_in, now_s
 from gateway.edge.wire.peer import client_ip, traceparent
@@ -87,7 +88,7 @@ class Pipeline:
         self._tracer = tracer
         self._security_headers = tuple(security_headers(hsts_s).items())
         self.request_stages: tuple[RequestStage, ...] = (
-            self._answer_preflight,
+            self._answer_options,
             self._refuse_while_ending,
             self._authenticate,
             self._authorize,
@@ -136,10 +137,16 @@ class Pipeline:
             return str(given[0])
         return new_uuid7(self._clock.time())
 
-    async def _answer_preflight(
+    async def _answer_options(
         self, request: Request, _scope: Scope, _endpoint: Endpoint | None
     ) -> HTTPResponse | None:
-        return self._cors.preflight(request)
+        """The two that no route answers: a preflight, and ``OPTIONS *`` (RFC 9110, 9.3.7)."""
+        if request.method != "OPTIONS":
+            return None
+        preflight = self._cors.preflight(request)
+        if preflight is not None or request.raw_url != b"*":
+            return preflight
+        return empty(204, {"Allow": ", ".join(sorted(methods_of(request.app)))})
 
     async def _refuse_while_ending(
         self, _request: Request, _scope: Scope, endpoint: Endpoint | None

@@ -17,6 +17,7 @@ from sanic.response import HTTPResponse
 
 from gateway import errors
 from gateway.domain.error_shape import error_body, error_headers
+from gateway.edge.http.routes import methods_of
 from gateway.edge.observe.sentry import report
 from gateway.edge.wire.body_limit import swallow_rest
 from gateway.edge.wire.json_writer import dump_json
@@ -26,7 +27,6 @@ log = structlog.get_logger("gateway.errors")
 
 # Sanic's classes with ours, the more specific first where they inherit.
 _TRANSLATED: dict[type[BaseException], type[GatewayError]] = {
-    sanic_errors.NotFound: errors.NotFound,
     sanic_errors.PayloadTooLarge: errors.PayloadTooLarge,
     sanic_errors.ExpectationFailed: errors.ExpectationFailed,
     sanic_errors.RequestTimeout: errors.RequestTimedOut,
@@ -34,9 +34,6 @@ _TRANSLATED: dict[type[BaseException], type[GatewayError]] = {
     sanic_errors.ServiceUnavailable: errors.Overloaded,
     sanic_errors.BadRequest: errors.MalformedRequest,
 }
-
-# Methods that HTTP servers know in general: 405 here, where any other that no route has is 501.
-_METHODS_SERVERS_KNOW = frozenset({"HEAD", "OPTIONS", "PUT", "PATCH"})
 
 
 def json_response(value: Any, status: int = 200) -> HTTPResponse:
@@ -79,8 +76,8 @@ def translate(request: Request, exception: Exception) -> GatewayError:
     """Any exception as one of ours; one that is none of the known ones is ``InternalError``."""
     if isinstance(exception, GatewayError):
         return exception
-    if isinstance(exception, sanic_errors.MethodNotAllowed):
-        return _bad_method(request)
+    if isinstance(exception, (sanic_errors.NotFound, sanic_errors.MethodNotAllowed)):
+        return _no_route(request, exception)
     if isinstance(exception, sanic_errors.PayloadTooLarge) and request.method == "NONE":
         return errors.HeadersTooLarge()
     for theirs, ours in _TRANSLATED.items():
@@ -89,12 +86,13 @@ def translate(request: Request, exception: Exception) -> GatewayError:
     return errors.InternalError()
 
 
-def _bad_method(request: Request) -> GatewayError:
-    """405 with the methods the path takes; 501 for a method no server knows (RFC 9110, 15.6.2)."""
-    router = request.app.router
-    known = {method for route in router.routes for method in route.methods}
-    if request.method not in known | _METHODS_SERVERS_KNOW:
+def _no_route(request: Request, exception: Exception) -> GatewayError:
+    """501 for a method that no route has (RFC 9110, 15.6.2); else 404, or 405 with the path's."""
+    router, known = request.app.router, methods_of(request.app)
+    if request.method not in known:
         return errors.NotImplementedMethod()
+    if isinstance(exception, sanic_errors.NotFound):
+        return errors.NotFound()
     # Sanic names the allowed methods of paths without parameters only, so the router is tried.
     taken = sorted(method for method in known if _takes(router, request.path, method))
     return errors.MethodNotAllowed(headers={"Allow": ", ".join(taken)})

@@ -31,6 +31,12 @@ def endpoints(app: Sanic[Any, Any]) -> Iterator[tuple[str, str, Endpoint | None]
             yield method, f"/{route.path}", getattr(route.ctx, "endpoint", None)
 
 
+def methods_of(app: Sanic[Any, Any]) -> frozenset[str]:
+    """What is implemented at all: the routes' methods, and OPTIONS, which asks for them."""
+    taken = {method for route in app.router.routes for method in route.methods}
+    return frozenset(taken | {"OPTIONS"})
+
+
 def check_routes(app: Sanic[Any, Any]) -> None:
     """Raises ``UndeclaredRoute`` naming every route that is wrong, all at once."""
     found = list(endpoints(app))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from typing import Any
 
@@ -270,6 +271,9 @@ def test_what_we_take_h11_reads_the_same_way(data: bytes) -> None:
         return
     # h11 takes no chunk size of more than 20 digits, whatever they are.
     if b"0" * 18 in data:
+        return
+    # It judges the names of trailers as those of a head; here all of them are dropped.
+    if re.search(rb"\n0+(;[^\r\n]*)?\r\n(?!\r\n)", data):
         return
     theirs = h11.Connection(h11.SERVER, max_incomplete_event_size=64 * 1024)
     # The empty line that RFC 9112, 2.2, would have forgiven is an error to h11.

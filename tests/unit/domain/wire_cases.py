@@ -191,8 +191,11 @@ LENGTHS = [
         for coding in (
             b"gzip",
             b"identity",
-            b"gzip, chunked",
             b"chunked, chunked",
+            b"chunked, gzip, chunked",
+            b"gzip,, chunked",
+            b"g zip, chunked",
+            b'"gzip", chunked',
             b"chunked, identity",
             b"chunked,",
             b",chunked",
@@ -205,6 +208,15 @@ LENGTHS = [
             # The Kelvin sign, a "k" in lower case to whoever asks Unicode.
             b" chun\xe2\x84\xaaed",
         )
+    ),
+    *(
+        bad(f"the codings {codings}", post(*lines, body=b"2\r\n{}\r\n0\r\n\r\n"), NOT_IMPLEMENTED)
+        for codings, lines in {
+            "gzip, chunked": [b"Transfer-Encoding: gzip, chunked"],
+            "gzip and chunked": [b"Transfer-Encoding: gzip", b"Transfer-Encoding: Chunked"],
+            "identity, chunked": [b"Transfer-Encoding: identity ,\tchunked"],
+            "x, y, chunked": [b"Transfer-Encoding: x,y,chunked"],
+        }.items()
     ),
     bad("two codings", chunked(b"0\r\n\r\n", b"Transfer-Encoding: chunked")),
     bad(
@@ -249,7 +261,21 @@ CHUNKS = [
     bad("less data than the size", chunked(b"5\r\n{}\r\n0\r\n\r\n")),
     bad("an LF behind the data", chunked(b"2\r\n{}\n0\r\n\r\n")),
     bad("no line end behind the data", chunked(b"2\r\n{}0\r\n\r\n")),
-    bad("a trailer", chunked(b"2\r\n{}\r\n0\r\nX: y\r\n\r\n")),
+    *(
+        bad(f"the trailer {line!r}"[:60], chunked(b"2\r\n{}\r\n0\r\n" + line + b"\r\n\r\n"))
+        for line in (
+            b"X",
+            b"X : y",
+            b" X: y",
+            b": y",
+            b"X: y\0",
+            b"X: y\rZ: y",
+            b"X: y\nZ: y",
+            b"X: y\r\n folded",
+            b"X: " + b"y" * 8186,
+            b"\r\n".join([b"X: " + b"y" * 95] * 82),
+        )
+    ),
     bad("a request for a trailer", chunked(b"2\r\n{}\r\n0\r\n" + get())),
     bad("an LF behind the last chunk", chunked(b"2\r\n{}\r\n0\r\n\n")),
     bad("a negative last chunk", chunked(b"2\r\n{}\r\n-0\r\n\r\n")),
@@ -294,6 +320,19 @@ GOOD = [
     Case("sizes in both cases", chunked(b"a\r\n{       }\x20\r\n0\r\n\r\n"), body=b"{       } "),
     Case("a capital size", chunked(b"A\r\n{        }\r\n0\r\n\r\n"), body=b"{        }"),
     Case("extensions", chunked(b'2;a;b=c;d="e\\"; f"\r\n{}\r\n0;x\r\n\r\n'), body=b"{}"),
+    Case("a trailer", chunked(b"2\r\n{}\r\n0\r\nX: y\r\n\r\n"), body=b"{}"),
+    Case(
+        "trailers named as what frames a request",
+        chunked(b"2\r\n{}\r\n0\r\nContent-Length: 9\r\nTransfer-Encoding:x\r\nHost:\r\n\r\n"),
+        body=b"{}",
+    ),
+    Case(
+        "trailers of 8 KiB",
+        chunked(b"2\r\n{}\r\n0\r\nX: " + b"y" * 8185 + b"\r\n\r\n"),
+        body=b"{}",
+    ),
+    Case("a wish for codings", get(b"TE: gzip, chunked")),
+    Case("OPTIONS, absolute without a path", b"OPTIONS http://x HTTP/1.1\r\nHost: x\r\n\r\n"),
     Case("CHUNKED", post(b"Transfer-Encoding: CHUNKED", body=b"2\r\n{}\r\n0\r\n\r\n"), body=b"{}"),
     Case("an unwanted websocket", get(b"Upgrade: websocket", b"Connection: keep-alive, upgrade")),
     Case("an unwanted h2c", get(b"Upgrade: h2c", b"HTTP2-Settings: AAMAAABk")),

@@ -129,6 +129,8 @@ def read_target(method: bytes, target: bytes, host: bytes | None) -> bytes | Non
             return None
         if host is not None and lowered(authority) != lowered(host):
             return None
+        if not path and method == b"OPTIONS":
+            return b"*"
         return path if path[:1] == b"/" else b"/" + path
     return None
 
@@ -177,11 +179,27 @@ def read_chunks(after: bytes) -> tuple[bytes, bytes] | None:
         if not digits or extensions > 4096 or not are_extensions(line[digits:]):
             return None
         size = int(line[:digits], 16)
+        if size == 0:
+            rest = after_trailers(after)
+            return None if rest is None else (body, rest)
         if after[size : size + 2] != b"\r\n":
             return None
         body, after = body + after[:size], after[size + 2 :]
-        if size == 0:
-            return body, after
+
+
+def after_trailers(after: bytes) -> bytes | None:
+    """What follows the empty line; each line before it is a field."""
+    read = 0
+    while True:
+        end = after.find(b"\r\n", read)
+        if end < 0 or end + 2 > 8192:
+            return None
+        line, read = after[read:end], end + 2
+        if not line:
+            return after[read:]
+        colon = line.find(b":")
+        if colon < 0 or not token(line[:colon]) or not only(line[colon + 1 :], FIELD_CONTENT):
+            return None
 
 
 def are_extensions(text: bytes) -> bool:
