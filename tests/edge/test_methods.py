@@ -242,3 +242,30 @@ async def test_a_coding_that_is_not_known_is_501(gateway: Gateway) -> None:
         assert answer.header("connection") == "close"
     wish = request("GET", "/healthz", {"TE": "gzip, chunked", "Connection": "TE"})
     assert (await exchange(gateway.address, wish)).status == 200
+
+
+# --- Expect: 100-continue ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "length", "status"),
+    [
+        ("POST", "/nothing/here", 9, 404),
+        ("POST", "/healthz", 9, 405),
+        ("PUT", "/healthz", 9, 501),
+        ("POST", "/auth/login", 2 * 1024 * 1024, 413),
+    ],
+)
+async def test_a_client_that_waits_for_100_gets_the_refusal_at_once(
+    gateway: Gateway, method: str, target: str, length: int, status: int
+) -> None:
+    """The head decides it: no 100 goes out, no body is waited for, the connection ends."""
+    wait = {**JSON, "Content-Length": str(length), "Expect": "100-continue"}
+    reader, writer = await asyncio.open_connection(*gateway.address)
+    async with asyncio.timeout(TIMEOUT_S):
+        writer.write(request(method, target, wait))
+        first = await reader.readuntil(b"\r\n\r\n")
+        await reader.read()
+    writer.close()
+    assert first.startswith(b"HTTP/1.1 %d " % status)
+    assert b"connection: close" in first.lower()

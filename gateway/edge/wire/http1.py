@@ -153,6 +153,8 @@ class GuardedHttp(Http):
         if self.stage is Stage.HANDLER:
             # What is swallowed of a body after its answer has Sanic's limit (``body_limit.py``).
             self.request_max_size = self.protocol.body_limit_bytes
+        if self.expecting_continue and self.request_bytes > self.request_max_size:
+            raise PayloadTooLarge("Request body exceeds the size limit")
         if self.request_body != "chunked":
             data: bytes | None = await super().read()
             return data
@@ -180,6 +182,17 @@ class GuardedHttp(Http):
             raise BadRequest from exc
         self.request_bytes = self._chunks.announced_bytes
         return piece
+
+    async def http1_response_header(self, data: bytes, end_stream: bool) -> None:
+        """The final status where a client still waits for 100, which it then does not get.
+
+        RFC 9110, 10.1.1: it may send the body all the same or leave it out, so that nobody knows
+        what comes next on this connection: it ends.
+        """
+        if self.expecting_continue:
+            self.expecting_continue, self.request_body = False, None
+            self.keep_alive = False
+        await super().http1_response_header(data, end_stream)
 
     async def error_response(self, exception: Exception) -> None:
         """Answers a failure: without a body to a HEAD, also to one that cannot be read."""

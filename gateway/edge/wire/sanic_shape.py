@@ -26,7 +26,9 @@ _SHAPE: dict[Any, set[str]] = {
         *("request_bytes_left", "request_bytes", "expecting_continue", "request_body", "_current"),
     },
     Http.read: {"request_body", "request_bytes", "request_max_size", "expecting_continue", "_send"},
-    Http.http1_response_header: {"response_func", "stage", "processed_headers", "_send"},
+    Http.http1_response_header: {
+        *("response_func", "stage", "processed_headers", "_send", "expecting_continue"),
+    },
     Http.error_response: {"stage", "keep_alive", "create_empty_request"},
     HttpProtocol.connection_task: {"_setup_connection", "_http", "http1", "_task", "close"},
     HttpProtocol.connection_made: {"connections", "transport", "_task", "recv_buffer", "conn_info"},
