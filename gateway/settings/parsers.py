@@ -252,7 +252,7 @@ def _parse_network(text: str) -> Network:
     network = ipaddress.ip_network(text, strict=True)
     first = network.network_address
     mapped = first.ipv4_mapped if isinstance(first, ipaddress.IPv6Address) else None
-    if mapped is None or network.prefixlen < 96:
+    if mapped is None:
         return network
     return ipaddress.IPv4Network((mapped, network.prefixlen - 96))
 

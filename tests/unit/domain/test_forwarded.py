@@ -80,7 +80,8 @@ def test_what_is_no_address_is_none(text: str) -> None:
         (["1.2.3.4"], PROXY),
         (['for="1.2.3.4\\"'], PROXY),
         (['for=1.2.3.4;host="a\\"b, for=6.6.6.6\\"c"'], PROXY),
-        (["for=_hidden, for=10.0.0.3"], "10.0.0.3"),
+        (['for=1.2.3.4;host="a\\b"'], PROXY),
+        (["for=6.6.6.6, for=_hidden, for=10.0.0.3"], "10.0.0.3"),
     ],
 )
 def test_forwarded_is_read_from_the_right(lines: list[str], expected: str) -> None:
