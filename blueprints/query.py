@@ -24,6 +24,7 @@ from gateway.errors import (
     Draining,
     EventTooLarge,
     FirstEventTimeout,
+    NotFound,
     StreamIdleTimeout,
     StreamMaxDuration,
 )
@@ -88,6 +89,7 @@ class StreamEvent(msgspec.Struct, frozen=True):
         Success(200, "The answer.", QueryAnswer),
     ),
     errors=(
+        NotFound,
         CoreUnavailable,
         CoreProtocolError,
         CoreTimeout,
