@@ -200,3 +200,15 @@ async def test_a_relay_that_has_ended_is_ticked_no_more(leaves: bool) -> None:
             answer.stop(Draining())
         await asyncio.wait([running])
     assert not ticker._streams
+
+
+async def test_an_answer_that_was_stopped_before_its_relay_ran_ends_at_once() -> None:
+    """Nobody was there to act on it, and the ticker's next round may be a while away."""
+    core, client = PushedCore(), FullClient()
+    core.head.set()
+    async with Query(core.as_port(), SystemClock(), far_limits()).open(WHO, {}) as answer:
+        answer.stop(Draining())
+        async with asyncio.timeout(20):
+            await Relay(answer, client, Ticker(interval_s=3600)).run()
+    assert b'"DRAINING"' in client.sent
+    assert core.sink is None
