@@ -10,7 +10,7 @@ import pytest
 from sanic import Blueprint, Request, Sanic
 from sanic.response import HTTPResponse, empty
 
-from gateway.edge.http.endpoint import PUBLIC, Success, route
+from gateway.edge.http.endpoint import PUBLIC, Endpoint, Success, route
 from gateway.edge.http.routes import UndeclaredRoute, check_routes, endpoints
 
 _numbers = itertools.count()
@@ -148,3 +148,29 @@ def test_every_fault_is_reported_at_once() -> None:
 
     with pytest.raises(UndeclaredRoute, match=r"GET /a .*GET /b"):
         check_routes(some_app("both", add))
+
+
+def test_a_public_route_with_an_action_is_refused() -> None:
+    """It would ask the policy about nobody: one of the two declarations is a mistake."""
+    app: Sanic[Any, Any] = Sanic(f"public_{next(_numbers)}", configure_logging=False)
+    blueprint = Blueprint(f"routes_{app.name}")
+    for method, path in sorted(PUBLIC):
+        if method != "HEAD":
+            _declare(blueprint, method, path, "documents:list" if path == "/docs" else None)
+    app.blueprint(blueprint)
+    app.finalize()
+    with pytest.raises(UndeclaredRoute, match="GET /docs is in PUBLIC and has an action"):
+        check_routes(app)
+
+
+def test_a_method_that_the_endpoint_does_not_declare_is_refused() -> None:
+    """One endpoint for two methods: the policy would be asked about the wrong one."""
+
+    def add(_: Sanic[Any, Any], blueprint: Blueprint) -> None:
+        told = Endpoint(
+            method="GET", name="x", summary="", action="documents:list", successes=NOTHING
+        )
+        blueprint.add_route(handler, "/x", methods=["GET", "POST"], name="x", ctx_endpoint=told)
+
+    with pytest.raises(UndeclaredRoute, match="POST /x was added beside GET"):
+        check_routes(some_app("beside", add))
