@@ -68,7 +68,8 @@ def outcomes(
     told = [environ_of(case, folder / str(n)) for n, (_, case) in enumerate(cases.values())]
     clean = {name: text for name, text in os.environ.items() if "GATEWAY_" not in name}
     done = subprocess.run(
-        [sys.executable, "-m", "tests.edge.until_the_fork"],
+        # Without the script's own folder: what is installed is what is tested.
+        [sys.executable, "-P", str(Path(__file__).with_name("until_the_fork.py"))],
         input=json.dumps(told).encode(),
         env=clean,
         capture_output=True,
