@@ -154,7 +154,7 @@ class CoreHttp:
         return document
 
     async def delete_document(self, who: OnBehalfOf, document_id: str) -> None:
-        """A document the core has never heard of is as deleted as one can be."""
+        """A document that the core does not know counts as deleted."""
         await self._call("DELETE", _document_path(document_id), who, absent=True)
 
     async def check(self) -> None:

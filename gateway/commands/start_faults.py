@@ -1,6 +1,6 @@
 """What stops a start although every setting could be read: asked by ``serve`` and by ``check``.
 
-``check`` would else call good what ``serve`` refuses. Both are told everything at once.
+``check`` would otherwise call good what ``serve`` refuses. Both report everything at once.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ def _address_faults(settings: Settings) -> Iterator[Fault]:
     for name, (host, port) in addresses.items():
         reason = _why_it_cannot_listen(host, port)
         if reason is not None:
-            told = f"cannot listen on {listeners.shown(host, port)}: {reason}"
-            yield Fault(name, None, f"an address of this machine ({told})")
+            reason_text = f"cannot listen on {listeners.shown(host, port)}: {reason}"
+            yield Fault(name, None, f"an address of this machine ({reason_text})")
 
 
 def _why_it_cannot_listen(host: str, port: int) -> str | None:

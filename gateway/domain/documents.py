@@ -53,7 +53,7 @@ OTHER_NAMES: Mapping[str, str] = {
 }
 # These say nothing of what a file is: its name's ending does. Browsers send the first two for
 # ``.md``, and stores give the last one to an object without a type.
-UNTOLD_TYPES = frozenset({"", "application/octet-stream", "binary/octet-stream"})
+UNSPECIFIC_TYPES = frozenset({"", "application/octet-stream", "binary/octet-stream"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,18 +176,18 @@ def _lower(text: str) -> str:
 def canonical_type(
     content_type: str | None, filename: str, types: Mapping[str, Collection[str]]
 ) -> str:
-    """The one spelling in which a type is checked, signed, stored and told to the workflow.
+    """The one spelling in which a type is checked, signed, stored and given to the workflow.
 
     An operator's own list goes before the other names: what is in ``types`` stays as it is. Where
-    no type is told, the name's ending tells it; what stays unknown is not in ``types``.
+    no type is given, the name's ending decides; what stays unknown is not in ``types``.
     """
-    told = media_type(content_type or "")
-    if told in types:
-        return told
-    if told in UNTOLD_TYPES:
+    given = media_type(content_type or "")
+    if given in types:
+        return given
+    if given in UNSPECIFIC_TYPES:
         ending = extension(filename)
-        return next((name for name, endings in types.items() if ending in endings), told)
-    return OTHER_NAMES.get(told, told)
+        return next((name for name, endings in types.items() if ending in endings), given)
+    return OTHER_NAMES.get(given, given)
 
 
 def check_announcement(

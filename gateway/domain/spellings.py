@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 
-from gateway.domain.documents import OTHER_NAMES, UNTOLD_TYPES
+from gateway.domain.documents import OTHER_NAMES, UNSPECIFIC_TYPES
 
 # Control characters, line and paragraph separators, direction controls and marks.
 _UNSAFE = r"\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
@@ -35,9 +35,9 @@ def type_pattern(types: Mapping[str, Collection[str]]) -> str:
     Where an ending can tell the type, none may be told.
     """
     names = {*types, *(other for other, name in OTHER_NAMES.items() if name in types)}
-    untold = UNTOLD_TYPES if any(types.values()) else frozenset()
-    named = "|".join(_any_case(name) for name in sorted(names | untold) if name)
-    return rf"^[ \t]*(?:{named}){'?' if untold else ''}[ \t]*(?:;[^\u0000]*)?$"
+    unspecific = UNSPECIFIC_TYPES if any(types.values()) else frozenset()
+    named = "|".join(_any_case(name) for name in sorted(names | unspecific) if name)
+    return rf"^[ \t]*(?:{named}){'?' if unspecific else ''}[ \t]*(?:;[^\u0000]*)?$"
 
 
 def _any_case(text: str) -> str:

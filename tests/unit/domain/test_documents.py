@@ -16,7 +16,7 @@ from gateway.domain.documents import (
     MIB,
     MOST_PARTS,
     OTHER_NAMES,
-    UNTOLD_TYPES,
+    UNSPECIFIC_TYPES,
     Announced,
     DocumentRef,
     ObjectHead,
@@ -127,7 +127,7 @@ def test_type_an_operator_added_goes_with_any_extension() -> None:
 def test_other_names_lead_to_allowed_types() -> None:
     """Every other name stands for a type there is, and none for two."""
     assert set(OTHER_NAMES.values()) <= set(ALLOWED_TYPES)
-    assert not set(OTHER_NAMES) & (set(ALLOWED_TYPES) | UNTOLD_TYPES)
+    assert not set(OTHER_NAMES) & (set(ALLOWED_TYPES) | UNSPECIFIC_TYPES)
 
 
 def test_what_an_operator_lists_is_not_renamed() -> None:
