@@ -6,33 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.domain.sse import EventSplitter
+from tests.unit.domain.event_parts import PARTS
 
-PARTS = st.sampled_from(
-    [
-        b"event: token\n",
-        b"event: done\n",
-        b"event: error\n",
-        b"event: donex\n",
-        b"event:token\n",
-        b"event: \n",
-        b'data: {"text":"a"}\n',
-        b"data: done\n",
-        b"data:\n",
-        b"data: \r\n",
-        b"data: x\ry\n",
-        b"id: 7\n",
-        b": ping\n",
-        b"\n",
-        b"\n\n",
-        b"\r\n",
-        b"\r",
-        b"junk",
-        b"\xef\xbb\xbf",
-        b"event: token\ndata: {}\n\n",
-        b"event: usage\ndata: {}\n\nevent: token\ndata: 1\n\n",
-        b"event: done\ndata: {}\n\n",
-    ]
-)
 READS = st.lists(st.lists(PARTS, min_size=1, max_size=4).map(b"".join), max_size=8)
 
 

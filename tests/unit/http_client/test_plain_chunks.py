@@ -7,33 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.http_client.plain_chunks import plain_event_size, plain_run_size
+from tests.unit.domain.event_parts import PARTS
 
-PARTS = st.sampled_from(
-    [
-        b"event: token\n",
-        b"event: done\n",
-        b"event: error\n",
-        b"event: donex\n",
-        b"event:token\n",
-        b"event: \n",
-        b'data: {"text":"a"}\n',
-        b"data: done\n",
-        b"data:\n",
-        b"data: \r\n",
-        b"data: x\ry\n",
-        b"id: 7\n",
-        b": ping\n",
-        b"\n",
-        b"\n\n",
-        b"\r\n",
-        b"\r",
-        b"junk",
-        b"\xef\xbb\xbf",
-        b"event: token\ndata: {}\n\n",
-        b"event: usage\ndata: {}\n\nevent: token\ndata: 1\n\n",
-        b"event: done\ndata: {}\n\n",
-    ]
-)
 TEXTS = st.binary(max_size=6).map(lambda text: b"event: token\ndata: " + text + b"\n\n")
 EVENTS = st.one_of(TEXTS, st.lists(PARTS, max_size=4).map(b"".join))
 CHUNKS = st.one_of(
