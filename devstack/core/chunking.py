@@ -8,8 +8,10 @@ from collections.abc import Iterator, Sequence
 
 from llama_index.core.node_parser import SentenceSplitter
 
+from devstack.core.chunks import Chunk
+from devstack.core.reading.blocks import Block, Kind
+from devstack.core.reading.nodes import Passage
 from devstack.core.reading.pages import Page
-from devstack.core.registry import Chunk
 
 CHUNK_TOKENS = 220
 OVERLAP_TOKENS = 30
@@ -42,7 +44,8 @@ def split(document_id: str, pages: Sequence[Page], stop: threading.Event) -> lis
                 raise Stopped
             for text in splitter.split_text(block):
                 if text.strip():
-                    chunks.append(Chunk(document_id, len(chunks), page.number, text))
+                    passage = Passage((Block(Kind.PARAGRAPH, text, page.number),))
+                    chunks.append(Chunk(document_id, len(chunks), passage))
     return chunks
 
 

@@ -25,11 +25,12 @@ from pathlib import Path
 from typing import IO, Any
 
 import bm25s  # type: ignore[import-untyped]
-from llama_index.core.schema import TextNode
 from llama_index.retrievers.bm25 import BM25Retriever  # type: ignore[import-untyped]
 
+from devstack.core.chunks import Chunk
 from devstack.core.documents import Owner
-from devstack.core.registry import Chunk, Registry
+from devstack.core.reading.nodes import DOCUMENT, PAGE, node
+from devstack.core.registry import Registry
 from devstack.core.text import WORD_PATTERN, words
 
 logger = logging.getLogger(__name__)
@@ -42,10 +43,6 @@ LOCK_POLL_S = 0.05
 # it is built and when it is reopened.
 _WORDS: dict[str, Any] = {"language": "en", "token_pattern": WORD_PATTERN}
 _STOP_WORDS = frozenset(bm25s.stopwords.STOPWORDS_EN)
-
-# ``document_id`` and its like are overwritten by LlamaIndex, so ours has a name of its own.
-_DOCUMENT = "kb_document"
-_PAGE = "kb_page"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,17 +71,6 @@ def _owner_dir(root: Path, owner: Owner) -> Path:
 def _is_searchable(text: str) -> bool:
     """Whether any word of it gets into the index; a corpus of stop words alone cannot be built."""
     return any(word not in _STOP_WORDS for word in words(text))
-
-
-def _node(chunk: Chunk) -> TextNode:
-    return TextNode(
-        id_=chunk.chunk_id,
-        text=chunk.text,
-        metadata={_DOCUMENT: chunk.document_id, _PAGE: chunk.page},
-        # Metadata would be indexed as part of the text otherwise.
-        excluded_embed_metadata_keys=[_DOCUMENT, _PAGE],
-        excluded_llm_metadata_keys=[_DOCUMENT, _PAGE],
-    )
 
 
 class IndexBuilder:
@@ -123,7 +109,11 @@ class IndexBuilder:
 
     def _build(self, directory: Path, revision: int, chunks: tuple[Chunk, ...]) -> str | None:
         """The name of a new generation on disk, or None when there is nothing to find in it."""
-        nodes = [_node(chunk) for chunk in chunks if _is_searchable(chunk.text)]
+        nodes = [
+            node(chunk.document_id, chunk.chunk_id, chunk.passage)
+            for chunk in chunks
+            if _is_searchable(chunk.passage.text)
+        ]
         if not nodes:
             return None
         name = f"{revision:010d}-{secrets.token_hex(4)}"
@@ -201,14 +191,14 @@ class IndexReader:
         hits = []
         for found in retriever.retrieve(terms):
             # The retriever fills up to top_k with masked and unrelated nodes at score 0.
-            document = str(found.node.metadata[_DOCUMENT])
+            document = str(found.node.metadata[DOCUMENT])
             if found.score is not None and found.score > 0 and document in wanted:
                 hits.append(
                     Hit(
                         document_id=document,
                         filename=filenames[document],
                         chunk_id=found.node.node_id,
-                        page=found.node.metadata[_PAGE],
+                        page=found.node.metadata[PAGE],
                         text=found.node.get_content(),
                         score=round(found.score, 4),
                     )
@@ -246,7 +236,7 @@ class IndexReader:
         corpus = bm25.corpus
         if corpus is None or len(corpus) != int(bm25.scores["num_docs"]):
             return None  # a missing corpus is no error to bm25s
-        index = _OpenIndex(generation, bm25, tuple(str(entry[_DOCUMENT]) for entry in corpus))
+        index = _OpenIndex(generation, bm25, tuple(str(entry[DOCUMENT]) for entry in corpus))
         with self._lock:
             self._open[owner] = index
             self._open.move_to_end(owner)

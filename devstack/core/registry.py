@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from devstack.core.chunks import Chunk, from_row, to_row
 from devstack.core.documents import Announced, Owner, Record, Status, rfc3339
 
 BUSY_TIMEOUT_S = 15.0
@@ -33,6 +34,7 @@ CREATE TABLE IF NOT EXISTS tombstones (
   PRIMARY KEY (tenant, owner, document_id)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS chunks (
   tenant TEXT, owner TEXT, document_id TEXT, n INTEGER, page INTEGER, text TEXT NOT NULL,
+  blocks TEXT,
   PRIMARY KEY (tenant, owner, document_id, n));
 CREATE TABLE IF NOT EXISTS indexes (
   tenant TEXT, owner TEXT, revision INTEGER NOT NULL, built_revision INTEGER NOT NULL,
@@ -52,20 +54,6 @@ _ONE = _OWNED + " AND document_id = ?"
 
 class DocumentDeleted(Exception):
     """The document was deleted: there is a tombstone under its id, so nothing may be written."""
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """A passage of a document: its number there, its page (PDF only, from 1) and its text."""
-
-    document_id: str
-    n: int
-    page: int | None
-    text: str
-
-    @property
-    def chunk_id(self) -> str:
-        return f"{self.document_id}:{self.n}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +84,7 @@ class Registry:
         self._lock = threading.Lock()
         self._connection = self._connect()
         self._connection.executescript(_SCHEMA)
+        self._add_column("chunks", "blocks", "TEXT")
 
     def close(self) -> None:
         """Close the connection; nothing can be asked afterwards."""
@@ -111,6 +100,13 @@ class Registry:
         # Deleted passages are overwritten with zeros instead of lingering in free pages.
         connection.execute("PRAGMA secure_delete = ON")
         return connection
+
+    def _add_column(self, table: str, column: str, kind: str) -> None:
+        """Bring a registry of an earlier version up to date; both processes may try at once."""
+        with self._transaction("IMMEDIATE") as connection:
+            columns = connection.execute(f"SELECT name FROM pragma_table_info('{table}')")
+            if (column,) not in columns.fetchall():
+                connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
 
     @contextmanager
     def _transaction(self, kind: str) -> Iterator[sqlite3.Connection]:
@@ -177,8 +173,8 @@ class Registry:
         with self._writing(owner, document_id) as connection:
             _drop_chunks(connection, owner, document_id)
             connection.executemany(
-                "INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?)",
-                ((owner.tenant, owner.subject, document_id, c.n, c.page, c.text) for c in chunks),
+                "INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?)",
+                ((owner.tenant, owner.subject, *to_row(chunk)) for chunk in chunks),
             )
             _touch(connection, owner)
 
@@ -247,12 +243,12 @@ class Registry:
             if state is None or state[0] == state[1]:
                 return None
             rows = connection.execute(
-                f"SELECT document_id, n, page, text FROM chunks WHERE {_OWNED}"
+                f"SELECT document_id, n, page, text, blocks FROM chunks WHERE {_OWNED}"
                 " ORDER BY document_id, n",
                 key,
             ).fetchall()
             connection.execute("COMMIT")
-        return Snapshot(state[0], tuple(Chunk(*row) for row in rows))
+        return Snapshot(state[0], tuple(from_row(*row) for row in rows))
 
     def switch(self, owner: Owner, revision: int, generation: str | None) -> bool:
         """Point the owner's index to a generation built from ``revision``.

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from devstack.core.chunks import Chunk
+from devstack.core.reading.blocks import Block, Kind
+from devstack.core.reading.nodes import Passage
 from devstack.core.registry import (
     CONVERSATIONS_PER_OWNER,
     QUESTIONS_PER_CONVERSATION,
-    Chunk,
     DocumentDeleted,
+    Registry,
 )
 from tests.unit.devstack.core.conftest import (
     ALICE,
@@ -26,6 +30,10 @@ from tests.unit.devstack.core.conftest import (
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
+def chunk(document_id: str, text: str) -> Chunk:
+    return Chunk(document_id, 0, Passage((Block(Kind.PARAGRAPH, text),)))
+
+
 def test_record_follows_the_document(state: State) -> None:
     """Processing, then indexed with hash and chunks; created once, updated each time."""
     document = uuid7()
@@ -34,7 +42,7 @@ def test_record_follows_the_document(state: State) -> None:
     assert record is not None
     assert (record.status, record.chunks, record.sha256) == ("processing", 0, None)
     assert record.created_at == "2026-01-02T03:04:05.000Z"
-    state.registry.put_chunks(ALICE, document, [Chunk(document, 0, None, "x")])
+    state.registry.put_chunks(ALICE, document, [chunk(document, "x")])
     state.registry.mark_indexed(ALICE, document, "ab" * 32)
     record = state.registry.get(ALICE, document)
     assert record is not None
@@ -45,7 +53,7 @@ def test_record_follows_the_document(state: State) -> None:
 def test_failed_document_leaves_no_chunks(state: State) -> None:
     """What failed half-way is not in the next generation."""
     document = state.begin(ALICE)
-    state.registry.put_chunks(ALICE, document, [Chunk(document, 0, None, "tea")])
+    state.registry.put_chunks(ALICE, document, [chunk(document, "tea")])
     state.registry.finish(announced(ALICE, document), NOW, "failed", "It is broken.")
     snapshot = state.registry.snapshot(ALICE)
     assert snapshot is not None
@@ -97,7 +105,7 @@ def test_buried_document_can_never_be_written_again(state: State) -> None:
 def test_generation_built_before_a_deletion_is_not_switched_to(state: State) -> None:
     """The deletion that comes while an index is being built makes that build worthless."""
     document = state.begin(ALICE)
-    state.registry.put_chunks(ALICE, document, [Chunk(document, 0, None, "tea")])
+    state.registry.put_chunks(ALICE, document, [chunk(document, "tea")])
     snapshot = state.registry.snapshot(ALICE)
     assert snapshot is not None
     state.registry.tombstone(ALICE, document)
@@ -115,7 +123,7 @@ def test_deletion_racing_with_indexing_always_wins(state: State) -> None:
         def index(document: str = document, start: threading.Barrier = start) -> None:
             start.wait()
             try:
-                chunks = [Chunk(document, 0, None, "green tea")]
+                chunks = [chunk(document, "green tea")]
                 state.registry.put_chunks(ALICE, document, chunks)
                 state.builder.refresh(ALICE)
                 state.registry.mark_indexed(ALICE, document, "")
@@ -137,7 +145,7 @@ def test_deletion_racing_with_indexing_always_wins(state: State) -> None:
 def test_deleted_text_is_not_left_in_the_file(state: State) -> None:
     """A deleted document's passages do not linger in the database's free pages."""
     document = state.begin(ALICE)
-    state.registry.put_chunks(ALICE, document, [Chunk(document, 0, None, "marzipan secret")])
+    state.registry.put_chunks(ALICE, document, [chunk(document, "marzipan secret")])
     state.registry.tombstone(ALICE, document)
     state.registry.close()  # which also folds the write-ahead log into the file
     stored = b"".join(path.read_bytes() for path in Path(state.data_dir).glob("registry*"))
@@ -161,3 +169,21 @@ def test_conversations_are_bounded(state: State) -> None:
         state.registry.remember(ALICE, f"c{n}", "question")
     assert state.registry.last_terms(ALICE, "first") is None
     assert state.registry.last_terms(ALICE, "c0") == "question"
+
+
+def test_registry_of_an_earlier_version_is_taken_over(tmp_path: Path) -> None:
+    """Chunks that were stored before they had blocks are found as they were."""
+    Registry(tmp_path).close()
+    document = uuid7()
+    old = sqlite3.connect(tmp_path / "registry.sqlite3")
+    old.execute("ALTER TABLE chunks DROP COLUMN blocks")
+    old.execute("INSERT INTO chunks VALUES ('acme', 'alice', ?, 0, 2, 'green tea')", (document,))
+    old.execute("INSERT INTO indexes VALUES ('acme', 'alice', 1, 0, NULL)")
+    old.commit()
+    old.close()
+    registry = Registry(tmp_path)
+    snapshot = registry.snapshot(ALICE)
+    registry.close()
+    assert snapshot is not None
+    (found,) = snapshot.chunks
+    assert found.passage.blocks == (Block(Kind.PARAGRAPH, "green tea", 2),)
