@@ -112,11 +112,16 @@ ENDINGS: Mapping[StreamOutcome, Ending] = {
 def terminal_error(
     outcome: StreamOutcome, given: GatewayError | None = None
 ) -> GatewayError | None:
-    """The error of the terminal event, or ``None`` where none is sent."""
+    """The error of the terminal event, or ``None`` where none is sent.
+
+    One of the very class that the table names is taken as it is: it may say more, for the log.
+    """
     ending = ENDINGS[outcome]
     if ending.error is None:
         return None
-    return given if ending.given and given is not None else ending.error()
+    if given is not None and (ending.given or type(given) is ending.error):
+        return given
+    return ending.error()
 
 
 _STOPPED_BY: tuple[tuple[type[GatewayError], StreamOutcome], ...] = (

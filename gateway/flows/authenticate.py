@@ -165,14 +165,51 @@ class Authenticator:
         Raises:
             As ``authenticate``.
         """
+        known = self.known(retained, within_s=within_s)
+        if known is not None:
+            return known
+        assert isinstance(retained, Credential)
+        return retained, await self._by_key(retained.text, deadline, self._sent_after(within_s))
+
+    def known(
+        self, retained: RetainedCredential, *, within_s: float
+    ) -> tuple[RetainedCredential, Principal] | None:
+        """What ``again`` would return without waiting; ``None``: the key store has to be asked.
+
+        Always known of a token. Raises as ``authenticate``, but for ``StorageUnavailable``.
+        """
         if isinstance(retained, VerifiedToken):
             renewed = self._checked_again(retained)
             return renewed, renewed.principal
         if retained.kind == "jwt":
             verified = self._by_token(retained.text)
             return verified, verified.principal
-        sent_after = self._clock.monotonic() - max(self._key_ttl_s - within_s, 0.0)
-        return retained, await self._by_key(retained.text, deadline, sent_after)
+        presented = _presented(retained.text)
+        kept = self._lookups.kept(presented.key_id, sent_after=self._sent_after(within_s))
+        if kept is None:
+            return None
+        match = _match(kept.record, presented)
+        if match is not None:
+            return retained, self._by_record(*match)
+        if kept.record is not None:
+            return None  # it may be older than a rotation, as in ``_matching``
+        raise _unknown(presented)
+
+    def account(self, subject: str, tenant: str, credential_id: str) -> User:
+        """The account behind a credential, where nothing else of it can be checked now.
+
+        Raises:
+            Unauthenticated: it was removed, disabled or moved to another tenant.
+        """
+        user = self._enabled_user(subject, credential_id)
+        if user.tenant != tenant:
+            named = Named(subject, credential_id)
+            raise Unauthenticated(reason="key_owner_moved", named=named)
+        return user
+
+    def _sent_after(self, within_s: float) -> float:
+        """When the look-up of a key must have been sent that is good until the next check."""
+        return self._clock.monotonic() - max(self._key_ttl_s - within_s, 0.0)
 
     def is_unchanged(self, retained: RetainedCredential) -> bool:
         """Whether a check would give the same result: known of tokens, without doing it."""
@@ -238,18 +275,16 @@ class Authenticator:
     async def _by_key(
         self, text: str, deadline: Deadline, sent_after: float = float("-inf")
     ) -> Principal:
-        presented = parse_key(text)
-        if presented is None:
-            raise Unauthenticated(reason="key_malformed")
-        record, secret = await self._matching(presented, deadline, sent_after)
+        return self._by_record(*await self._matching(_presented(text), deadline, sent_after))
+
+    def _by_record(self, record: KeyRecord, secret: KeySecret) -> Principal:
+        """Whom a key stands for at this moment, by its record and the secret that was presented."""
         ends, named = earliest(record.expires_at, secret.expires_at), _named_by(record)
         if record.revoked_at is not None:
             raise Unauthenticated(reason="key_revoked", named=named)
         if is_over(ends, self._clock.time()):
             raise TokenExpired("The API key has expired.", reason="key_expired", named=named)
-        owner = self._enabled_user(record.owner, record.key_id)
-        if owner.tenant != record.tenant:
-            raise Unauthenticated(reason="key_owner_moved", named=named)
+        owner = self.account(record.owner, record.tenant, record.key_id)
         return Principal(
             subject=record.owner,
             tenant=record.tenant,
@@ -275,9 +310,7 @@ class Authenticator:
             answer = await self._lookups.get(presented.key_id, deadline, sent_after=arrived_at)
             match = _match(answer.record, presented)
         if match is None:
-            # No owner, also where the id is a key's: who sent it has shown nothing.
-            named = Named(credential_id=presented.key_id)
-            raise Unauthenticated(reason="key_unknown", named=named)
+            raise _unknown(presented)
         return match
 
     def _enabled_user(self, subject: str, credential_id: str) -> User:
@@ -295,6 +328,18 @@ def _named_by(proved: Claims | KeyRecord) -> Named:
     if isinstance(proved, Claims):
         return Named(proved.subject, proved.token_id)
     return Named(proved.owner, proved.key_id)
+
+
+def _presented(text: str) -> PresentedKey:
+    presented = parse_key(text)
+    if presented is None:
+        raise Unauthenticated(reason="key_malformed")
+    return presented
+
+
+def _unknown(presented: PresentedKey) -> Unauthenticated:
+    """Names no owner, also where the id is a key's: who sent it has shown nothing."""
+    return Unauthenticated(reason="key_unknown", named=Named(credential_id=presented.key_id))
 
 
 def _match(record: KeyRecord | None, presented: PresentedKey) -> tuple[KeyRecord, KeySecret] | None:

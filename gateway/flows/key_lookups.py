@@ -53,9 +53,8 @@ class KeyLookups:
         Raises:
             StorageUnavailable: no kept answer is good and the store gives none by ``deadline``.
         """
-        kept = self._kept(key_id)
-        if kept is not None and kept.sent_at >= sent_after:
-            self.count.hits += 1
+        kept = self.kept(key_id, sent_after=sent_after)
+        if kept is not None:
             return kept
         self.count.misses += 1
         task = self._joinable(key_id, sent_after) or self._send(key_id, deadline)
@@ -66,6 +65,14 @@ class KeyLookups:
         except TimeoutError as exc:
             raise StorageUnavailable from exc
         return task.result()
+
+    def kept(self, key_id: str, *, sent_after: float) -> LookedUp | None:
+        """The answer that ``get`` would give without asking the store, if there is one."""
+        kept = self._kept(key_id)
+        if kept is None or kept.sent_at < sent_after:
+            return None
+        self.count.hits += 1
+        return kept
 
     def _kept(self, key_id: str) -> LookedUp | None:
         for answers in (self._hits, self._misses):

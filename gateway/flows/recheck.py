@@ -2,17 +2,26 @@
 
 A stream outlives the moment its request was let in. Once a second all open streams are checked,
 grouped by what decided then (credential and policy question), so that a thousand streams of one
-user cost one check, and one of a token nothing about which has changed costs next to nothing. A key
-is looked up as for a request (a revoked one is noticed within its cache's 5 s), the policy is asked
-again every ``recheck_s``. A refusal ends the group's streams. No answer lets them run on for one
-more ``recheck_s``, because a short outage is no reason to cut off everybody, and ends them then,
-because a long outage must not be a way round the policy.
+user cost one check, and one of a token nothing about which has changed costs next to nothing.
+
+A round waits for nobody. What this process knows by itself is decided in it: all of a token, a key
+whose look-up is cached, the account behind either. Who has to be asked about a key (its look-up is
+too old: a revoked one is noticed within the cache's 5 s) or about a permission (every
+``recheck_s``) gets into a queue of its own, one for the store and one for the policy, and the
+queues ask beside the rounds, a few at a time (``recheck_queue``). So no credential waits for a
+store or a policy that hangs, and no token ever depends on the store.
+
+A refusal ends the group's streams. So does the lack of an answer, ``recheck_s`` after it was due,
+with ``StorageUnavailable`` or ``PolicyUnavailable``: not before, because a short outage is no
+reason to cut off everybody; and then, because a long outage must not be a way round a revocation.
+It counts for each group by itself, and only where it was asked about in vain or nobody at all got
+an answer meanwhile. Who has but waited for a turn, because a slow peer has too many to answer for,
+runs on until that turn.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -30,13 +39,17 @@ from gateway.errors import (
     Unauthenticated,
 )
 from gateway.flows.authenticate import Authenticator, Credential, RetainedCredential
+from gateway.flows.recheck_queue import RecheckQueue
 from gateway.ports import Clock, Policy
 
 log = structlog.get_logger("gateway.recheck")
 
 ROUND_S = 1.0
+# How many are checked before the loop does its other work.
 AT_ONCE = 64
-LOOKUP_LIMIT_S = 1.5
+# Half of the store client's threads: the others are for the look-ups that requests wait for.
+LOOKUPS_AT_ONCE = 8
+QUESTIONS_AT_ONCE = 64
 
 
 class Stoppable(Protocol):
@@ -51,36 +64,43 @@ class Grant:
     question: PolicyQuestion
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Watched:
-    """The streams of one grant. Times are monotonic seconds; ``None``: nothing is unanswered.
+    """The streams of one grant. ``asked_at`` is when the policy was asked last, monotonic seconds.
 
     ``credential`` is renewed at each check; ``principal`` is whom it stood for then. ``streams`` is
     a list because nearly every grant has one stream, and a set of one takes three times the memory.
     """
 
+    grant: Grant
     asked_at: float
     credential: RetainedCredential
     principal: Principal | None = None
     streams: list[Stoppable] = field(default_factory=list)
-    unanswered_since: float | None = None
-
-
-_Pair = tuple[Grant, _Watched]
-_Step = Callable[[Grant, _Watched], Awaitable[GatewayError | None]]
 
 
 class Recheck:
     """Keeps the grants of all open streams and checks them."""
 
     def __init__(
-        self, authenticator: Authenticator, policy: Policy, clock: Clock, *, recheck_s: float
+        self,
+        authenticator: Authenticator,
+        policy: Policy,
+        clock: Clock,
+        *,
+        recheck_s: float,
+        answer_s: float,
     ) -> None:
+        """``answer_s`` is how long one look-up, and one question to the policy, may take."""
         self._authenticator = authenticator
         self._policy = policy
         self._clock = clock
         self._recheck_s = recheck_s
+        self._answer_s = answer_s
         self._watched: dict[Grant, _Watched] = {}
+        now = clock.monotonic
+        self._lookups = RecheckQueue(self._look_up, now, at_once=LOOKUPS_AT_ONCE)
+        self._questions = RecheckQueue(self._ask, now, at_once=QUESTIONS_AT_ONCE)
 
     def __len__(self) -> int:
         return len(self._watched)
@@ -97,7 +117,7 @@ class Recheck:
         watched = self._watched.get(grant)
         if watched is None:
             now = self._clock.monotonic()
-            self._watched[grant] = _Watched(now, grant.credential, streams=[stream])
+            self._watched[grant] = _Watched(grant, now, grant.credential, streams=[stream])
         else:
             watched.streams.append(stream)
 
@@ -106,105 +126,114 @@ class Recheck:
         watched.streams.remove(stream)
         if not watched.streams:
             del self._watched[grant]
+            self._lookups.forget(watched)
+            self._questions.forget(watched)
 
     async def run(self) -> None:
         """Checks them for ever, whatever happens in a round: else no stream could be stopped."""
-        while True:
-            await asyncio.sleep(ROUND_S)
-            try:
-                await self.check_due()
-            except Exception:
-                log.exception("streams not rechecked")
+        try:
+            while True:
+                await asyncio.sleep(ROUND_S)
+                try:
+                    await self.check_due()
+                except Exception:
+                    log.exception("streams not rechecked")
+        finally:
+            self._lookups.close()
+            self._questions.close()
 
     async def check_due(self) -> None:
-        """One round: first the credentials of all, then the policy for those whose turn it is.
-
-        In this order, because a policy that hangs must not hide a key that was revoked.
-        """
-        now = self._clock.monotonic()
-        due = [one for one in self._watched.items() if self._is_due(*one, now)]
-        await self._in_batches(due, self._look)
-        due = [one for one in due if one[1].streams and self._asks_policy(one[1], now)]
-        await self._in_batches(due, self._ask)
-
-    async def _in_batches(self, grants: list[_Pair], step: _Step) -> None:
-        """``AT_ONCE`` grants at a time; between the batches the loop does its other work.
-
-        Where no grant of a batch got an answer the next batches are not asked for: whoever answers
-        them is down, and each would wait out its time limit.
-        """
-        answered = True
-        for first in range(0, len(grants), AT_ONCE):
-            batch = grants[first : first + AT_ONCE]
-            if answered:
-                answered = any(await asyncio.gather(*(self._settle(*one, step) for one in batch)))
-            else:
-                for _, watched in batch:
-                    self._unanswered(watched, step == self._ask)
+        """One round: decides what can be decided, and lets the queues ask for the rest."""
+        due = [watched for watched in self._watched.values() if self._is_due(watched)]
+        for first in range(0, len(due), AT_ONCE):
+            for watched in due[first : first + AT_ONCE]:
+                self._check(watched)
             await asyncio.sleep(0)
+        self._lookups.serve()
+        self._questions.serve()
 
-    def _is_due(self, grant: Grant, watched: _Watched, now: float) -> bool:
-        return (
-            self._asks_policy(watched, now)
-            or watched.unanswered_since is not None
-            or not self._authenticator.is_unchanged(watched.credential)
+    def _is_due(self, watched: _Watched) -> bool:
+        return self._asks_policy(watched) or not self._authenticator.is_unchanged(
+            watched.credential
         )
 
-    def _asks_policy(self, watched: _Watched, now: float) -> bool:
-        return now - watched.asked_at >= self._recheck_s
+    def _asks_policy(self, watched: _Watched) -> bool:
+        return self._clock.monotonic() - watched.asked_at >= self._recheck_s
 
-    async def _settle(self, grant: Grant, watched: _Watched, step: _Step) -> bool:
-        """Takes one step for one grant and ends its streams where it must; false: no answer."""
+    def _check(self, watched: _Watched) -> None:
+        """All that is known of one grant without asking anybody; ends its streams where it must."""
         try:
-            verdict = await step(grant, watched)
-        except (StorageUnavailable, PolicyUnavailable, TimeoutError):
-            self._unanswered(watched, step == self._ask)
-            return False
+            self._check_credential(watched)
+        except Unauthenticated as refusal:
+            _stop(watched, _ended_by(refusal))
         except Exception:
             log.exception("stream not rechecked")
-            return True
-        if verdict is not None:
-            _stop(watched, verdict)
-        return True
+        # The policy is asked about the roles of now, so somebody must have said what they are.
+        if watched.principal is not None and self._asks_policy(watched):
+            self._questions.wait(watched)
+            if self._questions.is_hopeless(watched, self._recheck_s):
+                _stop(watched, PolicyUnavailable())
 
-    def _unanswered(self, watched: _Watched, of_policy: bool) -> None:
-        now = self._clock.monotonic()
-        if watched.unanswered_since is None:
-            watched.unanswered_since = now
-        if now - watched.unanswered_since >= self._recheck_s:
-            _stop(watched, PolicyUnavailable() if of_policy else StorageUnavailable())
+    def _check_credential(self, watched: _Watched) -> None:
+        known = self._authenticator.known(watched.credential, within_s=ROUND_S)
+        if known is not None:
+            watched.credential, watched.principal = known
+            self._lookups.forget(watched)
+            return
+        self._check_account(watched)
+        self._lookups.wait(watched)
+        if self._lookups.is_hopeless(watched, self._recheck_s):
+            _stop(watched, StorageUnavailable())
 
-    async def _look(self, _: Grant, watched: _Watched) -> GatewayError | None:
-        """Whether the credential stands."""
-        now = self._clock.monotonic()
-        deadline = asyncio.get_running_loop().time() + LOOKUP_LIMIT_S
+    def _check_account(self, watched: _Watched) -> None:
+        """What is known of a key while the store is asked: whether its owner is still there."""
+        question, principal = watched.grant.question, watched.principal
+        user = self._authenticator.account(question.subject, question.tenant, "")
+        if principal is not None and principal.roles is not user.roles:
+            watched.principal = replace(principal, roles=user.roles)
+
+    async def _look_up(self, watched: _Watched) -> bool:
+        """Whether the store answered for a key."""
+        deadline = asyncio.get_running_loop().time() + self._answer_s
         try:
             watched.credential, watched.principal = await self._authenticator.again(
                 watched.credential, deadline, within_s=ROUND_S
             )
-        except TokenExpired:
-            return TokenExpired()
-        except Unauthenticated:
-            return CredentialRevoked()
-        if not self._asks_policy(watched, now):
-            watched.unanswered_since = None
-        return None
+        except Unauthenticated as refusal:
+            _stop(watched, _ended_by(refusal))
+        except StorageUnavailable:
+            return False
+        except Exception:
+            log.exception("stream not rechecked")
+            return False
+        return True
 
-    async def _ask(self, grant: Grant, watched: _Watched) -> GatewayError | None:
-        """Whether the policy still allows, with the roles of now."""
-        now = self._clock.monotonic()
-        principal = watched.principal
-        if principal is None:
-            return None  # its credential got no answer in this round
-        question = replace(grant.question, roles=principal.roles, scopes=principal.scopes)
-        async with asyncio.timeout(LOOKUP_LIMIT_S):
-            decision = await self._policy.decide(question)
+    async def _ask(self, watched: _Watched) -> bool:
+        """Whether the policy answered, asked with the roles of now."""
+        now, principal = self._clock.monotonic(), watched.principal
+        assert principal is not None
+        question = replace(watched.grant.question, roles=principal.roles, scopes=principal.scopes)
+        try:
+            async with asyncio.timeout(self._answer_s):
+                decision = await self._policy.decide(question)
+        except (PolicyUnavailable, TimeoutError):
+            return False
+        except Exception:
+            log.exception("stream not rechecked")
+            return False
         if decision.reason == POLICY_BROKEN:
-            raise PolicyUnavailable
-        watched.asked_at, watched.unanswered_since = now, None
-        if decision.allow is True:
-            return None
-        return Forbidden(details={"decision_id": decision.decision_id})
+            return False
+        watched.asked_at = now
+        if decision.allow is not True:
+            _stop(watched, Forbidden(details={"decision_id": decision.decision_id}))
+        return True
+
+
+def _ended_by(refusal: Unauthenticated) -> GatewayError:
+    """What came to its end by itself is told apart from what somebody ended."""
+    if isinstance(refusal, TokenExpired):
+        return TokenExpired()
+    return CredentialRevoked(reason=refusal.reason)
 
 
 def _stop(watched: _Watched, error: GatewayError) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import json
@@ -17,6 +18,7 @@ from gateway.errors import Overloaded
 from .conftest import Gateway
 from .fakes import PASSWORD, PlainPasswords
 from .forging import forge
+from .stub_core import META, STREAM_HEAD, chunk
 from .test_logs import CANARY, Lines, lines, uncached
 
 __all__ = ["lines", "uncached"]
@@ -88,6 +90,45 @@ async def made_key(gateway: Gateway, **told: object) -> tuple[str, str]:
     bearer = await gateway.bearer()
     made = (await gateway.client.post("/api/v1/keys", json=body, headers=bearer)).json()
     return made["key_id"], made["secret"]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (None, "user_removed"),
+        ({"disabled": True}, "user_disabled"),
+        ({"password_hash": "another"}, "superseded"),
+    ],
+)
+async def test_a_stream_that_was_revoked_says_why(
+    gateway: Gateway, lines: Lines, change: dict[str, Any] | None, reason: str
+) -> None:
+    """Also one that is answered as JSON; its 401 is counted by the same word."""
+    gateway.core.holds(STREAM_HEAD, chunk(META))
+    bearer = await gateway.bearer()
+    streaming = await gateway.asking(credential=bearer, **{"X-Request-ID": "streamed"})
+    question = {"query": "hi", "stream": False}
+    headers = {**bearer, "X-Request-ID": "json"}
+    asked = gateway.client.post("/api/v1/query", json=question, headers=headers)
+    answer = asyncio.create_task(asked)
+    while questions(gateway) < 2:  # noqa: ASYNC110  (nothing tells when a head was read)
+        await asyncio.sleep(0.01)
+    alice = gateway.users.users.pop("alice")
+    if change is not None:
+        gateway.users.users["alice"] = replace(alice, **change)
+    gateway.users.revision += 1
+    await streaming.rest()
+    streaming.writer.close()
+    assert (await answer).status_code == 401
+    for request_id in ("streamed", "json"):
+        line = await lines.request(request_id)
+        assert (line["error"], line["auth_reason"]) == ("CREDENTIAL_REVOKED", reason)
+        assert line["principal"] == "alice"
+
+
+def questions(gateway: Gateway) -> int:
+    """How many the core was asked."""
+    return sum(head.startswith("POST /v1/query") for head in gateway.core.heads)
 
 
 async def test_a_refused_key_is_told_by_its_id(gateway: Gateway, lines: Lines) -> None:

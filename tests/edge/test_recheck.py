@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from .conftest import Gateway, running_gateway
-from .stub_core import META, STREAM_HEAD, StubCore, chunk
+from gateway.errors import StorageUnavailable
+
+from .conftest import Gateway, Streaming, running_gateway
+from .stub_core import DONE, END, META, STREAM_HEAD, StubCore, chunk
 from .test_query import terminal
 
 
@@ -99,6 +101,63 @@ def assert_revoked(body: bytes) -> None:
     error = terminal(body)
     assert error["code"] == "CREDENTIAL_REVOKED"
     assert "has been ended" in error["message"]
+
+
+# More than are asked about at once, at the store and anywhere.
+KEY_STREAMS = 70
+
+
+class FrozenStore:
+    """Look-ups of keys get no answer, until their deadline or at all."""
+
+    def __init__(self, *, hangs: bool) -> None:
+        self.asked = 0
+        self._hangs = hangs
+
+    async def get(self, key_id: str, deadline: float) -> None:
+        self.asked += 1
+        if self._hangs:
+            await asyncio.sleep(deadline - asyncio.get_running_loop().time())
+        raise StorageUnavailable
+
+
+async def by_keys(gateway: Gateway, count: int) -> list[Streaming]:
+    """Streams of alice's, of a key each."""
+    streams = []
+    for _ in range(count):
+        _, header = await make_key(gateway)
+        streams.append(await gateway.asking(credential=header))
+    return streams
+
+
+@pytest.mark.parametrize("hangs", [True, False], ids=["hangs", "refuses"])
+async def test_tokens_do_not_depend_on_the_key_store(core: StubCore, hangs: bool) -> None:
+    """With the store gone and many streams of keys, a disabled user's token ends its stream at
+    the next round, which is a second later; another's runs on to its end when those of the keys
+    are ended, which is after ``GATEWAY_STREAM_RECHECK``.
+    """
+    async with running_gateway(core) as gateway:
+        go_on = core.holds(STREAM_HEAD, chunk(META), then=chunk(DONE) + END)
+        keys = await by_keys(gateway, KEY_STREAMS)
+        disabled = await gateway.asking(credential=await gateway.bearer("bob"))
+        valid = await gateway.asking()
+        for stream in (*keys, disabled, valid):
+            await stream.until(META)
+        frozen = FrozenStore(hangs=hangs)
+        gateway.keys.get = frozen.get  # type: ignore[assignment]
+        gateway.clock.now += 6
+        while not frozen.asked:  # noqa: ASYNC110  (a fake, which tells nobody)
+            await asyncio.sleep(0.01)
+        gateway.users.users["bob"] = replace(gateway.users.users["bob"], disabled=True)
+        gateway.users.revision += 1
+        assert_revoked(META + await disabled.rest())
+        gateway.clock.now += 60
+        for stream in keys:
+            assert terminal(META + await stream.rest())["code"] == "STORAGE_UNAVAILABLE"
+        go_on.set()
+        assert await valid.rest() == DONE
+        for stream in (*keys, disabled, valid):
+            stream.writer.close()
 
 
 @pytest.mark.parametrize("roles", [frozenset(), frozenset({"nobody"})])

@@ -126,6 +126,7 @@ class OpenStreams:
             scope.events = answer.state.events
             scope.first_event_s = answer.state.first_event_s
             scope.error = answer.error
+            scope.auth_reason = getattr(answer.error, "reason", None)
             scope.stream_end = scope.stream_end or (
                 answer.end.outcome if answer.end else "client_left"
             )
