@@ -35,7 +35,8 @@ from devstack.core.reading.formats import Unreadable
 from devstack.core.reading.sandbox import read_file
 from devstack.core.registry import DocumentDeleted, Registry
 from devstack.core.settings import Settings
-from devstack.core.storage import ObjectChanged, ObjectGone, ObjectTooLong, Storage
+from devstack.core.storage import OUTAGES, ObjectChanged, ObjectGone, ObjectTooLong, Storage
+from devstack.core.sweep import remove_leftovers
 from devstack.core.upload_workflow import Job
 
 logger = logging.getLogger(__name__)
@@ -112,6 +113,9 @@ class Activities:
         if pinned is None:
             raise broken("The upload was completed without saying which object it was.")
         await self._write(self._registry.begin, upload, parse_time(job.created_at))
+        if pinned.version_id is not None:
+            document = (upload.owner, upload.document_id)
+            await self._write(self._registry.pin, *document, pinned.version_id)
         return await _beating(_in_thread(lambda stop: self._download(upload, pinned, stop)))
 
     def _download(self, upload: Announced, pinned: Completed, stop: threading.Event) -> str:
@@ -168,6 +172,7 @@ class Activities:
         await _beating(_in_thread(lambda stop: self._builder.refresh(upload.owner, stop)))
         await self._write(self._registry.mark_indexed, upload.owner, upload.document_id, sha256)
         await self._clear(upload)
+        await self._remove_others(upload)
 
     @activity.defn(name=names.FAIL)
     async def fail(self, job: Job, message: str) -> None:
@@ -202,6 +207,17 @@ class Activities:
             logger.info("document was deleted, not recorded as %s", status)
         await _beating(_in_thread(lambda stop: self._builder.refresh(upload.owner, stop)))
         await self._clear(upload)
+
+    async def _remove_others(self, upload: Announced) -> None:
+        """Remove what else was stored under the document's key.
+
+        It is indexed already: an outage now must not make it a failure, and the sweep comes by.
+        """
+        owned = (self._registry, self._storage, upload.object_key)
+        try:
+            await _beating(asyncio.to_thread(remove_leftovers, *owned))
+        except OUTAGES:
+            logger.warning("other versions not removed; the sweep will", exc_info=True)
 
     async def _write(self, write: Callable[..., None], *arguments: Any) -> None:
         try:

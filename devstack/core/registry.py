@@ -1,4 +1,5 @@
-"""The records both processes share: documents, tombstones, chunks and index pointers, in SQLite.
+"""The records both processes share, in SQLite: documents, tombstones, pinned versions, chunks and
+index pointers.
 
 Every change that must not race a deletion happens in one ``BEGIN IMMEDIATE`` transaction which
 looks for the tombstone first. A deletion writes the tombstone and removes record and chunks in one
@@ -31,6 +32,9 @@ CREATE TABLE IF NOT EXISTS documents (
   PRIMARY KEY (tenant, owner, document_id)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS tombstones (
   tenant TEXT, owner TEXT, document_id TEXT, deleted_at TEXT NOT NULL,
+  PRIMARY KEY (tenant, owner, document_id)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS pins (
+  tenant TEXT, owner TEXT, document_id TEXT, version_id TEXT NOT NULL,
   PRIMARY KEY (tenant, owner, document_id)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS chunks (
   tenant TEXT, owner TEXT, document_id TEXT, n INTEGER, page INTEGER, text TEXT NOT NULL,
@@ -137,6 +141,28 @@ class Registry:
         """
         self._put(announced, created_at, "processing", None)
 
+    def pin(self, owner: Owner, document_id: str, version_id: str) -> None:
+        """Keep which version of its object this document is; all others may be removed.
+
+        Raises:
+            DocumentDeleted: when its id has a tombstone.
+        """
+        with self._writing(owner, document_id) as connection:
+            connection.execute(
+                "INSERT INTO pins VALUES (?, ?, ?, ?)"
+                " ON CONFLICT DO UPDATE SET version_id = excluded.version_id",
+                (owner.tenant, owner.subject, document_id, version_id),
+            )
+
+    def pinned(self, owner: Owner, document_id: str) -> str | None:
+        """The version kept by ``pin``, or None when none was."""
+        with self._transaction("DEFERRED") as connection:
+            row = connection.execute(
+                f"SELECT version_id FROM pins WHERE {_ONE}",
+                (owner.tenant, owner.subject, document_id),
+            ).fetchone()
+        return None if row is None else str(row[0])
+
     def finish(
         self, announced: Announced, created_at: datetime, status: Status, error: str | None
     ) -> None:
@@ -220,6 +246,7 @@ class Registry:
                 "INSERT INTO tombstones VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING", (*key, _now())
             )
             connection.execute(f"DELETE FROM documents WHERE {_ONE}", key)
+            connection.execute(f"DELETE FROM pins WHERE {_ONE}", key)
             _drop_chunks(connection, owner, document_id)
 
     def is_tombstoned(self, owner: Owner, document_id: str) -> bool:

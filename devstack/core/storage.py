@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import boto3
 from botocore.client import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from devstack.core.settings import StorageSettings
 
 READ_BYTES = 1024 * 1024
+# S3's own limit for one call.
+REMOVED_AT_ONCE = 1000
 _GONE = {"NoSuchKey", "NoSuchVersion", "NoSuchUpload", "404", "NotFound"}
 _CHANGED = {"PreconditionFailed", "412"}
 _NOT_OFFERED = {"NotImplemented", "MethodNotAllowed", "501", "405"}
@@ -31,6 +34,14 @@ class ObjectChanged(Exception):
 
 class ObjectTooLong(Exception):
     """The object is longer than announced."""
+
+
+class NotRemoved(Exception):
+    """The store refused to remove a version; the message is the store's code."""
+
+
+# What a call may raise when the store is away, or cannot.
+OUTAGES = (BotoCoreError, ClientError, NotRemoved)
 
 
 class Interrupted(Exception):
@@ -51,6 +62,7 @@ class StoredVersion:
 
     key: str
     version_id: str | None
+    is_marker: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,45 +142,84 @@ class Storage:
 
     def remove(self, key: str) -> None:
         """Remove an object with all its versions and delete markers; fine when there is none."""
-        for version in self.versions(key):
-            if version.key == key:
-                self.remove_version(version)
+        self.remove_versions(version for version in self.versions(key) if version.key == key)
 
-    def remove_version(self, version: StoredVersion) -> None:
-        """Remove one version for good."""
-        pin = {} if version.version_id is None else {"VersionId": version.version_id}
-        self._client.delete_object(Bucket=self._bucket, Key=version.key, **pin)
+    def remove_versions(self, versions: Iterable[StoredVersion]) -> int:
+        """Remove versions for good, a thousand a call; how many.
+
+        What was removed before a fault stays removed.
+
+        Raises:
+            NotRemoved: the store refused one of them.
+        """
+        removed, rest = 0, iter(versions)
+        while batch := list(islice(rest, REMOVED_AT_ONCE)):
+            self._remove_batch(batch)
+            removed += len(batch)
+        return removed
+
+    def _remove_batch(self, batch: list[StoredVersion]) -> None:
+        # Listed newest first, removed oldest first: in the other order each removal makes a store
+        # look for the version that is the newest now, and versitygw took five times as long.
+        objects = [_named(version) for version in reversed(batch)]
+        answer = self._client.delete_objects(
+            Bucket=self._bucket, Delete={"Objects": objects, "Quiet": True}
+        )
+        # One that somebody else removed meanwhile is no error to S3.
+        for error in answer.get("Errors", ()):
+            raise NotRemoved(error.get("Code"))
 
     def versions(self, prefix: str) -> Iterator[StoredVersion]:
-        """Every version and delete marker under a prefix; plain objects where none are kept."""
-        pages = self._client.get_paginator("list_object_versions").paginate(
-            Bucket=self._bucket, Prefix=prefix
-        )
+        """Every version and delete marker under a prefix; plain objects where none are kept.
+
+        What was given may be removed while the rest is still being listed.
+        """
+        pages = self._pages("list_object_versions", prefix)
         try:
             for page in pages:
-                for entry in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())):
+                for entry in page.get("Versions", ()):
                     yield StoredVersion(entry["Key"], entry["VersionId"])
+                for entry in page.get("DeleteMarkers", ()):
+                    yield StoredVersion(entry["Key"], entry["VersionId"], is_marker=True)
         except ClientError as fault:
             if fault.response.get("Error", {}).get("Code", "") not in _NOT_OFFERED:
                 raise
             yield from self._objects(prefix)
 
     def _objects(self, prefix: str) -> Iterator[StoredVersion]:
-        pages = self._client.get_paginator("list_objects_v2").paginate(
-            Bucket=self._bucket, Prefix=prefix
-        )
-        for page in pages:
+        for page in self._pages("list_objects_v2", prefix):
             for entry in page.get("Contents", ()):
                 yield StoredVersion(entry["Key"], None)
 
     def open_uploads(self, prefix: str) -> Iterator[OpenUpload]:
-        """Every multipart upload under a prefix that is still open."""
-        pages = self._client.get_paginator("list_multipart_uploads").paginate(
-            Bucket=self._bucket, Prefix=prefix
-        )
-        for page in pages:
+        """Every multipart upload under a prefix that is still open; see ``versions``.
+
+        A thousand of one key at most: the next listing begins behind that key, because versitygw
+        refuses the other marker that S3 has, an upload's id.
+        """
+        more, behind = True, ""
+        while more:
+            page = self._client.list_multipart_uploads(
+                Bucket=self._bucket, Prefix=prefix, KeyMarker=behind
+            )
             for entry in page.get("Uploads", ()):
                 yield OpenUpload(entry["Key"], entry["UploadId"])
+            more, behind = page.get("IsTruncated", False), page.get("NextKeyMarker", "")
+
+    def _pages(self, operation: str, prefix: str) -> Iterator[dict[str, Any]]:
+        """The pages of a listing, each given when the next one is there already.
+
+        A page begins after the last entry of the one before. If that was removed meanwhile,
+        versitygw finds nothing more.
+        """
+        pages = self._client.get_paginator(operation).paginate(Bucket=self._bucket, Prefix=prefix)
+        before = None
+        for page in pages:
+            if before is not None:
+                yield before
+            before = page
+        if before is not None:
+            yield before
 
     def abort(self, key: str, upload_id: str) -> None:
         """Abort a multipart upload and free its parts; fine when it is over already."""
@@ -177,3 +228,8 @@ class Storage:
         except ClientError as fault:
             if fault.response.get("Error", {}).get("Code", "") not in _GONE:
                 raise
+
+
+def _named(version: StoredVersion) -> dict[str, str]:
+    pin = {} if version.version_id is None else {"VersionId": version.version_id}
+    return {"Key": version.key, **pin}

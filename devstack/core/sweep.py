@@ -1,17 +1,25 @@
-"""The sweep: what a deletion or an expiry could not remove because it came later or was missed."""
+"""The sweep: what a deletion or an expiry could not remove because it came later or was missed.
+
+A POST form may be used again until it expires, also after its document was indexed or deleted, and
+no store can be asked to refuse that. So of a document that is being processed, or was, only the
+version that was completed stays, and of one that is over, nothing.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import shutil
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 
 from devstack.core.documents import OBJECT_PREFIX, announced_at, owner_of_key
 from devstack.core.index import IndexBuilder
 from devstack.core.registry import Registry
-from devstack.core.storage import Storage
+from devstack.core.storage import Storage, StoredVersion
 
 logger = logging.getLogger(__name__)
 
@@ -43,15 +51,8 @@ class Sweep:
             await asyncio.sleep(interval_s)
 
     def remove_objects(self) -> int:
-        """Remove every version of objects whose document was deleted or expired; how many."""
-        removed = 0
-        for version in self._storage.versions(OBJECT_PREFIX):
-            if self._is_over(version.key):
-                self._storage.remove_version(version)
-                removed += 1
-        if removed:
-            logger.info("sweep: removed %d object versions", removed)
-        return removed
+        """Remove the versions that belong to no document, or are not the one it is; how many."""
+        return remove_leftovers(self._registry, self._storage, OBJECT_PREFIX)
 
     def abort_uploads(self) -> int:
         """Abort multipart uploads of such documents, and those nobody finished in a week."""
@@ -78,6 +79,30 @@ class Sweep:
     def _is_over(self, key: str) -> bool:
         named = owner_of_key(key)
         return named is not None and self._registry.is_over(*named)
+
+
+def remove_leftovers(registry: Registry, storage: Storage, prefix: str) -> int:
+    """Remove the versions under a prefix that nobody needs any more; how many.
+
+    Raises:
+        storage.OUTAGES: the store cannot now; what was removed before stays removed.
+    """
+    removed = storage.remove_versions(_leftovers(registry, storage.versions(prefix)))
+    if removed:
+        logger.info("removed %d object versions", removed)
+    return removed
+
+
+def _leftovers(registry: Registry, versions: Iterator[StoredVersion]) -> Iterator[StoredVersion]:
+    for key, of_one in groupby(versions, attrgetter("key")):
+        named = owner_of_key(key)
+        if named is None:
+            continue
+        if registry.is_over(*named):
+            yield from of_one
+        # Without a version that is known to be the right one, any of them may become it.
+        elif (pinned := registry.pinned(*named)) is not None:
+            yield from (v for v in of_one if v.version_id != pinned and not v.is_marker)
 
 
 def _is_ancient(key: str) -> bool:

@@ -273,12 +273,52 @@ async def test_object_that_comes_after_the_end_is_swept(stack: Stack) -> None:
     deleted = uuid7()
     await stack.api.call("DELETE", f"/v1/documents/{deleted}")
     for key in (object_key(expired), f"uploads/acme/alice/{deleted}"):
-        await asyncio.to_thread(stack.bucket.put, key, TEXT)
+        for _ in range(3):  # one form can be sent as often as its holder likes
+            await asyncio.to_thread(stack.bucket.put, key, TEXT)
 
         async def is_gone(key: str = key) -> bool:
             return not await asyncio.to_thread(stack.bucket.versions, key)
 
         await until(is_gone)
+        assert stack.bucket.versions(key) == []
+
+
+async def test_all_that_one_form_stored_is_removed_but_what_was_completed(stack: Stack) -> None:
+    """35 versions before the end of indexing, and what comes later: the completed one stays."""
+    handle = await stack.start()
+    key, other = object_key(handle), TEXT.replace(b"lighthouse", b"submarines")
+    for _ in range(17):
+        await asyncio.to_thread(stack.bucket.put, key, other)
+    stored = stack.store(handle, TEXT)
+    for _ in range(17):
+        await asyncio.to_thread(stack.bucket.put, key, other)
+    await stack.complete(handle, stored)
+    assert (await outcome(handle))["state"] == "indexed"
+    # The workflow's end, not the sweep: nothing else is waited for.
+    assert stack.bucket.versions(key) == [stored["version_id"]]
+    for _ in range(3):
+        await asyncio.to_thread(stack.bucket.put, key, other)
+
+    async def swept() -> bool:
+        return await asyncio.to_thread(stack.bucket.versions, key) == [stored["version_id"]]
+
+    await until(swept)
+    assert (await stack.api.call("GET", f"/v1/documents/{document_id(handle)}"))[0] == 200
+
+
+async def test_a_failed_document_keeps_what_was_completed(stack: Stack) -> None:
+    """Its owner may want to know what was wrong with it; the rest of the form's versions goes."""
+    handle = await stack.start(sha256="0" * 64)
+    stored = stack.store(handle, TEXT)
+    stack.store(handle, TEXT)
+    await stack.complete(handle, stored)
+    assert (await outcome(handle))["state"] == "failed"
+
+    async def swept() -> bool:
+        kept = await asyncio.to_thread(stack.bucket.versions, object_key(handle))
+        return kept == [stored["version_id"]]
+
+    await until(swept)
 
 
 async def test_living_documents_objects_are_not_swept(stack: Stack) -> None:

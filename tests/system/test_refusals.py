@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from typing import Any
 
+import httpx
 import pytest
 
+from devstack import buckets
+from devstack.environment import DOCUMENTS_BUCKET
+from devstack.stack import Stack
+
 from .conftest import People
-from .people import Person
+from .people import Person, until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("stack")]
 
@@ -84,6 +90,73 @@ async def test_a_second_upload_to_a_completed_document_is_not_indexed(people: Pe
     answer = await alice.ask("When does the wombat dig?", document_ids=[ticket["document_id"]])
     assert b"original" in answer.raw
     assert b"forgery" not in answer.raw
+
+
+def versions_of(stack: Stack, who: Person, document_id: str) -> int:
+    """How many versions the store has of a document."""
+    s3 = buckets.client(stack.address("s3"), stack.secrets.gateway_store)
+    key = f"uploads/{who.tenant}/{who.name}/{document_id}"
+    try:
+        listed = s3.list_object_versions(Bucket=DOCUMENTS_BUCKET, Prefix=key)
+    finally:
+        s3.close()
+    return len(listed.get("Versions", ())) + len(listed.get("DeleteMarkers", ()))
+
+
+async def upload_again(who: Person, ticket: dict[str, Any], content: bytes, times: int) -> None:
+    """One form sent over and over, sixteen at a time."""
+    upload, left = ticket["upload"], asyncio.Semaphore(16)
+    async with httpx.AsyncClient(timeout=60, trust_env=False) as s3:
+
+        async def send() -> None:
+            async with left:
+                files = {"file": ("file", content)}
+                sent = await s3.post(upload["url"], data=upload["fields"], files=files)
+                assert sent.status_code == 204, sent.text
+
+        await asyncio.gather(*(send() for _ in range(times)))
+
+
+async def test_one_form_leaves_one_version(people: People, stack: Stack) -> None:
+    """However often it was sent: once the document is indexed, one version of it is stored."""
+    alice = await people("alice")
+    ticket = await alice.announce(SLOTH, "often.txt")
+    document_id = ticket["document_id"]
+    await upload_again(alice, ticket, SLOTH, 35)
+    assert await asyncio.to_thread(versions_of, stack, alice, document_id) == 35
+    assert (await alice.complete(document_id)).status_code == 202
+    assert (await alice.settled(document_id))["status"] == "indexed"
+
+    async def one_is_left() -> bool:
+        return await asyncio.to_thread(versions_of, stack, alice, document_id) == 1
+
+    await until(one_is_left)
+    answer = await alice.ask("How long does the sloth sleep?", document_ids=[document_id])
+    assert b"fifteen hours" in answer.raw
+
+
+async def test_a_document_of_hundreds_of_versions_is_deleted(people: People, stack: Stack) -> None:
+    """204 at the first try, and then there is nothing under its key."""
+    alice = await people("alice")
+    ticket = await alice.announce(SLOTH, "hundreds.txt")
+    document_id = ticket["document_id"]
+    await upload_again(alice, ticket, SLOTH, 200)
+    deleted = await alice.http.delete(f"/api/v1/documents/{document_id}")
+    assert deleted.status_code == 204, deleted.text
+    assert await asyncio.to_thread(versions_of, stack, alice, document_id) == 0
+
+
+async def test_a_put_cannot_be_sent_twice(people: People, stack: Stack) -> None:
+    """412 says that the bytes are there: the client completes, and they are indexed."""
+    alice = await people("alice")
+    ticket = await alice.announce(SLOTH, "once.txt", upload_method="PUT")
+    assert ticket["upload"]["headers"]["If-None-Match"] == "*"
+    assert (await alice.upload(ticket, SLOTH)).status_code == 200
+    assert (await alice.upload(ticket, SLOTH[::-1])).status_code == 412
+    assert await asyncio.to_thread(versions_of, stack, alice, ticket["document_id"]) == 1
+    assert (await alice.complete(ticket["document_id"])).status_code == 202
+    assert (await alice.settled(ticket["document_id"]))["status"] == "indexed"
+    assert (await alice.upload(ticket, SLOTH)).status_code == 412
 
 
 @pytest.mark.parametrize(

@@ -171,9 +171,48 @@ async def test_put_refuses_what_was_not_announced(real_store: RunningStore) -> N
 async def test_checksum_is_optional(any_store: RunningStore) -> None:
     """Without an announced checksum the upload works and ``head`` claims none that was promised."""
     announced = replace(ANNOUNCED, sha256=None)
-    assert (await send_form(form_of(any_store, announced))).status_code == 204
     assert (await put(put_of(any_store, announced))).status_code == 200
+    assert (await send_form(form_of(any_store, announced))).status_code == 204
     assert await any_store.store.head(KEY, any_store.soon()) is not None
+
+
+async def test_a_put_writes_once(any_store: RunningStore) -> None:
+    """Sent again, or by many at once, it is 412 and the first version stays the only one."""
+    upload = put_of(any_store)
+    assert upload.headers["If-None-Match"] == "*"
+    assert (await put(upload)).status_code == 200
+    first = await any_store.store.head(KEY, any_store.soon())
+    again = await asyncio.gather(*(put(upload) for _ in range(5)))
+    assert {sent.status_code for sent in again} == {412}
+    assert await versions_of(any_store, KEY) == 1
+    assert await any_store.store.head(KEY, any_store.soon()) == first
+
+
+async def test_of_eight_puts_at_once_one_writes(real_store: RunningStore) -> None:
+    """Whoever comes first: the others are refused, and nothing of theirs is kept."""
+    upload = put_of(real_store)
+    sent = await asyncio.gather(*(put(upload) for _ in range(8)))
+    assert sorted(answer.status_code for answer in sent) == [200] + [412] * 7
+    assert await versions_of(real_store, KEY) == 1
+
+
+@pytest.mark.parametrize("condition", [None, '"another"'])
+async def test_a_put_without_its_condition_is_refused(
+    real_store: RunningStore, condition: str | None
+) -> None:
+    """The condition is signed: a client that leaves it out or weakens it writes nothing at all."""
+    upload = put_of(real_store)
+    others = {k: v for k, v in upload.headers.items() if k != "If-None-Match"}
+    headers = others if condition is None else {**others, "If-None-Match": condition}
+    assert (await put(upload, headers=headers)).status_code == 403
+    assert await real_store.store.head(KEY, real_store.soon()) is None
+
+
+async def versions_of(running: RunningStore, key: str) -> int:
+    listed = await running.client.call(
+        "list_object_versions", running.soon(), Bucket=BUCKET, Prefix=key
+    )
+    return len(listed.get("Versions", ()))
 
 
 class Multipart:
@@ -234,6 +273,19 @@ async def test_multipart_completed_twice_at_once_is_one_object(real_store: Runni
     assert head.size == upload.announced.size
 
 
+async def test_parts_are_not_put_together_over_an_object(any_store: RunningStore) -> None:
+    """An object that is there already stays, and the parts do not become a second version of it."""
+    upload = Multipart(any_store)
+    await upload.begin()
+    parts = await upload.send_all()
+    assert (await put(put_of(any_store))).status_code == 200
+    await upload.complete(parts)
+    assert await versions_of(any_store, KEY) == 1
+    head = await any_store.store.head(KEY, any_store.soon())
+    assert head is not None
+    assert head.size == len(BODY)
+
+
 async def test_part_of_another_length_is_refused(real_store: RunningStore) -> None:
     """Each part's exact length is signed."""
     upload = Multipart(real_store)
@@ -274,8 +326,8 @@ async def test_delete_removes_every_version_of_exactly_that_key(any_store: Runni
     neighbour = KEY + "0"
     for key in (KEY, neighbour):
         for _ in range(2):
-            signed = any_store.store.presign_put(key, ANNOUNCED, expires_in_s=60)
-            assert (await put(signed)).status_code == 200
+            form = any_store.store.presign_post(key, ANNOUNCED, expires_in_s=60)
+            assert (await send_form(form)).status_code == 204
     await any_store.client.call("delete_object", any_store.soon(), Bucket=BUCKET, Key=KEY)
     await any_store.store.delete(KEY, any_store.soon())
     await any_store.store.delete(KEY, any_store.soon())
@@ -285,24 +337,38 @@ async def test_delete_removes_every_version_of_exactly_that_key(any_store: Runni
     assert len(entries) == 2
 
 
-async def test_hundreds_of_versions_are_deleted_in_two_calls_a_thousand(
+async def test_hundreds_of_versions_are_deleted_in_one_call(
     any_store: RunningStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One form stores as many versions as its holder likes; its document can be deleted in time."""
-    with ThreadPoolExecutor(16) as threads:
-        write = partial(any_store.client.sync.put_object, Bucket=BUCKET, Key=KEY, Body=BODY)
-        list(threads.map(lambda _: write(), range(300)))
+    await deleted_in_steps(any_store, monkeypatch, 200, 1)
+
+
+async def test_1500_versions_are_deleted_in_two_calls(
+    real_store: RunningStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand a call, which is the most that S3 takes, until nothing is left."""
+    await deleted_in_steps(real_store, monkeypatch, 1500, 2)
+    assert await versions_of(real_store, KEY) == 0
+
+
+async def deleted_in_steps(
+    running: RunningStore, monkeypatch: pytest.MonkeyPatch, count: int, steps: int
+) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        write = partial(running.client.sync.put_object, Bucket=BUCKET, Key=KEY, Body=BODY)
+        list(threads.map(lambda _: write(), range(count)))
     asked: list[str] = []
-    call = any_store.client.call
+    call = running.client.call
 
     async def counted(operation: str, deadline: float, **arguments: Any) -> dict[str, Any]:
         asked.append(operation)
         return await call(operation, deadline, **arguments)
 
-    monkeypatch.setattr(any_store.client, "call", counted)
-    await any_store.store.delete(KEY, any_store.soon())
-    assert asked == ["list_object_versions", "delete_objects", "list_object_versions"]
-    assert await any_store.store.head(KEY, any_store.soon()) is None
+    monkeypatch.setattr(running.client, "call", counted)
+    await running.store.delete(KEY, running.soon())
+    assert asked == ["list_object_versions", "delete_objects"] * steps + ["list_object_versions"]
+    assert await running.store.head(KEY, running.soon()) is None
 
 
 async def test_second_upload_makes_another_version(real_store: RunningStore) -> None:

@@ -63,6 +63,19 @@ def test_failed_document_leaves_no_chunks(state: State) -> None:
     assert (record.status, record.error) == ("failed", "It is broken.")
 
 
+def test_a_deleted_document_has_no_pinned_version(state: State) -> None:
+    """What is pinned can be pinned again, belongs to one owner, and goes with the document."""
+    document = state.begin(ALICE)
+    for version in ("v1", "v1"):
+        state.registry.pin(ALICE, document, version)
+    assert state.registry.pinned(ALICE, document) == "v1"
+    assert state.registry.pinned(BOB, document) is None
+    state.registry.tombstone(ALICE, document)
+    assert state.registry.pinned(ALICE, document) is None
+    with pytest.raises(DocumentDeleted):
+        state.registry.pin(ALICE, document, "v1")
+
+
 def test_records_belong_to_one_owner(state: State) -> None:
     """The same id names nothing for anybody else, and deleting it there changes nothing here."""
     document = state.begin(ALICE)
