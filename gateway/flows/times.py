@@ -7,4 +7,4 @@ from datetime import UTC, datetime
 
 def rfc3339(unix_seconds: float) -> str:
     """RFC 3339 in UTC, whole seconds: ``2026-01-31T12:00:00Z``."""
-    return datetime.fromtimestamp(int(unix_seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.fromtimestamp(int(unix_seconds), UTC).isoformat()[:19] + "Z"

@@ -6,7 +6,7 @@ import asyncio
 
 from sanic import Request
 from sanic.exceptions import RequestCancelled
-from sanic.response import BaseHTTPResponse
+from sanic.response import HTTPResponse
 
 from gateway.domain.sse import CONNECTED
 from gateway.edge.observe import access_log
@@ -19,6 +19,7 @@ from gateway.edge.wire.client_stream import (
     cut,
     forget_head,
 )
+from gateway.edge.wire.response import Response
 from gateway.edge.wire.sent_stream import SentStream
 from gateway.errors import GatewayError
 from gateway.flows.answer_stream import Answer, ignore_failure
@@ -99,7 +100,8 @@ class OpenStreams:
         try:
             # It may be full of an answer before this one: Sanic would wait there without a clock.
             await progress.room(answer.leave_core_if_over)
-            response = await request.respond(headers=HEADERS, content_type=CONTENT_TYPE)
+            head = Response(headers=HEADERS, content_type=CONTENT_TYPE)
+            response = await request.respond(head)
             await response.send(CONNECTED)
             forget_head(request, response)
             answer.state.sent_bytes += len(CONNECTED)
@@ -140,7 +142,7 @@ class OpenStreams:
             client.close()
 
     async def _send_through(
-        self, response: BaseHTTPResponse, progress: Progress, answer: Answer, scope: Scope
+        self, response: HTTPResponse, progress: Progress, answer: Answer, scope: Scope
     ) -> None:
         client = SentStream(response, progress)
         run = Relay(answer, client, self.ticker).run()

@@ -21,6 +21,7 @@ from gateway.edge.http.routes import methods_of
 from gateway.edge.observe.sentry import report
 from gateway.edge.wire.body_limit import swallow_rest
 from gateway.edge.wire.json_writer import dump_json
+from gateway.edge.wire.response import Response
 from gateway.errors import GatewayError
 
 log = structlog.get_logger("gateway.errors")
@@ -37,7 +38,7 @@ _TRANSLATED: dict[type[BaseException], type[GatewayError]] = {
 
 
 def json_response(value: Any, status: int = 200) -> HTTPResponse:
-    return HTTPResponse(dump_json(value), status=status, content_type="application/json")
+    return Response(dump_json(value), status=status, content_type="application/json")
 
 
 class ErrorRenderer(ErrorHandler):
