@@ -22,6 +22,10 @@ blueprint = Blueprint("auth", url_prefix="/auth")
 root_blueprint = Blueprint("login", url_prefix="/auth")
 
 
+# Anybody may send one. The longest name and password take 13 KiB with all their letters escaped.
+LOGIN_LIMIT_BYTES = 16 * 1024
+
+
 class Credentials(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A user's name and password."""
 
@@ -77,6 +81,7 @@ for place in (blueprint, root_blueprint):
         name="login",
         summary="Log in with username and password",
         body=Credentials,
+        body_limit_bytes=LOGIN_LIMIT_BYTES,
         successes=(Success(200, "A token to send as `Authorization: Bearer`.", Token),),
         errors=(InvalidCredentials,),
     )(log_in)

@@ -234,9 +234,12 @@ class _Assembly:
 
     def _attach(self, services: Any) -> None:
         self._begin_metrics(services)
-        self._set_context(services)
+        self._pipeline = self._make_pipeline(services)
+        self._set_context(services, self._pipeline)
+
+    def _make_pipeline(self, services: Services) -> Pipeline:
         settings = self._settings
-        self._pipeline = Pipeline(
+        return Pipeline(
             authenticator=services.authenticator,
             policy=services.policy,
             clock=services.clock,
@@ -253,13 +256,14 @@ class _Assembly:
         edge = partial(of_edge, self._streams, self._connections, services.health)
         self._worker_metrics.begin([edge, *services.sample_sources])
 
-    def _set_context(self, services: Services) -> None:
+    def _set_context(self, services: Services, pipeline: Pipeline) -> None:
         settings = self._settings
         context = AppContext(
             form_limits=FormLimits(settings.form_limit, settings.form_parts),
             answer_limit_bytes=settings.answer_limit,
             metrics=self._worker_metrics.recorder,
             provided=_provided(services, self._streams),
+            ask_again=pipeline.ask_again,
         )
         check_provided(self._app, context.provided)
         set_context(self._app, context)

@@ -6,11 +6,11 @@ is set in the worker, once its services exist and before its first request.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sanic import Sanic
+from sanic import Request, Sanic
 
 from gateway.telemetry.recorder import MetricsRecorder
 
@@ -27,13 +27,15 @@ class FormLimits:
 class AppContext:
     """``provided`` maps types to the flows that handlers name in their parameters.
 
-    ``answer_limit_bytes`` bounds a JSON answer that is collected from a stream.
+    ``answer_limit_bytes`` bounds a JSON answer that is collected from a stream. ``ask_again`` is
+    ``Pipeline.ask_again``: it raises what refuses a request that was let in some time ago.
     """
 
     form_limits: FormLimits
     answer_limit_bytes: int
     metrics: MetricsRecorder
     provided: Mapping[type, object]
+    ask_again: Callable[[Request], Awaitable[None]]
 
 
 def set_context(app: Sanic[Any, Any], context: AppContext) -> None:

@@ -24,7 +24,8 @@ from gateway.telemetry.tracing import Span
 class Scope:
     """Filled from front to back by the pipeline; the access log reads it at the end.
 
-    ``started_s`` is monotonic; ``deadline`` bounds all S3 and Temporal work of the request.
+    ``started_s`` is monotonic; ``deadline`` bounds all S3 and Temporal work of the request. Both
+    are moved on by what the client takes to send its body: that time is not the gateway's.
     """
 
     request_id: str
@@ -56,6 +57,11 @@ class Scope:
         if self.principal is None:
             raise RuntimeError("a public route has no caller")
         return self.principal
+
+    def leave_out(self, seconds: float) -> None:
+        """Takes ``seconds`` in which the client's body was waited for out of all accounts."""
+        self.started_s += seconds
+        self.deadline += seconds
 
     def give_grant(self, retain: Callable[[Credential], RetainedCredential]) -> Grant:
         """What allowed this request, for the checks while its stream runs.

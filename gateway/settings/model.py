@@ -286,7 +286,9 @@ class Settings(TlsSettings):
         p.duration("100ms", "10m"), "10s", "How long a request's head may take from its first byte."
     )
     body_timeout: float = _limits(
-        p.duration("100ms", "10m"), "30s", "How long a request's body may take after its head."
+        p.duration("100ms", "10m"),
+        "30s",
+        "How long a request's body may take once its head is accepted.",
     )
     keep_alive_timeout: float = _limits(
         p.duration("100ms", "1h"), "75s", "How long a connection may stay open between requests."

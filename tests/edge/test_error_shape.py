@@ -16,6 +16,7 @@ from .raw import assert_error_shape, exchange, read_answer, request
 from .stub_core import META, STREAM_HEAD, TOKEN, chunk
 
 CANARY = "canary-5f0c"
+JSON = {"Content-Type": "application/json"}
 
 
 @pytest.mark.parametrize(
@@ -31,7 +32,7 @@ CANARY = "canary-5f0c"
         (b"\x00\x01\x02\r\n\r\n", 400),
         (b"GET /\xff HTTP/1.1\r\n\r\n", 400),
         (request("GET", "/healthz", {"X": "a" * 20_000}), 431),
-        (request("POST", "/auth/login", {"Content-Length": "99999999"}), 413),
+        (request("POST", "/auth/login", {**JSON, "Content-Length": "99999999"}), 413),
         (request("POST", "/auth/login", {"Expect": "more"}, b"{}"), 417),
     ],
     ids=lambda value: value[:24].decode("latin-1") if isinstance(value, bytes) else str(value),

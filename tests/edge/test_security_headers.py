@@ -132,7 +132,8 @@ async def test_good_answers_of_every_kind_have_them(gateway: Gateway) -> None:
         ({"HEAD_TIMEOUT": "1s"}, b"GET / HTTP/1.1\r\n", 408),
         (
             {"BODY_TIMEOUT": "100ms"},
-            b"POST /auth/login HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{",
+            b"POST /auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            b"Content-Length: 9\r\n\r\n{",
             408,
         ),
         ({"CONNECTIONS_LIMIT": "1"}, b"", 503),

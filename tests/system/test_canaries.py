@@ -266,6 +266,8 @@ async def work(there: World) -> None:
     await ask("GET", "/api/v1/auth/me", headers={"X-API-Key": f"kbg_{known['bad key']}"})
     await ask("GET", f"/healthz?token={known['bad token']}")
     await ask("POST", "/auth/login", content=known["wrong password"].encode())
+    typed = {"Content-Type": "application/json"}
+    await ask("POST", "/auth/login", content=known["wrong password"].encode(), headers=typed)
     await ask("GET", f"/{known['bad key']}", headers=bearer)
     await upload(there, bearer)
 

@@ -1,8 +1,12 @@
-"""Reading what a client sent: JSON bodies, multipart forms and query strings, within limits."""
+"""Reading what a client sent: JSON bodies, multipart forms and query strings, within limits.
+
+A body is still on its way when it is asked for here: a client that is refused before is not waited
+for, and nothing of its body is kept.
+"""
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import TypeVar, cast
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -13,38 +17,104 @@ from multipart import (
     PushMultipartParser,
 )
 from sanic import Request
+from sanic.exceptions import PayloadTooLarge as TooLargeAtTheWire
 
 from gateway.domain.strict_json import convert_pairs, read_json
-from gateway.edge.context import FormLimits
+from gateway.edge.context import FormLimits, context_of
+from gateway.edge.scope import now_s, scope_of
+from gateway.edge.wire.http1 import GuardedHttp
 from gateway.errors import PayloadTooLarge, UnsupportedMediaType, ValidationFailed
 
 T = TypeVar("T", bound=msgspec.Struct)
 Pairs = list[tuple[str, str]]
 
 QUERY_FIELDS = 16
+# A body that took longer, and its caller is checked again before the handler runs.
+ASK_AGAIN_AFTER_S = 1.0
 _UTF8 = frozenset({"utf-8", "utf8"})
 # In these ASCII bytes mean what they mean in UTF-8. Apache's HttpClient declares ISO-8859-1 for
 # every text of a form, Python's ``email`` US-ASCII, whatever the text holds.
 _ASCII_OR_MORE = frozenset({"us-ascii", "ascii", "iso-8859-1", "iso8859-1", "latin-1", "latin1"})
 
 
-def read_body(
-    request: Request, shape: type[T], *, required: bool, form: FormLimits | None
+async def read_body(
+    request: Request,
+    shape: type[T],
+    *,
+    required: bool,
+    limit_bytes: int | None,
+    form: FormLimits | None,
 ) -> T | None:
     """The body as a ``shape``; ``None`` only where it may be left out and is.
 
+    What the head says of it is checked before a byte is waited for, or asked for with a 100.
+
     Args:
+        limit_bytes: the most it may have, where that is less than for other bodies.
         form: the limits of a multipart form, on routes that take one in place of JSON.
     """
-    if not request.body and not required:
+    if not required and await _is_left_out(request):
         return None
     media_type, parameters = _media_type(request)
-    if media_type == "application/json":
-        return read_json(request.body, shape)
     if media_type == "multipart/form-data" and form is not None:
-        return convert_pairs(_form(request.body, parameters.get("boundary", ""), form), shape)
-    accepted = "application/json" + (" or multipart/form-data" if form is not None else "")
-    raise UnsupportedMediaType(f"This route takes {accepted}.")
+        boundary = parameters.get("boundary", "")
+        body = await _received_form(request, boundary, form)
+        return convert_pairs(_form(body, boundary, form), shape)
+    if media_type != "application/json":
+        accepted = "application/json" + (" or multipart/form-data" if form is not None else "")
+        raise UnsupportedMediaType(f"This route takes {accepted}.")
+    body = await _received(request, limit_bytes)
+    return None if not required and not body else read_json(body, shape)
+
+
+async def drop_body(request: Request) -> None:
+    """Reads a body that nobody takes, to its end, and keeps nothing of it.
+
+    A client that asks first whether to send it (``Expect``) is not told to.
+    """
+    stream = _stream(request)
+    if stream.request_body and not stream.expecting_continue:
+        await _await_body(request, stream.protocol.body_limit_bytes, keep=False)
+
+
+async def _is_left_out(request: Request) -> bool:
+    """Whether there is no body. Of one in chunks that names no type, only its end can tell."""
+    stream = _stream(request)
+    if not stream.request_body:
+        return True
+    if stream.request_body != "chunked" or "content-type" in request.headers:
+        return False
+    return not await _received(request)
+
+
+async def _received(request: Request, limit_bytes: int | None = None) -> bytes:
+    stream = _stream(request)
+    largest_bytes = stream.protocol.body_limit_bytes
+    if limit_bytes is not None:
+        largest_bytes = min(limit_bytes, largest_bytes)
+    body = stream.body_at_hand(largest_bytes)
+    return await _await_body(request, largest_bytes) if body is None else body
+
+
+async def _await_body(request: Request, limit_bytes: int, *, keep: bool = True) -> bytes:
+    """The body of a request of which that has not come yet, or not as a whole.
+
+    The caller was let in when the head came. If the body took its time, he is checked again: a
+    slow sender could otherwise use a key long after it was revoked.
+    """
+    scope, began_s = scope_of(request), now_s()
+    try:
+        body = await _stream(request).receive_body(limit_bytes, keep=keep)
+    finally:
+        waited_s = now_s() - began_s
+        scope.leave_out(waited_s)
+    if waited_s > ASK_AGAIN_AFTER_S:
+        await context_of(request.app).ask_again(request)
+    return body
+
+
+def _stream(request: Request) -> GuardedHttp:
+    return cast(GuardedHttp, request.stream)
 
 
 def _media_type(request: Request) -> tuple[str, dict[str, str]]:
@@ -65,12 +135,17 @@ def _media_type(request: Request) -> tuple[str, dict[str, str]]:
     return main.strip().lower(), parameters
 
 
-def _form(body: bytes, boundary: str, limits: FormLimits) -> Pairs:
-    """The fields of a multipart form that carries no file: here the bytes go to S3 directly."""
+async def _received_form(request: Request, boundary: str, limits: FormLimits) -> bytes:
     if not boundary:
         raise ValidationFailed("The form's Content-Type names no boundary.")
-    if len(body) > limits.size_bytes:
-        raise PayloadTooLarge(f"A form here has at most {limits.size_bytes} bytes.")
+    try:
+        return await _received(request, limits.size_bytes)
+    except TooLargeAtTheWire as exc:
+        raise PayloadTooLarge(f"A form here has at most {limits.size_bytes} bytes.") from exc
+
+
+def _form(body: bytes, boundary: str, limits: FormLimits) -> Pairs:
+    """The fields of a multipart form that carries no file: here the bytes go to S3 directly."""
     try:
         return _parts(body, boundary, limits.parts)
     except ParserLimitReached as exc:

@@ -6,6 +6,9 @@ called as ``handler(request, **path, **provided)``; when ``body`` or ``query`` a
 gets them, read and checked, under these names. It returns an ``HTTPResponse``, or ``None`` when it
 has streamed its answer itself.
 
+A body is read here, once the head has decided all it can: who asks, whether he may, whether the
+query string and the content type are right. Until then it is not even waited for.
+
 ``provided`` is what a handler asks for by type (``documents: Documents``): flows, which exist only
 once a worker has an event loop, while routes are declared before.
 """
@@ -63,6 +66,7 @@ class Endpoint:
     is the path's parameter that names what the action is done to; its spelling is checked and it
     goes into the policy's question. ``narrowed`` says what the settings allow of the body's fields,
     field by field, for the OpenAPI document; it is asked with what handlers are provided with.
+    ``body_limit_bytes`` is below the limit of all bodies where anybody may send one.
     """
 
     method: str
@@ -73,6 +77,7 @@ class Endpoint:
     errors: tuple[type[GatewayError], ...] = ()
     body: type[msgspec.Struct] | None = None
     body_required: bool = True
+    body_limit_bytes: int | None = None
     narrowed: Callable[[Mapping[type, Any]], Mapping[str, dict[str, Any]]] | None = None
     accepts_form: bool = False
     query: type[msgspec.Struct] | None = None
@@ -104,13 +109,11 @@ def route(
     endpoint = Endpoint(method=method, name=name, action=action, tag=blueprint.name or "", **fields)
 
     def add(handler: Handler) -> Handler:
-        blueprint.add_route(
-            _reading(handler, endpoint),
-            path,
-            methods=endpoint.methods,
-            name=name,
-            ctx_endpoint=endpoint,
+        # Sanic would read the body before its middleware, so before anybody is asked who sends it.
+        declare = blueprint.route(
+            path, methods=endpoint.methods, name=name, ignore_body=True, ctx_endpoint=endpoint
         )
+        declare(_reading(handler, endpoint))
         return handler
 
     return add
@@ -147,12 +150,15 @@ def _reading(handler: Handler, endpoint: Endpoint) -> Handler:
         elif request.query_string:
             bodies.refuse_query(request, endpoint.any_owner)
         if endpoint.body is not None:
-            arguments["body"] = bodies.read_body(
+            arguments["body"] = await bodies.read_body(
                 request,
                 endpoint.body,
                 required=endpoint.body_required,
+                limit_bytes=endpoint.body_limit_bytes,
                 form=context.form_limits if endpoint.accepts_form else None,
             )
+        else:
+            await bodies.drop_body(request)
         return await handler(request, **arguments)
 
     read_then_handle.wanted = wanted  # type: ignore[attr-defined]

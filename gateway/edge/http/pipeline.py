@@ -1,11 +1,12 @@
-"""The way of every request: scope → OPTIONS → drain → who are you → may you → handler.
+"""The way of every request: scope → OPTIONS → drain → who are you → may you → body → handler.
 
 The order matters. The scope comes first, so that every refusal has an id and a log line. Preflights
 carry no credential and are answered before one is asked for; no refusal goes before them, because
 a browser lets a page read one only when the preflight went well. Authentication precedes the
 policy's question, which names the principal. The id in the path is part of that question, so its
-spelling is checked first: a misspelled one is 404, whatever the caller may do. Sanic also runs this
-on its own errors (404, 405, a bad body): no route was matched, so the last two stages do nothing.
+spelling is checked first: a misspelled one is 404, whatever the caller may do. The head alone
+decides all of this; the endpoint reads the body behind these stages (``bodies.py``). Sanic also
+runs this on its own errors (404, 405): no route was matched, so the last two stages do nothing.
 
 On the way out ``on_response`` adds the headers every answer has, then compresses, then logs: the
 log counts what is really sent.
@@ -96,12 +97,25 @@ class Pipeline:
 
     async def on_request(self, request: Request) -> HTTPResponse | None:
         """Sanic request middleware; raises ``GatewayError`` for every refusal."""
+        if getattr(request.ctx, "scope", None) is not None:
+            # Sanic comes here again with a failure behind these stages, such as a late body.
+            return None
         scope, endpoint = self.open_scope(request), endpoint_of(request)
         for stage in self.request_stages:
             response = await stage(request, scope, endpoint)
             if response is not None:
                 return response
         return None
+
+    async def ask_again(self, request: Request) -> None:
+        """All but the preflight once more, where much time went by: a key may be revoked by now.
+
+        Raises:
+            GatewayError: what refuses the request now.
+        """
+        scope, endpoint = self.open_scope(request), endpoint_of(request)
+        for stage in self.request_stages[1:]:
+            await stage(request, scope, endpoint)
 
     async def on_response(self, request: Request, response: BaseHTTPResponse) -> None:
         """Sanic response middleware; for a stream it runs when the head is made."""

@@ -19,7 +19,6 @@ from gateway import errors
 from gateway.domain.error_shape import error_body, error_headers
 from gateway.edge.http.routes import methods_of
 from gateway.edge.observe.sentry import report
-from gateway.edge.wire.body_limit import swallow_rest
 from gateway.edge.wire.json_writer import dump_json
 from gateway.edge.wire.response import Response
 from gateway.errors import GatewayError
@@ -46,8 +45,6 @@ class ErrorRenderer(ErrorHandler):
 
     def response(self, request: Request, exception: Exception) -> HTTPResponse:
         error = translate(request, exception)
-        if isinstance(exception, sanic_errors.PayloadTooLarge):
-            swallow_rest(request)
         scope = getattr(request.ctx, "scope", None)
         request_id = scope.request_id if scope else ""
         if scope is not None:

@@ -1,8 +1,11 @@
 """Sanic's reading of requests, replaced: heads and chunked bodies are read by ``domain/wire.py``.
 
-Answering, routing, handlers and middleware stay Sanic's. ``GuardedConnection`` is what this needs
-of the connection it runs on, which is ``GuardedProtocol`` in ``protocol.py``; ``sanic_shape.py``
-lists what both rely on.
+Answering, routing, handlers and middleware stay Sanic's. A body stays unread until the endpoint
+asks for it, which is after the head has decided about the request: what a caller sends who is
+refused is neither waited for nor kept, but read and dropped behind the answer, up to a limit.
+
+``GuardedConnection`` is what this needs of the connection it runs on, which is ``GuardedProtocol``
+in ``protocol.py``; ``sanic_shape.py`` lists what both rely on.
 """
 
 from __future__ import annotations
@@ -35,8 +38,8 @@ class AllAnswered(CancelledError):
 class GuardedConnection(Protocol):
     """What ``GuardedHttp`` uses of the connection it runs on.
 
-    ``half_closed``: the client will send no more. ``body_limit_bytes`` holds for each body that is
-    read for a handler. The rest from ``app`` on is Sanic's.
+    ``half_closed``: the client will send no more. ``body_limit_bytes`` is the largest body that any
+    handler takes. The rest from ``app`` on is Sanic's.
     """
 
     half_closed: bool
@@ -45,6 +48,8 @@ class GuardedConnection(Protocol):
     state: dict[str, Any]
     conn_info: Any
     request_class: Any
+
+    request_max_size: int
 
     @property
     def body_limit_bytes(self) -> int: ...
@@ -63,7 +68,7 @@ class GuardedConnection(Protocol):
 class GuardedHttp(Http):
     """Sanic's reading of requests with the heads and the chunked bodies read by our rules."""
 
-    __slots__ = ("_chunks",)
+    __slots__ = ("_chunks", "_receives_body")
     # Sanic declares its own connection class here, which lacks the members of the guard.
     protocol: GuardedConnection  # type: ignore[assignment]
     # Sanic declares narrower types than it puts in.
@@ -75,6 +80,7 @@ class GuardedHttp(Http):
     def init_for_request(self) -> None:
         """Sanic calls this before it waits for a request: the one before is over."""
         super().init_for_request()
+        self._receives_body = False
         self.protocol.request_over()
 
     async def http1(self) -> None:
@@ -145,16 +151,47 @@ class GuardedHttp(Http):
         if head.chunked:
             self.request_body = "chunked"
             self._chunks = ChunkedBody()
-        elif head.length is not None:
+        elif head.length:
             self.request_body = True
+
+    @property
+    def waits_for_body(self) -> bool:
+        """Whether it is the client's turn: its body is read, or what is left of a refused one."""
+        return bool(self.request_body) and (self._receives_body or self.stage is not Stage.HANDLER)
+
+    def body_at_hand(self, limit_bytes: int) -> bytes | None:
+        """The body if all of it is here; ``None`` if it comes in chunks, or is still to come."""
+        if not self.request_body:
+            return b""
+        size = self.request_bytes
+        if self.request_body == "chunked" or size > min(limit_bytes, len(self.recv_buffer)):
+            return None
+        body = bytes(self.recv_buffer[:size])
+        del self.recv_buffer[:size]
+        self.request_body, self.request_bytes_left = None, 0
+        self.expecting_continue = False
+        return body
+
+    async def receive_body(self, limit_bytes: int, *, keep: bool = True) -> bytes:
+        """The whole body, waited for; empty where it is not to be kept.
+
+        Raises:
+            PayloadTooLarge: it has more than ``limit_bytes``, or says so.
+            BadRequest: it is malformed, or the client closed its side before its end.
+        """
+        if self.request_bytes > limit_bytes:
+            self.keep_alive = False
+            raise PayloadTooLarge("Request body exceeds the size limit")
+        self.protocol.begin_stage()
+        self._receives_body, self.request_max_size = True, limit_bytes
+        try:
+            return b"".join([piece async for piece in self if keep])
+        finally:
+            # Of a body that is refused more is read, and dropped (``body_limit.py``).
+            self._receives_body, self.request_max_size = False, self.protocol.request_max_size
 
     async def read(self) -> bytes | None:
         """The next bytes of the body; ``None`` at its end."""
-        if self.stage is Stage.HANDLER:
-            # What is swallowed of a body after its answer has Sanic's limit (``body_limit.py``).
-            self.request_max_size = self.protocol.body_limit_bytes
-        if self.expecting_continue and self.request_bytes > self.request_max_size:
-            raise PayloadTooLarge("Request body exceeds the size limit")
         if self.request_body != "chunked":
             data: bytes | None = await super().read()
             return data
@@ -187,11 +224,17 @@ class GuardedHttp(Http):
         """The final status where a client still waits for 100, which it then does not get.
 
         RFC 9110, 10.1.1: it may send the body all the same or leave it out, so that nobody knows
-        what comes next on this connection: it ends.
+        what comes next on this connection: it ends. It ends as well where more is announced than
+        anybody takes: the next request stands behind all that.
         """
         if self.expecting_continue:
             self.expecting_continue, self.request_body = False, None
             self.keep_alive = False
+        elif self.request_body:
+            # From here on the rest of the body is waited for, to drop it.
+            self.protocol.begin_stage()
+            if self.request_bytes > self.protocol.body_limit_bytes:
+                self.keep_alive = False
         await super().http1_response_header(data, end_stream)
 
     async def error_response(self, exception: Exception) -> None:

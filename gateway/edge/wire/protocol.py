@@ -6,8 +6,8 @@ instead, and ``GuardedProtocol``, here, keeps the caps and the deadlines of ``co
 
 Under TLS no side can be closed alone, neither by the loops' transports nor by what peers make of
 ``close_notify``: there a client that will send no more has left, whatever it was waiting for, and
-after a refusal the connection is closed at once instead of lingering. The caps and the clocks begin
-when the handshake is over.
+after a refusal the connection is closed at once instead of lingering, unless the rest of its body
+is known to come. The caps and the clocks begin when the handshake is over.
 
 ``sanic_shape.py`` checks at start-up that Sanic still is what the two were written for; a server
 that was started without ``GuardedProtocol`` answers nothing but 500 (``refuse_unguarded``).
@@ -133,7 +133,7 @@ class GuardedProtocol(HttpProtocol):
         if self.lingering:
             if waited_s > LINGER_S and not self._is_taking(now_s):
                 self.close()
-        elif http.request_body:
+        elif http.waits_for_body:
             if waited_s > limits.body_s:
                 self._end_late_body(http)
         elif http.stage is Stage.IDLE:
@@ -277,13 +277,14 @@ class GuardedProtocol(HttpProtocol):
         Closing at once would make TCP reset the connection when more comes, and the reset may
         overtake the answer on its way to the client (RFC 9112, 9.6). Where this side cannot be
         closed alone, or the client's is closed already, the answer's last bytes are still waited
-        for: Sanic gives what waits at a close five seconds.
+        for: Sanic gives what waits at a close five seconds. So is the rest of a refused body.
         """
         transport = self.transport
         if transport is None or transport.is_closing():
             return
         can_close_ours = transport.can_write_eof() and not self.half_closed
-        if not can_close_ours and not transport.get_write_buffer_size():
+        still_sends = self.http.request_body and not self.half_closed
+        if not (can_close_ours or still_sends or transport.get_write_buffer_size()):
             return
         self.lingering = True
         self.begin_stage()

@@ -25,6 +25,7 @@ _SHAPE: dict[Any, set[str]] = {
         *("recv_buffer", "_receive_more", "keep_alive", "head_only", "url", "request_class"),
         *("request_bytes_left", "request_bytes", "expecting_continue", "request_body", "_current"),
     },
+    Http.__aiter__: {"request_body", "read"},
     Http.read: {"request_body", "request_bytes", "request_max_size", "expecting_continue", "_send"},
     Http.http1_response_header: {
         *("response_func", "stage", "processed_headers", "_send", "expecting_continue"),
@@ -37,6 +38,8 @@ _SHAPE: dict[Any, set[str]] = {
     HttpProtocol.send: {"_can_write", "is_closing", "write"},
     HttpProtocol.pause_writing: {"_can_write", "clear"},
     HttpProtocol.resume_writing: {"_can_write", "set"},
+    # It reads no body of a route that says so: our endpoints read theirs.
+    Sanic.handle_request: {"ignore_body", "receive_body", "request_middleware"},
     # What ``worker.compile_routes`` does before a fork; the loop is all of it that must change.
     Sanic._startup: {"signalize", "finalize", "run", "is_started"},
     SignalRouter.finalize: {"ctx", "loop", "get_running_loop", "waiters"},
