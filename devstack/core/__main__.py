@@ -29,6 +29,9 @@ def main() -> int:
         for fault in invalid.faults:
             print(fault, file=sys.stderr)
         return 2
+    if settings.debug:
+        # Ours alone: what its libraries say of every request helps nobody here.
+        logging.getLogger("devstack.core").setLevel(logging.DEBUG)
     if process == "serve":
         from devstack.core.serve import run_service as run
     else:

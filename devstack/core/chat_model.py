@@ -9,12 +9,13 @@ from typing import Any
 
 import httpx
 
-from devstack.core.answer import Citation, Token
+from devstack.core.answering.citations import is_supported
+from devstack.core.answering.extract import Citation, Token
 from devstack.core.errors import ModelNonsense, ModelTimeout, ModelUnavailable
+from devstack.core.finding.words import words
 from devstack.core.index import Hit
 from devstack.core.query import Finished, Part, Usage
 from devstack.core.settings import ChatSettings
-from devstack.core.text import words
 
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 60.0
@@ -40,7 +41,7 @@ class ChatWriter:
 
     async def write(self, question: str, terms: str, hits: list[Hit]) -> AsyncGenerator[Part, None]:
         """The model's answer; faults of the endpoint surface as CoreError."""
-        marks = CitationMarks(len(hits))
+        marks = CitationMarks(hits)
         messages = _messages(question, hits)
         usage, reason, written = None, None, 0
         try:
@@ -88,13 +89,17 @@ class ChatWriter:
 
 
 def _messages(question: str, hits: Sequence[Hit]) -> list[dict[str, str]]:
-    sources = "\n\n".join(
-        f"[{n}] {hit.filename}\n{hit.text}" for n, hit in enumerate(hits, start=1)
-    )
+    sources = "\n\n".join(f"[{n}] {_place(hit)}\n{hit.text}" for n, hit in enumerate(hits, start=1))
     return [
         {"role": "system", "content": INSTRUCTIONS},
         {"role": "user", "content": f"Sources:\n\n{sources}\n\nQuestion: {question}"},
     ]
+
+
+def _place(hit: Hit) -> str:
+    """Where a passage stands: its file, its headings, its page."""
+    page = () if hit.page is None else (f"page {hit.page}",)
+    return ", ".join((hit.filename, *hit.section, *page))
 
 
 async def _lines(blocks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -142,9 +147,12 @@ def _usage(chunk: dict[str, Any]) -> Usage | None:
 
 
 class CitationMarks:
-    """Finds ``[n]`` in a growing answer: source n-1 carries the statement in front of the mark."""
+    """Finds ``[n]`` in a growing answer: source n-1 carries the statement in front of the mark.
 
-    def __init__(self, sources: int) -> None:
+    A mark is no citation when there is no such source, or when it does not carry the statement.
+    """
+
+    def __init__(self, sources: Sequence[Hit]) -> None:
         self._sources = sources
         self._answer = ""
         self._seen = 0
@@ -157,8 +165,11 @@ class CitationMarks:
             start, end = self._span(mark.start())
             self._seen = mark.end()
             source = int(mark.group(1)) - 1
-            if 0 <= source < self._sources and start < end:
+            if start < end and self._is_carried(self._answer[start:end], source):
                 yield Citation(source, start, end)
+
+    def _is_carried(self, statement: str, source: int) -> bool:
+        return 0 <= source < len(self._sources) and is_supported(statement, self._sources[source])
 
     def _span(self, mark: int) -> tuple[int, int]:
         """Where the statement before a mark is; a second mark at once speaks of the same one."""

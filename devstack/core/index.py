@@ -12,42 +12,47 @@ document that was just deleted is masked out before its nodes are gone from the 
 from __future__ import annotations
 
 import fcntl
+import json
 import logging
 import os
 import secrets
 import shutil
 import threading
 from collections import OrderedDict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import bm25s  # type: ignore[import-untyped]
-from llama_index.retrievers.bm25 import BM25Retriever  # type: ignore[import-untyped]
+from llama_index.core.schema import NodeWithScore, TextNode
+from llama_index.core.vector_stores.utils import metadata_dict_to_node
 
 from devstack.core.chunks import Chunk
 from devstack.core.documents import Owner
-from devstack.core.reading.nodes import DOCUMENT, PAGE, node
-from devstack.core.registry import Registry
-from devstack.core.text import WORD_PATTERN, words
+from devstack.core.finding.languages import UNKNOWN
+from devstack.core.finding.passages import LANGUAGE, by_frequency, indexed, languages_of
+from devstack.core.finding.retriever import WordRetriever, build
+from devstack.core.reading.blocks import Block
+from devstack.core.reading.nodes import DOCUMENT, PAGE, SECTION, blocks_of, node
+from devstack.core.registry import Registry, Snapshot
 
 logger = logging.getLogger(__name__)
 
 OPEN_INDEXES = 64
 OPEN_ATTEMPTS = 5
 LOCK_POLL_S = 0.05
-
-# The language and pattern of the words are not saved with an index: these must be the same when
-# it is built and when it is reopened.
-_WORDS: dict[str, Any] = {"language": "en", "token_pattern": WORD_PATTERN}
-_STOP_WORDS = frozenset(bm25s.stopwords.STOPWORDS_EN)
+# An outline is read by a person.
+MOST_OUTLINED, MOST_SECTIONS = 5, 30
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A passage found for a question; ``score`` is above zero, ``page`` from 1, for PDF."""
+    """A passage found for a question; ``score`` is above zero, ``page`` from 1, for PDF.
+
+    ``section`` is the path of headings it stands under, ``language`` its document's.
+    """
 
     document_id: str
     filename: str
@@ -55,6 +60,9 @@ class Hit:
     page: int | None
     text: str
     score: float
+    section: tuple[str, ...] = ()
+    blocks: tuple[Block, ...] = ()
+    language: str = UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +70,11 @@ class _OpenIndex:
     generation: str
     bm25: bm25s.BM25
     documents: tuple[str, ...]  # of each node, in the index's order
+    languages: tuple[str, ...]  # of all documents, the most frequent first
 
 
 def _owner_dir(root: Path, owner: Owner) -> Path:
     return root / owner.tenant / owner.subject
-
-
-def _is_searchable(text: str) -> bool:
-    """Whether any word of it gets into the index; a corpus of stop words alone cannot be built."""
-    return any(word not in _STOP_WORDS for word in words(text))
 
 
 class IndexBuilder:
@@ -92,7 +96,7 @@ class IndexBuilder:
                 snapshot = self._registry.snapshot(owner)
                 if snapshot is None:
                     return
-                generation = self._build(directory, snapshot.revision, snapshot.chunks)
+                generation = self._build(directory, snapshot)
                 if self._registry.switch(owner, snapshot.revision, generation):
                     self._remove_others(directory, generation)
                 elif generation is not None:
@@ -107,18 +111,21 @@ class IndexBuilder:
                 pass
             yield directory
 
-    def _build(self, directory: Path, revision: int, chunks: tuple[Chunk, ...]) -> str | None:
+    def _build(self, directory: Path, snapshot: Snapshot) -> str | None:
         """The name of a new generation on disk, or None when there is nothing to find in it."""
-        nodes = [
-            node(chunk.document_id, chunk.chunk_id, chunk.passage)
-            for chunk in chunks
-            if _is_searchable(chunk.passage.text)
-        ]
+        languages = languages_of(snapshot.chunks)
+        nodes, entries = [], []
+        for chunk in snapshot.chunks:
+            language = languages[chunk.document_id]
+            filename = snapshot.filenames.get(chunk.document_id, "")
+            found = indexed(chunk.passage, filename, language)
+            if found:
+                nodes.append(_node(chunk, language))
+                entries.append(found)
         if not nodes:
             return None
-        name = f"{revision:010d}-{secrets.token_hex(4)}"
-        retriever = BM25Retriever(nodes=nodes, similarity_top_k=1, **_WORDS)
-        retriever.persist(
+        name = f"{snapshot.revision:010d}-{secrets.token_hex(4)}"
+        build(nodes, entries).persist(
             str(directory / name), show_progress=False, raise_on_serialization_error=True
         )
         _sync(directory / name)
@@ -139,6 +146,14 @@ class IndexBuilder:
             shutil.rmtree(removed, ignore_errors=True)
 
 
+def _node(chunk: Chunk, language: str) -> TextNode:
+    made = node(chunk.document_id, chunk.chunk_id, chunk.passage)
+    made.metadata[LANGUAGE] = language
+    for excluded in (made.excluded_embed_metadata_keys, made.excluded_llm_metadata_keys):
+        excluded.append(LANGUAGE)
+    return made
+
+
 def _locked(lock: IO[bytes]) -> bool:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -155,6 +170,32 @@ def _sync(directory: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _log_scores(retriever: WordRetriever, terms: str, found: Sequence[NodeWithScore]) -> None:
+    """For whoever wants to know why: each passage found, its score, and what it consists of."""
+    if not logger.isEnabledFor(logging.DEBUG):
+        return
+    for one in found:
+        matches = [asdict(match) for match in retriever.explained(terms, one.node.node_id)]
+        said = {"passage": one.node.node_id, "score": one.score, "matched": matches}
+        logger.debug("found %s", json.dumps(said, ensure_ascii=False))
+
+
+def _hit(found: NodeWithScore, filenames: Mapping[str, str]) -> Hit:
+    metadata, text = found.node.metadata, found.node.get_content()
+    document = str(metadata[DOCUMENT])
+    return Hit(
+        document_id=document,
+        filename=filenames[document],
+        chunk_id=found.node.node_id,
+        page=metadata[PAGE],
+        text=text,
+        score=round(float(found.score or 0.0), 4),
+        section=tuple(metadata[SECTION]),
+        blocks=blocks_of(text, metadata),
+        language=metadata[LANGUAGE],
+    )
 
 
 class IndexReader:
@@ -176,34 +217,42 @@ class IndexReader:
         nothing. Blocking, for a thread.
         """
         filenames, index = self._current(owner)
-        wanted = filenames if document_ids is None else filenames.keys() & set(document_ids)
+        visible = filenames.keys() & (filenames if document_ids is None else set(document_ids))
         if index is None:
             return []
-        mask = [1 if document in wanted else 0 for document in index.documents]
+        mask = [1 if document in visible else 0 for document in index.documents]
         if not any(mask):
             return []
-        retriever = BM25Retriever(
-            existing_bm25=index.bm25,
-            similarity_top_k=min(top_k, len(mask)),
-            corpus_weight_mask=mask,
-            **_WORDS,
-        )
-        hits = []
-        for found in retriever.retrieve(terms):
-            # The retriever fills up to top_k with masked and unrelated nodes at score 0.
-            document = str(found.node.metadata[DOCUMENT])
-            if found.score is not None and found.score > 0 and document in wanted:
-                hits.append(
-                    Hit(
-                        document_id=document,
-                        filename=filenames[document],
-                        chunk_id=found.node.node_id,
-                        page=found.node.metadata[PAGE],
-                        text=found.node.get_content(),
-                        score=round(found.score, 4),
-                    )
-                )
-        return hits
+        retriever = WordRetriever(index.bm25, index.languages, mask, top_k)
+        found = retriever.retrieve(terms)
+        _log_scores(retriever, terms, found)
+        return [_hit(node, filenames) for node in found]
+
+    def filenames(
+        self, owner: Owner, document_ids: Collection[str] | None = None
+    ) -> dict[str, str]:
+        """The documents that a question may search, by id. Blocking, for a thread."""
+        searchable = self._registry.searchable(owner).filenames
+        wanted = searchable if document_ids is None else set(document_ids)
+        return {document: name for document, name in searchable.items() if document in wanted}
+
+    def sections(self, owner: Owner, document_ids: Collection[str]) -> list[Hit]:
+        """The first passage of each section of these documents, the newest document first.
+
+        Blocking, for a thread.
+        """
+        filenames, index = self._current(owner)
+        if index is None:
+            return []
+        visible = sorted(filenames.keys() & set(document_ids), reverse=True)[:MOST_OUTLINED]
+        begun: dict[tuple[str, ...], Hit] = {}
+        for document, entry in zip(index.documents, index.bm25.corpus, strict=True):
+            place = (document, *entry[SECTION])
+            if document in visible and place not in begun:
+                found = NodeWithScore(node=metadata_dict_to_node(entry), score=1.0)
+                begun[place] = _hit(found, filenames)
+        hits = sorted(begun.values(), key=lambda hit: visible.index(hit.document_id))
+        return hits[:MOST_SECTIONS]
 
     def _current(self, owner: Owner) -> tuple[dict[str, str], _OpenIndex | None]:
         """The documents the owner may see now, and the generation the pointer names."""
@@ -236,7 +285,9 @@ class IndexReader:
         corpus = bm25.corpus
         if corpus is None or len(corpus) != int(bm25.scores["num_docs"]):
             return None  # a missing corpus is no error to bm25s
-        index = _OpenIndex(generation, bm25, tuple(str(entry[DOCUMENT]) for entry in corpus))
+        documents = tuple(str(entry[DOCUMENT]) for entry in corpus)
+        languages = by_frequency([entry.get(LANGUAGE, UNKNOWN) for entry in corpus])
+        index = _OpenIndex(generation, bm25, documents, languages)
         with self._lock:
             self._open[owner] = index
             self._open.move_to_end(owner)

@@ -11,12 +11,14 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from devstack.core.answer import NOTHING_FOUND, Citation, Token, extract
+from devstack.core.answering.extract import Citation, Token, extract, pieces
+from devstack.core.answering.outline import is_named, outline, summary_of
 from devstack.core.documents import Owner
 from devstack.core.errors import InvalidRequest
+from devstack.core.finding.wanted import content_words, question_terms
+from devstack.core.finding.words import words
 from devstack.core.index import Hit, IndexReader
 from devstack.core.registry import Registry
-from devstack.core.text import content_words, pieces, question_terms, words
 
 T = TypeVar("T")
 
@@ -144,16 +146,34 @@ class Questions:
         The passages are found before the first event, so that a fault there is still a plain
         error. A fault of the writer surfaces as a CoreError in the middle.
         """
-        terms = await self._in_thread(self._terms, owner, question)
-        hits = await self._in_thread(
-            self._reader.search, owner, terms, question.top_k, question.document_ids
-        )
+        writer, terms, hits = await self._in_thread(self._find, owner, question)
         yield Event("meta", {"query_id": str(uuid.uuid4()), "model": self._writer.model})
         yield Event("sources", [_source(hit) for hit in hits])
-        writer = self._writer if hits else NothingFound()
         async with contextlib.aclosing(writer.write(question.query, terms, hits)) as parts:
             async for part in parts:
                 yield _event(part)
+
+    def _find(self, owner: Owner, question: Question) -> tuple[Writer, str, list[Hit]]:
+        """Who writes the answer, what was looked for, and what was found."""
+        outlined = self._outlined(owner, question)
+        if outlined:
+            can_sum_up = self._writer.model != EXTRACTIVE
+            return self._writer if can_sum_up else OutlineWriter(), "", outlined
+        terms = self._terms(owner, question)
+        hits = self._reader.search(owner, terms, question.top_k, question.document_ids)
+        if hits:
+            return self._writer, terms, hits
+        searched = len(self._reader.filenames(owner, question.document_ids))
+        return NothingFound(searched), terms, []
+
+    def _outlined(self, owner: Owner, question: Question) -> list[Hit]:
+        """The beginnings of sections, when the question asks for a summary of documents."""
+        named = summary_of(question.query)
+        if named is None:
+            return []
+        filenames = self._reader.filenames(owner, question.document_ids)
+        wanted = [document for document, name in filenames.items() if is_named(name, named)]
+        return self._reader.sections(owner, wanted)
 
     def _terms(self, owner: Owner, question: Question) -> str:
         conversation = question.conversation_id
@@ -169,13 +189,15 @@ class Questions:
 
 
 def _source(hit: Hit) -> dict[str, Any]:
-    source = {
+    source: dict[str, Any] = {
         "document_id": hit.document_id,
         "filename": hit.filename,
         "chunk_id": hit.chunk_id,
         "score": hit.score,
         "text": hit.text,
     }
+    if hit.section:
+        source["section"] = list(hit.section)
     return source if hit.page is None else {**source, "page": hit.page}
 
 
@@ -206,14 +228,38 @@ class ExtractiveWriter:
         yield Finished("stop")
 
 
-class NothingFound:
-    """Answers that nothing was found. No model is asked, as it would invent an answer."""
+class OutlineWriter:
+    """Answers a wish for a summary where no model can write one: says so, and gives the outline."""
 
     model = EXTRACTIVE
 
     async def write(self, question: str, terms: str, hits: list[Hit]) -> AsyncGenerator[Part, None]:
-        answer = pieces(NOTHING_FOUND)
+        written = 0
+        for part in outline(hits):
+            written += isinstance(part, Token)
+            yield part
+        yield Usage(len(words(question)), written)
+        yield Finished("stop")
+
+
+class NothingFound:
+    """Says that nothing was found, and what was searched. A model would invent an answer."""
+
+    model = EXTRACTIVE
+
+    def __init__(self, searched: int) -> None:
+        self._searched = searched
+
+    async def write(self, question: str, terms: str, hits: list[Hit]) -> AsyncGenerator[Part, None]:
+        answer = pieces(self._words(terms))
         for piece in answer:
             yield Token(piece)
         yield Usage(len(words(question)), len(answer))
         yield Finished("no_sources")
+
+    def _words(self, terms: str) -> str:
+        if not self._searched:
+            return "There is no document yet that I could search."
+        of = "document" if self._searched == 1 else "documents"
+        about = f" about “{terms}”" if terms else ""
+        return f"I searched {self._searched} {of} and found nothing{about}."

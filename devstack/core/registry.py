@@ -23,6 +23,8 @@ from devstack.core.documents import Announced, Owner, Record, Status, rfc3339
 BUSY_TIMEOUT_S = 15.0
 QUESTIONS_PER_CONVERSATION = 5
 CONVERSATIONS_PER_OWNER = 50
+# What words are and how nodes look in an index. One of another form cannot be searched.
+INDEX_FORM = 2
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS documents (
@@ -62,10 +64,11 @@ class DocumentDeleted(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All chunks of one owner as of one revision, read in one transaction."""
+    """All chunks of one owner, and the files they are of, as of one revision."""
 
     revision: int
     chunks: tuple[Chunk, ...]
+    filenames: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,7 @@ class Registry:
         self._connection = self._connect()
         self._connection.executescript(_SCHEMA)
         self._add_column("chunks", "blocks", "TEXT")
+        self._leave_older_indexes()
 
     def close(self) -> None:
         """Close the connection; nothing can be asked afterwards."""
@@ -104,6 +108,14 @@ class Registry:
         # Deleted passages are overwritten with zeros instead of lingering in free pages.
         connection.execute("PRAGMA secure_delete = ON")
         return connection
+
+    def _leave_older_indexes(self) -> None:
+        """Have indexes of an earlier form built again; until the sweep does, nothing is found."""
+        with self._transaction("IMMEDIATE") as connection:
+            (form,) = connection.execute("PRAGMA user_version").fetchone()
+            if form < INDEX_FORM:
+                connection.execute("UPDATE indexes SET revision = revision + 1, generation = NULL")
+                connection.execute(f"PRAGMA user_version = {INDEX_FORM}")
 
     def _add_column(self, table: str, column: str, kind: str) -> None:
         """Bring a registry of an earlier version up to date; both processes may try at once."""
@@ -274,8 +286,11 @@ class Registry:
                 " ORDER BY document_id, n",
                 key,
             ).fetchall()
+            filenames = connection.execute(
+                f"SELECT document_id, filename FROM documents WHERE {_OWNED}", key
+            ).fetchall()
             connection.execute("COMMIT")
-        return Snapshot(state[0], tuple(from_row(*row) for row in rows))
+        return Snapshot(state[0], tuple(from_row(*row) for row in rows), dict(filenames))
 
     def switch(self, owner: Owner, revision: int, generation: str | None) -> bool:
         """Point the owner's index to a generation built from ``revision``.

@@ -60,6 +60,7 @@ class Settings:
     expiry_grace_s: float
     sweep_interval_s: float
     exit_with_stdin: bool
+    debug: bool = False
 
 
 class _Reader:
@@ -172,6 +173,7 @@ def read_settings(environ: Mapping[str, str], component: Component) -> Settings:
             "CORE_SWEEP_INTERVAL_S", 300.0, _interval, "seconds, at least 0.1"
         ),
         exit_with_stdin=reader.parsed("CORE_EXIT_WITH_STDIN", False, _flag, "0 or 1"),
+        debug=reader.parsed("CORE_DEBUG", False, _flag, "0 or 1"),
     )
     if reader.faults:
         raise SettingsError(reader.faults)

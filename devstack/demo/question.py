@@ -12,9 +12,10 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+from devstack.core.finding.normal_form import normal
+from devstack.core.finding.wanted import content_words
 from devstack.core.reading.formats import Unreadable
 from devstack.core.reading.sandbox import ReaderDied, read_file
-from devstack.core.text import content_words
 
 LARGEST_BYTES = 20 * 1024 * 1024
 _READ_LIMIT_S = 20.0
@@ -44,7 +45,7 @@ def prominent(texts: Iterable[str]) -> list[str]:
     count = Counter(
         word
         for text in texts
-        for word in content_words(text)
+        for word in map(normal, content_words(text))
         if len(word) >= _LONG_ENOUGH and not word.isdigit()
     )
     return [word for word, _ in count.most_common(_WORDS)]

@@ -26,7 +26,8 @@ from gateway.flows.ticker import Ticker
 class Source(msgspec.Struct, frozen=True, omit_defaults=True):
     """A passage the answer draws on; ``score`` is the retriever's, larger is better.
 
-    ``page`` counts from 1, where the document has pages.
+    ``page`` counts from 1, where the document has pages; ``section`` is the path of headings that
+    the passage stands under, outermost first.
     """
 
     document_id: str
@@ -35,6 +36,7 @@ class Source(msgspec.Struct, frozen=True, omit_defaults=True):
     score: float
     text: str
     page: int | None = None
+    section: list[str] = []
 
 
 class Citation(msgspec.Struct, frozen=True):

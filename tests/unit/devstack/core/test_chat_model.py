@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from devstack.core.answer import Citation, Token
+from devstack.core.answering.extract import Citation, Token
 from devstack.core.chat_model import ChatWriter, CitationMarks
 from devstack.core.errors import CoreError, ModelNonsense, ModelUnavailable
 from devstack.core.index import Hit
@@ -122,9 +122,17 @@ async def test_absent_endpoint_is_unavailable() -> None:
             await written(absent)
 
 
+def test_mark_of_a_source_that_says_nothing_of_the_kind_is_no_citation() -> None:
+    """A model may name any source; what it lacks, it does not carry."""
+    marks = CitationMarks(HITS)
+    answer = "Tea is green [2]. It costs 40 crowns [1]. Bread is white [2]."
+    cited = [(c.source, answer[c.start : c.end]) for c in marks.feed(answer)]
+    assert cited == [(1, "Bread is white")]
+
+
 def test_two_marks_in_a_row_cite_the_same_statement() -> None:
     """Several sources may carry one statement; numbers without a source carry none."""
-    marks = CitationMarks(2)
+    marks = CitationMarks([HITS[0], HITS[0]])
     answer = "First. Tea is green [1][2] and [9]. More [0]."
     cited = [(c.source, answer[c.start : c.end]) for c in marks.feed(answer)]
     assert cited == [(0, "Tea is green"), (1, "Tea is green")]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from devstack.core.answer import Token
+from devstack.core.answering.extract import Token
 from devstack.core.errors import ModelTimeout
 from devstack.core.http_service import HttpService
 from devstack.core.index import Hit
@@ -118,6 +118,20 @@ async def test_answer_streams_the_contracts_events_in_order(state: State, client
     assert data["done"] == {"finish_reason": "stop"}
 
 
+async def test_summary_without_a_model_is_an_outline_with_citations(
+    state: State, client: Client
+) -> None:
+    """What the core cannot do is said, and what is in the document is shown; others' is not."""
+    document = state.add(ALICE, TEA)
+    state.add(BOB, "Bread is white.")
+    for query in ("Summarise this", "What is this document about?"):
+        data = dict(await ask(client, query))
+        assert [source["document_id"] for source in data["sources"]] == [document]
+        assert data["done"] == {"finish_reason": "stop"}
+        assert data["citation"]["source"] == 0
+    assert dict(await ask(client, "Summarise this", document_ids=[]))["sources"] == []
+
+
 async def test_question_nothing_is_found_for_says_so(state: State, client: Client) -> None:
     """No sources, a plain sentence, and a finish reason of its own."""
     state.add(BOB, TEA)
@@ -128,7 +142,11 @@ async def test_question_nothing_is_found_for_says_so(state: State, client: Clien
         assert data["done"] == {"finish_reason": "no_sources"}
         assert "citation" not in data
         text = "".join(part["text"] for name, part in answer if name == "token")
-        assert text == "I found nothing about this in your documents."
+        assert text == "There is no document yet that I could search."
+    state.add(ALICE, TEA)
+    answer = await ask(client, "What is quantum chromodynamics?")
+    text = "".join(part["text"] for name, part in answer if name == "token")
+    assert text == "I searched 1 document and found nothing about “quantum chromodynamics”."
 
 
 async def test_document_ids_and_top_k_narrow_the_sources(state: State, client: Client) -> None:

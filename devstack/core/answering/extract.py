@@ -1,0 +1,177 @@
+"""The extractive answer: the best pieces of the passages found, in the file's own characters.
+
+It needs no model. A piece weighs more the more of the question's words it has, itself or around
+it; rare words count more, and what only says the question again counts little.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import regex  # type: ignore[import-untyped]
+
+from devstack.core.answering.units import Unit, Words, units
+from devstack.core.finding.wanted import Wanted, wanted
+from devstack.core.index import Hit
+
+MOST_PIECES = 3
+# A further piece must carry at least this share of the best one's weight to be worth reading, and
+# one of another document, which may say otherwise, too.
+WORTH_SAYING = 0.7
+# What a word counts that stands not in the piece itself but around it.
+ASKED, ABOVE, NEAR, NAMED = 0.85, 0.6, 0.35, 0.3
+ECHO = 0.1
+UNFINISHED = 0.5
+# How much the score of its passage counts in a piece's.
+BY_PASSAGE = 0.3
+# Below this share of its weight in the piece itself, the whole paragraph is the answer.
+MOSTLY_ABOVE = 0.3
+USUAL_WORDS = 40
+
+Named = dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A piece of the answer."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """Source ``source`` carries the answer's characters (code points) from start up to end."""
+
+    source: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    unit: Unit
+    score: float
+    own: float  # the share of it that stands in the unit itself
+
+
+def extract(terms: str, hits: Sequence[Hit]) -> Iterator[Token | Citation]:
+    """The answer in the order it is streamed: each quotation's pieces, then its citation."""
+    return quoted(choose(terms, hits), hits)
+
+
+def quoted(chosen: Sequence[Unit], hits: Sequence[Hit]) -> Iterator[Token | Citation]:
+    """Quotations with their citations; where they come from when there is more than one place."""
+    places = [(hits[unit.source].document_id, hits[unit.source].section) for unit in chosen]
+    position = 0
+    for number, unit in enumerate(chosen):
+        hit = hits[unit.source]
+        lead = f"{unit.lead}\n" if unit.lead and not _shown(unit, chosen[:number]) else ""
+        label = _label(hit) if len(set(places)) > 1 else ""
+        between = "" if not number else "\n" if label or unit.lead else " "
+        for text in (between + label + lead, hit.text[unit.start : unit.end]):
+            for piece in pieces(text):
+                yield Token(piece)
+            position += len(text)
+        yield Citation(unit.source, position - (unit.end - unit.start), position)
+
+
+def _shown(unit: Unit, before: Sequence[Unit]) -> bool:
+    """Whether the header of this row already stands above the one before it."""
+    return bool(before) and (before[-1].lead, before[-1].source) == (unit.lead, unit.source)
+
+
+def _label(hit: Hit) -> str:
+    section = (" › ".join(hit.section),) if hit.section else ()
+    return f"{', '.join((hit.filename, *section))}: "
+
+
+def pieces(text: str) -> list[str]:
+    """A text in the pieces it is streamed in; joined they are the text again."""
+    return list(regex.findall(r"\s*\S{1,24}|\s+", text))
+
+
+def choose(terms: str, hits: Sequence[Hit]) -> list[Unit]:
+    """Up to three pieces, best first, none of them twice or within another."""
+    candidates = units(hits)
+    languages = tuple(dict.fromkeys(hit.language for hit in hits))
+    asked = wanted(terms, languages)
+    rarity = _rarity(asked, candidates)
+    ranked = sorted(
+        (_scored(unit, asked, rarity, hits) for unit in candidates),
+        key=lambda scored: -scored.score,  # stable: at the same score the better source goes first
+    )
+    chosen: list[Unit] = []
+    for scored in ranked:
+        if scored.score < max(ranked[0].score * WORTH_SAYING, 1e-9) and chosen:
+            break
+        unit = _in_full(scored)
+        if not any(_overlaps(unit, other) for other in chosen):
+            chosen.append(unit)
+        if len(chosen) == MOST_PIECES:
+            break
+    return chosen
+
+
+def _overlaps(one: Unit, other: Unit) -> bool:
+    return one.source == other.source and one.start < other.end and other.start < one.end
+
+
+def _in_full(scored: _Scored) -> Unit:
+    """A piece that is found by what stands above it is the beginning of the answer."""
+    unit = scored.unit
+    if scored.own >= MOSTLY_ABOVE or unit.rest <= unit.end:
+        return unit
+    return replace(unit, end=unit.rest)
+
+
+def _rarity(asked: Sequence[Wanted], candidates: Sequence[Unit]) -> Named:
+    """The weight of each word among these pieces: the rarer, the higher."""
+    found = {}
+    for one in asked:
+        count = sum(
+            any(entry in unit.own or entry in unit.above for entry, _ in one.forms)
+            for unit in candidates
+        )
+        found[one.word] = math.log(1 + (len(candidates) - count + 0.5) / (count + 0.5))
+    return found
+
+
+def _scored(unit: Unit, asked: Sequence[Wanted], rarity: Named, hits: Sequence[Hit]) -> _Scored:
+    total = own = 0.0
+    for one in asked:
+        weight = one.weight * rarity[one.word]
+        itself = _best(one, unit.own)
+        around = max(
+            ASKED * _best(one, unit.asked),
+            ABOVE * _best(one, unit.above),
+            NEAR * _best(one, unit.near),
+            NAMED * _best(one, unit.named),
+        )
+        # A word in both is a little surer than a word in one.
+        total += weight * (max(itself, around) + 0.1 * min(itself, around))
+        own += weight * itself
+    share = own / total if total else 0.0
+    score = total * _fitting(unit, asked) * _of_passage(unit, hits)
+    return _Scored(unit, score, share)
+
+
+def _best(one: Wanted, entries: Words) -> float:
+    return max((weight for entry, weight in one.forms if entry in entries), default=0.0)
+
+
+def _of_passage(unit: Unit, hits: Sequence[Hit]) -> float:
+    best = max(hit.score for hit in hits)
+    return 1 - BY_PASSAGE + BY_PASSAGE * hits[unit.source].score / best if best > 0 else 1.0
+
+
+def _fitting(unit: Unit, asked: Sequence[Wanted]) -> float:
+    """How well a piece's form fits an answer, up to 1."""
+    known = {entry for one in asked for entry, _ in one.forms}
+    news = sum(entry not in known and entry[0] not in "=~^*" for entry in unit.own)
+    if unit.heading or (unit.own and not news):
+        return ECHO
+    # A long list of words has every word.
+    length = 1 / (1 + max(0, news - USUAL_WORDS) / USUAL_WORDS)
+    return length * (1.0 if unit.finished or news > 2 else UNFINISHED)
