@@ -19,36 +19,11 @@ from pathlib import Path
 
 from devstack.core.chunks import Chunk, from_row, to_row
 from devstack.core.documents import Announced, Owner, Record, Status, rfc3339
+from devstack.core.schema import SCHEMA, upgrade
 
 BUSY_TIMEOUT_S = 15.0
 QUESTIONS_PER_CONVERSATION = 5
 CONVERSATIONS_PER_OWNER = 50
-# What words are and how nodes look in an index. One of another form cannot be searched.
-INDEX_FORM = 2
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS documents (
-  tenant TEXT, owner TEXT, document_id TEXT, filename TEXT NOT NULL, content_type TEXT NOT NULL,
-  size INTEGER NOT NULL, sha256 TEXT, status TEXT NOT NULL, error TEXT,
-  created_at TEXT NOT NULL, updated_at TEXT NOT NULL, chunks INTEGER NOT NULL,
-  PRIMARY KEY (tenant, owner, document_id)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS tombstones (
-  tenant TEXT, owner TEXT, document_id TEXT, deleted_at TEXT NOT NULL,
-  PRIMARY KEY (tenant, owner, document_id)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS pins (
-  tenant TEXT, owner TEXT, document_id TEXT, version_id TEXT NOT NULL,
-  PRIMARY KEY (tenant, owner, document_id)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS chunks (
-  tenant TEXT, owner TEXT, document_id TEXT, n INTEGER, page INTEGER, text TEXT NOT NULL,
-  blocks TEXT,
-  PRIMARY KEY (tenant, owner, document_id, n));
-CREATE TABLE IF NOT EXISTS indexes (
-  tenant TEXT, owner TEXT, revision INTEGER NOT NULL, built_revision INTEGER NOT NULL,
-  generation TEXT, PRIMARY KEY (tenant, owner)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS questions (
-  id INTEGER PRIMARY KEY, tenant TEXT, owner TEXT, conversation_id TEXT, terms TEXT NOT NULL);
-CREATE INDEX IF NOT EXISTS questions_by_owner ON questions (tenant, owner, conversation_id, id);
-"""
 
 _RECORD = (
     "document_id, filename, content_type, size, sha256, status, error, created_at, updated_at,"
@@ -90,9 +65,9 @@ class Registry:
         self._path = data_dir / "registry.sqlite3"
         self._lock = threading.Lock()
         self._connection = self._connect()
-        self._connection.executescript(_SCHEMA)
-        self._add_column("chunks", "blocks", "TEXT")
-        self._leave_older_indexes()
+        self._connection.executescript(SCHEMA)
+        with self._transaction("IMMEDIATE") as connection:
+            upgrade(connection)
 
     def close(self) -> None:
         """Close the connection; nothing can be asked afterwards."""
@@ -108,21 +83,6 @@ class Registry:
         # Deleted passages are overwritten with zeros instead of lingering in free pages.
         connection.execute("PRAGMA secure_delete = ON")
         return connection
-
-    def _leave_older_indexes(self) -> None:
-        """Have indexes of an earlier form built again; until the sweep does, nothing is found."""
-        with self._transaction("IMMEDIATE") as connection:
-            (form,) = connection.execute("PRAGMA user_version").fetchone()
-            if form < INDEX_FORM:
-                connection.execute("UPDATE indexes SET revision = revision + 1, generation = NULL")
-                connection.execute(f"PRAGMA user_version = {INDEX_FORM}")
-
-    def _add_column(self, table: str, column: str, kind: str) -> None:
-        """Bring a registry of an earlier version up to date; both processes may try at once."""
-        with self._transaction("IMMEDIATE") as connection:
-            columns = connection.execute(f"SELECT name FROM pragma_table_info('{table}')")
-            if (column,) not in columns.fetchall():
-                connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
 
     @contextmanager
     def _transaction(self, kind: str) -> Iterator[sqlite3.Connection]:

@@ -185,17 +185,19 @@ def test_conversations_are_bounded(state: State) -> None:
 
 
 def test_registry_of_an_earlier_version_is_taken_over(tmp_path: Path) -> None:
-    """Chunks that were stored before they had blocks are found as they were."""
+    """Chunks without blocks are paragraphs, and an index of another form is built again."""
     Registry(tmp_path).close()
     document = uuid7()
     old = sqlite3.connect(tmp_path / "registry.sqlite3")
     old.execute("ALTER TABLE chunks DROP COLUMN blocks")
     old.execute("INSERT INTO chunks VALUES ('acme', 'alice', ?, 0, 2, 'green tea')", (document,))
-    old.execute("INSERT INTO indexes VALUES ('acme', 'alice', 1, 0, NULL)")
+    old.execute("INSERT INTO indexes VALUES ('acme', 'alice', 1, 1, '0000000001-old')")
+    old.execute("PRAGMA user_version = 0")
     old.commit()
     old.close()
     registry = Registry(tmp_path)
     snapshot = registry.snapshot(ALICE)
+    assert registry.searchable(ALICE).generation is None
     registry.close()
     assert snapshot is not None
     (found,) = snapshot.chunks
