@@ -111,7 +111,7 @@ async def ask(
     streamed = body.stream and not prefers_json(request)
     answer = query.open(scope.on_behalf_of(), body.for_core(), token_expires_at=expires_at)
     grant = scope.give_grant(recheck.retain)
-    with streams.under_way(scope, answer), recheck.watching(grant, answer):
+    with streams.under_way(request, answer), recheck.watching(grant, answer):
         async with answer:
             if streamed:
                 await streams.relay(request, answer)

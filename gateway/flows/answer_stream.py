@@ -114,6 +114,10 @@ class Answer:
         self._pending = self._loop.create_task(self._open_core(), name="query-open")
         try:
             await self._await_head()
+        except asyncio.CancelledError:
+            self.state.ended(StreamOutcome.CLIENT_LEFT)
+            await self.leave_core()
+            raise
         except BaseException:
             await self.leave_core()
             raise

@@ -17,7 +17,7 @@ from tests.unit.domain.wire_cases import Case
 
 from .conftest import Gateway, running_gateway
 from .raw import TIMEOUT_S, Answer, assert_error_shape, read_answer, request
-from .stub_core import DONE, META, STREAM_HEAD, TOKEN, chunk, stub_core
+from .stub_core import DONE, META, TOKEN, stub_core
 
 BOTH_LOOPS = True
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -205,48 +205,6 @@ async def test_a_half_closed_client_gets_its_answers(guarded: Gateway) -> None:
         assert await reader.read() == b""
     writer.close()
     assert [answer.status for answer in answers] == [200, 400]
-
-
-async def test_a_half_closed_client_gets_a_json_answer_that_takes_a_while(
-    guarded: Gateway,
-) -> None:
-    """Also where the core is still being waited for."""
-    go_on = guarded.core.holds(STREAM_HEAD, chunk(META), chunk(TOKEN))
-    headers = {"Content-Type": "application/json", **await guarded.bearer()}
-    asked = request("POST", "/api/v1/query", headers, b'{"query": "hi", "stream": false}')
-    reader, writer = await talk(guarded, [asked])
-    writer.write_eof()
-    async with asyncio.timeout(TIMEOUT_S):
-        await guarded.core.asked.wait()
-        go_on.set()
-        answer = await read_answer(reader)
-    writer.close()
-    assert (answer.status, answer.code) == (502, "CORE_TRUNCATED")
-
-
-async def test_on_an_event_stream_a_fin_is_the_client_leaving(guarded: Gateway) -> None:
-    """The core's connection is closed at once."""
-    guarded.core.holds(STREAM_HEAD, chunk(META))
-    streaming = await guarded.asking()
-    await streaming.until(META)
-    streaming.writer.write_eof()
-    async with asyncio.timeout(TIMEOUT_S):
-        await guarded.core.closed.wait()
-    streaming.writer.close()
-
-
-async def test_a_fin_before_an_event_stream_begins_ends_it_there(guarded: Gateway) -> None:
-    """Until the head it might have been a plain answer; with the head it is a client that left."""
-    guarded.core.holds(STREAM_HEAD, chunk(META))
-    headers = {"Content-Type": "application/json", **await guarded.bearer()}
-    reader, writer = await talk(
-        guarded, [request("POST", "/api/v1/query", headers, b'{"query": "hi"}')]
-    )
-    writer.write_eof()
-    async with asyncio.timeout(TIMEOUT_S):
-        await guarded.core.closed.wait()
-        assert b"event: done" not in await reader.read()
-    writer.close()
 
 
 async def test_half_a_request_and_a_fin_is_no_request(guarded: Gateway) -> None:

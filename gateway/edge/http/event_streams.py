@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 
 from sanic import Request
 from sanic.exceptions import RequestCancelled
@@ -19,6 +20,7 @@ from gateway.edge.wire.client_stream import (
     cut,
     forget_head,
 )
+from gateway.edge.wire.protocol import GuardedProtocol
 from gateway.edge.wire.response import Response
 from gateway.edge.wire.sent_stream import SentStream
 from gateway.errors import GatewayError
@@ -72,9 +74,12 @@ class OpenStreams:
             return False
         return True
 
-    def under_way(self, scope: Scope, answer: Answer) -> _UnderWay:
-        """Counts ``answer`` among the open ones, from before the core is asked to the very end."""
-        return _UnderWay(self, scope, answer)
+    def under_way(self, request: Request, answer: Answer) -> _UnderWay:
+        """Counts ``answer`` among the open ones, from before the core is asked to the very end.
+
+        Meanwhile a client that closes its side has left, and the request's handler is cancelled.
+        """
+        return _UnderWay(self, request, answer)
 
     def add(self, answer: Answer) -> None:
         self._answers.add(answer)
@@ -119,6 +124,11 @@ class OpenStreams:
             if scope.first_byte_s is None:
                 # Sanic would take a handler that returns without an answer for a faulty one.
                 raise RequestCancelled from None
+        except asyncio.CancelledError:
+            if progress.is_behind:
+                # The answer may have ended well; who left before its last bytes has left.
+                scope.stream_end = "client_left"
+            raise
         except Exception:
             # Sanic would end the body as if it were whole.
             cut(request)
@@ -163,10 +173,11 @@ class _UnderWay:
 
     __slots__ = ("_answer", "_scope", "_streams")
 
-    def __init__(self, streams: OpenStreams, scope: Scope, answer: Answer) -> None:
+    def __init__(self, streams: OpenStreams, request: Request, answer: Answer) -> None:
         self._streams = streams
-        self._scope = scope
+        self._scope = scope_of(request)
         self._answer = answer
+        cast(GuardedProtocol, request.protocol).client_must_stay()
 
     def __enter__(self) -> None:
         self._streams.add(self._answer)

@@ -48,7 +48,9 @@ class ErrorRenderer(ErrorHandler):
         scope = getattr(request.ctx, "scope", None)
         request_id = scope.request_id if scope else ""
         if scope is not None:
-            scope.error = error
+            # Who left is told nothing, and no fault of anybody's.
+            left = isinstance(exception, sanic_errors.RequestCancelled)
+            scope.error = None if left else error
             scope.auth_reason = getattr(error, "reason", None)
         if error.status == 500:
             log.error("internal error", request_id=request_id, exc_info=exception)

@@ -107,6 +107,11 @@ class Progress:
         self._progress_at = 0.0
         self._taken = 0
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether something waits that was not handed to the client's side yet."""
+        return bool(self.transport.get_write_buffer_size())
+
     def stalled(self, now: float) -> bool:
         """True when something waits for it and it took nothing for too long, or has left.
 

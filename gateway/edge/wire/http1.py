@@ -22,13 +22,10 @@ from sanic.helpers import has_message_body
 from sanic.http import Http
 from sanic.http.constants import Stage
 from sanic.http.http1 import HTTP_CONTINUE
-from sanic.response import BaseHTTPResponse
 
 from gateway.domain.wire import ChunkedBody, Head, end_of_head, read_head, without_target
 from gateway.edge.wire.request import is_preflight
 from gateway.errors import MalformedRequest, UriTooLong
-
-EVENT_STREAM = "text/event-stream"
 
 
 class AllAnswered(CancelledError):
@@ -248,13 +245,6 @@ class GuardedHttp(Http):
         super().create_empty_request()
         self.request.conn_info = self.protocol.conn_info
 
-    def respond(self, response: BaseHTTPResponse) -> BaseHTTPResponse:
-        """Begins no event stream where the client has closed its side: it has left."""
-        if self.protocol.half_closed and is_event_stream(response):
-            self.protocol.close()
-        answer: BaseHTTPResponse = super().respond(response)
-        return answer
-
     async def _close_delimited_head(self, data: bytes, end_stream: bool) -> None:
         """The head of an answer to HTTP/1.0, which has no chunks: the body ends with a close."""
         response = self.response
@@ -275,7 +265,3 @@ class GuardedHttp(Http):
         if end_stream:
             self.response_func = None
             self.stage = Stage.IDLE
-
-
-def is_event_stream(response: BaseHTTPResponse | None) -> bool:
-    return response is not None and (response.content_type or "").startswith(EVENT_STREAM)

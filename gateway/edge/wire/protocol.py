@@ -4,10 +4,12 @@ Bare Sanic takes heads and bodies that RFC 9112 calls invalid, gives a slow clie
 takes a half-closed connection for a client that left. ``GuardedHttp`` reads by our own rules
 instead, and ``GuardedProtocol``, here, keeps the caps and the deadlines of ``connections.py``.
 
-Under TLS no side can be closed alone, neither by the loops' transports nor by what peers make of
-``close_notify``: there a client that will send no more has left, whatever it was waiting for, and
-after a refusal the connection is closed at once instead of lingering, unless the rest of its body
-is known to come. The caps and the clocks begin when the handshake is over.
+A client that closes its side and waits is answered, but for a question's answer: there it has left
+(``client_must_stay``). Under TLS no side can be closed alone, neither by the loops' transports nor
+by what peers make of ``close_notify``: there a client that will send no more has left, whatever it
+was waiting for, and after a refusal the connection is closed at once instead of lingering,
+unless the rest of its body is known to come. The caps and the clocks begin when the handshake is
+over.
 
 ``sanic_shape.py`` checks at start-up that Sanic still is what the two were written for; a server
 that was started without ``GuardedProtocol`` answers nothing but 500 (``refuse_unguarded``).
@@ -19,7 +21,7 @@ import asyncio
 from typing import Any
 
 from sanic import Request, Sanic
-from sanic.exceptions import BadRequest, RequestTimeout, ServiceUnavailable
+from sanic.exceptions import BadRequest, RequestCancelled, RequestTimeout, ServiceUnavailable
 from sanic.http import Http
 from sanic.http.constants import Stage
 from sanic.server.protocols.http_protocol import HttpProtocol
@@ -35,11 +37,14 @@ from gateway.edge.wire.connections import (
     TurnedAway,
     has_unread,
 )
-from gateway.edge.wire.http1 import AllAnswered, GuardedHttp, is_event_stream
+from gateway.edge.wire.http1 import AllAnswered, GuardedHttp
 from gateway.edge.wire.light_event import LightEvent
 from gateway.edge.wire.peer import client_ip
 from gateway.edge.wire.sanic_shape import check_shape
 from gateway.errors import InternalError, Overloaded
+
+# What a client may send behind a question and find answered after it.
+BEHIND_BYTES = 64 * 1024
 
 
 class GuardedProtocol(HttpProtocol):
@@ -54,6 +59,7 @@ class GuardedProtocol(HttpProtocol):
         "_connections",
         "_discarded_bytes",
         "_fresh",
+        "_must_stay",
         "_place",
         "_progress",
         "_since_s",
@@ -74,6 +80,8 @@ class GuardedProtocol(HttpProtocol):
         self._place: str | None = None
         self._fresh = True
         self._discarded_bytes = 0
+        # A question is under way.
+        self._must_stay = False
         # What the client has taken of the last answer; measured only once the client is late.
         self._progress: Progress | None = None
         self.half_closed = False
@@ -104,6 +112,7 @@ class GuardedProtocol(HttpProtocol):
                 self._place = address
 
     def request_over(self) -> None:
+        self._must_stay = False
         self.begin_stage()
         if self._place is not None and self._place != self._address:
             self._give_place()
@@ -202,7 +211,7 @@ class GuardedProtocol(HttpProtocol):
         else:
             self.close()
 
-    def _cancel(self, http: Http, reason: Exception) -> None:
+    def _cancel(self, http: Http, reason: BaseException) -> None:
         http.exception = reason
         if self._task is not None:
             self._task.cancel()
@@ -233,15 +242,20 @@ class GuardedProtocol(HttpProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if not self.lingering:
+        if self.lingering:
+            self._discard(len(data))
+        elif self._must_stay:
+            self._keep_behind(data)
+        else:
             super().data_received(data)
-            return
-        self._discarded_bytes += len(data)
+
+    def _discard(self, size: int) -> None:
+        self._discarded_bytes += size
         if self._discarded_bytes > LINGER_BYTES:
-            self.close()
+            self.transport.abort() if self._must_stay else self.close()
 
     def eof_received(self) -> bool:
-        """The client will send no more; on an event stream that means it is leaving.
+        """The client will send no more; while a question is under way that means it is leaving.
 
         Returns:
             Whether the connection stays open for the answer.
@@ -250,16 +264,55 @@ class GuardedProtocol(HttpProtocol):
         transport = self.transport
         if http is None or self.lingering or transport.is_closing():
             return False
+        if self._must_stay:
+            self._leave(http)
+            return False
         # Over TLS no side can be closed alone: a client that will send no more has left.
         if not transport.can_write_eof():
             return False
         if http.stage is Stage.IDLE and not self.recv_buffer and not http.request_body:
             return False
-        if http.stage is Stage.RESPONSE and is_event_stream(http.response):
-            return False
         self.half_closed = True
         self._data_received.set()
         return True
+
+    # --- a question -----------------------------------------------------------------------------
+
+    def client_must_stay(self) -> None:
+        """From here to its answer's end, a client that closes its side has left.
+
+        Nothing but reading on shows that: neither the loops nor the kernel tell of a FIN behind
+        bytes that nobody reads. So reading is never paused meanwhile, however much the client sends
+        behind its question.
+        """
+        if self.transport is None or self.http is None:
+            return  # it is gone, and its handler about to be cancelled
+        self._must_stay = True
+        if self.half_closed:
+            self._leave(self.http)
+            return
+        self._keep_behind(b"")
+        self.transport.resume_reading()
+
+    def _keep_behind(self, data: bytes) -> None:
+        """Keeps what comes behind a question, or discards all of it, beyond ``BEHIND_BYTES``.
+
+        Then the connection ends after the answer, and a client sends again what was not answered,
+        as with any connection that ends (RFC 9112, 9.3.2).
+        """
+        buffer = self.recv_buffer
+        if not self._discarded_bytes and len(buffer) + len(data) <= BEHIND_BYTES:
+            buffer += data
+            return
+        self.http.keep_alive = False
+        size = len(buffer) + len(data)
+        buffer.clear()
+        self._discard(size)
+
+    def _leave(self, http: Http) -> None:
+        """Ends the handler at once, also where earlier answers still wait for the client."""
+        self.transport.close()
+        self._cancel(http, RequestCancelled())
 
     async def receive_more(self) -> None:
         """Waits for bytes, unless there will be none any more."""
@@ -286,7 +339,7 @@ class GuardedProtocol(HttpProtocol):
         still_sends = self.http.request_body and not self.half_closed
         if not (can_close_ours or still_sends or transport.get_write_buffer_size()):
             return
-        self.lingering = True
+        self.lingering, self._must_stay = True, False
         self.begin_stage()
         self.recv_buffer.clear()
         if can_close_ours:
