@@ -15,7 +15,7 @@ from devstack.core.errors import ModelNonsense, ModelTimeout, ModelUnavailable
 from devstack.core.finding.words import words
 from devstack.core.index import Hit
 from devstack.core.query import Finished, Part, Usage
-from devstack.core.settings import ChatSettings
+from devstack.core.settings import EndpointSettings
 
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 60.0
@@ -34,7 +34,7 @@ _STATEMENT_END = re.compile(r"[.!?。！？]\s+|\n|\[\d{1,3}\][.!?]?\s*")
 class ChatWriter:
     """Asks the model and turns its ``[n]`` marks into citations."""
 
-    def __init__(self, settings: ChatSettings, client: httpx.AsyncClient) -> None:
+    def __init__(self, settings: EndpointSettings, client: httpx.AsyncClient) -> None:
         self.model = settings.model
         self._settings = settings
         self._client = client

@@ -26,11 +26,14 @@ from pathlib import Path
 from typing import IO
 
 import bm25s  # type: ignore[import-untyped]
+from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.schema import NodeWithScore, TextNode
 from llama_index.core.vector_stores.utils import metadata_dict_to_node
 
 from devstack.core.chunks import Chunk
 from devstack.core.documents import Owner
+from devstack.core.finding import vectors
+from devstack.core.finding.embeddings import Embedder, Vectors
 from devstack.core.finding.languages import UNKNOWN
 from devstack.core.finding.passages import LANGUAGE, by_frequency, indexed, languages_of
 from devstack.core.finding.retriever import WordRetriever, build
@@ -71,6 +74,7 @@ class _OpenIndex:
     bm25: bm25s.BM25
     documents: tuple[str, ...]  # of each node, in the index's order
     languages: tuple[str, ...]  # of all documents, the most frequent first
+    vectors: Vectors | None
 
 
 def _owner_dir(root: Path, owner: Owner) -> Path:
@@ -80,9 +84,10 @@ def _owner_dir(root: Path, owner: Owner) -> Path:
 class IndexBuilder:
     """Brings indexes on disk up to date with the registry's chunks."""
 
-    def __init__(self, registry: Registry, root: Path) -> None:
+    def __init__(self, registry: Registry, root: Path, embedder: Embedder | None = None) -> None:
         self._registry = registry
         self._root = root
+        self._embedder = embedder
 
     def refresh(self, owner: Owner, stop: threading.Event | None = None) -> None:
         """Build and switch until the owner's index has exactly the chunks the registry has.
@@ -128,6 +133,10 @@ class IndexBuilder:
         build(nodes, entries).persist(
             str(directory / name), show_progress=False, raise_on_serialization_error=True
         )
+        if self._embedder is not None:
+            before = [entry for entry in directory.iterdir() if entry.name != name]
+            texts = [made.get_content() for made in nodes]
+            vectors.save(directory / name, texts, self._embedder, before)
         _sync(directory / name)
         return name
 
@@ -201,20 +210,33 @@ def _hit(found: NodeWithScore, filenames: Mapping[str, str]) -> Hit:
 class IndexReader:
     """Answers questions from the newest generation; keeps a bounded number of them open."""
 
-    def __init__(self, registry: Registry, root: Path, limit: int = OPEN_INDEXES) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        root: Path,
+        limit: int = OPEN_INDEXES,
+        embedder: Embedder | None = None,
+    ) -> None:
         self._registry = registry
         self._root = root
+        self._embedder = embedder
         self._limit = limit
         self._lock = threading.Lock()
         self._open: OrderedDict[Owner, _OpenIndex] = OrderedDict()
 
     def search(
-        self, owner: Owner, terms: str, top_k: int, document_ids: Collection[str] | None
+        self,
+        owner: Owner,
+        terms: str,
+        top_k: int,
+        document_ids: Collection[str] | None,
+        question: str | None = None,
     ) -> list[Hit]:
         """The passages with the best score, best first; none that shares no word with the terms.
 
         ``document_ids`` narrows to these documents of the owner; an id that is not his names
-        nothing. Blocking, for a thread.
+        nothing. With an embedder, passages that are near to ``question`` are found too. Blocking,
+        for a thread.
         """
         filenames, index = self._current(owner)
         visible = filenames.keys() & (filenames if document_ids is None else set(document_ids))
@@ -223,10 +245,18 @@ class IndexReader:
         mask = [1 if document in visible else 0 for document in index.documents]
         if not any(mask):
             return []
-        retriever = WordRetriever(index.bm25, index.languages, mask, top_k)
-        found = retriever.retrieve(terms)
-        _log_scores(retriever, terms, found)
+        by_words = WordRetriever(index.bm25, index.languages, mask, top_k)
+        found = self._retriever(index, by_words, question or terms, top_k).retrieve(terms)
+        _log_scores(by_words, terms, found)
         return [_hit(node, filenames) for node in found]
+
+    def _retriever(
+        self, index: _OpenIndex, by_words: WordRetriever, question: str, top_k: int
+    ) -> BaseRetriever:
+        if self._embedder is None or index.vectors is None:
+            return by_words
+        by_words.similarity_top_k = vectors.CANDIDATES
+        return vectors.FusedRetriever(by_words, index.vectors, self._embedder, question, top_k)
 
     def filenames(
         self, owner: Owner, document_ids: Collection[str] | None = None
@@ -287,7 +317,8 @@ class IndexReader:
             return None  # a missing corpus is no error to bm25s
         documents = tuple(str(entry[DOCUMENT]) for entry in corpus)
         languages = by_frequency([entry.get(LANGUAGE, UNKNOWN) for entry in corpus])
-        index = _OpenIndex(generation, bm25, documents, languages)
+        known = vectors.load(directory, self._embedder.model) if self._embedder else None
+        index = _OpenIndex(generation, bm25, documents, languages, known)
         with self._lock:
             self._open[owner] = index
             self._open.move_to_end(owner)

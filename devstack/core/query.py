@@ -160,7 +160,9 @@ class Questions:
             can_sum_up = self._writer.model != EXTRACTIVE
             return self._writer if can_sum_up else OutlineWriter(), "", outlined
         terms = self._terms(owner, question)
-        hits = self._reader.search(owner, terms, question.top_k, question.document_ids)
+        hits = self._reader.search(
+            owner, terms, question.top_k, question.document_ids, question.query
+        )
         if hits:
             return self._writer, terms, hits
         searched = len(self._reader.filenames(owner, question.document_ids))

@@ -9,6 +9,7 @@ import httpx
 from aiohttp import web
 
 from devstack.core.chat_model import ChatWriter
+from devstack.core.finding.embeddings import embedding
 from devstack.core.http_service import HttpService
 from devstack.core.index import IndexBuilder, IndexReader
 from devstack.core.process import announce_ready, stop_event
@@ -33,12 +34,12 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
     """The service listening, until the block is left; gives the port it listens on."""
     registry = Registry(settings.data_dir)
     index = settings.data_dir / "index"
-    async with _writer(settings) as writer:
+    async with _writer(settings) as writer, embedding(settings.embeddings) as embedder:
         service = HttpService(
             settings.token,
             registry,
-            IndexReader(registry, index),
-            IndexBuilder(registry, index),
+            IndexReader(registry, index, embedder=embedder),
+            IndexBuilder(registry, index, embedder),
             writer,
         )
         runner = web.AppRunner(

@@ -35,8 +35,8 @@ class StorageSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class ChatSettings:
-    """An OpenAI-compatible endpoint that writes the answers instead of the extractive writer."""
+class EndpointSettings:
+    """A model behind an OpenAI-compatible endpoint: one that writes answers, or makes vectors."""
 
     base_url: str
     model: str
@@ -55,7 +55,8 @@ class Settings:
     temporal_namespace: str
     task_queue: str
     storage: StorageSettings | None
-    chat: ChatSettings | None
+    chat: EndpointSettings | None
+    embeddings: EndpointSettings | None
     upload_timeout_s: float
     expiry_grace_s: float
     sweep_interval_s: float
@@ -134,17 +135,17 @@ def _storage(reader: _Reader) -> StorageSettings:
     )
 
 
-def _chat(reader: _Reader) -> ChatSettings | None:
-    base_url = reader.url("CORE_OPENAI_BASE_URL", required=False)
-    model = reader.text("CORE_OPENAI_MODEL", "")
-    api_key = reader.text("CORE_OPENAI_API_KEY", "")
+def _endpoint(reader: _Reader, name: str) -> EndpointSettings | None:
+    base_url = reader.url(f"{name}_BASE_URL", required=False)
+    model = reader.text(f"{name}_MODEL", "")
+    api_key = reader.text(f"{name}_API_KEY", "")
     if not base_url:
         if model or api_key:
-            reader.faults.append("CORE_OPENAI_BASE_URL is not set, but a model or key for it is")
+            reader.faults.append(f"{name}_BASE_URL is not set, but a model or key for it is")
         return None
     if not model:
-        reader.faults.append("CORE_OPENAI_MODEL is not set, but CORE_OPENAI_BASE_URL is")
-    return ChatSettings(base_url=base_url, model=model, api_key=api_key or None)
+        reader.faults.append(f"{name}_MODEL is not set, but {name}_BASE_URL is")
+    return EndpointSettings(base_url=base_url, model=model, api_key=api_key or None)
 
 
 def read_settings(environ: Mapping[str, str], component: Component) -> Settings:
@@ -164,7 +165,8 @@ def read_settings(environ: Mapping[str, str], component: Component) -> Settings:
         temporal_namespace=reader.text("CORE_TEMPORAL_NAMESPACE", "default"),
         task_queue=reader.text("CORE_TASK_QUEUE", "documents"),
         storage=_storage(reader) if component == "worker" else None,
-        chat=_chat(reader) if component == "core" else None,
+        chat=_endpoint(reader, "CORE_OPENAI") if component == "core" else None,
+        embeddings=_endpoint(reader, "CORE_EMBEDDINGS"),
         upload_timeout_s=reader.parsed(
             "CORE_UPLOAD_TIMEOUT", FORM_LIFETIME_S + grace_s, _seconds, "seconds"
         ),

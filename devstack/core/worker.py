@@ -13,6 +13,7 @@ from temporalio.service import RPCError
 from temporalio.worker import Worker
 
 from devstack.core.activities import Activities
+from devstack.core.finding.embeddings import Embedder, embedding
 from devstack.core.index import IndexBuilder
 from devstack.core.process import announce_ready, stop_event
 from devstack.core.registry import Registry
@@ -37,18 +38,23 @@ async def run_worker(settings: Settings) -> None:
     if not connecting.done():
         connecting.cancel()
         return
-    async with working(settings, connecting.result()):
+    async with (
+        embedding(settings.embeddings) as embedder,
+        working(settings, connecting.result(), embedder),
+    ):
         announce_ready("worker")
         await stopping
 
 
 @contextlib.asynccontextmanager
-async def working(settings: Settings, client: Client) -> AsyncIterator[Sweep]:
+async def working(
+    settings: Settings, client: Client, embedder: Embedder | None = None
+) -> AsyncIterator[Sweep]:
     """A worker at work, and its sweep, until the block is left."""
     assert settings.storage is not None
     registry = Registry(settings.data_dir)
     storage = await asyncio.to_thread(Storage, settings.storage)
-    builder = IndexBuilder(registry, settings.data_dir / "index")
+    builder = IndexBuilder(registry, settings.data_dir / "index", embedder)
     activities = Activities(settings, registry, builder, storage)
     sweep = Sweep(registry, builder, storage, settings.data_dir / "staging")
     worker = Worker(

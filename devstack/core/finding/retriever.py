@@ -104,7 +104,11 @@ class WordRetriever(BM25Retriever):  # type: ignore[misc]
             covered += share * found
         coverage = covered / max(possible, 1e-9)
         total *= LEAST_COVERED + (1 - LEAST_COVERED) * coverage
-        return np.where(coverage >= BY_CHANCE, total, 0) * self._mask
+        return self.visible(np.where(coverage >= BY_CHANCE, total, 0))
+
+    def visible(self, scores: Scores) -> Scores:
+        """Scores with those of nodes that may not be seen set to 0."""
+        return scores * self._mask
 
     def explained(self, question: str, node_id: str) -> list[Match]:
         """What a node's score consists of, before it is multiplied by how much it covers.

@@ -17,7 +17,7 @@ from devstack.core.chat_model import ChatWriter, CitationMarks
 from devstack.core.errors import CoreError, ModelNonsense, ModelUnavailable
 from devstack.core.index import Hit
 from devstack.core.query import Finished, Part, Usage
-from devstack.core.settings import ChatSettings
+from devstack.core.settings import EndpointSettings
 
 HITS = [
     Hit("d1", "a.txt", "d1:0", None, "Tea is green.", 2.0),
@@ -52,7 +52,7 @@ async def endpoint(
     app = web.Application()
     app.router.add_post("/v1/chat/completions", complete)
     async with TestServer(app) as server, httpx.AsyncClient(trust_env=False) as client:
-        settings = ChatSettings(str(server.make_url("/v1")), "small-model", "k-1")
+        settings = EndpointSettings(str(server.make_url("/v1")), "small-model", "k-1")
         yield ChatWriter(settings, client), requests
 
 

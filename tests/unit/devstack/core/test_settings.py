@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from devstack.core.settings import ChatSettings, SettingsError, read_settings
+from devstack.core.settings import EndpointSettings, SettingsError, read_settings
 
 CORE = {"CORE_TOKEN": "secret-token", "CORE_DATA_DIR": "/data"}
 WORKER = {
@@ -73,4 +73,4 @@ def test_chat_model_needs_address_and_name() -> None:
     settings = read_settings(
         {**CORE, "CORE_OPENAI_BASE_URL": "http://127.0.0.1:1/v1/", "CORE_OPENAI_MODEL": "m"}, "core"
     )
-    assert settings.chat == ChatSettings("http://127.0.0.1:1/v1", "m", None)
+    assert settings.chat == EndpointSettings("http://127.0.0.1:1/v1", "m", None)
