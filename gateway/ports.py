@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from gateway.domain.api_keys import KeyRecord, StoredKey
 from gateway.domain.documents import Announced, CoreDocument, DocumentRef, ObjectHead, UploadStatus
 from gateway.domain.identity import User
-from gateway.domain.plain_events import FramedSizes
+from gateway.domain.plain_events import Framing
 from gateway.domain.policy import Decision, PolicyQuestion
 from gateway.errors import GatewayError
 
@@ -197,13 +197,12 @@ class CoreSink(Protocol):
     def received(self, data: bytes) -> None: ...
 
     def framed_taker(
-        self, parse: Callable[[bytes], None], sizes: FramedSizes
+        self, parse: Callable[[bytes], None], framing: Framing
     ) -> Callable[[bytes], None]:
         """Gives what takes each read that begins between two frames of the transfer.
 
-        It takes a frame that ``sizes`` knows to be plain events, framing and all. Anything else it
-        hands to ``parse``, and it comes again through ``received``. A sink that takes no frames
-        gives ``parse`` itself.
+        It takes whole frames, as ``framing`` tells them. Anything else it hands to ``parse``, and
+        it comes again through ``received``. A sink that takes no frames gives ``parse`` itself.
         """
 
     def ended(self, error: GatewayError | None) -> None:

@@ -1,7 +1,7 @@
 """One relayed answer as a state machine with no socket: what came in → what goes out, and the end.
 
 What flows which way: the relay says that the core's head came (``opened``), hands in its bytes
-(``feed``; whole plain events that need no parse are only counted: ``passed``), its body's end
+(``feed``; what needs no parse is only counted: ``pass_plain``), its body's end
 (``eof``) or its failure (``broke``), and asks what the clocks demand (``must_stop``, ``silence``).
 Each of these gives a ``Step`` to carry out, or ``None``. A step's bytes always end on an event
 boundary, and the one step with an ``outcome`` is the last: its bytes hold ``done`` or the terminal
@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from gateway.domain.plain_events import FramedSizes
+from gateway.domain.plain_events import Framing
 from gateway.domain.sse import PING, EventSplitter, Fed, terminal_event
 from gateway.domain.stream import (
     ENDINGS,
@@ -105,10 +105,14 @@ class Step:
     error: GatewayError | None = None
 
 
-class Holder(Protocol):
-    """Who can make the core wait. No bound method: each open stream would have one more object."""
+class Driver(Protocol):
+    """Whose state it is. No bound methods: each open stream would have more objects."""
 
-    def hold(self) -> None: ...
+    def received(self, data: bytes) -> None:
+        """Takes bytes without their framing."""
+
+    def hold(self) -> None:
+        """Makes the core wait."""
 
 
 class StreamState:
@@ -119,7 +123,7 @@ class StreamState:
         end: how it went, ``None`` until ``ended`` was called.
         events: whole events that passed; ``sent_bytes``: all that was handed to the client.
         first_event_s: seconds from the call to the core's first event.
-        is_plain: the next plain events may pass as they come: at a boundary, after the first one.
+        is_plain: the next plain event may pass as it comes: at a boundary, after the first one.
         is_held: the client has no room, and the core was told to wait.
     """
 
@@ -206,43 +210,53 @@ class StreamState:
         """The gateway's own fault. The head is out: it must not end as if the answer were whole."""
         return self._last(StreamOutcome.INTERNAL)
 
+    def pass_plain(self, data: bytes, now_s: Callable[[], float]) -> bytes | None:
+        """What of ``data`` may go on without a parse, maybe nothing; ``None``: ``feed`` decides."""
+        if self.end is not None:
+            return None
+        passed = self.splitter.pass_plain(data)
+        if passed is None:
+            return None
+        piece, events = passed
+        if piece:
+            self.passed(events, now_s)
+        self.is_plain = self.phase is _RELAYING and self.splitter.at_boundary
+        return piece
+
     def passed(self, events: int, now_s: Callable[[], float]) -> None:
-        """Counts whole events that passed without a parse; only the first one asks the clock."""
-        if self.first_event_s is None:
+        """Counts what passed without a parse; only the first event asks the clock."""
+        if events and self.first_event_s is None:
             self._first_event(now_s())
         self.events += events
-        self._core_spoke = self.is_plain = True
+        self._core_spoke = True
 
     def framed_taker(
         self,
         parse: Callable[[bytes], None],
-        sizes: FramedSizes,
+        framing: Framing,
         send_framed: Callable[[bytes], bool],
-        holder: Holder,
+        driver: Driver,
     ) -> Callable[[bytes], None]:
-        """The short way: sends plain events on with the framing they came in, and counts them.
+        """The short way: sends a frame of plain events on as it came, and counts them.
 
-        It is one Python frame for each read; what is anything else it hands to ``parse``. When the
-        client has no room for more, ``holder`` is to see to it.
+        It is one Python frame for each read. Other reads of whole frames lose their framing here
+        and go to ``driver``; what is left, the end among it, is for ``parse``.
         """
-        of_event, of_run = sizes
+        plain, unframed = framing
         limit_bytes = self.limits.event_limit_bytes
 
         def take(data: bytes) -> None:
-            size = of_event(data)
+            size, events = plain(data)
             if 0 < size <= limit_bytes and self.is_plain:
-                self.events += 1
+                self.events += events
+                self.sent_bytes += size
+                self._core_spoke = True
+                if not send_framed(data):
+                    driver.hold()
+            elif body := unframed(data):
+                driver.received(body)
             else:
-                size = of_run(data, limit_bytes) if self.is_plain else 0
-                if not size:
-                    parse(data)
-                    return
-                # In a plain run every blank line ends an event with data: there are no others.
-                self.events += data.count(b"\n\n")
-            self.sent_bytes += size
-            self._core_spoke = True
-            if not send_framed(data):
-                holder.hold()
+                parse(data)
 
         return take
 

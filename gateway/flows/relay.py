@@ -9,11 +9,11 @@ the state machine (``domain.stream_state``) says what to send, and the relay han
 - or for **events**, parsed (``EventClient`` behind ``ParsedEvents``): a JSON document, a message.
 
 This is the hot path, so here is why it is cheap. A relayed event costs: the socket's read callback,
-one regular expression that recognises a whole frame of ordinary events, and one write of the very
-same bytes to the client's socket (``StreamState.framed_taker``). What comes in other pieces passes
-the HTTP parser and ``EventSplitter.passes`` first. No task wakes up, no future is made, no clock is
-asked. All that is slow is done elsewhere: clocks, pings and the log run once a tick for all streams
-(``ticker.Ticker``), and whatever is not an ordinary event goes to the state machine.
+one regular expression that recognises a whole frame of plain events, and one write of the very same
+bytes to the client's socket (``StreamState.framed_taker``). Events that came in other pieces lose
+their framing and are recognised by ``EventSplitter.pass_plain``. No task wakes up, no future is
+made, no clock is asked. All that is slow is done elsewhere: clocks, pings and the log run once a
+tick for all streams (``ticker.Ticker``), and what ends an answer goes to the state machine.
 
 Backpressure: when the client has no room for more, reading from the core is paused, and resumed
 once the client has taken what it was sent.
@@ -28,7 +28,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
-from gateway.domain.plain_events import FramedSizes
+from gateway.domain.plain_events import Framing
 from gateway.domain.sse import Event, SseParser
 from gateway.domain.stream import StreamOutcome, broken_by
 from gateway.domain.stream_state import Step, StreamPhase
@@ -183,21 +183,19 @@ class Relay:
     # --- what the core's connection calls -------------------------------------------------------
 
     def framed_taker(
-        self, parse: Callable[[bytes], None], sizes: FramedSizes
+        self, parse: Callable[[bytes], None], framing: Framing
     ) -> Callable[[bytes], None]:
         send_framed = self._client.send_framed
         if send_framed is None:
             return parse
-        return self._state.framed_taker(parse, sizes, send_framed, self)
+        return self._state.framed_taker(parse, framing, send_framed, self)
 
     def received(self, data: bytes) -> None:
-        state = self._state
-        events = state.splitter.passes(data)
-        if events and state.end is None:
-            state.passed(events, self._loop.time)
-            self._send(data)
-        else:
+        piece = self._state.pass_plain(data, self._loop.time)
+        if piece is None:
             self._received_other(data)
+        elif piece:
+            self._send(piece)
 
     def _received_other(self, data: bytes) -> None:
         state = self._state

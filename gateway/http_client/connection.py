@@ -16,7 +16,7 @@ from typing import cast
 import httpx
 
 from gateway.http_client.exchange import Exchange, Sink
-from gateway.http_client.plain_chunks import CHUNK_SIZES
+from gateway.http_client.plain_chunks import CHUNKS
 
 
 class Connection(asyncio.Protocol):
@@ -103,7 +103,7 @@ class Connection(asyncio.Protocol):
     def take_framed(self, sink: Sink) -> bool:
         """The next read begins between two chunks; false where ``sink`` takes no chunks."""
         if self._take is None:
-            self._take = sink.framed_taker(self._parse, CHUNK_SIZES)
+            self._take = sink.framed_taker(self._parse, CHUNKS)
         self._give_to(self._take)
         return self._take != self._parse
 

@@ -5,9 +5,8 @@ collect the head and the body's parts; when the read is used up, ``flush`` hands
 one piece: to a ``Sink`` that was attached (push: no task wakes up for it) or to a small buffer that
 a consumer pulls from.
 
-A relayed event that is one whole chunk does not even meet the parser: between two chunks the
-parser's state is the same before and after it, so the sink may take the chunk, framing and all
-(``Sink.framed_taker``), and hand it on as it came.
+Events in whole chunks do not even meet the parser: between two chunks its state is the same before
+and after them, so the sink may take them, framing and all (``Sink.framed_taker``).
 
 Between two chunks there is nothing that a parser knows and the exchange does not. A stream that is
 silent, as most are at any moment, therefore has none: it takes a kilobyte, with its callbacks. The
@@ -30,7 +29,7 @@ from typing import Protocol
 import httptools
 import httpx
 
-from gateway.domain.plain_events import FramedSizes
+from gateway.domain.plain_events import Framing
 from gateway.http_client.answer_head import (
     FRAMING_LIMIT_BYTES,
     HEAD_LIMIT_BYTES,
@@ -49,11 +48,11 @@ class Sink(Protocol):
     def received(self, data: bytes) -> None: ...
 
     def framed_taker(
-        self, parse: Callable[[bytes], None], sizes: FramedSizes
+        self, parse: Callable[[bytes], None], framing: Framing
     ) -> Callable[[bytes], None]:
         """Gives what takes each read that begins between two chunks, with its framing as it came.
 
-        It takes one whole chunk, or hands the read to ``parse``; ``parse`` itself where this sink
+        It takes whole chunks, or hands the read to ``parse``; ``parse`` itself where this sink
         takes no chunks.
         """
 

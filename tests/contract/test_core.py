@@ -22,7 +22,7 @@ from gateway.adapters.core_http import CoreHttp, CoreTimeouts
 from gateway.domain.balancing import Address, Balancer
 from gateway.domain.documents import CoreDocument
 from gateway.domain.headers import CORE_REQUEST_HEADERS
-from gateway.domain.plain_events import FramedSizes
+from gateway.domain.plain_events import Framing
 from gateway.domain.sse import CONNECTED, SseParser
 from gateway.errors import (
     CoreProtocolError,
@@ -560,7 +560,7 @@ class Taken:
         self.data += data
 
     def framed_taker(
-        self, parse: Callable[[bytes], None], sizes: FramedSizes
+        self, parse: Callable[[bytes], None], framing: Framing
     ) -> Callable[[bytes], None]:
         return parse
 

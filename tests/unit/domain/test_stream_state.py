@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.domain.plain_events import FramedSizes
+from gateway.domain.plain_events import Framing
 from gateway.domain.sse import PING
 from gateway.domain.stream import ENDINGS, StreamOutcome
 from gateway.domain.stream_state import (
@@ -267,26 +267,32 @@ def test_it_is_due_when_its_next_clock_strikes(clock: dict[str, float]) -> None:
 
 
 class Taken:
-    """Both ends of the short way: what was parsed, sent and held."""
+    """Both ends of the short way: what was parsed, sent, unframed and held."""
 
     def __init__(self, state: StreamState, room: bool = True) -> None:
         self.parsed: list[bytes] = []
         self.sent: list[bytes] = []
+        self.unframed: list[bytes] = []
         self.held = 0
         self._room = room
-        # A frame is the events in brackets here: which framing it is, is the transfer's business.
-        sizes = FramedSizes(self._one, self._run)
-        self.take = state.framed_taker(self.parsed.append, sizes, self._send, self)
+        # Frames are what stands in brackets here: which framing it is, is the transfer's business.
+        framing = Framing(self._plain, self._unframed)
+        self.take = state.framed_taker(self.parsed.append, framing, self._send, self)
 
-    def _one(self, data: bytes) -> int:
-        return len(data) - 2 if data.count(b"\n\n") == 1 else 0
+    def _plain(self, data: bytes) -> tuple[int, int]:
+        body = data[1:-1]
+        plain = data == b"(" + body + b")" and body.endswith(b"\n\n") and b")" not in body
+        return (len(body), body.count(b"\n\n")) if plain else (0, 0)
 
-    def _run(self, data: bytes, limit_bytes: int) -> int:
-        return len(data) - 2 if len(data) - 2 <= limit_bytes else 0
+    def _unframed(self, data: bytes) -> bytes:
+        return data[1:-1].replace(b")(", b"") if data[:1] + data[-1:] == b"()" else b""
 
     def _send(self, data: bytes) -> bool:
         self.sent.append(data)
         return self._room
+
+    def received(self, data: bytes) -> None:
+        self.unframed.append(data)
 
     def hold(self) -> None:
         self.held += 1
@@ -309,8 +315,8 @@ def test_an_event_passes_unparsed_up_to_the_limit_and_no_further(more: int) -> N
     taken = Taken(relaying())
     event = b"data: " + b"x" * (LIMITS.event_limit_bytes - 8 + more) + b"\n\n"
     taken.take(b"(" + event + b")")
-    passed, parsed = (taken.sent, taken.parsed) if more == 0 else (taken.parsed, taken.sent)
-    assert (passed, parsed) == ([b"(" + event + b")"], [])
+    wanted = ([b"(" + event + b")"], []) if more == 0 else ([], [event])
+    assert (taken.sent, taken.unframed) == wanted
 
 
 @pytest.mark.parametrize("before", [waiting, finishing, over])
@@ -320,7 +326,41 @@ def test_nothing_passes_unparsed_before_the_first_event_or_after_the_end(
     """The first event has its time noted; what follows the end goes to nobody."""
     taken = Taken(before())
     taken.take(b"(" + TOKEN + b")")
-    assert (len(taken.parsed), taken.sent) == (1, [])
+    assert (taken.unframed, taken.sent) == ([TOKEN], [])
+
+
+def test_whole_frames_lose_their_framing_and_half_ones_are_parsed() -> None:
+    """An event in two frames is one event; where a frame is cut, the transfer's parser knows."""
+    taken = Taken(relaying())
+    taken.take(b"(" + TOKEN[:5] + b")(" + TOKEN[5:] + b")")
+    taken.take(b"(" + TOKEN)
+    assert (taken.unframed, taken.parsed, taken.sent) == ([TOKEN], [b"(" + TOKEN], [])
+
+
+def test_an_event_that_is_begun_is_held_and_no_sign_of_life() -> None:
+    """Else a core that never ends an event would keep its stream for ever."""
+    state = relaying()
+    assert state.pass_plain(TOKEN + TOKEN[:9], lambda: 2.0) == TOKEN
+    assert not state.is_plain
+    state.is_due(20.0)
+    assert state.pass_plain(TOKEN[9:12], lambda: 50.0) == b""
+    state.is_due(50.0)
+    assert state.silence(80.0).outcome is StreamOutcome.SILENT  # type: ignore[union-attr]
+    assert state.pass_plain(TOKEN[12:], lambda: 50.0) == TOKEN
+    assert (state.events, state.is_plain) == (3, True)
+
+
+def test_comments_that_pass_are_a_sign_of_life_and_no_event() -> None:
+    """Before the first event, too: its clock goes on."""
+    state = waiting()
+    assert state.feed(PING, 1.0) is not None
+    assert state.pass_plain(PING, lambda: pytest.fail("no event came")) == PING
+    assert (state.events, state.first_event_s, state.is_plain) == (0, None, False)
+    state = relaying()
+    assert state.pass_plain(PING, lambda: pytest.fail("it is not the first")) == PING
+    state.is_due(50.0)
+    assert state.silence(109.0).outcome is None  # type: ignore[union-attr]
+    assert (state.events, state.is_plain) == (1, True)
 
 
 def test_nothing_passes_unparsed_inside_an_event() -> None:

@@ -55,7 +55,7 @@ class ScriptedStream:
             self.sink.received(item)
         elif isinstance(item, RuntimeError):
             with mock.patch.object(StreamState, "feed", side_effect=item):
-                self.sink.received(b"event")
+                self.sink.received(b"event: done\ndata: {}\n\n")
         else:
             self.sink.ended(item)
         self.go_on()
