@@ -95,6 +95,8 @@ class RecheckQueue(Generic[T]):
                 return
             self._answered_at = self._now()
             self.forget(one)
+            # Where an answer is at hand, in a cache, nothing in asking for it lets others run.
+            await asyncio.sleep(0)
 
     def _unanswered(self, one: T) -> None:
         wait = self._waits.get(one)
