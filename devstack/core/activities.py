@@ -31,7 +31,7 @@ from devstack.core.documents import (
     upload_deadline,
 )
 from devstack.core.index import IndexBuilder
-from devstack.core.reading.formats import Unreadable
+from devstack.core.reading.faults import Unreadable
 from devstack.core.reading.sandbox import read_file
 from devstack.core.registry import DocumentDeleted, Registry
 from devstack.core.settings import Settings
@@ -156,12 +156,12 @@ class Activities:
             raise ApplicationError("the verified copy is gone", non_retryable=True)
         try:
             async with self._readers:
-                pages = await read_file(
-                    directory / "object", directory / "pages.json", upload.content_type
+                document = await read_file(
+                    directory / "object", directory / "blocks.json", upload.content_type
                 )
         except Unreadable as fault:
             raise broken(str(fault)) from fault
-        chunks = await _in_thread(lambda stop: split(upload.document_id, pages, stop))
+        chunks = await _in_thread(lambda stop: split(upload.document_id, document, stop))
         await self._write(self._registry.put_chunks, upload.owner, upload.document_id, chunks)
         return len(chunks)
 

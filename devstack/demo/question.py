@@ -14,7 +14,7 @@ from pathlib import Path
 
 from devstack.core.finding.normal_form import normal
 from devstack.core.finding.wanted import content_words
-from devstack.core.reading.formats import Unreadable
+from devstack.core.reading.faults import Unreadable
 from devstack.core.reading.sandbox import ReaderDied, read_file
 
 LARGEST_BYTES = 20 * 1024 * 1024
@@ -33,11 +33,11 @@ async def _texts(path: Path, content_type: str, target: Path) -> list[str]:
     if await asyncio.to_thread(os.path.getsize, path) > LARGEST_BYTES:
         return []
     try:
-        pages = await read_file(path, target, content_type, _READ_LIMIT_S)
+        document = await read_file(path, target, content_type, _READ_LIMIT_S)
     except (Unreadable, ReaderDied):
         # The workflow will find the same fault and report it to the user.
         return []
-    return [page.text for page in pages]
+    return [block.text for block in document.blocks]
 
 
 def prominent(texts: Iterable[str]) -> list[str]:

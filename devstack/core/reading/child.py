@@ -1,8 +1,8 @@
 """The process that opens one uploaded file: ``python -m devstack.core.reading.child IN OUT TYPE``.
 
 It sets limits on itself before it looks at the file, has no secrets in its environment, and ends
-when its parent does (stdin reaches its end). OUT becomes JSON: ``{"pages": [[number, text], …]}``
-or ``{"error": message}``.
+when its parent does (stdin reaches its end). OUT becomes lines of JSON: ``{"warnings": […]}`` and
+then each block, or ``{"error": message}`` alone.
 """
 
 from __future__ import annotations
@@ -12,12 +12,18 @@ import os
 import resource
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
-from devstack.core.reading.formats import Unreadable, read_pages
+from devstack.core.reading.blocks import to_json
+from devstack.core.reading.faults import (
+    CPU_LIMIT_S,
+    MEMORY_LIMIT_BYTES,
+    Unreadable,
+    nested_too_deeply,
+)
+from devstack.core.reading.formats import read_document
 
-MEMORY_LIMIT_BYTES = 1536 * 1024 * 1024
-CPU_LIMIT_S = 90
 OUTPUT_LIMIT_BYTES = 256 * 1024 * 1024
 OUT_OF_MEMORY = (
     f"The file needs more memory to read than is allowed ({MEMORY_LIMIT_BYTES // 1024**2} MiB)."
@@ -50,13 +56,18 @@ def _end_with_parent() -> None:
     os._exit(3)
 
 
-def _read(source: Path, content_type: str) -> dict[str, object]:
+def _read(source: Path, content_type: str) -> Iterator[dict[str, object]]:
     try:
-        return {"pages": [[p.number, p.text] for p in read_pages(source, content_type)]}
+        document = read_document(source, content_type)
     except Unreadable as fault:
-        return {"error": str(fault)}
-    except (MemoryError, RecursionError):
-        return {"error": OUT_OF_MEMORY}
+        yield {"error": str(fault)}
+    except RecursionError:
+        yield {"error": str(nested_too_deeply())}
+    except MemoryError:
+        yield {"error": OUT_OF_MEMORY}
+    else:
+        yield {"warnings": list(document.warnings)}
+        yield from map(to_json, document.blocks)
 
 
 def main() -> None:
@@ -64,8 +75,9 @@ def main() -> None:
     source, target, content_type = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
     _set_limits()
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    result = _read(source, content_type)
-    target.write_text(json.dumps(result), encoding="ascii")
+    with target.open("w", encoding="ascii") as out:
+        for line in _read(source, content_type):
+            out.write(json.dumps(line) + "\n")
     sys.stderr.flush()
     # Skips exit handlers, so that nothing a hostile file left in memory runs.
     os._exit(0)

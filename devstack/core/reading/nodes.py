@@ -12,7 +12,7 @@ from devstack.core.reading.blocks import Block, from_json, to_json
 
 # LlamaIndex overwrites ``document_id`` and its like, so ours have names of their own.
 DOCUMENT = "kb_document"  # the document's id
-PAGE = "kb_page"  # the page its first block is on, or None
+PAGE = "kb_page"  # the page it is on, from 1, or None
 SECTION = "kb_section"  # the path of headings, outermost first, as a list
 BLOCKS = "kb_blocks"  # its blocks; read them with ``blocks_of``
 METADATA = (DOCUMENT, PAGE, SECTION, BLOCKS)
@@ -37,7 +37,8 @@ class Passage:
 
     @property
     def page(self) -> int | None:
-        return self.blocks[0].page
+        # A heading may stand on the page before.
+        return self.blocks[-1].page
 
     @property
     def section(self) -> tuple[str, ...]:

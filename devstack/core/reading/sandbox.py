@@ -12,8 +12,8 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from devstack.core.reading.formats import Unreadable
-from devstack.core.reading.pages import Page
+from devstack.core.reading.blocks import ReadDocument, from_json
+from devstack.core.reading.faults import CPU_LIMIT_S, Unreadable
 
 logger = logging.getLogger(__name__)
 
@@ -21,8 +21,12 @@ READ_TIMEOUT_S = 120.0
 # Environment variables the child needs to start; nothing else is passed on, above all no secrets.
 _PASSED_ON = ("PATH", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "LANG", "LC_ALL", "TMPDIR")
 _COMMAND = (sys.executable, "-m", "devstack.core.reading.child")
-# Signals a file can provoke: too much CPU or output, or a crash in a parser's native code.
-_PROVOKED = {signal.SIGXCPU, signal.SIGXFSZ, signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS}
+# Signals a file can provoke: too much output, or a crash in a parser's native code, which also
+# ends itself so when it is refused memory.
+_PROVOKED = {
+    *(signal.SIGXFSZ, signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS),
+    *(signal.SIGILL, signal.SIGTRAP, signal.SIGFPE),
+}
 
 
 class ReaderDied(Exception):
@@ -31,8 +35,8 @@ class ReaderDied(Exception):
 
 async def read_file(
     source: Path, target: Path, content_type: str, timeout_s: float = READ_TIMEOUT_S
-) -> list[Page]:
-    """The pages of a file, read in a process of its own; ``target`` is its scratch file.
+) -> ReadDocument:
+    """The document in a file, read in a process of its own; ``target`` is its scratch file.
 
     Raises:
         Unreadable: the file is broken, of another type, or beyond a limit.
@@ -46,6 +50,8 @@ async def read_file(
             raise Unreadable(f"The file took longer than {timeout_s:.0f} s to read.") from fault
     if code == 0:
         return await asyncio.to_thread(_result, target)
+    if code == -signal.SIGXCPU:
+        raise Unreadable(f"The file takes more than {CPU_LIMIT_S} s of computing time to read.")
     if code < 0 and signal.Signals(-code) not in _PROVOKED:
         raise ReaderDied(f"killed by signal {-code}")
     raise Unreadable("The file made its reader crash; it is damaged or beyond a limit.")
@@ -72,8 +78,11 @@ async def _child(
             child.stdin.close()
 
 
-def _result(target: Path) -> list[Page]:
-    result = json.loads(target.read_bytes())
-    if "error" in result:
-        raise Unreadable(result["error"])
-    return [Page(number, text) for number, text in result["pages"]]
+def _result(target: Path) -> ReadDocument:
+    with target.open("rb") as lines:
+        head = json.loads(next(lines))
+        if "error" in head:
+            raise Unreadable(head["error"])
+        return ReadDocument(
+            tuple(from_json(json.loads(line)) for line in lines), tuple(head["warnings"])
+        )

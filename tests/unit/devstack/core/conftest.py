@@ -15,7 +15,7 @@ import pytest
 from devstack.core.chunking import split
 from devstack.core.documents import Announced, Owner
 from devstack.core.index import Hit, IndexBuilder, IndexReader
-from devstack.core.reading.pages import Page
+from devstack.core.reading.blocks import Block, Kind, ReadDocument
 from devstack.core.registry import Registry
 
 ALICE = Owner("acme", "alice")
@@ -56,8 +56,8 @@ class State:
     def add(self, owner: Owner, *pages: str, filename: str = "notes.txt") -> str:
         """Index a document as the worker does; its id."""
         document_id = self.begin(owner, filename)
-        numbered = [Page(n, text) for n, text in enumerate(pages, start=1)]
-        chunks = split(document_id, numbered, threading.Event())
+        blocks = [Block(Kind.PARAGRAPH, text, n) for n, text in enumerate(pages, start=1)]
+        chunks = split(document_id, ReadDocument(tuple(blocks)), threading.Event())
         self.registry.put_chunks(owner, document_id, chunks)
         self.builder.refresh(owner)
         self.registry.mark_indexed(owner, document_id, "0" * 64)

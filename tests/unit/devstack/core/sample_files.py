@@ -92,3 +92,22 @@ def _with_false_size(raw: bytes, size: int) -> bytes:
     entry = data.rindex(b"PK\x01\x02", 0, data.rindex(b"word/document.xml"))
     data[entry + 24 : entry + 28] = field
     return bytes(data)
+
+
+def workbook() -> bytes:
+    """What an Excel workbook begins with."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as packed:
+        packed.writestr("[Content_Types].xml", "<Types/>")
+        packed.writestr("xl/workbook.xml", "<workbook/>")
+    return out.getvalue()
+
+
+def docx_part(xml: str, part: str = "word/document.xml") -> bytes:
+    """A Word document with this XML as one of its parts."""
+    source = zipfile.ZipFile(io.BytesIO(docx("x")))
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name in source.namelist():
+            packed.writestr(name, xml if name == part else source.read(name))
+    return out.getvalue()

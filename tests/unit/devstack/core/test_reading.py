@@ -7,42 +7,57 @@ import json
 import os
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from devstack.core.reading import child, formats, sandbox
-from devstack.core.reading.formats import DOCX, HTML, MARKDOWN, PDF, TEXT, Unreadable, read_pages
-from devstack.core.reading.pages import Page
+from devstack.core.reading import child, faults, sandbox
+from devstack.core.reading.blocks import Block, ReadDocument
+from devstack.core.reading.faults import Unreadable
+from devstack.core.reading.formats import DOCX, HTML, MARKDOWN, PDF, TEXT, read_document
 from devstack.core.reading.sandbox import read_file
 from tests.unit.devstack.core import sample_files
 
 
-def read(tmp_path: Path, raw: bytes, content_type: str) -> list[Page]:
+def read(tmp_path: Path, raw: bytes, content_type: str) -> tuple[Block, ...]:
+    return document(tmp_path, raw, content_type).blocks
+
+
+def document(tmp_path: Path, raw: bytes, content_type: str) -> ReadDocument:
     path = tmp_path / "file"
     path.write_bytes(raw)
-    return read_pages(path, content_type)
+    return read_document(path, content_type)
+
+
+def texts(blocks: tuple[Block, ...]) -> list[str]:
+    return [block.text for block in blocks]
 
 
 def test_pdf_text_keeps_its_page_numbers(tmp_path: Path) -> None:
     """Pages count from 1, and a page without text leaves a gap rather than a shift."""
-    pages = read(tmp_path, sample_files.pdf("First page.", "", "Third (3) page."), PDF)
-    assert pages == [Page(1, "First page."), Page(3, "Third (3) page.")]
+    found = document(tmp_path, sample_files.pdf("First page.", "", "Third (3) page."), PDF)
+    assert [(block.page, block.text) for block in found.blocks] == [
+        *((1, "First page."), (3, "Third (3) page."))
+    ]
+    assert found.warnings == (
+        "Page 2 of 3 could not be read: it has no text layer. Run text recognition (OCR) on it.",
+    )
 
 
 @pytest.mark.parametrize("algorithm", ["RC4-128", "AES-256"])
 def test_pdf_protected_against_changes_only_is_read(tmp_path: Path, algorithm: str) -> None:
     """A PDF that opens without a password is not refused for being encrypted."""
-    pages = read(tmp_path, sample_files.encrypted_pdf("Open to all.", "", algorithm), PDF)
-    assert [page.text for page in pages] == ["Open to all."]
+    blocks = read(tmp_path, sample_files.encrypted_pdf("Open to all.", "", algorithm), PDF)
+    assert texts(blocks) == ["Open to all."]
 
 
 def test_docx_gives_paragraphs_and_table_rows_in_order(tmp_path: Path) -> None:
     """Text and tables come as they stand in the document."""
     raw = sample_files.docx("Before.", table=[["Price", "30 EUR"], ["Weight", "2 kg"]])
-    (page,) = read(tmp_path, raw, DOCX)
-    assert page.number is None
-    assert page.text == "Before.\n\nPrice | 30 EUR\n\nWeight | 2 kg"
+    blocks = read(tmp_path, raw, DOCX)
+    assert texts(blocks) == ["Before.", "Price · 30 EUR", "Weight · 2 kg"]
+    assert {block.page for block in blocks} == {None}
 
 
 def test_html_gives_visible_text_only(tmp_path: Path) -> None:
@@ -50,8 +65,7 @@ def test_html_gives_visible_text_only(tmp_path: Path) -> None:
     raw = b"""<!doctype html><html><head><title>T</title><style>p{}</style></head><body>
         <h1>Tea</h1><p>Steep <b>three</b>\nminutes.</p><!-- not this --><script>alert(1)</script>
         <ul><li>Green<li>Black</ul></body></html>"""
-    (page,) = read(tmp_path, raw, HTML)
-    assert page.text == "Tea\n\nSteep three minutes.\n\nGreen\n\nBlack"
+    assert texts(read(tmp_path, raw, HTML)) == ["Tea", "Steep three minutes.", "Green", "Black"]
 
 
 def test_html_is_decoded_as_its_meta_element_says(tmp_path: Path) -> None:
@@ -64,10 +78,9 @@ def test_html_is_decoded_as_its_meta_element_says(tmp_path: Path) -> None:
 def test_markdown_loses_its_marks_and_keeps_its_words(tmp_path: Path) -> None:
     """Headings, lists, emphasis, links and fences are layout."""
     raw = b"# Tea #\nSteep **three** minutes, see [the label](http://x/y).\n\n- Green\n- `Black`\n"
-    (page,) = read(tmp_path, raw, MARKDOWN)
-    assert page.text.split("\n\n")[0].strip() == "Tea"
-    assert "Steep three minutes, see the label." in page.text
-    assert not set("#*`[]") & set(page.text)
+    assert texts(read(tmp_path, raw, MARKDOWN)) == [
+        *("Tea", "Steep three minutes, see the label.", "Green", "Black")
+    ]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
@@ -82,7 +95,7 @@ def test_text_is_decoded_by_its_byte_order_mark_else_as_utf_8(
 def test_control_characters_become_spaces(tmp_path: Path) -> None:
     """No control character gets into an index or an event."""
     (page,) = read(tmp_path, b"a\x07b\x1bc\n", TEXT)
-    assert page.text == "a b c\n"
+    assert page.text == "a b c"
 
 
 def awaited_text(path: Path) -> str:
@@ -92,6 +105,18 @@ def awaited_text(path: Path) -> str:
         time.sleep(0.01)
     return path.read_text()
 
+
+_WORD = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
+ENTITIES = (
+    '<!DOCTYPE w [<!ENTITY a "aaaaaaaaaa">'
+    + "".join(f'<!ENTITY {b} "{f"&{a};" * 10}">' for a, b in pairwise("abcdefghij"))
+    + f']><w:document xmlns:w="{_WORD}"><w:body><w:p><w:r><w:t>&j;</w:t></w:r></w:p></w:body>'
+    "</w:document>"
+)
+DEEP = (
+    f'<w:document xmlns:w="{_WORD}"><w:body>{"<w:sdt>" * 3000}{"</w:sdt>" * 3000}'
+    "</w:body></w:document>"
+)
 
 BROKEN = {
     "empty": (b"", TEXT, "empty"),
@@ -105,11 +130,22 @@ BROKEN = {
     "bomb": (sample_files.docx_bomb(300_000_000), DOCX, "bomb"),
     "small bomb": (sample_files.docx_bomb(50_000_000), DOCX, "bomb"),
     "bomb that lies": (sample_files.docx_bomb(50_000_000, lie=True), DOCX, "Word document"),
-    "latin-1": ("Café".encode("latin-1"), TEXT, "UTF-8"),
-    "unknown charset": (b'<meta charset="x-klingon"><p>x</p>', HTML, "X-KLINGON"),
+    "cut UTF-16": (b"\xff\xfeT\x00e", TEXT, "UTF-16"),
+    "old Word": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\x00" * 600, DOCX, "old Office file"),
+    "workbook": (sample_files.workbook(), DOCX, "Excel workbook"),
     "binary": (b"\x00\x01\x02", TEXT, "not a text"),
     "too much text": (b"word " * 10_000_000, TEXT, "10,000,000 characters"),
     "too many bytes": (b"w" * (64 * 1024 * 1024 + 1), TEXT, "64 MiB"),
+    "too many rows": (b"a,b,c\n" * 500_000, TEXT, "too many rows"),
+    "entity bomb": (sample_files.docx_part(ENTITIES), DOCX, "entities"),
+    "deep docx": (sample_files.docx_part(DEEP), DOCX, "too deeply"),
+    "deep page": (b"<div>" * 100_000 + b"x", HTML, "too deeply"),
+    "deep Markdown": (b">" * 100_000 + b"x", MARKDOWN, "too deeply"),
+    "many attributes": (
+        b"<a " + b" ".join(b"a%d=1" % n for n in range(20_000)) + b">x",
+        HTML,
+        "attributes",
+    ),
     "unknown type": (b"x", "image/png", "image/png"),
 }
 
@@ -124,9 +160,11 @@ def test_broken_file_is_refused_with_a_message_for_its_owner(tmp_path: Path, nam
 
 async def test_child_reads_a_file_and_hands_back_its_pages(tmp_path: Path) -> None:
     """The text comes out of a process of its own as it would come here."""
-    (tmp_path / "in").write_bytes(sample_files.pdf("Across a process."))
-    pages = await read_file(tmp_path / "in", tmp_path / "out", PDF)
-    assert pages == [Page(1, "Across a process.")]
+    (tmp_path / "in").write_bytes(sample_files.pdf("Across a process.", ""))
+    found = await read_file(tmp_path / "in", tmp_path / "out", PDF)
+    assert found == read_document(tmp_path / "in", PDF)
+    assert texts(found.blocks) == ["Across a process."]
+    assert len(found.warnings) == 1
 
 
 async def test_child_hands_back_why_a_file_is_unreadable(tmp_path: Path) -> None:
@@ -151,9 +189,9 @@ async def test_child_that_is_killed_from_outside_is_no_fault_of_the_file(
     monkeypatch.setattr(sandbox, "_COMMAND", ("sh", "-c", "kill -9 $$"))
     with pytest.raises(sandbox.ReaderDied):
         await read_file(tmp_path / "in", tmp_path / "out", TEXT)
-    for provoked in ("SEGV", "XCPU"):
+    for provoked, told in (("SEGV", "crash"), ("TRAP", "crash"), ("XCPU", "computing time")):
         monkeypatch.setattr(sandbox, "_COMMAND", ("sh", "-c", f"kill -{provoked} $$"))
-        with pytest.raises(Unreadable, match="crash"):
+        with pytest.raises(Unreadable, match=told):
             await read_file(tmp_path / "in", tmp_path / "out", TEXT)
 
 
@@ -167,11 +205,12 @@ async def test_child_sets_its_limits_and_has_no_secrets(
         "child._set_limits();"
         "limits = [resource.getrlimit(k)[0] for k in (resource.RLIMIT_AS, resource.RLIMIT_CPU)];"
         "text = json.dumps([limits, dict(os.environ)]);"
-        "open(sys.argv[2], 'w').write(json.dumps({'pages': [[None, text]]}))"
+        "lines = [{'warnings': []}, {'kind': 'code', 'text': text}];"
+        "open(sys.argv[2], 'w').write('\\n'.join(map(json.dumps, lines)))"
     )
     monkeypatch.setattr(sandbox, "_COMMAND", (sys.executable, "-c", probe))
-    (page,) = await read_file(tmp_path / "in", tmp_path / "out", TEXT)
-    limits, environ = json.loads(page.text)
+    (block,) = (await read_file(tmp_path / "in", tmp_path / "out", TEXT)).blocks
+    limits, environ = json.loads(block.text)
     assert limits == [child.MEMORY_LIMIT_BYTES, child.CPU_LIMIT_S]
     assert not [name for name in environ if name.startswith("CORE_")]
 
@@ -196,5 +235,5 @@ async def test_cancelled_reading_leaves_no_child(
 
 def test_limits_are_told_in_the_messages() -> None:
     """The numbers a user reads are the numbers that are enforced."""
-    assert formats.TEXT_LIMIT_CHARS == 10_000_000
-    assert formats.MARKUP_LIMIT_BYTES == 64 * 1024 * 1024
+    assert faults.TEXT_LIMIT_CHARS == 10_000_000
+    assert faults.MARKUP_LIMIT_BYTES == 64 * 1024 * 1024
