@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from gateway.errors import GatewayError
 from gateway.settings import SPECS, Fault, Reading, Settings, Spec
+from gateway.settings.faults import printable
 from gateway.settings.tls_settings import out_of_date_faults
 
 Check = Callable[[], Awaitable[None]]
@@ -45,7 +46,7 @@ def settings_lines(reading: Reading, faults: Sequence[Fault]) -> Iterator[str]:
         if spec.group != title:
             title = spec.group
             yield f"\n{title}"
-        yield f"  {spec.env:<{width}}  {_shown(reading, attribute, spec)}"
+        yield printable(f"  {spec.env:<{width}}  {_shown(reading, attribute, spec)}")
     yield ""
     if not faults:
         yield "The settings are good."

@@ -19,9 +19,9 @@ class Fault:
     expected: str
 
     def __str__(self) -> str:
-        if self.found is None:
-            return f"{self.name}: expected {self.expected}"
-        return f"{self.name}: found {self.found!r}, expected {self.expected}"
+        """On one line; names and paths are the user's too, and may hold anything."""
+        found = "" if self.found is None else f"found {self.found!r}, "
+        return printable(f"{self.name}: {found}expected {self.expected}")
 
 
 class SettingsError(Exception):
@@ -33,8 +33,15 @@ class SettingsError(Exception):
 
 
 def shown(text: str) -> str:
-    """A value that is safe to print: passwords in URLs are hidden, and long text is cut."""
+    """A value without what nobody should read: passwords in URLs are hidden, long text is cut."""
     text = _USER_INFO.sub("//***@", text)
-    # What no terminal shows, half characters of a foreign encoding above all, cannot be printed.
-    text = "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
     return text if len(text) <= _SHOWN_CHARS else text[:_SHOWN_CHARS] + "…"
+
+
+def printable(text: str) -> str:
+    r"""``text`` with what no terminal shows as an escape: a line feed as ``\n``.
+
+    Bytes of the environment that are not UTF-8 become half characters, which cannot be encoded: to
+    print one raises.
+    """
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)

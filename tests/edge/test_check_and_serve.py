@@ -138,6 +138,8 @@ async def status_and_words(command: str, environ: dict[str, str]) -> tuple[int |
 AS_PROCESSES = (
     *("users missing", "users in UTF-16", "users, a bad name"),
     *("TOML in UTF-16", "an admin listener elsewhere", "a region with a blank"),
+    *("half a character", "half a character in a name", "half a character in a path"),
+    "a line feed in a name",
 )
 
 
