@@ -62,7 +62,7 @@ def serve(settings: Settings, load: LoadSettings, watchers: Sequence[Watcher] = 
         gateway.work,
         reload=gateway.reload,
         follow=gateway.follow,
-        watchers=[gateway.watch(), *watchers],
+        watchers=[gateway.watch, *watchers],
         timing=Timing(stop_s=stop_limit_s(settings)),
     ).run()
 
@@ -85,14 +85,14 @@ class _Gateway:
         self._shared_metrics = SharedMetrics(settings.server_workers)
         self._app = self._create_app(settings, shared_metrics=self._shared_metrics)
         asyncio.run(worker.compile_routes(self._app.sanic))
-
-    def watch(self) -> Watcher:
-        """Counts the starts and ends of workers, in the supervisor."""
-        return self._app.worker_metrics.watch()
+        # The supervisor's own metrics: starts and ends of workers, lines that its log lost.
+        self.watch = self._app.worker_metrics.watch()
 
     def follow(self) -> None:
-        """In the supervisor, regularly: keeps the accounts of future workers up to date."""
+        """In the supervisor, regularly: keeps the accounts of future workers up to date, and its
+        own metrics."""
         self._accounts.follow()
+        self.watch.log_lines_dropped(log_output.dropped_total())
 
     def reload(self) -> bool:
         """In the supervisor: loads the settings for workers that are forked from now on."""

@@ -185,7 +185,7 @@ TURNED_AWAY = Counter(
 )
 LOG_LINES_DROPPED = Counter(
     "gateway_log_lines_dropped_total",
-    "Log lines of workers that were lost, because the log took nothing for too long.",
+    "Log lines that were lost, because the log took nothing for too long.",
 )
 LAG = Histogram(
     "gateway_event_loop_lag_seconds",

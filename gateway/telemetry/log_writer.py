@@ -88,9 +88,10 @@ class LogWriter:
             time.sleep(min(0.02, left_s))
 
     def forget(self) -> None:
-        """In a process that was forked: its parent still writes what waits here."""
+        """In a process that was forked: its parent still writes what waits here, and has counted
+        what it dropped."""
         self._waiting.clear()
-        self._waiting_bytes = self._unreported = 0
+        self._waiting_bytes = self._unreported = self.dropped_total = 0
 
     def _keep(self, data: bytes) -> None:
         self._waiting.append(data)

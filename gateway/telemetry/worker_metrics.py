@@ -119,12 +119,15 @@ class WorkerMetrics:
 
 
 class WorkerWatch:
-    """Counts in the supervisor how workers are replaced; implements ``children.Watcher``."""
+    """Counts in the supervisor: how workers are replaced, as ``children.Watcher``, and lines that
+    its own log lost.
+    """
 
     def __init__(self, layout: Layout, shared: SharedMetrics) -> None:
         self._shared = shared
         self._recorder = MetricsRecorder(layout, shared.supervisor_row())
         self._restarts = 0
+        self._lines_dropped = 0
         self._cause = "exit"
 
     def worker_started(self, worker: int, pid: int, restarts: int) -> None:
@@ -136,6 +139,11 @@ class WorkerWatch:
         """``reason``: ``exit status 3``, ``SIGKILL``, or ``hung (…)``."""
         self._shared.release(pid)
         self._cause = _cause(reason)
+
+    def log_lines_dropped(self, total: int) -> None:
+        """``total`` counts since the supervisor started; called regularly."""
+        self._recorder.add(c.LOG_LINES_DROPPED, (), total - self._lines_dropped)
+        self._lines_dropped = total
 
 
 def _cause(reason: str) -> str:

@@ -66,7 +66,7 @@ LOGS: dict[str, Callable[[Path], contextlib.AbstractContextManager[int | None]]]
 
 @contextlib.asynccontextmanager
 async def serving(
-    core: StubCore, folder: Path, stderr: int | None, admin_port: int
+    core: StubCore, folder: Path, stderr: int | None, admin_port: int, **settings: str
 ) -> AsyncIterator[Served]:
     """Two workers whose log nobody can ask: they are ready when both have an address."""
     port = free_port()
@@ -75,7 +75,7 @@ async def serving(
         command = ["sh", "-c", 'exec "$@" 2>&-', "sh", *command]
     process = await asyncio.create_subprocess_exec(
         *command,
-        env=environment(core, port, {"ADMIN_LISTEN_PORT": str(admin_port)}),
+        env=environment(core, port, {"ADMIN_LISTEN_PORT": str(admin_port), **settings}),
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL if stderr is None else stderr,
         start_new_session=True,
@@ -158,5 +158,27 @@ async def test_a_log_that_takes_nothing_stops_nothing(
             assert set(endings) == {"done", "broken"}
             assert endings["done"] >= STREAMS // 10
             assert (await lines_dropped(admin_port) > 0) == (stderr is not None)
+            running.signal(signal.SIGTERM)
+            assert await running.ended() == 0
+
+
+async def test_lines_that_the_supervisor_drops_are_counted_too(
+    core: StubCore, tmp_path: Path
+) -> None:
+    """A reload whose many faults nobody reads: no worker has written a line of them."""
+    admin_port, config = free_port(), tmp_path / "gateway.toml"
+    config.write_text('log_level = "info"\n')
+    with unread_pipe(tmp_path) as stderr:
+        async with serving(core, tmp_path, stderr, admin_port, CONFIG_FILE=str(config)) as running:
+            assert await lines_dropped(admin_port) == 0
+            faults = (f"{letter * 8000}{n} = 1\n" for n in range(40) for letter in "pqrs")
+            config.write_text("".join(faults))
+            running.signal(signal.SIGHUP)
+
+            async with asyncio.timeout(60):
+                while not await lines_dropped(admin_port):
+                    assert running.process.returncode is None
+                    await asyncio.sleep(0.05)
+            assert (await ask_many(running, 10)) == {200: 10}
             running.signal(signal.SIGTERM)
             assert await running.ended() == 0

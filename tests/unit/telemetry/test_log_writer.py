@@ -112,6 +112,8 @@ def test_a_forked_process_leaves_its_parents_lines_to_its_parent(pipe: Pipe) -> 
         pipe.writer.add(line)
         pipe.writer.flush()
     pipe.read()
+    assert pipe.writer.dropped_total > 0
     pipe.writer.forget()
+    assert pipe.writer.dropped_total == 0
     pipe.writer.add("of the child\n")
     assert pipe.rest() == "of the child\n"

@@ -101,6 +101,17 @@ def test_a_replaced_worker_counts_by_what_ended_it(reason: str, cause: str) -> N
     assert sum(found.values()) == 1.0
 
 
+def test_lines_that_the_supervisors_log_lost_are_counted_once() -> None:
+    """They are added to those of the workers; the supervisor gives its total again and again."""
+    shared = SharedMetrics(1)
+    watch = WorkerWatch(LAYOUT, shared)
+    one, _ = begun(shared, 0, (c.LOG_LINES_DROPPED, (), 3))
+    one.sample()
+    for total in (0, 5, 5, 7):
+        watch.log_lines_dropped(total)
+    assert exposed(one)[c.LOG_LINES_DROPPED.name,] == 10.0
+
+
 def test_one_too_many_of_a_number_still_serves() -> None:
     """Without a row its metrics are missing; that is all."""
     shared = SharedMetrics(1)
