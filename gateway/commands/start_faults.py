@@ -32,7 +32,7 @@ def _address_faults(settings: Settings) -> Iterator[Fault]:
 def _why_it_cannot_listen(host: str, port: int) -> str | None:
     """``None`` too where somebody listens there: a check beside a running gateway is no fault.
 
-    ``serve`` tells that by itself when it binds the address to keep it.
+    ``serve`` reports that itself when it binds the address to keep it.
     """
     try:
         listeners.check_free(host, port)

@@ -1,7 +1,7 @@
 """API keys: how one is spelled, what is stored of it, and when it is valid.
 
 A key reads ``kbg_<key_id>_<secret><checksum>``. The id finds the record, the secret proves the
-right to use it, and the checksum (CRC32 of all before it) tells a typo from a key without asking
+right to use it, and the checksum (CRC32 of all before it) shows a typo without asking
 anybody. The secret has 256 random bits, so a plain SHA-256 is what is stored: there is nothing to
 guess, and a request costs no password hash. Times are Unix seconds.
 """

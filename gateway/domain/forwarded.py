@@ -14,7 +14,7 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 Network = IPv4Network | IPv6Network
 
 # A port is a number, or a name that hides one (RFC 7239, section 6.3). An IPv6 address in front of
-# it stands in brackets; without them its last group could not be told from a port.
+# it stands in brackets; without them its last group could be a port.
 _PORT = r"(?::(?:[0-9]{1,5}|_[A-Za-z0-9._-]+))?"
 _NODE = re.compile(rf"(?:\[(?P<v6>[^\[\]]*)\]|(?P<v4>[0-9.]+)){_PORT}\Z")
 # One parameter of an element (RFC 7239, section 4). What proxies send needs no escapes; a text that

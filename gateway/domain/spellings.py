@@ -32,7 +32,7 @@ def filename_pattern(types: Mapping[str, Collection[str]]) -> str:
 def type_pattern(types: Mapping[str, Collection[str]]) -> str:
     """An allowed type by any of its names, in any case, with or without parameters.
 
-    Where an ending can tell the type, none may be told.
+    Where a name's ending can decide the type, it may be left out.
     """
     names = {*types, *(other for other, name in OTHER_NAMES.items() if name in types)}
     unspecific = UNSPECIFIC_TYPES if any(types.values()) else frozenset()

@@ -41,7 +41,7 @@ class Login:
     def attempt(self, username: str) -> LoginAttempt:
         """Whom a login with this name is about, before it is known whether it succeeds.
 
-        People type passwords into the wrong field, so text that names no account is never told. Its
+        People type passwords into the wrong field, so text that names no account is never kept. Its
         digest shows that the same was tried again, at any replica; without the JWT secret nobody
         can try words on it. It is computed either way, for the same time.
         """

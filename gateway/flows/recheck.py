@@ -230,7 +230,7 @@ class Recheck:
 
 
 def _ended_by(refusal: Unauthenticated) -> GatewayError:
-    """What came to its end by itself is told apart from what somebody ended."""
+    """What came to its end by itself has another code than what somebody ended."""
     if isinstance(refusal, TokenExpired):
         return TokenExpired()
     return CredentialRevoked(reason=refusal.reason)

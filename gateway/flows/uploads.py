@@ -70,7 +70,7 @@ SIGNED_AT_ONCE = 10
 class NewDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What will be uploaded. ``size`` is in bytes; ``sha256`` is 64 lower-case hex digits.
 
-    Without a ``content_type``, as with ``application/octet-stream``, the name's ending tells it.
+    Without a ``content_type``, as with ``application/octet-stream``, the name's ending decides.
     """
 
     filename: Annotated[str, Meta(min_length=1, max_length=MOST_FILENAME_BYTES)]

@@ -1,6 +1,6 @@
 """Names looked up in the DNS, by dnspython: imported only where a core is named and not addressed.
 
-The name servers are those of ``/etc/resolv.conf``. The system's own resolver tells no TTL, knows no
+The name servers are those of ``/etc/resolv.conf``. The system's own resolver gives no TTL, knows no
 SRV records and would take a thread for each question.
 """
 

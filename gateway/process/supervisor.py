@@ -51,7 +51,7 @@ class Supervisor:
 
     Args:
         work: runs in a worker's process; returns its exit status.
-        reload: called at SIGHUP; when it returns false, the workers are not told to reload.
+        reload: called at SIGHUP; when it returns false, the workers keep what they have.
         follow: called after each event, so at least with every heartbeat (2 s); must not block or
             raise.
         watchers: see ``Watcher``.

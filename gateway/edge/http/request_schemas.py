@@ -1,4 +1,4 @@
-"""Schemas of what is sent: as msgspec tells them, and as strict as what reads it.
+"""Schemas of what is sent: as msgspec describes them, and as strict as what reads it.
 
 A client that makes its requests from the OpenAPI document, or checks them by it, must not find out
 by a 400 what the document could have said. What JSON Schema cannot say is in ``REMAINDER``.
@@ -13,7 +13,7 @@ Schema = dict[str, Any]
 
 # ``domain.strict_json`` refuses NUL in every text.
 NO_NUL = r"^[^\u0000]*$"
-# The rest, told in words: it stands in the document's own description.
+# The rest, in words: it stands in the document's own description.
 REMAINDER = (
     "Bodies are I-JSON (RFC 7493): no key twice, no lone surrogates. Beyond what the schemas say: "
     "a filename's length is counted in bytes of UTF-8, its ending agrees with the content type, "

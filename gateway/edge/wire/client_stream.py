@@ -31,7 +31,7 @@ from sanic.response import BaseHTTPResponse
 from gateway.edge.wire.light_event import LightEvent
 from gateway.flows.relay import ClientStalled
 
-# What may stand in the transport before the core is told to wait: as much as asyncio's own mark.
+# What may stand in the transport before the core has to wait: as much as asyncio's own mark.
 HIGH_WATER_BYTES = 64 * 1024
 # How often the kernel is asked what a client has taken, in seconds.
 STALL_LOOK_S = 2.0

@@ -16,8 +16,8 @@ def client_ip(request: Request, trusted: Sequence[Network]) -> str:
     if not trusted:
         return peer
     headers = request.headers
-    told = headers.getall("x-forwarded-for", []), headers.getall("forwarded", [])
-    return client_address(peer, *told, trusted)
+    lines = headers.getall("x-forwarded-for", []), headers.getall("forwarded", [])
+    return client_address(peer, *lines, trusted)
 
 
 def traceparent(request: Request) -> str | None:
