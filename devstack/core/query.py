@@ -221,7 +221,7 @@ class ExtractiveWriter:
     model = EXTRACTIVE
 
     async def write(self, question: str, terms: str, hits: list[Hit]) -> AsyncGenerator[Part, None]:
-        prompt = len(words(question)) + sum(len(words(hit.text)) for hit in hits)
+        prompt = len(words(question)) + sum(len(hit.text.split()) for hit in hits)
         written = 0
         for part in await asyncio.to_thread(lambda: list(extract(terms, hits))):
             written += isinstance(part, Token)

@@ -30,8 +30,6 @@ BY_PASSAGE = 0.3
 MOSTLY_ABOVE = 0.3
 USUAL_WORDS = 40
 
-Named = dict[str, float]
-
 
 @dataclass(frozen=True, slots=True)
 class Token:
@@ -47,6 +45,21 @@ class Citation:
     source: int
     start: int
     end: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A word of the question: its forms, the best first, and how much it tells among the pieces."""
+
+    forms: tuple[tuple[str, float], ...]
+    entries: Words
+    weight: float
+
+    def best(self, entries: Words) -> float:
+        """The weight of the best form that is there, else 0."""
+        if self.entries.isdisjoint(entries):
+            return 0.0
+        return next(weight for entry, weight in self.forms if entry in entries)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +109,17 @@ def choose(terms: str, hits: Sequence[Hit]) -> list[Unit]:
     """Up to three pieces, best first, none of them twice or within another."""
     candidates = units(hits)
     languages = tuple(dict.fromkeys(hit.language for hit in hits))
-    asked = wanted(terms, languages)
-    rarity = _rarity(asked, candidates)
+    asked = _asked(wanted(terms, languages), candidates)
+    best = max((hit.score for hit in hits), default=0.0)
+    shares = [hit.score / best if best > 0 else 1.0 for hit in hits]
     ranked = sorted(
-        (_scored(unit, asked, rarity, hits) for unit in candidates),
+        (_scored(unit, asked, shares[unit.source]) for unit in candidates),
         key=lambda scored: -scored.score,  # stable: at the same score the better source goes first
     )
+    return _chosen(ranked)
+
+
+def _chosen(ranked: Sequence[_Scored]) -> list[Unit]:
     chosen: list[Unit] = []
     for scored in ranked:
         if scored.score < max(ranked[0].score * WORTH_SAYING, 1e-9) and chosen:
@@ -126,50 +144,43 @@ def _in_full(scored: _Scored) -> Unit:
     return replace(unit, end=unit.rest)
 
 
-def _rarity(asked: Sequence[Wanted], candidates: Sequence[Unit]) -> Named:
-    """The weight of each word among these pieces: the rarer, the higher."""
-    found = {}
-    for one in asked:
+def _asked(words: Sequence[Wanted], candidates: Sequence[Unit]) -> list[_Asked]:
+    """The question's words; one that few pieces have tells more than one that all have."""
+    found = []
+    for one in words:
+        entries = frozenset(entry for entry, _ in one.forms)
         count = sum(
-            any(entry in unit.own or entry in unit.above for entry, _ in one.forms)
+            not (entries.isdisjoint(unit.own) and entries.isdisjoint(unit.above))
             for unit in candidates
         )
-        found[one.word] = math.log(1 + (len(candidates) - count + 0.5) / (count + 0.5))
+        rarity = math.log(1 + (len(candidates) - count + 0.5) / (count + 0.5))
+        found.append(_Asked(one.forms, entries, one.weight * rarity))
     return found
 
 
-def _scored(unit: Unit, asked: Sequence[Wanted], rarity: Named, hits: Sequence[Hit]) -> _Scored:
+def _scored(unit: Unit, asked: Sequence[_Asked], passage: float) -> _Scored:
+    """``passage`` is the score of the unit's passage as a share of the best one's."""
     total = own = 0.0
     for one in asked:
-        weight = one.weight * rarity[one.word]
-        itself = _best(one, unit.own)
+        itself = one.best(unit.own)
         around = max(
-            ASKED * _best(one, unit.asked),
-            ABOVE * _best(one, unit.above),
-            NEAR * _best(one, unit.near),
-            NAMED * _best(one, unit.named),
+            ASKED * one.best(unit.asked),
+            ABOVE * one.best(unit.above),
+            NEAR * one.best(unit.near),
+            NAMED * one.best(unit.named),
         )
         # A word in both is a little surer than a word in one.
-        total += weight * (max(itself, around) + 0.1 * min(itself, around))
-        own += weight * itself
+        total += one.weight * (max(itself, around) + 0.1 * min(itself, around))
+        own += one.weight * itself
     share = own / total if total else 0.0
-    score = total * _fitting(unit, asked) * _of_passage(unit, hits)
+    score = total * _fitting(unit, asked) * (1 - BY_PASSAGE + BY_PASSAGE * passage)
     return _Scored(unit, score, share)
 
 
-def _best(one: Wanted, entries: Words) -> float:
-    return max((weight for entry, weight in one.forms if entry in entries), default=0.0)
-
-
-def _of_passage(unit: Unit, hits: Sequence[Hit]) -> float:
-    best = max(hit.score for hit in hits)
-    return 1 - BY_PASSAGE + BY_PASSAGE * hits[unit.source].score / best if best > 0 else 1.0
-
-
-def _fitting(unit: Unit, asked: Sequence[Wanted]) -> float:
+def _fitting(unit: Unit, asked: Sequence[_Asked]) -> float:
     """How well a piece's form fits an answer, up to 1."""
-    known = {entry for one in asked for entry, _ in one.forms}
-    news = sum(entry not in known and entry[0] not in "=~^*" for entry in unit.own)
+    others = unit.own.difference(*(one.entries for one in asked))
+    news = sum(entry[0] not in "=~^*" for entry in others)
     if unit.heading or (unit.own and not news):
         return ECHO
     # A long list of words has every word.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import regex  # type: ignore[import-untyped]
 
@@ -46,11 +47,16 @@ class Wanted:
 
 def content_words(question: str) -> list[str]:
     """The words of a question that name what is asked about, as written and in order."""
+    return list(_content_words(question))
+
+
+@lru_cache(maxsize=64)  # of one question they are wanted several times
+def _content_words(question: str) -> tuple[str, ...]:
     found = words(question)
     simple = {normal(word) for word in found}
     dropped = function_words(simple, ())
     kept = [word for word in found if normal(entry_words.unelided(word)) not in dropped]
-    return [part for word in kept for part in _without_function_words(word)]
+    return tuple(part for word in kept for part in _without_function_words(word))
 
 
 def _without_function_words(word: str) -> list[str]:
@@ -126,7 +132,7 @@ def _forms(word: str, languages: Iterable[str]) -> tuple[tuple[str, float], ...]
             _add(forms, BY_PREFIX, PREFIX + prefix)
     for bare in (word, folded(word), spelled_out(word)):
         _add(forms, WITHOUT_ACCENTS, FOLDED + bare, bare)
-    return tuple(forms.items())
+    return tuple(sorted(forms.items(), key=lambda form: -form[1]))
 
 
 def _add(forms: dict[str, float], weight: float, *entries: str) -> None:

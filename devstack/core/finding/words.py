@@ -11,6 +11,7 @@ endings, are kept as single letters and overlapping pairs; a letter includes its
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import pairwise
@@ -37,6 +38,11 @@ _WORD = regex.compile(
     r"|\p{Extended_Pictographic}",
     regex.V1,
 )
+# The same for text in ASCII, which is most of it, by the standard library's faster engine.
+_ASCII_WORD = re.compile(
+    r"\w+(?:(?:::|->|-[ \t]*\n[ \t]*(?=[a-z])|[-./:@'&\\]|(?<=\d),(?=\d))\w+)*(?:\+\+|#(?!\w))?",
+    re.ASCII,
+)
 _SPACED_THOUSANDS = regex.compile(r"(?<!\d)\d{1,3}(?:[\u00a0\u2009\u202f]\d{3})+(?!\d)")
 _CLUSTER = regex.compile(r"\P{M}\p{M}*|\p{M}+")
 _DENSE = regex.compile(rf"[{_NO_BLANKS}]", regex.V1)
@@ -62,6 +68,8 @@ def words(text: str) -> list[str]:
 
 
 def _words(text: str) -> list[str]:
+    if text.isascii():
+        return _ASCII_WORD.findall(text)
     return [match.group() for match in _WORD.finditer(text)]
 
 
