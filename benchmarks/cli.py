@@ -11,6 +11,7 @@ from pathlib import Path
 
 from benchmarks import plots, rest, results, scenarios
 from benchmarks.bench import Bench, prepared
+from benchmarks.digest import ANSWERED, ANSWERS, code_digest
 from benchmarks.peers import DEFAULT_PEERS, PEERS, QUICK_PEERS
 from benchmarks.scenarios import Run, Sizes
 from devstack.components import Missing
@@ -58,7 +59,7 @@ QUICK_PEERS_OF: Mapping[str, Sequence[str]] = {
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    made.add_argument("scenario", choices=[*SCENARIOS, "rest", "all", "check"])
+    made.add_argument("scenario", choices=[*SCENARIOS, "rest", "answers", "all", "check"])
     made.add_argument("--peers", metavar="NAME,…", help=f"of {', '.join(PEERS)}")
     made.add_argument("--quick", action="store_true", help="three peers, one round, two minutes")
     made.add_argument("--rounds", type=int, help="how often each peer is measured (3)")
@@ -86,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser().parse_args(argv)
     if options.scenario == "check":
         return check(options.out)
-    chosen = [*SCENARIOS, "rest"] if options.scenario == "all" else [options.scenario]
+    chosen = [*SCENARIOS, "rest", "answers"] if options.scenario == "all" else [options.scenario]
     try:
         return max(
             measure(argparse.Namespace(**vars(options) | {"scenario": one})) for one in chosen
@@ -99,6 +100,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def measure(options: argparse.Namespace) -> int:
+    if options.scenario == "answers":
+        # Imported here: it brings the reference core and LlamaIndex along.
+        from benchmarks.answers import report
+
+        return report.run(_say)
     if options.workers is None:
         options.workers = WORKERS_OF.get(options.scenario, 1)
     return asyncio.run(run_rest(options) if options.scenario == "rest" else run(options))
@@ -106,7 +112,7 @@ def measure(options: argparse.Namespace) -> int:
 
 def check(folder: Path) -> int:
     """1 when results are older than the code, or there are none."""
-    old = results.stale(folder)
+    old = results.stale(folder) + results.stale(ANSWERS, code_digest(parts=ANSWERED))
     if not any(folder.glob("*.json")):
         print(f"no results in {folder}")
         return 1

@@ -12,6 +12,12 @@ MEASURED = (
     *("gateway/http_client", "gateway/edge", "gateway/flows", "gateway/domain"),
     *("gateway/adapters/core_http.py", "gateway/adapters/core_calls.py", "blueprints/query.py"),
 )
+# What the answers of the reference core depend on, and where their result is.
+ANSWERED = (
+    *("devstack/core/reading", "devstack/core/finding", "devstack/core/answering"),
+    *("devstack/core/chunking.py", "devstack/core/index.py", "benchmarks/answers/questions.json"),
+)
+ANSWERS = CHECKOUT / "benchmarks" / "answers" / "result"
 
 
 def code_digest(root: Path = CHECKOUT, parts: tuple[str, ...] = MEASURED) -> str:

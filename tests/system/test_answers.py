@@ -1,0 +1,56 @@
+"""The cases through the real gateway: uploaded, indexed, asked, and answered with their place."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from benchmarks.answers.core import TYPES
+from benchmarks.answers.questions import CASES, load
+from benchmarks.answers.score import Given, is_right
+
+from .conftest import People
+from .people import Person, Streamed
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("stack")]
+
+AT_ONCE = 8
+
+
+async def test_every_case_is_answered_through_the_gateway(people: People) -> None:
+    """What each file says is in the answer, and the citation leads to where it stands."""
+    user = await people("user-7")
+    asked = [question for question in load() if question.is_case]
+    ids = await _uploaded(user, sorted({question.source for question in asked}))
+    wrong = []
+    for question in asked:
+        answer = await user.ask(question.question, document_ids=[ids[question.source]])
+        if not is_right(question, _given(answer)):
+            wrong.append((question, answer.text))
+    assert wrong == []
+
+
+async def _uploaded(user: Person, names: list[str]) -> dict[str, str]:
+    """The document ids of case files, a few of them on their way at once."""
+    room = asyncio.Semaphore(AT_ONCE)
+
+    async def add(name: str) -> str:
+        path = CASES / name
+        async with room:
+            return await user.add(path.read_bytes(), name, TYPES[path.suffix])
+
+    return dict(zip(names, await asyncio.gather(*map(add, names)), strict=True))
+
+
+def _given(answer: Streamed) -> Given | None:
+    """What the first citation quotes, and its place."""
+    citations = answer.named("citation")
+    if not citations:
+        return None
+    (sources,) = answer.named("sources")
+    first = citations[0]
+    source = sources[first["source"]]
+    quoted = answer.text[first["start"] : first["end"]]
+    assert quoted in source["text"]
+    return Given(quoted, source["filename"], source.get("page"), tuple(source.get("section", ())))
