@@ -67,7 +67,12 @@ OTEL = [
 LINT = ["ruff==0.17.6"]
 IMPORTS = ["import-linter>=2.16,<3"]
 TYPES = ["boto3-stubs>=1.44,<2", "mypy>=2.4,<3", "types-ujson>=5.10"]
-BENCH = ["matplotlib>=3.10,<4"]
+BENCH = [
+    # LlamaIndex's own readers, which the answers of the reference core are compared with.
+    "docx2txt>=0.9,<1",
+    "llama-index-readers-file>=0.7,<0.8",
+    "matplotlib>=3.10,<4",
+]
 TEST = [
     "cryptography>=46",
     "h11>=0.16,<1",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -22,6 +23,7 @@ LEAST_AHEAD = 0.15
 
 def run(say: Callable[[str], None]) -> int:
     """Measure, write ``result/answers.json``, print the shares; 1 when one is below its bar."""
+    logging.getLogger("bm25s").setLevel(logging.WARNING)
     result = measure(say)
     ANSWERS.mkdir(exist_ok=True)
     path = ANSWERS / "answers.json"
@@ -135,3 +137,20 @@ def printed(result: dict[str, Any]) -> str:
         groups |= {f"{field[3:]}: {value}": row for value, row in result[field].items()}
     rows = [{"group": name, **row} for name, row in groups.items()]
     return table(rows, ("group", "questions", "core", "llama_index"))
+
+
+def markdown(result: dict[str, Any]) -> str:
+    """The shares as the documentation has them."""
+    groups = {
+        "**the cases**": result["cases"],
+        "**all others**": result["others"],
+        "… seen while the core was made": result["seen_while_made"],
+        "… held back": result["held_back"],
+        **result["by_kind"],
+        **result["by_format"],
+    }
+    lines = ["| | questions | core | LlamaIndex |", "|---|---|---|---|"]
+    for name, row in groups.items():
+        beside = "–" if row["llama_index"] is None else f"{row['llama_index']:.2f}"
+        lines.append(f"| {name} | {row['questions']} | {row['core']:.2f} | {beside} |")
+    return "\n".join(lines)

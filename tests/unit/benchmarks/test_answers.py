@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import replace
 
@@ -9,8 +10,9 @@ import pytest
 
 from benchmarks.answers.core import Answered
 from benchmarks.answers.questions import CASES, DOCUMENTS, Question, files, load
-from benchmarks.answers.report import document, faults, printed
+from benchmarks.answers.report import document, faults, markdown, printed
 from benchmarks.answers.score import Given, is_right
+from benchmarks.digest import ANSWERS, CHECKOUT
 
 ASKED = Question("a.md", "table", "en", "?", ("Bellows", "95 EUR"), ("99",), 2, "Prices")
 RIGHT = Given("Bellows · 95 EUR\n · 4 kg", "a.md", 2, ("Shop", "Prices"))
@@ -59,6 +61,15 @@ def test_every_question_has_its_file_and_is_asked_once() -> None:
         assert (folder / question.source).is_file(), question.source
     asked = Counter((question.source, question.question) for question in questions)
     assert [pair for pair, times in asked.items() if times > 1] == []
+
+
+def test_documentation_has_the_committed_figures() -> None:
+    """The page's table is the result's, which is above its bars with LlamaIndex beside it."""
+    result = json.loads((ANSWERS / "answers.json").read_text("utf-8"))
+    page = (CHECKOUT / "docs" / "answers.md").read_text("utf-8")
+    assert markdown(result) in page
+    assert result["others"]["llama_index"] is not None
+    assert faults(result) == []
 
 
 def test_report_counts_by_kind_and_tells_what_is_below_the_bar() -> None:
