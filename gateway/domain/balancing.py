@@ -1,8 +1,8 @@
 """Which core address gets the next call, which ones are ejected, how many retries are allowed.
 
 A ``Balancer`` gets the list of addresses (``update``), gives a ``Lease`` on one of them for each
-call (``choose``), and learns from the lease how the call went (``Lease.end``). A lease counts as one
-call in flight at its address. ``RetryBudget`` decides whether a failed call may be repeated.
+call (``choose``), and learns from it how the call went (``Lease.end``). A lease counts as one call
+in flight at its address. ``RetryBudget`` decides whether a failed call may be repeated.
 
 Nothing here does I/O or reads a clock: ``now`` is in seconds of any clock that never goes back.
 """

@@ -140,7 +140,7 @@ def build(app: Sanic[Any, Any]) -> dict[str, Any]:
 
 
 def _schemas(app: Sanic[Any, Any], declared: list[Endpoint]) -> dict[str, Any]:
-    """Of what is answered as msgspec describes them, of what is sent as strict as their readers are."""
+    """Of answers as msgspec describes them, of what is sent as strict as their readers are."""
     successes = [success.body for endpoint in declared for success in endpoint.successes]
     answers = [body for body in successes if body is not None and not isinstance(body, str)]
     _, answered = msgspec.json.schema_components(answers, ref_template=REF)
