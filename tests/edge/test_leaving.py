@@ -59,9 +59,11 @@ async def gateway(
 class Asker:
     """A client that asks a question, sends more behind it, and leaves."""
 
-    def __init__(self, gateway: Gateway, request_id: str = "left") -> None:
+    def __init__(self, gateway: Gateway, request_id: str = "left", *, narrow: bool = False) -> None:
         self.gateway = gateway
+        self.narrow = narrow
         self.request_id = request_id
+        self.asked = b""
         self.reader: asyncio.StreamReader
         self.writer: asyncio.StreamWriter
 
@@ -73,8 +75,15 @@ class Asker:
         asked = request("POST", "/api/v1/query", headers, b'{"query":"hi","stream":%b}' % streamed)
         if answer.endswith("1.0"):
             asked = asked.replace(b"HTTP/1.1", b"HTTP/1.0", 1)
-        opened = asyncio.open_connection(*gateway.address, ssl=gateway.trust)
+        sock = socket.socket()
+        if self.narrow:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(sock, gateway.address)
+        name = None if gateway.trust is None else "127.0.0.1"
+        opened = asyncio.open_connection(sock=sock, ssl=gateway.trust, server_hostname=name)
         self.reader, self.writer = await opened
+        self.asked = asked
         self.writer.write(before + asked + behind)
 
     async def has_begun(self, answer: str) -> None:
@@ -188,6 +197,39 @@ async def test_who_takes_nothing_and_leaves_has_left(gateway: Gateway, lines: Li
     await asker.assert_noticed(lines)
 
 
+async def test_who_leaves_a_question_behind_an_answer_not_taken_has_left(core: StubCore) -> None:
+    """What waits of the answer before it holds up the connection's end, and not the core's."""
+    async with running_gateway(core, STREAM_CLIENT_STALL="10m") as gateway:
+        begun, left = large_then_nothing(core)
+        asker = Asker(gateway, narrow=True)
+        await asker.asks("json")
+        await until(lambda: waiting(gateway) > BEHIND_BYTES)
+        asker.writer.write(asker.asked)
+        async with asyncio.timeout(TIMEOUT_S):
+            await begun.wait()
+            await asker.leaves("half-close")
+            await left.wait()
+        asker.writer.transport.abort()
+
+
+def large_then_nothing(core: StubCore) -> tuple[asyncio.Event, asyncio.Event]:
+    """Answers one question with more than a connection holds, and then none: begun, and left."""
+    begun, left = asyncio.Event(), asyncio.Event()
+
+    async def nothing(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        begun.set()
+        await reader.read()
+        left.set()
+
+    async def large(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        core.script = nothing
+        token = b'event: token\ndata: {"text":"%b"}\n\n' % (b"x" * 4000)
+        writer.write(STREAM_HEAD + chunk(token) * 1500 + chunk(DONE) + END)
+
+    core.script = large
+    return begun, left
+
+
 def waiting(gateway: Gateway) -> int:
     """What the gateway holds for clients."""
     return sum(one.transport.get_write_buffer_size() for one in gateway.server.connections)
@@ -270,6 +312,8 @@ async def test_a_little_behind_a_question_is_answered_after_it(
         else:
             assert (await read_answer(asker.reader)).status == 200
         answers = [await read_answer(asker.reader) for _ in range(count)]
+        asker.writer.write(HEALTH)
+        answers.append(await read_answer(asker.reader))
     asker.writer.close()
     assert {one.status for one in answers} == {200}
 

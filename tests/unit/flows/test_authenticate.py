@@ -377,6 +377,21 @@ async def test_a_rotated_secret_works_at_once_even_where_the_old_record_is_remem
         await setup.who(old)
 
 
+async def test_a_remembered_record_without_the_secret_decides_about_no_running_stream(
+    setup: Setup,
+) -> None:
+    """It may be older than a rotation: the store is asked, as for a request."""
+    key_id, old = await setup.key()
+    await setup.who(old)
+    setup.clock.passed_s = 1
+    _, text = await setup.keys.rotate(person(ALICE), key_id, 60, setup.deadline())
+    new = Credential("api_key", text)
+    assert setup.authenticator.known(new, within_s=1.0) is None
+    _, principal = await setup.authenticator.again(new, setup.deadline(), within_s=1.0)
+    assert principal.subject == "alice"
+    assert setup.authenticator.known(new, within_s=1.0) == (new, principal)
+
+
 async def test_a_wrong_secret_is_refused_after_one_fresh_look(setup: Setup) -> None:
     """What was just asked is not asked again."""
     key_id, _ = await setup.key()

@@ -46,12 +46,14 @@ class Policy:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
+        self.roles: frozenset[str] | None = None
         self.held: asyncio.Event | None = None
         self.denied: str | None = None
         self.revision = "1"
 
     async def decide(self, question: PolicyQuestion) -> Decision:
         self.asked.append(question.ip)
+        self.roles = question.roles
         if self.held is not None:
             await self.held.wait()
         return Decision(question.ip != self.denied, "why", "decision-1")
@@ -235,8 +237,10 @@ async def test_a_permission_is_asked_for_also_while_the_store_is_away(world: Wor
     await world.round(RECHECK_S - 5)
     world.store.down = True
     world.policy.denied = "bob's"
+    world.accounts.put(replace(BOB, roles=frozenset({"editor"})))
     await world.round(10)
     assert by_key.kind is Forbidden
+    assert world.policy.roles == {"editor"}
 
 
 async def test_a_policy_that_hangs_holds_up_no_credential(world: World) -> None:
