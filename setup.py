@@ -23,7 +23,6 @@ REQUIRES = [
     # sanic-ext imports it without declaring it.
     "pydantic>=2.14,<3",
     "pyjwt>=2.15,<3",
-    "regopy>=1.5.2,<2",
     "sanic>=25.12,<26",
     "sanic-ext>=25.12,<26",
     "sentry-sdk>=2.75,<3",
@@ -31,6 +30,7 @@ REQUIRES = [
     "temporalio>=1.35,<2",
     "ujson>=6.1,<7",
     "uvloop>=0.23,<1; sys_platform != 'win32'",
+    "wasmtime>=50,<51",
 ]
 
 DEVSTACK = [
@@ -112,6 +112,7 @@ setup(
     package_dir={"gateway.policy_files": "opa"},
     package_data={
         "gateway": ["py.typed"],
+        "gateway.adapters": ["default_policy.tar.gz"],
         "gateway.policy_files": ["data.json", "gateway/*.rego"],
         "blueprints": ["py.typed", "templates/*.html"],
         "devstack": ["py.typed", "go.mod", "sample/*.md"],

@@ -20,7 +20,7 @@ from devstack import components
 from devstack.components import Launch, Missing
 from devstack.environment import inherited
 from devstack.processes import Child, Scratch, StartFailed, start_and_wait
-from gateway.adapters.rego import default_policy_dir
+from gateway.adapters.policy_bundle import policy_files
 
 START_LIMIT_S = 60.0
 STOP_GRACE_S = 8.0
@@ -163,7 +163,7 @@ class Bench:
         found = components.find("opa", "real")
 
         def plan() -> Launch:
-            launch = components.launch_opa(found, default_policy_dir())
+            launch = components.launch_opa(found, policy_files())
             return replace(
                 launch, command=self.pins.command(self.pins.others, list(launch.command))
             )

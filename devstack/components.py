@@ -145,11 +145,11 @@ def _how_to_get(name: Name, program: str) -> str:
 
 
 def _embedded(name: Name) -> Found:
-    package = {"opa": "regopy", "s3": "moto"}[name]
+    package = {"opa": "wasmtime", "s3": "moto"}[name]
     if importlib.util.find_spec(package) is None:
         raise Missing(f"{name}: neither the real one nor {package}; `pip install '.[devstack]'`")
     note = {
-        "opa": "the same Rego, inside each gateway worker",
+        "opa": "the same policy, compiled, inside each gateway worker",
         "s3": "checks no size, type, signature or checksum of an upload; keeps all in memory",
     }[name]
     return Found(name, package, False, importlib.metadata.version(package), None, note)

@@ -22,7 +22,7 @@ from devstack.components import Choice, Found, Launch, Missing, Running, free_po
 from devstack.environment import Secrets, core_env, gateway_env, inherited
 from devstack.processes import Child, Scratch, run_to_end
 from gateway import __version__
-from gateway.adapters.rego import default_policy_dir
+from gateway.adapters.policy_bundle import policy_files
 
 Part = Literal["opa", "s3", "temporal", "core", "worker", "gateway"]
 PARTS: tuple[Part, ...] = ("opa", "s3", "temporal", "core", "worker", "gateway")
@@ -267,7 +267,7 @@ class Stack:
 
     @property
     def policy_dir(self) -> Path:
-        return self._policy_dir or default_policy_dir()
+        return self._policy_dir or policy_files()
 
     @property
     def base_url(self) -> str:

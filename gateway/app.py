@@ -99,6 +99,14 @@ def import_for(settings: Settings) -> None:
     services.import_for(settings)
 
 
+def prepare_reload(settings: Settings) -> None:
+    """In the supervisor, before workers are told to reload: what they would each do by themselves.
+
+    Never fails; each worker finds and logs what is wrong.
+    """
+    dependencies.before_reload(settings)
+
+
 def accounts_of(settings: Settings) -> Accounts:
     """The accounts for workers not forked yet, kept in the process that forks them.
 

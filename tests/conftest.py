@@ -7,6 +7,7 @@ stack, or an image.
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,17 @@ structlog.configure(
         ),
     ]
 )
+
+
+@pytest.fixture
+def opa_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gateway compiles Rego with the ``opa`` on PATH; ours may be in the development cache."""
+    from tests.components import component
+
+    program = component("opa").path
+    assert program is not None
+    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+
 
 # Long files come first and the many short ones fill in, so that all processes end together.
 LONG_FIRST = ("tests/system/", "tests/image/", "tests/edge/", "tests/contract/")

@@ -26,20 +26,26 @@ REASON_CHARS = 300
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """The outcome of asking one dependency. ``fault`` is ``None`` when it answered well."""
+    """The outcome of asking one dependency. ``fault`` is ``None`` when it answered well.
+
+    ``note`` is what else it said of itself, with a comma before it.
+    """
 
     name: str
     latency_s: float
     fault: str | None
+    note: str = ""
 
     def __str__(self) -> str:
         if self.fault is None:
-            return f"  {self.name:<10} ok, {self.latency_s * 1000:.0f} ms"
+            return f"  {self.name:<10} ok, {self.latency_s * 1000:.0f} ms{self.note}"
         return f"  {self.name:<10} FAILED: {self.fault}"
 
 
-def settings_lines(reading: Reading, faults: Sequence[Fault]) -> Iterator[str]:
-    """Every setting under its group's title, and then ``faults``."""
+def settings_lines(
+    reading: Reading, faults: Sequence[Fault], policy: object | None = None
+) -> Iterator[str]:
+    """Every setting under its group's title, what the policy in use is, and then ``faults``."""
     width = max(len(spec.env or "") for spec in SPECS.values())
     title = ""
     for attribute, spec in SPECS.items():
@@ -47,6 +53,8 @@ def settings_lines(reading: Reading, faults: Sequence[Fault]) -> Iterator[str]:
             title = spec.group
             yield f"\n{title}"
         yield printable(f"  {spec.env:<{width}}  {_shown(reading, attribute, spec)}")
+    if policy is not None:
+        yield from map(printable, str(policy).splitlines())
     yield ""
     if not faults:
         yield "The settings are good."
@@ -132,7 +140,12 @@ async def connect(settings: Settings) -> list[Probe]:
     tasks = Tasks()
     services = await build_services(settings, tasks)
     try:
-        return [users, *await probe_all(services.checks())]
+        probes = await probe_all(services.checks())
+        revision = f", revision {services.policy.revision}"
+        return [
+            users,
+            *(dataclasses.replace(p, note=revision) if p.name == "policy" else p for p in probes),
+        ]
     finally:
         await tasks.stop()
         await services.aclose()

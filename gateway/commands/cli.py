@@ -11,11 +11,15 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from textwrap import dedent
+from typing import TYPE_CHECKING
 
 from gateway import __version__
 from gateway.commands import check
 from gateway.optional_imports import hidden_packages
-from gateway.settings import SPECS, Settings, SettingsError, read
+from gateway.settings import SPECS, Reading, Settings, SettingsError, read
+
+if TYPE_CHECKING:
+    from gateway.commands.policy_report import PolicyReport
 
 OK, FAULT, USAGE = 0, 1, 2
 
@@ -157,10 +161,10 @@ def _add_check(commands: Commands[argparse.ArgumentParser], environ: Environ) ->
         commands,
         "check",
         lambda parsed: _check(parsed, environ),
-        "print every setting with its source, and every fault",
+        "print every setting with its source, the policy, and every fault",
         """
         Secrets are shown as set or unset. Exits with 1 when there is a fault: in a setting, in a
-        file that one names, or in an address this machine does not have.
+        file that one names, in the policy, or in an address this machine does not have.
 
         examples:
           gateway check
@@ -266,13 +270,24 @@ def _health(parsed: argparse.Namespace, environ: Environ) -> int:
 
 def _check(parsed: argparse.Namespace, environ: Environ) -> int:
     reading = read(SPECS, environ, parsed.config)
-    faults = check.all_faults(reading)
-    print("\n".join(check.settings_lines(reading, faults)).lstrip("\n"))
+    policy = _policy(reading)
+    faults = [*check.all_faults(reading), *(policy.faults if policy else ())]
+    print("\n".join(check.settings_lines(reading, faults, policy)).lstrip("\n"))
     if reading.faults or not parsed.connect:
         return FAULT if faults else OK
     # Whatever else is to mend, the dependencies can be asked.
     connected = _connect(Settings(**reading.values))
     return FAULT if faults else connected
+
+
+def _policy(reading: Reading) -> PolicyReport | None:
+    """What the settings serve; nothing is known of it where one of them cannot be read."""
+    if reading.faults:
+        return None
+    # Loads an engine, which only this command needs in its own process.
+    from gateway.commands.policy_report import policy_report
+
+    return policy_report(Settings(**reading.values))
 
 
 def _connect(settings: Settings) -> int:

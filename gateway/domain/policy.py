@@ -99,9 +99,8 @@ class Decision:
 def canonical(document: object) -> bytes | None:
     """``document`` in JSON, always spelled the same way: the form both engines read.
 
-    Keys are sorted, and text is UTF-8 without escapes where JSON allows it: regopy compares
-    strings as they are spelled, so ``"\\u00e9"`` and ``"é"`` would differ there. ``None`` when JSON
-    cannot express it (a lone surrogate, NaN): such an input is denied and never sent.
+    ``None`` when JSON cannot express it (a lone surrogate, NaN): such an input is denied and never
+    sent.
     """
     try:
         text = json.dumps(

@@ -104,6 +104,7 @@ class _Gateway:
             # accounts, as this process does.
             return True
         self._settings = fresh
+        app.prepare_reload(fresh)
         # Sanic registers applications by name and allows each name once.
         Sanic.unregister_app(self._app.sanic)
         self._app = self._create_app(fresh, shared_metrics=self._shared_metrics)

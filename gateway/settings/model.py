@@ -167,14 +167,14 @@ class Settings(TlsSettings):
     policy_dir: Path | None = _policy(
         p.DIRECTORY,
         None,
-        "Directory of Rego and data files for the embedded engine. Unset: the bundled policy.",
+        "Directory with OPA's `bundle.tar.gz`, or Rego, for the embedded engine; unset: our own.",
         example="/etc/gateway/policy",
     )
     policy_ttl: float = _policy(
         p.duration("0s", "60s"), "5s", "How long a decision is cached; 0 asks every time."
     )
     policy_budget: float = _policy(
-        p.duration("10ms", "10s"), "250ms", "Time limit of a decision, then `POLICY_UNAVAILABLE`."
+        p.duration("10ms", "10s"), "250ms", "How long OPA may take, then `POLICY_UNAVAILABLE`."
     )
     policy_cache_entries: int = _policy(
         p.integer(0, 1_000_000), "10000", "Decisions a worker caches."

@@ -16,11 +16,12 @@ from typing import Any
 
 from gateway.adapters.core_http import CoreHttp
 from gateway.adapters.opa import OpaPolicy
-from gateway.adapters.rego import RegoPolicy, default_policy_dir, load_regopy
 from gateway.adapters.s3 import S3ObjectStore
 from gateway.adapters.s3_client import S3Access, S3Client, make_client
 from gateway.adapters.s3_keys import S3KeyStore
 from gateway.adapters.temporal import TemporalWorkflows
+from gateway.adapters.wasm_module import share_from_here
+from gateway.adapters.wasm_policy import WasmPolicy, compile_ahead
 from gateway.domain.balancing import Balancer
 from gateway.errors import PolicyBroken
 from gateway.flows.health import Check
@@ -126,13 +127,10 @@ CORE: Dependency[Core] = Dependency(
 
 
 async def _policy(building: Building) -> Built[PolicyEngine]:
-    """An OPA server where one is named, else the same Rego in this process."""
+    """An OPA server where one is named, else the same policy, compiled, in this process."""
     if building.settings.services_opa is not None:
         return _opa_server(building, building.settings.services_opa)
-    settings = building.settings
-    rego = RegoPolicy(settings.policy_dir or default_policy_dir(), settings.policy_budget)
-    building.closing.callback(rego.close)
-    return built_policy(rego)
+    return built_policy(WasmPolicy(building.settings.policy_dir))
 
 
 def _opa_server(building: Building, url: str) -> Built[PolicyEngine]:
@@ -152,15 +150,25 @@ def built_policy(policy: PolicyEngine, *sources: samples.SampleSource) -> Built[
     return Built(policy, policy.check, sources, policy.faults, reload)
 
 
-def _import_engine(settings: Settings) -> None:
+def _compile_policy(settings: Settings) -> None:
+    """So that one process compiles for all workers. What is wrong they say in their readiness."""
     if settings.services_opa is None:
-        # A worker that cannot load it says so in its readiness.
         with contextlib.suppress(PolicyBroken):
-            load_regopy()
+            compile_ahead(settings.policy_dir)
+
+
+def _compile_and_share(settings: Settings) -> None:
+    _compile_policy(settings)
+    share_from_here()
 
 
 POLICY: Dependency[PolicyEngine] = Dependency(
-    "policy", _policy, spans=frozenset({"decide"}), pooled=True, before_fork=_import_engine
+    "policy",
+    _policy,
+    spans=frozenset({"decide"}),
+    pooled=True,
+    before_fork=_compile_and_share,
+    before_reload=_compile_policy,
 )
 
 
@@ -268,3 +276,8 @@ def reloaded_settings() -> frozenset[str]:
 def before_fork(settings: Settings) -> None:
     for one in DEPENDENCIES:
         one.before_fork(settings)
+
+
+def before_reload(settings: Settings) -> None:
+    for one in DEPENDENCIES:
+        one.before_reload(settings)

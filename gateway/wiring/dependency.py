@@ -89,6 +89,8 @@ class Dependency(Generic[Port]):
         reloaded: the settings that ``Built.reload`` takes over without a restart.
         before_fork: imports and makes what workers share, in the process they are forked from, so
             that it is in memory once; connects nothing.
+        before_reload: the same for what a reload takes over, in that process, before its workers
+            are told to reload. It never fails: each worker finds what is wrong by itself.
     """
 
     name: str
@@ -97,6 +99,7 @@ class Dependency(Generic[Port]):
     pooled: bool = False
     reloaded: frozenset[str] = frozenset()
     before_fork: Callable[[Settings], None] = _nothing_to_share
+    before_reload: Callable[[Settings], None] = _nothing_to_share
 
 
 class BuiltDependencies:

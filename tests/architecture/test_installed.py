@@ -44,3 +44,4 @@ def test_the_wheel_holds_the_policy_and_not_its_tests() -> None:
         if not path.name.endswith("_test.rego")
     }
     assert found == policy | {"data.json"}
+    assert (installed.parent / "adapters" / "default_policy.tar.gz").is_file()

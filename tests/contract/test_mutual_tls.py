@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from devstack.components import free_port
-from gateway.adapters.rego import default_policy_dir
+from gateway.adapters.policy_bundle import policy_files
 from gateway.edge.tasks import Tasks
 from gateway.errors import GatewayError
 from gateway.settings import Settings
@@ -108,7 +108,7 @@ async def opa_with_tls(pair: Pair, authority: Authority) -> AsyncIterator[int]:
             *("--log-level", "error", "--skip-version-check", "--authentication=tls"),
             *("--tls-cert-file", pair.cert, "--tls-private-key-file", pair.key),
             *("--tls-ca-cert-file", authority.ca, "--tls-cert-refresh-period", "50ms"),
-            *(default_policy_dir() / "gateway", default_policy_dir() / "data.json"),
+            *(policy_files() / "gateway", policy_files() / "data.json"),
         ],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

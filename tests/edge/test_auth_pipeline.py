@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from gateway.adapters.policy_bundle import policy_files
 from gateway.adapters.policy_cache import CachedPolicy
-from gateway.adapters.rego import default_policy_dir
 from gateway.domain.actions import ACTIONS
 from gateway.domain.identity import User
 from gateway.domain.policy import Decision, PolicyQuestion
@@ -413,6 +413,7 @@ async def test_an_admin_looks_after_others_in_his_own_tenant_only(gateway: Gatew
     assert listed["carol"] == listed["nobody"] == {"keys": []}
 
 
+@pytest.mark.usefixtures("opa_on_path")
 async def test_the_policy_is_asked_about_the_owner_that_is_named(
     core: StubCore, tmp_path: Path
 ) -> None:
@@ -421,7 +422,7 @@ async def test_the_policy_is_asked_about_the_owner_that_is_named(
     Asked about the caller it would open everybody's documents to whoever may name an owner, and
     close them to who may not touch his own.
     """
-    folder = Path(shutil.copytree(default_policy_dir(), tmp_path / "policy"))
+    folder = Path(shutil.copytree(policy_files(), tmp_path / "policy"))
     rules = folder / "gateway" / "authz.rego"
     rule = 'input.resource.owner == "bob"'
     rules.write_text(rules.read_text().replace("conditions.owner_may", rule))
@@ -470,7 +471,7 @@ async def test_no_answer_from_the_policy_is_never_an_allow(
     async def unavailable(*_: object) -> None:
         raise PolicyUnavailable
 
-    monkeypatch.setattr("gateway.adapters.rego.RegoPolicy.decide", unavailable)
+    monkeypatch.setattr("gateway.adapters.wasm_policy.WasmPolicy.decide", unavailable)
     answer = await call(gateway, "GET", "/api/v1/auth/me", await gateway.bearer())
     assert (answer.status, answer.code) == (503, "POLICY_UNAVAILABLE")
     assert answer.header("retry-after")
@@ -484,6 +485,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.usefixtures("opa_on_path")
 @pytest.mark.parametrize("rego", BROKEN.values(), ids=BROKEN.keys())
 async def test_a_broken_policy_denies_and_says_so_in_readiness(
     core: Any, tmp_path: Path, rego: str

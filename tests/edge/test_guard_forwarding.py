@@ -192,6 +192,7 @@ obligations := {}
 """
 
 
+@pytest.mark.usefixtures("opa_on_path")
 async def test_the_policy_is_asked_about_the_clients_address(
     core: StubCore, tmp_path: Path
 ) -> None:

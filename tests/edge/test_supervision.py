@@ -259,6 +259,7 @@ async def test_a_reload_takes_over_secrets_and_drops_nobody(core: StubCore, tmp_
         stream.writer.close()
 
 
+@pytest.mark.usefixtures("opa_on_path")
 async def test_a_bad_reload_changes_nothing_and_names_every_fault(
     core: StubCore, tmp_path: Path
 ) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gateway.adapters.rego import default_policy_dir
+from gateway.adapters.policy_bundle import policy_files
 from gateway.domain.identity import User
 
 from .conftest import Gateway, running_gateway
@@ -208,9 +208,10 @@ async def test_without_a_collector_the_callers_trace_is_passed_on_as_it_came(
         assert "traceparent" not in core.headers_of_query()
 
 
+@pytest.mark.usefixtures("opa_on_path")
 async def test_a_reload_reaches_the_policy_behind_its_spans(core: StubCore, tmp_path: Path) -> None:
     """With traces on, faults of the policy's files are found and good ones are taken over."""
-    folder = Path(shutil.copytree(default_policy_dir(), tmp_path / "policy"))
+    folder = Path(shutil.copytree(policy_files(), tmp_path / "policy"))
     settings = {"OTLP_ENDPOINT": "http://127.0.0.1:1", "POLICY_DIR": str(folder)}
     async with running_gateway(core, **settings) as gateway:
         services: Any = gateway.application.lifecycle._running
@@ -218,7 +219,7 @@ async def test_a_reload_reaches_the_policy_behind_its_spans(core: StubCore, tmp_
         (folder / "more.rego").write_text("package gateway.authz\n\nallow if {{\n")
         (fault,) = await services.dependencies.faults()
         assert fault.startswith("policy: ")
-        (folder / "more.rego").write_text("package gateway.authz\n")
+        (folder / "more.rego").write_text("package gateway.authz\n\nmore := 1\n")
         assert await services.dependencies.faults() == []
         await services.dependencies.reload(services.settings)
         assert services.policy.revision != before

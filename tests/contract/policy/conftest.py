@@ -1,4 +1,4 @@
-"""Two engines, one suite: a real OPA server and the embedded interpreter, over any policy."""
+"""Two engines, one suite: a real OPA server and the embedded one, over any policy."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import pytest
 
 from devstack.components import find_program
 from gateway.adapters.opa import OpaPolicy
-from gateway.adapters.rego import RegoPolicy
+from gateway.adapters.wasm_policy import WasmPolicy
 
 # Here time is never what is tested, except where a test says so with a budget of its own.
 PATIENT_S = 60.0
@@ -126,40 +126,35 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-Engine = OpaPolicy | RegoPolicy
+Engine = OpaPolicy | WasmPolicy
 
 
-@pytest.fixture(params=["opa", "rego"])
+@pytest.fixture(params=["opa", "wasm"])
 def shipped(request: pytest.FixtureRequest, client: httpx.AsyncClient) -> Iterator[Engine]:
     """The gateway's own policy on each engine."""
     if request.param == "opa":
         server: OpaServer = request.getfixturevalue("shipped_server")
         yield OpaPolicy(client, server.base_url, budget_s=PATIENT_S)
         return
-    policy = RegoPolicy(POLICY_DIR, budget_s=PATIENT_S)
-    yield policy
-    policy.close()
+    yield WasmPolicy(None)
 
 
-@pytest.fixture(params=["opa", "rego"])
+@pytest.fixture(params=["opa", "wasm"])
 def engine_over(
     request: pytest.FixtureRequest, client: httpx.AsyncClient
-) -> Iterator[Callable[[Path], Engine]]:
+) -> Callable[[Path], Engine]:
     """Each engine over any folder of Rego."""
-    with ExitStack() as stack:
+    if request.param == "wasm":
+        request.getfixturevalue("opa_on_path")
+        return WasmPolicy
+    serve = request.getfixturevalue("serve")
+    return lambda folder: OpaPolicy(client, serve(folder).base_url, budget_s=PATIENT_S)
 
-        def on_opa(folder: Path) -> Engine:
-            server = request.getfixturevalue("serve")(folder)
-            return OpaPolicy(client, server.base_url, budget_s=PATIENT_S)
 
-        def embedded(folder: Path) -> Engine:
-            policy = RegoPolicy(folder, budget_s=PATIENT_S)
-            stack.callback(policy.close)
-            return policy
-
-        if request.param == "opa":
-            request.getfixturevalue("serve")
-        yield on_opa if request.param == "opa" else embedded
+@pytest.fixture
+def policy_source() -> Path:
+    """The Rego that the default bundle is made of."""
+    return POLICY_DIR
 
 
 @pytest.fixture(scope="session")

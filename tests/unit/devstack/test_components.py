@@ -103,7 +103,7 @@ def test_real_component_is_preferred(places: dict[str, Path]) -> None:
     assert find("opa") == Found("opa", "OPA", True, "1.22.2", path)
 
 
-@pytest.mark.parametrize(("name", "package"), [("opa", "regopy"), ("s3", "moto")])
+@pytest.mark.parametrize(("name", "package"), [("opa", "wasmtime"), ("s3", "moto")])
 @pytest.mark.usefixtures("places")
 def test_embedded_stand_in_plays_where_there_is_no_real_one(
     name: components.Name, package: str
