@@ -191,6 +191,17 @@ async def test_a_client_that_asks_first_is_told_to_go_on_when_its_body_is_wanted
     assert b"100 Continue" not in seen
 
 
+async def test_a_client_that_asks_and_does_not_wait_is_answered(
+    gateway: Gateway, talk: Talk
+) -> None:
+    """The whole body came with the head: a 100 would tell nothing, and the connection goes on."""
+    body = b'{"query": ""}'
+    head = Head("a question", QUERY, 400, JSON, length=len(body))
+    talk.writer.write(await begun(gateway, head, False, Expect="100-continue") + body + HEALTH)
+    assert (await talk.first_line()).startswith(b"HTTP/1.1 400 ")
+    assert b"HTTP/1.1 200 " in await talk.reader.readuntil(b'{"status":"ok"}')
+
+
 @pytest.mark.parametrize(
     ("method", "target", "length", "status"),
     [("GET", "/healthz", 9, 200), ("POST", LOGIN, 0, 400), ("DELETE", f"{DOCUMENTS}/x", 9, 401)],

@@ -14,7 +14,6 @@ from sanic.http.constants import Stage
 
 from gateway.edge.wire import connections
 from gateway.edge.wire.connections import LINGER_S
-from gateway.flows.authenticate import Authenticator
 
 from .conftest import Gateway, running_gateway
 from .raw import TIMEOUT_S, assert_error_shape, read_answer, read_head, request
@@ -160,34 +159,6 @@ async def test_a_chunked_body_that_trickles_in_is_late_too(gateway: Gateway) -> 
     head = request("POST", "/auth/login", {**JSON, "Transfer-Encoding": "chunked"})
     await client.send(head + b"1", lambda protocol: protocol.http.request_body == "chunked")
     turned.advance(31)
-    assert await client.refused() == LATE
-
-
-async def test_a_bodys_clock_begins_when_it_is_wanted(
-    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """While the caller is looked up the gateway is late, and the client is not."""
-    turned = Turned(gateway)
-    bearer = await gateway.bearer()
-    looking, found = asyncio.Event(), asyncio.Event()
-    authenticate = Authenticator.authenticate
-
-    async def slow(self: Authenticator, *asked: Any) -> Any:
-        looking.set()
-        await found.wait()
-        return await authenticate(self, *asked)
-
-    monkeypatch.setattr(Authenticator, "authenticate", slow)
-    client = await turned.client()
-    head = request("POST", "/api/v1/query", {**JSON, **bearer}, b"x" * 9)[:-9]
-    await client.send(head, body_lacks(9))
-    await looking.wait()
-    turned.advance(40)
-    found.set()
-    await client.send(b"x" * 6, body_lacks(3))
-    turned.advance(20)
-    await client.send(b"x", body_lacks(2))
-    turned.advance(11)
     assert await client.refused() == LATE
 
 
