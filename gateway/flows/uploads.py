@@ -82,8 +82,9 @@ class NewDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class UploadPermission(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How to send the bytes: ``fields`` for POST, ``headers`` for PUT, ``part_size`` (bytes) for
-    MULTIPART, whose ``url`` gives the parts' own URLs. ``expires_at`` is RFC 3339.
+    """How to send the bytes: ``fields`` for POST, ``headers`` for PUT (all signed; to a second PUT
+    the store answers 412), ``part_size`` (bytes) for MULTIPART, whose ``url`` gives the parts' own
+    URLs. ``expires_at`` is RFC 3339.
     """
 
     method: UploadMethod

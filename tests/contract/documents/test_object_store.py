@@ -358,16 +358,22 @@ async def deleted_in_steps(
     with ThreadPoolExecutor(8) as threads:
         write = partial(running.client.sync.put_object, Bucket=BUCKET, Key=KEY, Body=BODY)
         list(threads.map(lambda _: write(), range(count)))
+    newest = await running.store.head(KEY, running.soon())
     asked: list[str] = []
+    removed: list[str] = []
     call = running.client.call
 
     async def counted(operation: str, deadline: float, **arguments: Any) -> dict[str, Any]:
         asked.append(operation)
+        removed.extend(o["VersionId"] for o in arguments.get("Delete", {}).get("Objects", ()))
         return await call(operation, deadline, **arguments)
 
     monkeypatch.setattr(running.client, "call", counted)
     await running.store.delete(KEY, running.soon())
     assert asked == ["list_object_versions", "delete_objects"] * steps + ["list_object_versions"]
+    # Oldest first: each removal of the newest one would make the store look for the next newest.
+    assert newest is not None
+    assert removed[min(count, 1000) - 1] == newest.version_id
     assert await running.store.head(KEY, running.soon()) is None
 
 

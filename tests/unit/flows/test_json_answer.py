@@ -136,6 +136,29 @@ async def test_an_answer_over_the_limit_is_refused() -> None:
     assert core.stream.closed
 
 
+async def test_the_limit_is_kept_to_the_byte() -> None:
+    """An answer of just that size is whole; one byte less, and it is refused."""
+    events = [said("token", {"text": "a" * 100}), said("token", {"text": "b"}), DONE]
+    size = sum(map(len, events))
+    assert (await collected(saying(*events), limit_bytes=size)).answer == "a" * 100 + "b"
+    with pytest.raises(CoreProtocolError):
+        await collected(saying(*events), limit_bytes=size - 1)
+
+
+async def test_sources_that_come_in_two_events_are_all_there() -> None:
+    """A citation's number counts over all of them."""
+    more = {**SOURCE, "chunk_id": "c2"}
+    core = saying(
+        said("sources", [SOURCE]),
+        said("sources", [more]),
+        said("citation", {"source": 1, "start": 0, "end": 3}),
+        DONE,
+    )
+    got = await collected(core)
+    assert [source.chunk_id for source in got.sources] == ["c", "c2"]
+    assert got.sources[got.citations[0].source].chunk_id == "c2"
+
+
 async def test_an_answer_over_time_is_refused() -> None:
     """The whole answer has a clock of its own where one is set."""
     core = ScriptedCore(said("token", {"text": "a"}))

@@ -250,6 +250,19 @@ async def test_living_keys_are_limited_and_dead_ones_make_room(
     assert listed == {records[0].key_id, records[2].key_id, fresh.key_id}
 
 
+async def test_of_two_dead_keys_the_older_one_makes_room(keys: Keys, clock: MovableClock) -> None:
+    """Whoever looks into what happened of late still finds the key that was revoked last."""
+    records = []
+    for _ in range(3):
+        records.append((await made(keys))[0])
+        clock.passed_s += 1
+    for revoked in (records[2], records[0]):
+        await keys.revoke("acme", "alice", revoked.key_id, SOON)
+    fresh, _ = await made(keys)
+    listed = {record.key_id for record in await keys.list("acme", "alice", SOON)}
+    assert listed == {records[1].key_id, records[2].key_id, fresh.key_id}
+
+
 async def test_a_store_out_of_reach_is_said_so(keys: Keys, store: MemoryKeyStore) -> None:
     """503, not "no such key"."""
     record, _ = await made(keys)

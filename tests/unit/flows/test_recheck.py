@@ -195,6 +195,36 @@ async def test_a_broken_policy_is_no_answer_and_ends_no_stream_at_once(world: Wo
     assert broken.kind is PolicyUnavailable
 
 
+@dataclass
+class SlowWorld(World):
+    """Its policy answers when the test says so."""
+
+    answers: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def decide(self, question: PolicyQuestion) -> Decision:
+        decision = await super().decide(question)
+        await self.answers.wait()
+        return decision
+
+
+async def test_an_interval_begins_with_the_question_and_not_with_its_answer() -> None:
+    """An answer may say what held when it was asked: a slow policy makes no permission older."""
+    world = SlowWorld()
+    recheck, stream = recheck_of(world), Stream()
+    with recheck.watching(GRANT, stream):
+        world.now += RECHECK_S
+        await look(recheck)
+        world.now += RECHECK_S / 2
+        world.answers.set()
+        await some_turns()
+        await look(recheck)
+        assert len(world.asked) == 1
+        world.now += RECHECK_S / 2
+        await look(recheck)
+    assert len(world.asked) == 2
+    assert stream.stopped == []
+
+
 async def test_an_outage_that_passed_is_forgotten(world: World) -> None:
     """Two short outages are not one long one."""
     recheck, stream = recheck_of(world), Stream()

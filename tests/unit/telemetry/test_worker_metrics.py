@@ -101,6 +101,18 @@ def test_a_replaced_worker_counts_by_what_ended_it(reason: str, cause: str) -> N
     assert sum(found.values()) == 1.0
 
 
+def test_each_replacement_counts_once() -> None:
+    """The supervisor gives their number since it started, again with every worker's start."""
+    shared = SharedMetrics(2)
+    watch = WorkerWatch(LAYOUT, shared)
+    one, _ = begun(shared, 0)
+    for pid, restarts in ((1, 0), (2, 0), (3, 1), (4, 2), (5, 2)):
+        watch.worker_started(1, pid, restarts)
+        watch.worker_died(1, pid, "SIGKILL")
+    found = exposed(one)
+    assert sum(value for labels, value in found.items() if labels[0] == c.RESTARTS.name) == 2.0
+
+
 def test_lines_that_the_supervisors_log_lost_are_counted_once() -> None:
     """They are added to those of the workers; the supervisor gives its total again and again."""
     shared = SharedMetrics(1)
