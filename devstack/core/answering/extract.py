@@ -22,6 +22,8 @@ MOST_PIECES = 3
 WORTH_SAYING = 0.7
 # What a word counts that stands not in the piece itself but around it.
 ASKED, ABOVE, NEAR, NAMED = 0.85, 0.6, 0.35, 0.3
+# The sentence before, when this one begins with "it".
+REFERRED = 0.8
 ECHO = 0.1
 UNFINISHED = 0.5
 # How much the score of its passage counts in a piece's.
@@ -166,7 +168,7 @@ def _scored(unit: Unit, asked: Sequence[_Asked], passage: float) -> _Scored:
         around = max(
             ASKED * one.best(unit.asked),
             ABOVE * one.best(unit.above),
-            NEAR * one.best(unit.near),
+            (REFERRED if unit.refers else NEAR) * one.best(unit.near),
             NAMED * one.best(unit.named),
         )
         # A word in both is a little surer than a word in one.

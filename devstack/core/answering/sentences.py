@@ -29,6 +29,26 @@ _MONTHS = regex.compile(
     r"(?:Jan|Feb|Mär|Mar|Apr|Mai|Maj|Jun|Jul|Aug|Sep|Okt|Oct|Nov|Dez|Dec)\p{Ll}*|Stock|Etage"
     r"|Jahrhundert|Klasse"
 )
+# In a log or a chat questions have no mark, but begin as one, behind a time or a name.
+_ASKS = regex.compile(
+    r"^(?:[\[(]?[\d:.,\- ]+[\])]?\s+)?(?:\p{Lu}?[\p{L}\d_.]{1,20}:\s+)?"
+    r"(?:and |but |so |und |et |y |и )?"
+    r"(?:(?:who|whom|whose|what|which|when|where|why|how|wer|wann|wo|woher|wohin|warum|wieso|welche[nmrs]?"
+    r"|qui|quand|où|pourquoi|comment|combien|quelle?s?|quién|qué|cuándo|dónde|cómo|cuánt[oa]s?|cuál"
+    r"|chi|dove|quanto|quem|onde|wanneer|waar|waarom|hoe|vem|vad|när|varför|hur|hvem|hvad|hvornår"
+    r"|hvorfor|kto|kiedy|gdzie|dlaczego|ile|кто|когда|где|куда|почему|зачем|сколько|хто|коли|чому"
+    r"|скільки|ποιος|πότε|πού|γιατί|πώς|is|are|was|were|do|does|did|can|could|may|will|should)\s"
+    r"|est-ce\s)",
+    regex.I,
+)
+MOST_WORDS_ASKED = 14
+# A sentence that begins so speaks of what the one before it named.
+_REFERS = regex.compile(
+    r"(?:it|its|they|their|he|his|she|her|this|these|that|er|sie|es|ihr|dies|diese[rs]?|il|elle|ils"
+    r"|elles|ce|cela|él|ella|ellos|ellas|esto|este|esta|esso|essa|ele|ela|isto|hij|zij|het|dit|deze"
+    r"|den|det|hon|han|de|ono|ona|on|oni|он|она|оно|они|это|він|вона|воно|вони|це|αυτό|αυτός|αυτή)\b",
+    regex.I,
+)
 # One without a mark, as in a list of words, is cut at a space; one with its mark is quoted whole.
 LONGEST_UNFINISHED = 400
 LONGEST_SENTENCE = 4_000
@@ -45,8 +65,16 @@ def spans(text: str) -> list[tuple[int, int]]:
 
 
 def is_question(sentence: str) -> bool:
-    """Whether a sentence ends with a question mark of any script."""
-    return _QUESTION.search(sentence) is not None
+    """Whether a sentence ends with a question mark of any script, or begins as one and has none."""
+    if _QUESTION.search(sentence) is not None:
+        return True
+    short = len(sentence.split()) <= MOST_WORDS_ASKED
+    return short and _ASKS.match(sentence) is not None and not is_finished(sentence)
+
+
+def refers(sentence: str) -> bool:
+    """Whether a sentence begins by speaking of what the one before it named: "It was built …"."""
+    return _REFERS.match(sentence) is not None
 
 
 def is_finished(sentence: str) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
-from devstack.core.answering.sentences import is_finished, is_question, spans
+from devstack.core.answering.sentences import is_finished, is_question, refers, spans
 from devstack.core.finding.passages import context_of, name_of
 from devstack.core.finding.words import entries
 from devstack.core.index import Hit
@@ -32,7 +32,8 @@ class Unit:
     ``own`` are the entries of its words, ``asked`` those of the question it stands under,
     ``above`` those of headings, table header and lead-in, ``near`` those of the sentence before,
     ``named`` those of the file's name. ``lead`` is shown in front of it: a row's header.
-    ``rest`` is the end of the paragraph that it is a part of.
+    ``rest`` is the end of the paragraph that it is a part of. ``refers``: it speaks of what the
+    sentence before it named.
     """
 
     source: int
@@ -46,6 +47,7 @@ class Unit:
     lead: str = ""
     rest: int = 0
     finished: bool = True
+    refers: bool = False
     heading: bool = False
 
 
@@ -133,6 +135,9 @@ def _of_block(around: _Around, start: int, block: Block, list_end: int) -> Itera
             yield _unit(around, start, end, own=around.words(block.text), heading=True)
         case Kind.PARAGRAPH | Kind.QUOTATION:
             yield from _sentences(around, start, block, list_end)
+        case Kind.LIST_ITEM if is_question(block.text):
+            around.asked = own = around.words(block.text)
+            yield _unit(around, start, start + len(block.text), own=own, heading=True)
         case _:
             above = around.words(*context_of([block]))
             own = around.words(*block.cells) if block.cells else around.words(block.text)
@@ -157,7 +162,9 @@ def _sentences(around: _Around, start: int, block: Block, list_end: int) -> Iter
         end = list_end if leads else start + last
         unit = _unit(around, start + first, end, own=own, above=above)
         rest = min(paragraph_end, start + first + LONGEST_PARAGRAPH)
-        yield replace(unit, rest=0 if leads else rest, finished=is_finished(text))
+        yield replace(
+            unit, rest=0 if leads else rest, finished=is_finished(text), refers=refers(text)
+        )
         around.near = own
 
 

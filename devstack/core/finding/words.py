@@ -43,7 +43,9 @@ _ASCII_WORD = re.compile(
     r"\w+(?:(?:::|->|-[ \t]*\n[ \t]*(?=[a-z])|[-./:@'&\\]|(?<=\d),(?=\d))\w+)*(?:\+\+|#(?!\w))?",
     re.ASCII,
 )
-_SPACED_THOUSANDS = regex.compile(r"(?<!\d)\d{1,3}(?:[\u00a0\u2009\u202f]\d{3})+(?!\d)")
+_SPACED_THOUSANDS = re.compile(
+    r"(?<![\d.,])\d{1,3}(?:\u00a0\d{3}|\u2009\d{3}|\u202f\d{3}| \d{3})+(?![\d.,]\d|\d)"
+)
 _CLUSTER = regex.compile(r"\P{M}\p{M}*|\p{M}+")
 _DENSE = regex.compile(rf"[{_NO_BLANKS}]", regex.V1)
 # The parts of a name: letters or digits, and a capital behind a small letter begins another.
@@ -74,10 +76,8 @@ def _words(text: str) -> list[str]:
 
 
 def _thousands(text: str) -> str:
-    """Digits that a fixed space groups ("40 000") are one number, as with a comma."""
-    if text.isascii():
-        return text
-    return str(_SPACED_THOUSANDS.sub(lambda found: regex.sub(r"\s", ",", found.group()), text))
+    """Digits that a space groups ("40 000") are one number, as with a comma."""
+    return _SPACED_THOUSANDS.sub(lambda found: ",".join(found.group().split()), text)
 
 
 def entries(text: str, language: str) -> list[str]:
@@ -101,6 +101,9 @@ def entries_of(word: str, language: str) -> tuple[str, ...]:
         together = joined(whole, parts)
         if together is not None:
             found.append(FOLDED + together)
+    if whole is not None and len(parts) == 1 and len(parts[0]) == 1:
+        # "C++" is not "C": who asks for the one does not mean the other.
+        return (*found, FOLDED + parts[0])
     for part in parts:
         found.extend(_forms(part, language))
     return tuple(found)

@@ -170,3 +170,19 @@ def test_quotation_is_the_files_own_characters() -> None:
     """White space, ligatures and marks of names stay as they stand there."""
     text = "Set `__init__` in the oﬃce\n  before mainte\u00adnance."
     assert quotes("__init__ office", passage(below(text))) == [text]
+
+
+def test_line_of_a_chat_that_asks_the_same_is_not_the_answer() -> None:
+    """What the next one says is."""
+    lines = ("10:00 ann: when does the market open", "10:01 bea: the market opens at seven")
+    assert quotes("market open", passage(*map(below, lines))) == [lines[1]]
+    items = [below(text, kind=Kind.LIST_ITEM) for text in ("How do I mute it?", "Press twice.")]
+    assert quotes("mute", passage(*items)) == ["Press twice."]
+
+
+def test_sentence_that_speaks_of_the_one_before_answers_for_it() -> None:
+    """ "It" is what was asked about."""
+    text = "The first aid box hangs in the galley. It is checked on Mondays. Bread is white."
+    assert quotes("often first aid box checked", passage(below(text)))[0].startswith(
+        "It is checked"
+    )

@@ -8,6 +8,7 @@ from devstack.core.answering.sentences import (
     LONGEST_UNFINISHED,
     is_finished,
     is_question,
+    refers,
     spans,
 )
 
@@ -58,6 +59,36 @@ def test_endless_list_of_words_is_cut_at_a_space_and_a_long_sentence_is_not() ->
 def test_questions_are_known_in_any_script(text: str) -> None:
     """A question in a document is not an answer."""
     assert is_question(text)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["[09:00] anna: when is the ferry", "where is it", "10:02 wo ist das Boot", "Q: can I go"],
+)
+def test_line_without_a_mark_that_begins_as_a_question_is_one(line: str) -> None:
+    """In logs and chats nobody types question marks."""
+    assert is_question(line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "09:01 bob: the ferry leaves at noon",
+        "When it rains, we stay.",
+        "whenever you like",
+        "Iscia",
+    ],
+)
+def test_statement_is_no_question(line: str) -> None:
+    """Not by how a word begins, and not when it ends as a statement."""
+    assert not is_question(line)
+
+
+def test_sentence_that_begins_with_it_speaks_of_the_one_before() -> None:
+    """The thing is named there."""
+    assert refers("It was built in 1831.")
+    assert refers("Sie wird im Mai geprüft.")
+    assert not refers("Italy is large.")
 
 
 def test_semicolon_is_a_question_mark_in_greek_alone() -> None:

@@ -101,6 +101,12 @@ def test_inflected_words_are_found_in_their_language(
     ), (entries(document, language), wanted(question, (language,)))
 
 
+def test_letter_is_not_the_name_that_begins_with_it() -> None:
+    """Who asks for C does not mean C++, but finds it when there is nothing else."""
+    assert best("C is old", "C") == AS_WRITTEN
+    assert 0 < best("C++ is old", "C") < AS_WRITTEN
+
+
 def test_language_without_a_stemmer_finds_by_the_beginning_of_long_words() -> None:
     """Polish and Czech have many endings too."""
     assert best("W bibliotece", "bibliotece", "pl") > 0
@@ -118,6 +124,7 @@ def test_language_without_a_stemmer_finds_by_the_beginning_of_long_words() -> No
         ("a well-known place", "wellknown"),
         ("40\u202f000 crowns", "40000"),
         ("40,000 crowns", "40.000"),
+        ("1 250 000 crowns", "1250000"),
     ],
 )
 def test_names_and_numbers_are_found_whole_and_in_parts(document: str, question: str) -> None:
