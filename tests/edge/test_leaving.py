@@ -230,6 +230,27 @@ def large_then_nothing(core: StubCore) -> tuple[asyncio.Event, asyncio.Event]:
     return begun, left
 
 
+@pytest.mark.parametrize("gateway", ["plain"], indirect=True)
+async def test_who_leaves_before_its_last_bytes_has_left(gateway: Gateway, lines: Lines) -> None:
+    """Also where the core's answer has ended well, and all of it waits for the client."""
+    event = b"event: token\ndata: " + b"x" * 16_000 + b"\n\n"
+    last = b"event: token\ndata: " + b"x" * 200_000 + b"\n\n" + DONE
+
+    async def script(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(STREAM_HEAD)
+        while not waiting(gateway):
+            writer.write(chunk(event))
+            await asyncio.sleep(0.001)
+        writer.write(chunk(last) + END)
+
+    gateway.core.script = script
+    asker = Asker(gateway, narrow=True)
+    await asker.asks("stream")
+    await until(lambda: waiting(gateway) > BEHIND_BYTES)
+    await asker.leaves("half-close")
+    await asker.assert_noticed(lines)
+
+
 def waiting(gateway: Gateway) -> int:
     """What the gateway holds for clients."""
     return sum(one.transport.get_write_buffer_size() for one in gateway.server.connections)
