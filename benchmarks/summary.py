@@ -8,8 +8,12 @@ from typing import Any
 
 Row = dict[str, Any]
 # The columns that identify a row; all others are measurements.
-KEYS = ("system", "streams", "round")
+KEYS = ("system", "streams", "load", "round")
+# What a row's figures are compared by: other systems under the same load.
+_GROUP = ("system", "streams", "load")
 YARDSTICKS = ("go-reverseproxy", "nginx")
+# The load that a system's other loads are compared with.
+FIRST_LOAD = "first"
 
 
 def order(names: Sequence[str], round_number: int) -> list[str]:
@@ -18,14 +22,18 @@ def order(names: Sequence[str], round_number: int) -> list[str]:
 
 
 def medians(rows: Iterable[Row]) -> list[Row]:
-    """One row for each system and number of streams, with the median of every measurement."""
-    groups: dict[tuple[Any, Any], list[Row]] = {}
+    """One row for each system, number of streams and load, with every measurement's median."""
+    groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
-        groups.setdefault((row["system"], row["streams"]), []).append(row)
+        groups.setdefault(tuple(row.get(name) for name in _GROUP), []).append(row)
     return [
-        {"system": system, "streams": streams, "rounds": len(group), **_medians_of(group)}
-        for (system, streams), group in groups.items()
+        {**_identity(group[0]), "rounds": len(group), **_medians_of(group)}
+        for group in groups.values()
     ]
+
+
+def _identity(row: Row) -> Row:
+    return {name: row[name] for name in _GROUP if name in row}
 
 
 def _medians_of(group: Sequence[Row]) -> Row:
@@ -43,17 +51,20 @@ def _is_number(value: object) -> bool:
 
 
 def ratios(summary: Sequence[Row], column: str) -> list[Row]:
-    """Every system's ``column`` divided by each yardstick's, at the same number of streams."""
+    """Every system's ``column`` divided by each yardstick's, under the same load.
+
+    ``of_first`` is the same system's under the first load, where there are several.
+    """
     found: list[Row] = []
     for row in summary:
-        ratio: Row = {"system": row["system"], "streams": row["streams"]}
-        for yardstick in YARDSTICKS:
-            base = next(
-                (r for r in summary if r["system"] == yardstick and r["streams"] == row["streams"]),
-                None,
-            )
+        ratio = _identity(row)
+        others = {f"of_{name}": {**ratio, "system": name} for name in YARDSTICKS}
+        if "load" in ratio:
+            others["of_first"] = {**ratio, "load": FIRST_LOAD}
+        for name, identity in others.items():
+            base = next((r for r in summary if _identity(r) == identity), None)
             if base and _is_number(row.get(column)) and base.get(column):
-                ratio[f"of_{yardstick}"] = round(row[column] / base[column], 3)
+                ratio[name] = round(row[column] / base[column], 3)
         found.append(ratio)
     return found
 

@@ -3,44 +3,74 @@ package events
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"testing"
 )
 
-func answer(stream, tokens int) []byte {
-	all := []byte(Meta(stream))
+func answer(shape Shape, stream, tokens int) []byte {
+	all := []byte(shape.With(Meta(stream)))
 	for number := range tokens {
-		all = AppendToken(all, stream, number, 1_700_000_000_000_000_000+int64(number))
+		all = shape.AppendToken(all, stream, number, 1_700_000_000_000_000_000+int64(number))
 	}
-	return append(append(all, Usage...), Done...)
+	return append(append(all, shape.With(Usage)...), shape.With(Done)...)
+}
+
+// every gives all shapes, with payloads of several sizes.
+func every(t *testing.T, test func(t *testing.T, shape Shape)) {
+	for name := range Shapes {
+		for _, payload := range []int{0, 20, 120, 4096} {
+			shape, _ := Named(name, payload)
+			t.Run(fmt.Sprint(name, payload), func(t *testing.T) { test(t, shape) })
+		}
+	}
 }
 
 func TestTokenHasItsSize(t *testing.T) {
-	if got := len(AppendToken(nil, 123456, 99999999, 1_700_000_000_000_000_000)); got != Size {
-		t.Fatalf("%d bytes", got)
+	for payload, size := range map[int]int{0: Size, 20: 41, 120: 141, 4096: 4117} {
+		shape, _ := Named("first", payload)
+		token := shape.AppendToken(nil, 123456, 9999999, 1_700_000_000_000_000_000)
+		if len(token) != size {
+			t.Fatalf("%d bytes", len(token))
+		}
 	}
 }
 
 func TestAnyCutOfAnAnswerIsAccepted(t *testing.T) {
-	whole := answer(7, 3)
-	for size := 1; size <= len(whole); size++ {
-		checker := Checker{Stream: 7}
-		for rest := whole; len(rest) > 0; rest = rest[min(size, len(rest)):] {
-			if err := checker.Feed(rest[:min(size, len(rest))]); err != nil {
-				t.Fatal(size, err)
+	every(t, func(t *testing.T, shape Shape) {
+		whole := answer(shape, 7, 3)
+		for size := 1; size <= len(whole); size += 1 + size/50 {
+			checker := Checker{Shape: shape, Stream: 7}
+			for rest := whole; len(rest) > 0; rest = rest[min(size, len(rest)):] {
+				if err := checker.Feed(rest[:min(size, len(rest))]); err != nil {
+					t.Fatal(size, err)
+				}
+			}
+			if !checker.Done || checker.Tokens != 3 {
+				t.Fatal(size, checker.Tokens)
 			}
 		}
-		if !checker.Done || checker.Tokens != 3 {
-			t.Fatal(size, checker.Tokens)
+	})
+}
+
+func TestTheTimeOfAnEventIsRead(t *testing.T) {
+	every(t, func(t *testing.T, shape Shape) {
+		times := []int64{}
+		checker := Checker{Shape: shape, Stream: 7, OnToken: func(made int64) { times = append(times, made) }}
+		if err := checker.Feed(answer(shape, 7, 2)); err != nil {
+			t.Fatal(err)
 		}
-	}
+		if len(times) != 2 || times[1] != 1_700_000_000_000_000_001 {
+			t.Fatal(times)
+		}
+	})
 }
 
 func TestAnyChangedByteIsRefusedOrLeavesTheAnswerOpen(t *testing.T) {
-	whole := answer(7, 2)
+	whole := answer(First, 7, 2)
 	for at := range whole {
 		bad := append([]byte(nil), whole...)
 		bad[at] ^= 1
-		checker := Checker{Stream: 7}
+		checker := Checker{Shape: First, Stream: 7}
 		err := checker.Feed(bad)
 		if err == nil && checker.Done && !isTime(whole, at) {
 			t.Fatalf("byte %d (%q) changed and nobody noticed", at, whole[at])
@@ -61,11 +91,11 @@ func TestAnEventLostDoubledOrOfAnotherStreamIsRefused(t *testing.T) {
 		"doubled": {{7, 0}, {7, 0}},
 		"foreign": {{7, 0}, {8, 1}},
 	} {
-		checker := Checker{Stream: 7}
+		checker := Checker{Shape: First, Stream: 7}
 		_ = checker.Feed([]byte(Meta(7)))
 		var err error
 		for _, n := range numbers {
-			err = checker.Feed(AppendToken(nil, n[0], n[1], 1_700_000_000_000_000_000))
+			err = checker.Feed(First.AppendToken(nil, n[0], n[1], 1_700_000_000_000_000_000))
 		}
 		if !errors.Is(err, ErrBytes) {
 			t.Fatal(name, err)

@@ -97,6 +97,13 @@ func refusal(response *http.Response) statusError {
 
 // open asks for stream `c.number` and reads its head.
 func (c caller) open(ctx context.Context, conn *net.TCPConn, order string) (*answer, error) {
+	shape, known := events.Named(c.plan.Shape, c.plan.Payload)
+	if !known {
+		return nil, fmt.Errorf("no shape %q", c.plan.Shape)
+	}
+	if c.plan.Shape != "" {
+		order = fmt.Sprintf("%s shape=%s payload=%d", order, c.plan.Shape, c.plan.Payload)
+	}
 	body, _ := json.Marshal(map[string]string{"query": fmt.Sprintf("id=%d %s", c.number, order)})
 	if _, err := conn.Write([]byte(c.head("POST", c.plan.path, string(body)))); err != nil {
 		return nil, err
@@ -113,7 +120,7 @@ func (c caller) open(ctx context.Context, conn *net.TCPConn, order string) (*ans
 		return nil, fmt.Errorf("content type %q", kind)
 	}
 	return &answer{
-		conn: conn, body: response.Body, checker: events.Checker{Stream: c.number},
+		conn: conn, body: response.Body, checker: events.Checker{Shape: shape, Stream: c.number},
 		buffer: make([]byte, 4096),
 	}, ctx.Err()
 }

@@ -3,7 +3,7 @@
 //
 // POST /v1/query answers a stream as the query's text orders it, "id=7 events=100 rate=50 for=60":
 // stream number, token events (0: endless), events a second (0: as fast as they are taken), and the
-// most seconds it may last. GET /v1/documents/{id} is a small JSON record.
+// most seconds it may last; "shape=crlf payload=64" says how they are written (events.Shapes). GET /v1/documents/{id} is a small JSON record.
 // GET /stats counts; GET /leaves says when it saw each stream's client leave; POST /reset forgets.
 package main
 
@@ -43,12 +43,18 @@ type order struct {
 	id, events int
 	rate       float64
 	lasts      time.Duration
+	shape      events.Shape
 }
 
 func parse(text string) (order, error) {
 	wanted := order{events: 1, rate: 50, lasts: 60 * time.Second}
+	shape, payload := "", 0
 	for _, word := range strings.Fields(text) {
 		name, value, _ := strings.Cut(word, "=")
+		if name == "shape" {
+			shape = value
+			continue
+		}
 		number, err := strconv.ParseFloat(value, 64)
 		if err != nil {
 			return wanted, fmt.Errorf("%q is no order", word)
@@ -56,6 +62,8 @@ func parse(text string) (order, error) {
 		switch name {
 		case "id":
 			wanted.id = int(number)
+		case "payload":
+			payload = int(number)
 		case "events":
 			wanted.events = int(number)
 		case "rate":
@@ -63,6 +71,10 @@ func parse(text string) (order, error) {
 		case "for":
 			wanted.lasts = time.Duration(min(number, longestS) * float64(time.Second))
 		}
+	}
+	known := false
+	if wanted.shape, known = events.Named(shape, payload); !known {
+		return wanted, fmt.Errorf("no shape %q", shape)
 	}
 	return wanted, nil
 }
@@ -82,9 +94,9 @@ func query(w http.ResponseWriter, r *http.Request) {
 	opened := time.Now().UnixNano()
 	note(wanted.id, opened, 0)
 	defer seen.open.Add(-1)
-	w.Header().Set("Content-Type", "text/event-stream")
-	w.Header().Set("Cache-Control", "no-store")
-	if stream(w, r, wanted) {
+	to := begin(w, r, wanted.shape)
+	whole := stream(to, wanted)
+	if to.end() == nil && whole {
 		seen.completed.Add(1)
 		return
 	}
@@ -99,48 +111,43 @@ func note(id int, opened, left int64) {
 }
 
 // stream sends what was ordered; false when the client left first.
-func stream(w http.ResponseWriter, r *http.Request, wanted order) bool {
-	gone := r.Context().Done()
-	flusher := w.(http.Flusher)
-	io.WriteString(w, events.Meta(wanted.id))
-	flusher.Flush()
+func stream(to sender, wanted order) bool {
+	shape := &wanted.shape
+	if to.send([]byte(shape.With(events.Meta(wanted.id)))) != nil {
+		return false
+	}
 	began := time.Now()
 	// Streams beat at different moments, as they do in life.
 	period := time.Duration(0)
 	next := began
 	if wanted.rate > 0 {
-		period = time.Duration(float64(time.Second) / wanted.rate)
+		period = time.Duration(float64(shape.AtATime()) * float64(time.Second) / wanted.rate)
 		next = began.Add(time.Duration(rand.Int64N(int64(period))))
 	}
 	timer := time.NewTimer(time.Until(next))
 	defer timer.Stop()
-	buffer := make([]byte, 0, events.Size)
-	for number := 0; wanted.events == 0 || number < wanted.events; number++ {
+	for number := 0; wanted.events == 0 || number < wanted.events; number += shape.AtATime() {
 		if time.Since(began) > wanted.lasts {
 			break
 		}
 		if wanted.rate > 0 {
 			select {
-			case <-gone:
+			case <-to.gone():
 				return false
 			case <-timer.C:
 			}
 			next = next.Add(period)
 			timer.Reset(time.Until(next))
 		}
-		buffer = events.AppendToken(buffer[:0], wanted.id, number, time.Now().UnixNano())
-		if _, err := w.Write(buffer); err != nil {
+		if to.send(pieces(shape, wanted.id, number)...) != nil {
 			return false
 		}
-		flusher.Flush()
-		seen.events.Add(1)
-		if wanted.rate == 0 && r.Context().Err() != nil {
+		seen.events.Add(int64(shape.AtATime()))
+		if wanted.rate == 0 && to.left() {
 			return false
 		}
 	}
-	io.WriteString(w, events.Usage+events.Done)
-	flusher.Flush()
-	return r.Context().Err() == nil
+	return to.send([]byte(shape.With(events.Usage+events.Done))) == nil && !to.left()
 }
 
 func document(w http.ResponseWriter, r *http.Request) {

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import gobuild
+from benchmarks import gobuild, shapes
 from devstack.components import Missing
 
 pytestmark = pytest.mark.skipif(
@@ -89,14 +89,12 @@ async def answering(answer: Callable[[int], bytes], *, hang_up: bool) -> AsyncIt
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1/query"
 
 
-async def load(programs: dict[str, Path], folder: Path, url: str) -> dict[str, object]:
+async def load(
+    programs: dict[str, Path], folder: Path, url: str, **more: object
+) -> dict[str, object]:
     plan = folder / "plan.json"
-    plan.write_text(
-        json.dumps(
-            {"mode": "streams", "url": url, "streams": 2, "seconds": 0.2, "open_per_s": 100}
-        ),
-        "utf-8",
-    )
+    usual = {"mode": "streams", "url": url, "streams": 2, "seconds": 0.2, "open_per_s": 100}
+    plan.write_text(json.dumps({**usual, **more}), "utf-8")
     process = await asyncio.create_subprocess_exec(
         programs["load"], plan, stdout=asyncio.subprocess.PIPE
     )
@@ -141,3 +139,40 @@ async def test_the_cores_own_bytes_and_comments_are_fine(
     async with answering(answer, hang_up=False) as url:
         result = await load(programs, tmp_path, url)
     assert (result["failures"], result["comments"], result["events_all"]) == ({}, 2, 4)
+
+
+@asynccontextmanager
+async def stub_core(programs: dict[str, Path]) -> AsyncIterator[str]:
+    """The stub core on a port of its own: its URL for questions."""
+    process = await asyncio.create_subprocess_exec(
+        programs["stubcore"], stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    try:
+        ready = json.loads(await asyncio.wait_for(process.stdout.readline(), 60))
+        yield f"http://{ready['core']}/v1/query"
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+@pytest.mark.parametrize("payload", [0, 20, 4096])
+async def test_the_stub_core_sends_every_shape_as_the_load_expects_it(
+    payload: int, programs: dict[str, Path], tmp_path: Path
+) -> None:
+    """Whatever the framing, and however much comes at a time."""
+    async with stub_core(programs) as url:
+        for load_of in shapes.SHAPES:
+            more = {"shape": load_of.shape, "payload": payload, "rate": 100.0}
+            result = await load(programs, tmp_path, url, **more)
+            assert result["failures"] == {}, (load_of, result)
+            assert result["events_all"], load_of
+
+
+async def test_an_event_of_another_shape_is_a_failure(
+    programs: dict[str, Path], tmp_path: Path
+) -> None:
+    """A relay that writes events anew, in its own way, changes the core's bytes."""
+    async with answering(lambda n: tokens(n, 0), hang_up=False) as url:
+        result = await load(programs, tmp_path, url, shape="id")
+    assert result["failures"] == {"wrong_bytes": 2}

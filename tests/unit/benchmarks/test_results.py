@@ -39,6 +39,15 @@ def test_the_table_has_a_line_for_each_system() -> None:
     assert [line.split()[0] for line in lines] == ["system", "gateway", "go-reverseproxy", "nginx"]
 
 
+def test_the_table_of_several_loads_has_a_line_for_each_in_their_order() -> None:
+    """The systems stand side by side under each load."""
+    rows = [{**row, "load": load} for row in ROWS for load in ("first", "crlf", "20B-1/s")]
+    made = results.document("shapes", rows, machine=results.machine(), versions={}, conditions={})
+    lines = results.printed("shapes", made).splitlines()
+    assert lines[0].split()[:3] == ["system", "load", "streams"]
+    assert [line.split()[1] for line in lines[1:]] == ["first"] * 3 + ["crlf"] * 3 + ["20B-1/s"] * 3
+
+
 def test_fresh_figures_are_not_stale(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """``check`` is content with figures taken on the code there is."""
     results.write("relay", made(), tmp_path)

@@ -57,6 +57,24 @@ def test_ratios_are_of_the_yardsticks_with_as_many_streams() -> None:
     }
 
 
+def test_loads_are_kept_apart_and_compared_with_the_first_one() -> None:
+    """A shape of an event costs so much of Go's under the same load, and of our own first one's."""
+    rows = [
+        {**row(system, 0, value), "load": load}
+        for system, load, value in (
+            *(("gateway", "first", 20.0), ("gateway", "crlf", 22.0)),
+            *(("go-reverseproxy", "first", 25.0), ("go-reverseproxy", "crlf", 11.0)),
+        )
+    ]
+    assert ratios(medians(rows), "cpu_us_per_event")[1] == {
+        "system": "gateway",
+        "streams": 100,
+        "load": "crlf",
+        "of_go-reverseproxy": 2.0,
+        "of_first": 1.1,
+    }
+
+
 def test_a_yardstick_that_did_not_run_gives_no_ratio() -> None:
     """Nothing is divided by what is not there, nor by zero."""
     summary = medians([row("gateway", 0, 30.0), row("nginx", 0, 0.0)])

@@ -7,6 +7,8 @@ CR, in one way or mixed; comments, marks of order, values that look like lines.
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import strategies as st
 
 PARTS = st.sampled_from(
@@ -85,3 +87,18 @@ def cut(draw: st.DrawFn, data: bytes, max_pieces: int = 8) -> list[bytes]:
 
 
 BODIES = bodies()
+
+_MIXED = (
+    b"data: xAevent: doneBdata: yCC",
+    b"id: 1Aevent:errorBdata: yCC",
+    b"event: tokenAdata: xBevent:doneCC",
+    b"data: xABevent: doneCdata: yCC",
+    b"event: tokenAdata: xBB: cCC",
+)
+# Ends and events whose lines end in two or three ways, or in one: each is a line end as good as
+# the others, and hides nothing.
+MIXED_ENDS = [
+    text.replace(b"A", a).replace(b"B", b).replace(b"C", c)
+    for a, b, c in itertools.product(_ENDS, repeat=3)
+    for text in _MIXED
+]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gateway.domain.plain_events import BEGUN_LIMIT_BYTES, plain_run
 from gateway.domain.sse import EventSplitter, Fed, SseParser
-from tests.unit.domain.event_parts import PARTS, bodies, cut
+from tests.unit.domain.event_parts import MIXED_ENDS, PARTS, bodies, cut
 
 READS = st.lists(st.lists(PARTS, min_size=1, max_size=4).map(b"".join), max_size=8)
 SPLIT_BODIES = bodies().flatmap(cut)
@@ -80,15 +80,9 @@ def test_every_block_of_two_lines_has_one_verdict(end: bytes) -> None:
             agree([b"data: x\n\n", block, block, block + first], 1 << 20)
 
 
-@pytest.mark.parametrize("ends", [(a, b, c) for a in ENDS for b in ENDS for c in ENDS])
-def test_no_mixture_of_line_ends_hides_an_end(ends: tuple[bytes, ...]) -> None:
+def test_no_mixture_of_line_ends_hides_an_end() -> None:
     """A bare LF between lines that end in CR LF is a line end as good as theirs."""
-    a, b, c = ends
-    for text in (
-        b"data: x%aevent: done%bdata: y%c%c", b"id: 1%aevent: error%bdata: y%c%c",
-        b"event: token%adata: x%bevent:done%c%c", b"data: x%a%bevent: done%cdata: y%c%c",
-    ):  # fmt: skip
-        sent = re.sub(rb"%([abc])", lambda at: {b"a": a, b"b": b, b"c": c}[at[1]], text)
+    for sent in MIXED_ENDS:
         for at in range(len(sent) + 1):
             agree([b"data: x\n\n", sent[:at], sent[at:]], 1 << 20)
 
@@ -126,6 +120,23 @@ def test_every_shape_does_pass(shape: str, end: bytes) -> None:
         if not re.search(rb"^:|[\r\n]:", event[: at + 1]):
             assert splitter.pass_plain(event + event[:at]) == (event, 1)
             assert splitter.pass_plain(event[at:]) == (event, 1)
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_events_of_all_shapes_pass_together_and_are_counted(end: bytes) -> None:
+    """Neither comments between them nor lines of data are events."""
+    comment, several = (b": beat\n\n").replace(b"\n", end), []
+    for shape in SHAPES.values():
+        event = shape.replace(b"\n", end)
+        splitter = EventSplitter()
+        splitter.feed(event)
+        for run, events in ((event + comment + event, 2), (comment + event + comment, 1)):
+            assert splitter.pass_plain(run) == (run, events)
+            agree([event, run, run + event], 1 << 20)
+        several.append(event)
+    run = b"".join(several)
+    assert splitter.pass_plain(run) == (run, len(several))
+    assert splitter.pass_plain(comment) == (comment, 0)
 
 
 def test_what_is_held_unparsed_is_small_and_looked_at_by_the_parser_in_the_end() -> None:

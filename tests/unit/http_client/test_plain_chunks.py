@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gateway.domain.plain_events import plain_run
 from gateway.http_client.plain_chunks import plain_chunk, unchunked
-from tests.unit.domain.event_parts import PARTS, bodies
+from tests.unit.domain.event_parts import MIXED_ENDS, PARTS, bodies
 
 TEXTS = st.binary(max_size=6).map(lambda text: b"event: token\ndata: " + text + b"\n\n")
 EVENTS = st.one_of(TEXTS, st.lists(PARTS, max_size=4).map(b"".join), bodies(4))
@@ -25,6 +25,18 @@ HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 @given(CHUNKS)
 def test_a_plain_chunk_is_one_whole_chunk_of_plain_events(data: bytes) -> None:
     """The shortest way says what the general one says, and takes every event that is one."""
+    check_plain(data)
+
+
+def test_no_mixture_of_line_ends_is_plain_in_a_chunk() -> None:
+    """Alone, behind another event and before one."""
+    event = b"data: x\n\n"
+    for sent in MIXED_ENDS:
+        for body in (sent, event + sent, sent + event, sent + sent):
+            check_plain(b"%x\r\n%b\r\n" % (len(body), body))
+
+
+def check_plain(data: bytes) -> None:
     body = unchunked(data)
     one = body and data == b"%x\r\n%b\r\n" % (len(body), body)
     size, events = plain_run(body) if one else (0, 0)
