@@ -23,7 +23,7 @@ from tests.certificates import Authority, client
 from .conftest import Gateway, running_gateway
 from .raw import TIMEOUT_S, request
 from .served import served
-from .stub_core import StubCore
+from .stub_core import DONE, END, META, STREAM_HEAD, StubCore, chunk
 from .test_auth_pipeline import api_key
 from .test_heads_decide import (
     DECIDED,
@@ -180,6 +180,28 @@ async def test_a_caller_whose_key_was_revoked_meanwhile_is_refused(
     talk.writer.write(body)
     refused = await talk.answer()
     assert (refused.status, refused.code) == (401, "UNAUTHENTICATED")
+
+
+@pytest.mark.parametrize(("waited_s", "status"), [(0.9, 200), (1.1, 401)])
+async def test_a_caller_is_asked_about_again_after_a_second(
+    gateway: Gateway, talk: Talk, monkeypatch: pytest.MonkeyPatch, waited_s: float, status: int
+) -> None:
+    """A body that came sooner costs no second look-up, and has no time to be misused."""
+    key = await api_key(gateway, "alice", "query:run")
+    gateway.core.sends(STREAM_HEAD + chunk(META + DONE) + END)
+    now_s = [0.0]
+    monkeypatch.setattr(bodies, "now_s", lambda: now_s[0])
+    body = b'{"query": "hi"}'
+    typed = {**JSON, **key, "Content-Length": str(len(body)), "Expect": "100-continue"}
+    talk.writer.write(request("POST", QUERY, typed))
+    assert await talk.first_line() == b"HTTP/1.1 100 Continue\r\n"
+    assert await talk.first_line() == b"\r\n"
+    key_id = key["X-API-Key"].split("_")[1]
+    await gateway.client.delete(f"/api/v1/keys/{key_id}", headers=await gateway.bearer())
+    gateway.clock.now += 6
+    now_s[0] = waited_s
+    talk.writer.write(body)
+    assert (await talk.first_line()).startswith(b"HTTP/1.1 %d " % status)
 
 
 async def test_a_caller_who_lost_a_right_meanwhile_is_refused(

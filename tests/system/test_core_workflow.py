@@ -294,7 +294,6 @@ async def test_all_that_one_form_stored_is_removed_but_what_was_completed(stack:
         await asyncio.to_thread(stack.bucket.put, key, other)
     await stack.complete(handle, stored)
     assert (await outcome(handle))["state"] == "indexed"
-    # The workflow's end, not the sweep: nothing else is waited for.
     assert stack.bucket.versions(key) == [stored["version_id"]]
     for _ in range(3):
         await asyncio.to_thread(stack.bucket.put, key, other)
@@ -304,6 +303,28 @@ async def test_all_that_one_form_stored_is_removed_but_what_was_completed(stack:
 
     await until(swept)
     assert (await stack.api.call("GET", f"/v1/documents/{document_id(handle)}"))[0] == 200
+
+
+async def test_the_workflow_itself_removes_what_else_its_form_stored(
+    stack: Stack, tmp_path: Path
+) -> None:
+    """Its worker has swept already, and that of the other one knows nothing of this document."""
+    environ = {
+        **stack.environ,
+        "CORE_TASK_QUEUE": "unswept",
+        "CORE_DATA_DIR": str(tmp_path),
+        "CORE_SWEEP_INTERVAL_S": "3600",
+    }
+    async with core_process("worker", environ):
+        first = await stack.upload(task_queue="unswept")
+        assert (await outcome(first))["state"] == "indexed"
+        handle = await stack.start(task_queue="unswept")
+        stack.store(handle, TEXT)
+        stored = stack.store(handle, TEXT)
+        stack.store(handle, TEXT)
+        await stack.complete(handle, stored)
+        assert (await outcome(handle))["state"] == "indexed"
+    assert stack.bucket.versions(object_key(handle)) == [stored["version_id"]]
 
 
 async def test_a_failed_document_keeps_what_was_completed(stack: Stack) -> None:
