@@ -2,7 +2,8 @@
 
 A question is looked up among the kept decisions, then among those under way, which it joins; else
 the inner policy is asked, in a task of its own. The task belongs to the question and not to the
-caller who came first: when that caller leaves, it goes on, and the others get its answer. Only
+caller who came first: when that caller leaves, it goes on, and the others get its answer. A policy
+inside this process answers before anybody else can come, so it is asked without a task. Only
 decisions are kept. An error and the denial of a broken policy are not, so that a repaired policy
 counts at once.
 """
@@ -35,10 +36,20 @@ class CachedPolicy:
         ttl_s: seconds a decision is good for, from when the question was sent. An obligation
             ``ttl_s`` shortens it, and an obligation ``"cache": false`` forbids to keep it.
         max_entries: decisions kept; the one used longest ago makes room.
+        immediate: whether ``inner`` answers without waiting for anything outside this process.
     """
 
-    def __init__(self, inner: Policy, clock: Clock, *, ttl_s: float, max_entries: int) -> None:
+    def __init__(
+        self,
+        inner: Policy,
+        clock: Clock,
+        *,
+        ttl_s: float,
+        max_entries: int,
+        immediate: bool = False,
+    ) -> None:
         self._inner = inner
+        self._immediate = immediate
         self._clock = clock
         self._ttl_s = ttl_s
         self._max_entries = max_entries
@@ -61,6 +72,11 @@ class CachedPolicy:
             self.count.hits += 1
             return kept
         self.count.misses += 1
+        if self._immediate:
+            asked_at = self._clock.monotonic()
+            decision = await self._inner.decide(question)
+            self._keep(key, asked_at, decision)
+            return decision
         task = self._under_way.get(key) or self._ask(key, question)
         # ``wait`` and not ``shield``: a caller cancelled here leaves nothing behind, while a shield
         # whose caller left may report the question's error to the loop as never retrieved.

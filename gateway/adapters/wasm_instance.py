@@ -25,7 +25,9 @@ from gateway.adapters.wasm_module import engine
 if TYPE_CHECKING:
     from wasmtime import Module
 
-# The default policy's longest decision takes 0.26 million. Twenty take 6 to 13 ms, our functions
+    from gateway.adapters.wasm_call import Call
+
+# The default policy's longest decision takes 0.26 million. Twenty take 6 to 9 ms, our functions
 # included, so that a policy that runs away delays the worker's streams by less than 20 ms.
 FUEL: Final = 20_000_000
 # What a function of ours is charged, and for each byte that it is given or returns: it is Python.
@@ -34,6 +36,10 @@ _FUEL_A_BYTE: Final = 200
 # Data is loaded once, whatever it takes; only its memory is bounded.
 _FUEL_TO_LOAD: Final = 2**62
 _AS_JSON: Final = 0
+_CALLED: Final = (
+    *("opa_eval", "entrypoints", "builtins", "opa_malloc", "opa_heap_ptr_get"),
+    *("opa_json_parse", "opa_json_dump", "opa_value_parse", "opa_value_dump"),
+)
 _PAGE_BYTES: Final = 64 * 1024
 DATA_LIMIT_BYTES: Final = 256 * 1024 * 1024
 QUESTION_LIMIT_BYTES: Final = 16 * 1024 * 1024
@@ -99,8 +105,8 @@ class WasmInstance:
         self._store.set_fuel(_FUEL_TO_LOAD)
         self._now_ns = 0
         try:
-            self._exports = self._instantiate(module)
-            self._eval = self._exports["opa_eval"]
+            self._calls = self._instantiate(module)
+            self._eval = self._calls["opa_eval"]
             self._start = self._load(data) if start is None else self._restored(start)
         except (KeyError, TypeError) as exc:
             raise PolicyStopped(f"not OPA's Wasm with the entry point {ENTRY_POINT}") from exc
@@ -119,9 +125,9 @@ class WasmInstance:
         try:
             store.set_fuel(FUEL)
             self._write(text, input_at)
+            behind = input_at + size
             found = self._eval(
-                *(store, 0, start.entry_point, start.data_at),
-                *(input_at, size, input_at + size, _AS_JSON),
+                0, start.entry_point, start.data_at, input_at, size, behind, _AS_JSON
             )
             return _result(self._read(found, ANSWER_LIMIT_BYTES))
         except self._failures as exc:
@@ -145,9 +151,10 @@ class WasmInstance:
 
     def _load(self, data: bytes) -> _Start:
         needed = self._needed_functions()
-        entry_point = self._read_json(self._call("entrypoints"))[ENTRY_POINT]
+        entry_point = self._read_json(self._calls["entrypoints"]())[ENTRY_POINT]
         data_at = self._parsed("opa_json_parse", data)
-        heap_at: int = self._call("opa_heap_ptr_get")
+        heap_at = self._calls["opa_heap_ptr_get"]()
+        self._check_inside(heap_at)
         return _Start(
             memory=ctypes.string_at(self._address(), heap_at),
             size_bytes=self._memory.data_len(self._store),
@@ -164,7 +171,7 @@ class WasmInstance:
         return start
 
     def _needed_functions(self) -> dict[str, int]:
-        needed: dict[str, int] = self._read_json(self._call("builtins"))
+        needed: dict[str, int] = self._read_json(self._calls["builtins"]())
         missing = sorted(needed.keys() - FUNCTIONS.keys())
         if missing:
             raise MissingFunctions(missing)
@@ -172,7 +179,9 @@ class WasmInstance:
 
     # --- what the module is given ----------------------------------------------------------------
 
-    def _instantiate(self, module: Module) -> Any:
+    def _instantiate(self, module: Module) -> Mapping[str, Call]:
+        from gateway.adapters.wasm_call import Call
+
         wasmtime, store = self._wasmtime, self._store
         limits = wasmtime.Limits(2, (DATA_LIMIT_BYTES + QUESTION_LIMIT_BYTES) // _PAGE_BYTES)
         self._memory = wasmtime.Memory(store, wasmtime.MemoryType(limits))
@@ -190,7 +199,8 @@ class WasmInstance:
             else wasmtime.Func(store, one.type, given[str(one.name)])
             for one in module.imports
         ]
-        return wasmtime.Instance(store, module, imports).exports(store)
+        exports = wasmtime.Instance(store, module, imports).exports(store)
+        return {name: Call(store, exports[name]) for name in _CALLED}
 
     def _on_abort(self, text_at: int) -> None:
         raise PolicyStopped(self._read(text_at, ANSWER_LIMIT_BYTES).decode(errors="replace"))
@@ -198,7 +208,7 @@ class WasmInstance:
     def _on_call(self, number: int, _context: int, *arguments_at: int) -> int:
         """A function of ours. An error in it is undefined, as with OPA: an address of 0."""
         # Values are dumped, and parsed again, as Rego's terms: JSON has no sets.
-        texts = [self._read(self._call("opa_value_dump", at)) for at in arguments_at]
+        texts = [self._read(self._calls["opa_value_dump"](at)) for at in arguments_at]
         self._charge(_FUEL_A_CALL + _FUEL_A_BYTE * sum(map(len, texts)))
         try:
             terms = [read_term(text.decode()) for text in texts]
@@ -224,21 +234,25 @@ class WasmInstance:
 
     # --- the module's memory ---------------------------------------------------------------------
 
-    def _call(self, name: str, *arguments: int) -> Any:
-        return self._exports[name](self._store, *arguments)
-
     def _parsed(self, parser: str, text: bytes) -> int:
         """The address of the value that ``text`` spells."""
-        at: int = self._call("opa_malloc", len(text))
+        at = self._calls["opa_malloc"](len(text))
         self._write(text, at)
-        value_at: int = self._call(parser, at, len(text))
+        value_at = self._calls[parser](at, len(text))
         if not value_at:
             raise PolicyStopped("it cannot read what it was given")
         return value_at
 
     def _write(self, text: bytes, at: int) -> None:
         self._grow(at + len(text))
+        self._check_inside(at + len(text), at)
         ctypes.memmove(self._address() + at, text, len(text))
+
+    def _check_inside(self, *addresses: int) -> None:
+        """What a module says of its memory may be wrong, and what lies outside it is ours."""
+        size = self._memory.data_len(self._store)
+        if not all(0 < at <= size for at in addresses):
+            raise PolicyStopped("it gave an address outside its memory")
 
     def _grow(self, size_bytes: int) -> None:
         missing = size_bytes - self._memory.data_len(self._store)
@@ -251,16 +265,15 @@ class WasmInstance:
 
     def _read(self, at: int, limit_bytes: int = QUESTION_LIMIT_BYTES) -> bytes:
         """The text at ``at``, which a NUL ends."""
+        self._check_inside(at)
         size = min(self._memory.data_len(self._store) - at, limit_bytes)
-        if at <= 0 or size <= 0:
-            raise PolicyStopped("it gave an address outside its memory")
         text: bytes = (ctypes.c_char * size).from_address(self._address() + at).value
         if len(text) == size:
             raise PolicyStopped("its answer is too long")
         return text
 
     def _read_json(self, value_at: int) -> Any:
-        return msgspec.json.decode(self._read(self._call("opa_json_dump", value_at)))
+        return msgspec.json.decode(self._read(self._calls["opa_json_dump"](value_at)))
 
 
 def _result(text: bytes) -> object:
@@ -269,7 +282,8 @@ def _result(text: bytes) -> object:
         rows = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    return rows[0].get("result") if rows else None
+    row = rows[0] if isinstance(rows, list) and rows else None
+    return row.get("result") if isinstance(row, dict) else None
 
 
 def _stopped(failure: Exception) -> PolicyStopped:

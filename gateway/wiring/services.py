@@ -170,6 +170,7 @@ def _services(
         clock,
         ttl_s=settings.policy_ttl,
         max_entries=settings.policy_cache_entries,
+        immediate=settings.services_opa is None,
     )
     authenticator = Authenticator(
         users,

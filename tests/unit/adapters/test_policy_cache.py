@@ -382,3 +382,26 @@ async def test_a_decision_under_way_when_the_cache_was_cleared_is_not_kept(
     assert (await before).decision_id == "d1"
     after = await policy.decide(QUESTION)
     assert (after.decision_id, after.cached) == ("d2", False)
+
+
+async def test_a_policy_in_this_process_is_asked_without_a_task(
+    inner: FakePolicy, clock: FakeClock
+) -> None:
+    """What it says is kept as any other's; nobody else can come while it answers."""
+    policy = CachedPolicy(inner, clock, ttl_s=5.0, max_entries=3, immediate=True)
+    before = asyncio.all_tasks()
+    first = await policy.decide(QUESTION)
+    assert asyncio.all_tasks() == before
+    assert (first.allow, first.cached) == (True, False)
+    kept = await policy.decide(QUESTION)
+    assert (kept.decision_id, kept.cached) == (first.decision_id, True)
+    clock.now += 5.0
+    assert (await policy.decide(QUESTION)).cached is False
+    inner.reason = POLICY_BROKEN
+    other = replace(QUESTION, subject="bob")
+    assert [(await policy.decide(other)).cached for _ in range(2)] == [False, False]
+    inner.reply = PolicyUnavailable()
+    with pytest.raises(PolicyUnavailable):
+        await policy.decide(replace(QUESTION, subject="eve"))
+    assert len(inner.asked) == 5
+    assert (policy.count.hits, policy.count.misses) == (1, 5)

@@ -112,3 +112,9 @@ async def test_probe_asks_again_before_it_calls_a_dependency_down() -> None:
     probes = await check.probe_all({"policy": slow_at_first})
     assert probes[0].fault is None
     assert str(probes[0]).startswith("  policy     ok")
+
+
+def test_what_a_dependency_says_of_itself_is_printed() -> None:
+    """The policy's revision, as its engine has it now."""
+    probe = check.Probe("policy", 0.003, None, ", revision v7")
+    assert str(probe) == "  policy     ok, 3 ms, revision v7"
