@@ -31,6 +31,8 @@ from devstack.core.documents import (
     upload_deadline,
 )
 from devstack.core.index import IndexBuilder
+from devstack.core.progress import BOARD
+from devstack.core.reading.blocks import ReadDocument
 from devstack.core.reading.faults import Unreadable
 from devstack.core.reading.sandbox import read_file
 from devstack.core.registry import DocumentDeleted, Registry
@@ -116,7 +118,8 @@ class Activities:
         if pinned.version_id is not None:
             document = (upload.owner, upload.document_id)
             await self._write(self._registry.pin, *document, pinned.version_id)
-        return await _beating(_in_thread(lambda stop: self._download(upload, pinned, stop)))
+        with BOARD.working(upload.workflow_id, "fetching"):
+            return await _beating(_in_thread(lambda stop: self._download(upload, pinned, stop)))
 
     def _download(self, upload: Announced, pinned: Completed, stop: threading.Event) -> str:
         if pinned.size is not None and pinned.size != upload.size:
@@ -145,31 +148,45 @@ class Activities:
         return found.sha256
 
     @activity.defn(name=names.PARSE)
-    async def parse(self, job: Job) -> int:
-        """Read the file in a process of its own and keep its chunks; how many there are."""
+    async def parse(self, job: Job) -> dict[str, Any]:
+        """Read the file in a process of its own and keep its chunks; ``{"chunks", "warnings"}``."""
         upload = parse_announced(job.announced)
         return await _beating(self._parse(upload))
 
-    async def _parse(self, upload: Announced) -> int:
+    async def _parse(self, upload: Announced) -> dict[str, Any]:
         directory = self._directory(upload)
         if not (directory / "object").is_file():
             raise ApplicationError("the verified copy is gone", non_retryable=True)
+        document = await self._read(upload, directory)
+        with BOARD.working(upload.workflow_id, "splitting"):
+            chunks = await _in_thread(lambda stop: split(upload.document_id, document, stop))
+            await self._write(
+                *(self._registry.put_chunks, upload.owner, upload.document_id),
+                *(chunks, document.warnings),
+            )
+        return {"chunks": len(chunks), "warnings": list(document.warnings)}
+
+    async def _read(self, upload: Announced, directory: Path) -> ReadDocument:
+        name = upload.workflow_id
+        with BOARD.waiting(name):
+            await self._readers.acquire()
         try:
-            async with self._readers:
-                document = await read_file(
-                    directory / "object", directory / "blocks.json", upload.content_type
+            with BOARD.working(name, "reading"):
+                return await read_file(
+                    *(directory / "object", directory / "blocks.json", upload.content_type),
+                    tell=lambda share: BOARD.enter(name, "reading", share),
                 )
         except Unreadable as fault:
             raise broken(str(fault)) from fault
-        chunks = await _in_thread(lambda stop: split(upload.document_id, document, stop))
-        await self._write(self._registry.put_chunks, upload.owner, upload.document_id, chunks)
-        return len(chunks)
+        finally:
+            self._readers.release()
 
     @activity.defn(name=names.INDEX)
     async def index(self, job: Job, sha256: str) -> None:
         """Bring the owner's index up to date, then show the document."""
         upload = parse_announced(job.announced)
-        await _beating(_in_thread(lambda stop: self._builder.refresh(upload.owner, stop)))
+        with BOARD.working(upload.workflow_id, "indexing"):
+            await _beating(_in_thread(lambda stop: self._builder.refresh(upload.owner, stop)))
         await self._write(self._registry.mark_indexed, upload.owner, upload.document_id, sha256)
         await self._clear(upload)
         await self._remove_others(upload)

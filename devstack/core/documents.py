@@ -61,7 +61,10 @@ class Completed:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A document as the core's API shows it; times are RFC 3339 in UTC, ``size`` is in bytes."""
+    """A document as the core's API shows it; times are RFC 3339 in UTC, ``size`` is in bytes.
+
+    ``warnings`` has a sentence for its owner for each thing that could not be read of it.
+    """
 
     document_id: str
     filename: str
@@ -73,6 +76,7 @@ class Record:
     created_at: str
     updated_at: str
     chunks: int
+    warnings: tuple[str, ...] = ()
 
 
 class InvalidAnnouncement(ValueError):

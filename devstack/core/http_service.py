@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 
 from aiohttp import web
 
-from devstack.core import VERSION
+from devstack.core import VERSION, event_lines
 from devstack.core.documents import Owner, is_document_id, is_name
 from devstack.core.errors import (
     CoreError,
@@ -54,12 +54,13 @@ class HttpService:
         reader: IndexReader,
         builder: IndexBuilder,
         writer: Writer,
+        line_limit_bytes: int = event_lines.DEFAULT_LIMIT_BYTES,
     ) -> None:
         self._token = token.encode()
         self._registry = registry
         self._builder = builder
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="query")
-        self._questions = Questions(registry, reader, writer, self._threads)
+        self._questions = Questions(registry, reader, writer, self._threads, line_limit_bytes)
         self._rebuilds: set[asyncio.Task[None]] = set()
 
     def app(self) -> web.Application:
@@ -258,7 +259,7 @@ def _error(request: web.Request, fault: CoreError) -> web.Response:
 
 def _json(value: Any, status: int = 200) -> web.Response:
     return web.Response(
-        body=json.dumps(value, ensure_ascii=False).encode(),
+        body=event_lines.to_json(value).encode(),
         status=status,
         content_type="application/json",
         headers={"Cache-Control": "no-store"},
@@ -266,6 +267,4 @@ def _json(value: Any, status: int = 200) -> web.Response:
 
 
 def _encode(event: Event) -> bytes:
-    """One whole event. JSON has no raw line break, so its data is a single line."""
-    data = json.dumps(event.data, ensure_ascii=False, separators=(",", ":"))
-    return f"event: {event.name}\ndata: {data}\n\n".encode()
+    return event_lines.event(event.name, event.data)

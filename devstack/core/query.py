@@ -6,11 +6,12 @@ import asyncio
 import contextlib
 import re
 import uuid
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from devstack.core import event_lines
 from devstack.core.answering.extract import Citation, Token, extract, pieces
 from devstack.core.answering.outline import is_named, outline, summary_of
 from devstack.core.documents import Owner
@@ -133,12 +134,18 @@ class Questions:
     """Answers questions: finds passages on threads of its own, has a writer write."""
 
     def __init__(
-        self, registry: Registry, reader: IndexReader, writer: Writer, threads: Executor
+        self,
+        registry: Registry,
+        reader: IndexReader,
+        writer: Writer,
+        threads: Executor,
+        line_limit_bytes: int = event_lines.DEFAULT_LIMIT_BYTES,
     ) -> None:
         self._registry = registry
         self._reader = reader
         self._writer = writer
         self._threads = threads
+        self._line_limit_bytes = line_limit_bytes
 
     async def answer(self, owner: Owner, question: Question) -> AsyncGenerator[Event, None]:
         """The events of an answer, from ``meta`` to ``done``.
@@ -148,10 +155,12 @@ class Questions:
         """
         writer, terms, hits = await self._in_thread(self._find, owner, question)
         yield Event("meta", {"query_id": str(uuid.uuid4()), "model": self._writer.model})
-        yield Event("sources", [_source(hit) for hit in hits])
+        sources = [_source(hit) for hit in hits]
+        yield Event("sources", event_lines.fitted(sources, self._line_limit_bytes))
         async with contextlib.aclosing(writer.write(question.query, terms, hits)) as parts:
             async for part in parts:
-                yield _event(part)
+                for event in _events(part):
+                    yield event
 
     def _find(self, owner: Owner, question: Question) -> tuple[Writer, str, list[Hit]]:
         """Who writes the answer, what was looked for, and what was found."""
@@ -203,16 +212,17 @@ def _source(hit: Hit) -> dict[str, Any]:
     return source if hit.page is None else {**source, "page": hit.page}
 
 
-def _event(part: Part) -> Event:
+def _events(part: Part) -> Iterator[Event]:
     match part:
         case Token(text):
-            return Event("token", {"text": text})
+            for piece in event_lines.token_texts(text):
+                yield Event("token", {"text": piece})
         case Citation(source, start, end):
-            return Event("citation", {"source": source, "start": start, "end": end})
+            yield Event("citation", {"source": source, "start": start, "end": end})
         case Usage(prompt, completion):
-            return Event("usage", {"prompt_tokens": prompt, "completion_tokens": completion})
+            yield Event("usage", {"prompt_tokens": prompt, "completion_tokens": completion})
         case Finished(reason):
-            return Event("done", {"finish_reason": reason})
+            yield Event("done", {"finish_reason": reason})
 
 
 class ExtractiveWriter:

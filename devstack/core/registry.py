@@ -9,13 +9,15 @@ again.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from devstack.core.chunks import Chunk, from_row, to_row
 from devstack.core.documents import Announced, Owner, Record, Status, rfc3339
@@ -27,7 +29,7 @@ CONVERSATIONS_PER_OWNER = 50
 
 _RECORD = (
     "document_id, filename, content_type, size, sha256, status, error, created_at, updated_at,"
-    " chunks"
+    " chunks, warnings"
 )
 _OWNED = "tenant = ? AND owner = ?"
 _ONE = _OWNED + " AND document_id = ?"
@@ -152,9 +154,9 @@ class Registry:
         with self._writing(owner, document_id) as connection:
             _drop_chunks(connection, owner, document_id)
             connection.execute(
-                "INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)"
+                "INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, NULL)"
                 " ON CONFLICT DO UPDATE SET status = excluded.status, error = excluded.error,"
-                " updated_at = excluded.updated_at, chunks = 0",
+                " updated_at = excluded.updated_at, chunks = 0, warnings = NULL",
                 (
                     *(owner.tenant, owner.subject, document_id),
                     *(announced.filename, announced.content_type, announced.size),
@@ -162,8 +164,14 @@ class Registry:
                 ),
             )
 
-    def put_chunks(self, owner: Owner, document_id: str, chunks: Sequence[Chunk]) -> None:
-        """Replace a document's chunks, which makes the owner's index stale.
+    def put_chunks(
+        self,
+        owner: Owner,
+        document_id: str,
+        chunks: Sequence[Chunk],
+        warnings: Sequence[str] = (),
+    ) -> None:
+        """Replace a document's chunks and warnings, which makes the owner's index stale.
 
         Raises:
             DocumentDeleted: when its id has a tombstone.
@@ -173,6 +181,10 @@ class Registry:
             connection.executemany(
                 "INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?)",
                 ((owner.tenant, owner.subject, *to_row(chunk)) for chunk in chunks),
+            )
+            connection.execute(
+                f"UPDATE documents SET warnings = ? WHERE {_ONE}",
+                (json.dumps(list(warnings)), owner.tenant, owner.subject, document_id),
             )
             _touch(connection, owner)
 
@@ -197,7 +209,7 @@ class Registry:
                 f"SELECT {_RECORD} FROM documents WHERE {_ONE}",
                 (owner.tenant, owner.subject, document_id),
             ).fetchone()
-        return None if row is None else Record(*row)
+        return None if row is None else _record(row)
 
     def page(self, owner: Owner, limit: int, cursor: str | None) -> list[Record]:
         """Up to ``limit`` records, newest first, of ids below ``cursor``."""
@@ -208,7 +220,7 @@ class Registry:
                 " ORDER BY document_id DESC LIMIT ?",
                 (owner.tenant, owner.subject, before, limit),
             ).fetchall()
-        return [Record(*row) for row in rows]
+        return [_record(row) for row in rows]
 
     def tombstone(self, owner: Owner, document_id: str) -> None:
         """Delete a document for good, known or not: tombstone in, record and chunks out."""
@@ -333,6 +345,10 @@ class Registry:
                 " GROUP BY conversation_id ORDER BY max(id) DESC LIMIT ?)",
                 (*key, *key, CONVERSATIONS_PER_OWNER),
             )
+
+
+def _record(row: Sequence[Any]) -> Record:
+    return replace(Record(*row[:-1]), warnings=tuple(json.loads(row[-1] or "[]")))
 
 
 def _now() -> str:

@@ -8,7 +8,7 @@ SCHEMA = """
 CREATE TABLE IF NOT EXISTS documents (
   tenant TEXT, owner TEXT, document_id TEXT, filename TEXT NOT NULL, content_type TEXT NOT NULL,
   size INTEGER NOT NULL, sha256 TEXT, status TEXT NOT NULL, error TEXT,
-  created_at TEXT NOT NULL, updated_at TEXT NOT NULL, chunks INTEGER NOT NULL,
+  created_at TEXT NOT NULL, updated_at TEXT NOT NULL, chunks INTEGER NOT NULL, warnings TEXT,
   PRIMARY KEY (tenant, owner, document_id)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS tombstones (
   tenant TEXT, owner TEXT, document_id TEXT, deleted_at TEXT NOT NULL,
@@ -35,6 +35,7 @@ INDEX_FORM = 2
 def upgrade(connection: sqlite3.Connection) -> None:
     """Bring the tables up to date, within a transaction; both processes may try at once."""
     _add_column(connection, "chunks", "blocks", "TEXT")
+    _add_column(connection, "documents", "warnings", "TEXT")
     _leave_older_indexes(connection)
 
 

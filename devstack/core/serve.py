@@ -41,6 +41,7 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
             IndexReader(registry, index, embedder=embedder),
             IndexBuilder(registry, index, embedder),
             writer,
+            settings.line_limit_bytes,
         )
         runner = web.AppRunner(
             service.app(),

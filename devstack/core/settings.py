@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Literal, TypeVar
 from urllib.parse import urlsplit
 
+from devstack.core.event_lines import DEFAULT_LIMIT_BYTES, SMALLEST_LIMIT_BYTES
+
 Component = Literal["core", "worker"]
 T = TypeVar("T")
 
@@ -61,6 +63,7 @@ class Settings:
     expiry_grace_s: float
     sweep_interval_s: float
     exit_with_stdin: bool
+    line_limit_bytes: int = DEFAULT_LIMIT_BYTES
     debug: bool = False
 
 
@@ -119,6 +122,13 @@ def _interval(value: str) -> float:
     return seconds
 
 
+def _line_limit(value: str) -> int:
+    limit = int(value)
+    if limit < SMALLEST_LIMIT_BYTES:
+        raise ValueError(value)
+    return limit
+
+
 def _flag(value: str) -> bool:
     if value not in ("0", "1"):
         raise ValueError(value)
@@ -175,6 +185,12 @@ def read_settings(environ: Mapping[str, str], component: Component) -> Settings:
             "CORE_SWEEP_INTERVAL_S", 300.0, _interval, "seconds, at least 0.1"
         ),
         exit_with_stdin=reader.parsed("CORE_EXIT_WITH_STDIN", False, _flag, "0 or 1"),
+        line_limit_bytes=reader.parsed(
+            "CORE_EVENT_LINE_BYTES",
+            DEFAULT_LIMIT_BYTES,
+            _line_limit,
+            f"a number of bytes, at least {SMALLEST_LIMIT_BYTES}",
+        ),
         debug=reader.parsed("CORE_DEBUG", False, _flag, "0 or 1"),
     )
     if reader.faults:

@@ -32,6 +32,7 @@ with workflow.unsafe.imports_passed_through():
         parse_time,
         rfc3339,
     )
+    from devstack.core.progress import BOARD, Stage, Step
 
 WORKFLOW = "UploadWorkflow"
 ADMIT = "admit_upload"
@@ -74,6 +75,8 @@ class UploadWorkflow:
     def __init__(self) -> None:
         self._state = "awaiting_upload"
         self._progress = 0.0
+        self._stage: Stage | None = None
+        self._warnings: list[str] = []
         self._error: str | None = None
         self._completed: dict[str, Any] | None = None
 
@@ -85,8 +88,24 @@ class UploadWorkflow:
 
     @workflow.query
     def status(self) -> dict[str, Any]:
-        """``{"state", "progress", "error"}``; progress from 0 to 1, error for the user or null."""
-        return {"state": self._state, "progress": self._progress, "error": self._error}
+        """``{"state", "progress", "warnings", "error"}``, and while it is processed ``"stage"``.
+
+        Progress from 0 to 1, warnings and error for the user. ``ahead`` is how many documents wait
+        before this one, where the worker that answers knows it.
+        """
+        told: dict[str, Any] = {
+            "state": self._state,
+            "progress": self._progress,
+            "warnings": self._warnings,
+            "error": self._error,
+        }
+        if self._state != "processing" or self._stage is None:
+            return told
+        # What a worker does right now is no part of the workflow's history, nor of its state.
+        step = BOARD.step(workflow.info().workflow_id) or Step(self._stage)
+        told["stage"] = step.stage
+        told["progress"] = max(self._progress, step.progress)
+        return told if step.ahead is None else {**told, "ahead": step.ahead}
 
     @workflow.run
     async def run(self, announced: Any) -> dict[str, Any]:
@@ -109,7 +128,7 @@ class UploadWorkflow:
     def _enter(self, state: str, progress: float, error: str | None = None) -> None:
         """Change state, for queries and for whoever describes the workflow when no worker runs."""
         self._state, self._progress, self._error = state, progress, error
-        workflow.upsert_memo({"state": state, "error": error})
+        workflow.upsert_memo({"state": state, "error": error, "warnings": self._warnings})
 
     async def _wait_for_upload(self, job: Job) -> bool:
         deadline = parse_time(
@@ -128,11 +147,14 @@ class UploadWorkflow:
     async def _process(self, job: Job) -> None:
         assert self._completed is not None
         try:
+            self._stage = "fetching"
             self._enter("processing", 0.1)
             verified = await _run(VERIFY, job, timedelta(hours=1), self._completed)
-            self._progress = 0.4
-            await _run(PARSE, job, timedelta(minutes=30))
-            self._progress = 0.7
+            self._stage, self._progress = "reading", 0.3
+            parsed = await _run(PARSE, job, timedelta(minutes=30))
+            # An activity of an earlier version gave the number of chunks alone.
+            self._warnings = parsed["warnings"] if isinstance(parsed, dict) else []
+            self._stage, self._progress = "indexing", 0.7
             await _run(INDEX, job, timedelta(minutes=30), verified)
             self._enter("indexed", 1.0)
         except ActivityError as fault:

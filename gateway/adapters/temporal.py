@@ -11,7 +11,7 @@ import logging
 import math
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -39,9 +39,11 @@ from temporalio.service import (
 
 from gateway.adapters.temporal_trace import TraceHeader
 from gateway.domain.documents import (
+    MOST_WARNINGS,
     Announced,
     DocumentRef,
     DocumentState,
+    IngestStage,
     ObjectHead,
     UploadStatus,
 )
@@ -286,6 +288,7 @@ def _status(
         cancelled=_is_cancelled(execution),
         created_at=execution.start_time.timestamp(),
         error=_text(memo.get("error")),
+        warnings=_warnings(memo.get("warnings")),
         closed=execution.status is not WorkflowExecutionStatus.RUNNING,
     )
 
@@ -303,6 +306,11 @@ def _announced(memo: Mapping[str, Any]) -> Announced:
 
 def _text(noted: object) -> str | None:
     return noted if isinstance(noted, str) else None
+
+
+def _warnings(noted: object) -> tuple[str, ...]:
+    texts = noted if isinstance(noted, list) else []
+    return tuple(text for text in texts if isinstance(text, str))[:MOST_WARNINGS]
 
 
 def _share(noted: object) -> float | None:
@@ -344,14 +352,14 @@ def _is_cancelled(execution: WorkflowExecution) -> bool:
 
 
 def _with_answer(described: UploadStatus, answer: Mapping[str, Any]) -> UploadStatus:
-    state, progress, error = answer.get("state"), answer.get("progress"), answer.get("error")
-    return UploadStatus(
-        ref=described.ref,
-        announced=described.announced,
+    """A description with what the worker answered; what makes no sense is as good as unsaid."""
+    state, stage, ahead = answer.get("state"), answer.get("stage"), answer.get("ahead")
+    return replace(
+        described,
         state=cast(DocumentState, state) if state in get_args(DocumentState) else described.state,
-        cancelled=described.cancelled,
-        created_at=described.created_at,
-        progress=_share(progress),
-        error=error if isinstance(error, str) else described.error,
-        closed=described.closed,
+        progress=_share(answer.get("progress")),
+        stage=stage if stage in get_args(IngestStage) else None,
+        ahead=ahead if type(ahead) is int and ahead >= 0 else None,
+        error=_text(answer.get("error")) or described.error,
+        warnings=_warnings(answer.get("warnings")) or described.warnings,
     )

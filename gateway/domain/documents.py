@@ -15,6 +15,10 @@ from gateway.domain.ids import is_uuid7
 from gateway.errors import ValidationFailed
 
 DocumentState = Literal["awaiting_upload", "processing", "indexed", "failed", "expired"]
+# A core may say more of a document; nobody reads it.
+MOST_WARNINGS = 20
+# What is done with a document that is processed, in this order.
+IngestStage = Literal["queued", "fetching", "reading", "splitting", "indexing"]
 UploadMethod = Literal["POST", "PUT", "MULTIPART"]
 
 MIB = 1024 * 1024
@@ -93,6 +97,7 @@ class Announced:
 class UploadStatus:
     """A document as its workflow knows it. ``progress`` is 0..1, ``created_at`` Unix seconds.
 
+    ``stage`` is what is done with it, ``ahead`` how many wait before it, where the worker tells.
     ``cancelled`` is true as soon as a cancel was requested, before any worker handles it;
     ``closed`` when the workflow has ended: from then on the core's record is authoritative.
     """
@@ -103,7 +108,10 @@ class UploadStatus:
     cancelled: bool
     created_at: float
     progress: float | None = None
+    stage: IngestStage | None = None
+    ahead: int | None = None
     error: str | None = None
+    warnings: tuple[str, ...] = ()
     closed: bool = False
 
 
@@ -120,6 +128,7 @@ class CoreDocument:
     created_at: str
     updated_at: str
     sha256: str | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

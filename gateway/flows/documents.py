@@ -14,9 +14,11 @@ from typing import TypeVar
 import msgspec
 
 from gateway.domain.documents import (
+    MOST_WARNINGS,
     CoreDocument,
     DocumentRef,
     DocumentState,
+    IngestStage,
     UploadStatus,
     decode_cursor,
     encode_cursor,
@@ -47,7 +49,12 @@ T = TypeVar("T")
 
 
 class Document(msgspec.Struct, frozen=True):
-    """A document as the API shows it. ``size`` in bytes, ``progress`` 0..1, times RFC 3339."""
+    """A document as the API shows it. ``size`` in bytes, ``progress`` 0..1, times RFC 3339.
+
+    ``stage`` is what is done with a document that is processed, and ``ahead`` about how many wait
+    before it, both where they are known. ``warnings`` are sentences for its owner about what of it
+    could not be read.
+    """
 
     document_id: str
     filename: str
@@ -59,6 +66,9 @@ class Document(msgspec.Struct, frozen=True):
     created_at: str
     updated_at: str | None = None
     sha256: str | None = None
+    stage: IngestStage | None = None
+    ahead: int | None = None
+    warnings: tuple[str, ...] = ()
 
 
 class DocumentPage(msgspec.Struct, frozen=True):
@@ -254,16 +264,19 @@ def _from_workflow(status: UploadStatus) -> Document:
         sha256=announced.sha256,
         status=status.state,
         progress=status.progress,
+        stage=status.stage,
+        ahead=status.ahead,
         error=status.error,
+        warnings=status.warnings,
         created_at=rfc3339(status.created_at),
     )
 
 
 def _from_core(record: CoreDocument, ended: UploadStatus | None) -> Document:
     """The core's record; if it is still ``processing``, with the result of its ended workflow."""
-    status, error = record.status, record.error
+    status, error, warnings = record.status, record.error, record.warnings
     if ended is not None and record.status in ("processing", "awaiting_upload"):
-        status, error = ended.state, ended.error
+        status, error, warnings = ended.state, ended.error, ended.warnings
     return Document(
         document_id=record.document_id,
         filename=record.filename,
@@ -273,6 +286,7 @@ def _from_core(record: CoreDocument, ended: UploadStatus | None) -> Document:
         status=status,
         progress=1.0 if status == "indexed" else None,
         error=error,
+        warnings=warnings[:MOST_WARNINGS],
         created_at=record.created_at,
         updated_at=record.updated_at,
     )

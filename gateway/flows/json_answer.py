@@ -27,7 +27,8 @@ class Source(msgspec.Struct, frozen=True, omit_defaults=True):
     """A passage the answer draws on; ``score`` is the retriever's, larger is better.
 
     ``page`` counts from 1, where the document has pages; ``section`` is the path of headings that
-    the passage stands under, outermost first.
+    the passage stands under, outermost first. ``truncated`` tells that ``text`` is only the
+    passage's beginning.
     """
 
     document_id: str
@@ -37,6 +38,7 @@ class Source(msgspec.Struct, frozen=True, omit_defaults=True):
     text: str
     page: int | None = None
     section: list[str] = []
+    truncated: bool = False
 
 
 class Citation(msgspec.Struct, frozen=True):

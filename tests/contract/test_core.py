@@ -61,6 +61,7 @@ RECORD: dict[str, Any] = {
     "created_at": "2026-01-01T00:00:00Z",
     "updated_at": "2026-01-01T00:00:00Z",
     "sha256": "0" * 64,
+    "warnings": ("Page 2 could not be read.",),
 }
 EVENTS = "Content-Type: text/event-stream"
 PATIENT = CoreTimeouts(connect_s=30, pool_s=30, head_s=30, call_s=30, check_s=30)

@@ -143,7 +143,8 @@ async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack
 async def test_uploaded_text_is_indexed_and_answers_with_a_citation(stack: Stack) -> None:
     """From upload to a cited answer, with the state in query, memo and record."""
     handle = await stack.upload()
-    assert await outcome(handle) == {"state": "indexed", "progress": 1.0, "error": None}
+    expected = {"state": "indexed", "progress": 1.0, "warnings": [], "error": None}
+    assert await outcome(handle) == expected
     status, record = await stack.api.call("GET", f"/v1/documents/{document_id(handle)}")
     assert status == 200
     assert record is not None
@@ -232,6 +233,21 @@ async def test_pdf_is_cited_with_its_page(stack: Stack) -> None:
     assert answer_text(events) == "The zeppelin flew over the bay."
 
 
+async def test_pages_that_could_not_be_read_are_told(stack: Stack) -> None:
+    """What is missing of an indexed document is in its workflow, its memo and its record."""
+    body = sample_files.pdf("The first page.", "")
+    handle = await stack.upload(body, filename="half.pdf", content_type=PDF)
+    status = await outcome(handle)
+    (warning,) = status["warnings"]
+    assert status["state"] == "indexed"
+    assert warning.startswith("Page 2 of 2 could not be read")
+    memo = await (await handle.describe()).memo()
+    assert memo["warnings"] == [warning]
+    _, record = await stack.api.call("GET", f"/v1/documents/{document_id(handle)}")
+    assert record is not None
+    assert record["warnings"] == [warning]
+
+
 async def test_upload_that_is_never_completed_expires_and_leaves_nothing(stack: Stack) -> None:
     """At its form's end and the grace the object and the open multipart upload are removed."""
     client = stack.bucket.client
@@ -258,7 +274,7 @@ async def test_expiry_comes_after_the_forms_end_and_the_grace(stack: Stack) -> N
     form_ends = datetime.now(UTC) + timedelta(seconds=4)
     handle = await stack.start(expires_at=form_ends.isoformat())
     status = await handle.query("status")
-    assert status == {"state": "awaiting_upload", "progress": 0.0, "error": None}
+    assert status == {"state": "awaiting_upload", "progress": 0.0, "warnings": [], "error": None}
     assert (await outcome(handle))["state"] == "expired"
     description = await handle.describe()
     assert description.close_time is not None

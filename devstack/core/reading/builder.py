@@ -14,6 +14,7 @@ from devstack.core.reading.faults import (
     too_much_text,
 )
 
+MOST_WARNINGS = 20
 LONGEST_LEAD_IN = 300
 LONGEST_HEADING = 500
 
@@ -92,7 +93,8 @@ class DocumentBuilder:
 
     def warn(self, sentence: str) -> None:
         """Tell the owner of something that was not read."""
-        self._warnings.append(sentence)
+        if len(self._warnings) < MOST_WARNINGS:
+            self._warnings.append(sentence)
 
     def done(self) -> ReadDocument:
         """The document as read."""

@@ -2,7 +2,8 @@
 
 It sets limits on itself before it looks at the file, has no secrets in its environment, and ends
 when its parent does (stdin reaches its end). OUT becomes lines of JSON: ``{"warnings": […]}`` and
-then each block, or ``{"error": message}`` alone.
+then each block, or ``{"error": message}`` alone. Its stdout says how much is read, in lines like
+``0.42``.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from devstack.core.reading import progress
 from devstack.core.reading.blocks import to_json
 from devstack.core.reading.faults import (
     CPU_LIMIT_S,
@@ -74,6 +76,7 @@ def main() -> None:
     """Read one file under limits and leave the result where the parent looks for it."""
     source, target, content_type = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
     _set_limits()
+    progress.passed_to(lambda share: print(f"{share:.2f}", flush=True))
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with target.open("w", encoding="ascii") as out:
         for line in _read(source, content_type):

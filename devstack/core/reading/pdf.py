@@ -13,6 +13,7 @@ import pypdfium2 as pdfium  # type: ignore[import-untyped]
 from pypdf import PdfReader
 from pypdf.errors import DependencyError, LimitReachedError, PyPdfError
 
+from devstack.core.reading import progress
 from devstack.core.reading.blocks import ReadDocument
 from devstack.core.reading.builder import DocumentBuilder
 from devstack.core.reading.faults import Unreadable
@@ -60,6 +61,7 @@ def _read(document: pdfium.PdfDocument) -> ReadDocument:
     empty: list[int] = []
     pages: list[list[Piece]] = []
     for index in range(len(document)):
+        progress.tell(index, len(document))
         try:
             page = page_words(document, index)
         except pdfium.PdfiumError:

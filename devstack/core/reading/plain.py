@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from devstack.core.reading import progress
 from devstack.core.reading.blocks import ReadDocument
 from devstack.core.reading.builder import DocumentBuilder
 from devstack.core.reading.encodings import bounded_bytes, decode_text
@@ -61,6 +62,7 @@ def add_lines(builder: DocumentBuilder, text: str) -> None:
     """Add a text that is laid out by line breaks and blanks."""
     groups = [_lines(group) for group in _EMPTY_LINES.split(text) if group and not group.isspace()]
     for n, group in enumerate(groups):
+        progress.tell(n, len(groups))
         following = groups[n + 1] if n + 1 < len(groups) else None
         if following is not None and _is_heading(group) and not _is_heading(following):
             builder.heading(group[0], 1)

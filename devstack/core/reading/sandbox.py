@@ -7,9 +7,10 @@ import contextlib
 import json
 import logging
 import os
+import re
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from devstack.core.reading.blocks import ReadDocument, from_json
@@ -20,6 +21,9 @@ logger = logging.getLogger(__name__)
 READ_TIMEOUT_S = 120.0
 # Environment variables the child needs to start; nothing else is passed on, above all no secrets.
 _PASSED_ON = ("PATH", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "LANG", "LC_ALL", "TMPDIR")
+_HEARD_BYTES = 4096
+_CLOSING_S = 10.0
+_SHARE = re.compile(rb"[01]\.\d\d(?=\n)")
 _COMMAND = (sys.executable, "-m", "devstack.core.reading.child")
 # Signals a file can provoke: too much output, or a crash in a parser's native code, which also
 # ends itself so when it is refused memory.
@@ -34,9 +38,15 @@ class ReaderDied(Exception):
 
 
 async def read_file(
-    source: Path, target: Path, content_type: str, timeout_s: float = READ_TIMEOUT_S
+    source: Path,
+    target: Path,
+    content_type: str,
+    timeout_s: float = READ_TIMEOUT_S,
+    tell: Callable[[float], None] | None = None,
 ) -> ReadDocument:
     """The document in a file, read in a process of its own; ``target`` is its scratch file.
+
+    ``tell`` is called with how much of it is read, from 0 to 1, where the format's reader knows.
 
     Raises:
         Unreadable: the file is broken, of another type, or beyond a limit.
@@ -45,6 +55,7 @@ async def read_file(
     async with _child(source, target, content_type) as child:
         try:
             async with asyncio.timeout(timeout_s):
+                await _hear(child, tell)
                 code = await child.wait()
         except TimeoutError as fault:
             raise Unreadable(f"The file took longer than {timeout_s:.0f} s to read.") from fault
@@ -57,6 +68,15 @@ async def read_file(
     raise Unreadable("The file made its reader crash; it is damaged or beyond a limit.")
 
 
+async def _hear(child: asyncio.subprocess.Process, tell: Callable[[float], None] | None) -> None:
+    """Pass on what the child tells, until it closes its output, as it does when it ends."""
+    assert child.stdout is not None
+    while heard := await child.stdout.read(_HEARD_BYTES):
+        found = _SHARE.findall(heard)
+        if found and tell is not None:
+            tell(float(found[-1]))
+
+
 @contextlib.asynccontextmanager
 async def _child(
     source: Path, target: Path, content_type: str
@@ -65,7 +85,7 @@ async def _child(
         *_COMMAND,
         *(str(source), str(target), content_type),
         stdin=asyncio.subprocess.PIPE,  # never written to: its end tells the child that we ended
-        stdout=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
         env={name: os.environ[name] for name in _PASSED_ON if name in os.environ},
     )
     try:
@@ -73,9 +93,20 @@ async def _child(
     finally:
         with contextlib.suppress(ProcessLookupError):
             child.kill()
-        await child.wait()
-        if child.stdin is not None:
-            child.stdin.close()
+        await _close(child)
+
+
+async def _close(child: asyncio.subprocess.Process) -> None:
+    """Close the pipes of a child that was killed, and wait for it, which takes until they are."""
+    assert child.stdin is not None
+    assert child.stdout is not None
+    child.stdin.close()
+    # It has started nothing that could keep them open, unless a file has taken it over.
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_CLOSING_S):
+            while await child.stdout.read(_HEARD_BYTES):
+                pass
+            await child.wait()
 
 
 def _result(target: Path) -> ReadDocument:

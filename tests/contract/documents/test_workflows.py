@@ -64,7 +64,8 @@ class StandIn:
 
     def _enter(self, state: str, error: str | None = None) -> None:
         self.state = state
-        workflow.upsert_memo({"state": state, "error": error})
+        warnings = ["Page 2 could not be read."] if state == "indexed" else []
+        workflow.upsert_memo({"state": state, "error": error, "warnings": warnings})
 
     @workflow.signal
     def upload_completed(self, pinned: dict[str, Any]) -> None:
@@ -76,7 +77,8 @@ class StandIn:
 
     @workflow.query
     def status(self) -> dict[str, Any]:
-        return {"state": self.state, "progress": 0.25, "error": None}
+        told = {"stage": "reading", "ahead": 3, "warnings": ["A chart was not read."]}
+        return {"state": self.state, "progress": 0.25, "error": None, **told}
 
 
 def new_ref(owner: str = "alice", tenant: str = "acme") -> DocumentRef:
@@ -224,6 +226,8 @@ async def test_signal_and_states_from_begin_to_end(
         asked = await workflows.progress(ref, soon())
         assert asked is not None
         assert (asked.state, asked.progress) == ("processing", 0.25)
+        assert (asked.stage, asked.ahead) == ("reading", 3)
+        assert asked.warnings == ("A chart was not read.",)
         handle = client.get_workflow_handle(ref.workflow_id)
         await handle.signal("end", "failed")
         seen = await handle.result()
@@ -244,6 +248,20 @@ async def test_signal_and_states_from_begin_to_end(
     }
     with pytest.raises(NotFound):
         await workflows.signal_completed(ref, HEAD, soon())
+
+
+async def test_warnings_of_an_ended_workflow_are_in_its_memo(
+    workflows: TemporalWorkflows, temporal: Server
+) -> None:
+    """They are told with no worker alive."""
+    ref = new_ref()
+    await workflows.start(ref, ANNOUNCED, soon())
+    async with worker(temporal) as client:
+        await workflows.signal_completed(ref, HEAD, soon())
+        await client.get_workflow_handle(ref.workflow_id).signal("end", "indexed")
+        found = await reaches(workflows, ref, "indexed")
+    assert found.warnings == ("Page 2 could not be read.",)
+    assert (found.stage, found.ahead) == (None, None)
 
 
 async def test_workflow_that_broke_is_failed(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.domain.documents import DocumentRef
+from gateway.domain.documents import MOST_WARNINGS, DocumentRef
 from gateway.errors import (
     CoreTimeout,
     CoreUnavailable,
@@ -73,6 +73,25 @@ async def test_progress_is_the_workers_word_where_there_is_one(
     assert (await get(world, ref)).progress == progress
     world.workflows.fail["progress"] = [TemporalTimeout()]
     assert (await get(world, ref)).progress is None
+
+
+async def test_stage_and_warnings_are_passed_on() -> None:
+    """The worker's word while it works, the record's warnings afterwards; not more than a few."""
+    world = World()
+    ref = await world.started()
+    world.workflows.become(ref, "processing")
+    key = ref.workflow_id
+    told = replace(
+        world.workflows.known[key], stage="queued", ahead=2, warnings=("A chart was not read.",)
+    )
+    world.workflows.known[key] = told
+    found = await get(world, ref)
+    assert (found.stage, found.ahead, found.warnings) == ("queued", 2, ("A chart was not read.",))
+    many = tuple(f"Page {n} could not be read." for n in range(100))
+    record = replace(world.core.record(ref), sha256="a" * 64, warnings=many)
+    world.core.records[ref.document_id] = record
+    found = await get(world, ref)
+    assert (found.stage, found.ahead, found.warnings) == (None, None, many[:MOST_WARNINGS])
 
 
 async def test_cores_record_is_the_truth_once_the_workflow_is_over() -> None:

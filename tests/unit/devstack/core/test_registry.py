@@ -202,3 +202,18 @@ def test_registry_of_an_earlier_version_is_taken_over(tmp_path: Path) -> None:
     assert snapshot is not None
     (found,) = snapshot.chunks
     assert found.passage.blocks == (Block(Kind.PARAGRAPH, "green tea", 2),)
+
+
+def test_warnings_belong_to_the_last_reading(state: State) -> None:
+    """They come with the chunks, and go when the document is read again or fails."""
+    document = uuid7()
+    state.registry.begin(announced(ALICE, document), NOW)
+    state.registry.put_chunks(ALICE, document, [chunk(document, "tea")], ["Page 2 is a scan."])
+    state.registry.mark_indexed(ALICE, document, "ab" * 32)
+    assert [record.warnings for record in state.registry.page(ALICE, 9, None)] == [
+        ("Page 2 is a scan.",)
+    ]
+    state.registry.begin(announced(ALICE, document), NOW)
+    record = state.registry.get(ALICE, document)
+    assert record is not None
+    assert record.warnings == ()
