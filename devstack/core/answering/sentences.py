@@ -19,6 +19,8 @@ _END = regex.compile(
 )
 _QUESTION = regex.compile(rf"(?:[?？؟⸮\u037e]|(?<=\p{{Greek}});){_CLOSING}\s*$")
 _FINISHED = regex.compile(rf"(?:{_SPACED}|{_UNSPACED}|[:;]){_CLOSING}\s*$")
+# Georgian has small letters alone.
+_SMALL = regex.compile(r"[\p{Ll}--\p{Georgian}]", regex.V1)
 _LAST_WORD = regex.compile(r"[\w.]*$")
 _ABBREVIATIONS = frozenset(
     """abs approx art bzw ca cf co corp dept dr dz e.g ed eds eq est etc fig figs i.e inc jr ltd max
@@ -44,7 +46,7 @@ _ASKS = regex.compile(
 MOST_WORDS_ASKED = 14
 # A sentence that begins so speaks of what the one before it named.
 _REFERS = regex.compile(
-    r"(?:it|its|they|their|he|his|she|her|this|these|that|er|sie|es|ihr|dies|diese[rs]?|il|elle|ils"
+    r"(?:it|they|he|she|this|these|that|er|sie|es|dies|diese[rs]?|il|elle|ils"
     r"|elles|ce|cela|él|ella|ellos|ellas|esto|este|esta|esso|essa|ele|ela|isto|hij|zij|het|dit|deze"
     r"|den|det|hon|han|de|ono|ona|on|oni|он|она|оно|они|это|він|вона|воно|вони|це|αυτό|αυτός|αυτή)\b",
     regex.I,
@@ -100,7 +102,7 @@ def _goes_on(text: str, start: int, point: int, end: int) -> bool:
         # The number of a step, or an ordinal.
         return not text[start : point - len(word)].strip() or _MONTHS.match(rest) is not None
     initial = len(word) == 1 and word.isupper() and word.isalpha()
-    return rest[:1].islower() or initial or word.casefold() in _ABBREVIATIONS
+    return _SMALL.match(rest) is not None or initial or word.casefold() in _ABBREVIATIONS
 
 
 def _stripped(text: str, start: int, end: int) -> tuple[int, int]:

@@ -89,7 +89,7 @@ def _units(source: int, hit: Hit) -> Iterator[Unit]:
         if whole:
             yield from _whole(around, group)
         for start, block in group:
-            yield from _of_block(around, start, block, _following(located, start))
+            yield from _of_block(around, start, block, _following(located, start, block))
 
 
 def _located(blocks: Sequence[Block]) -> Iterator[tuple[int, Block]]:
@@ -105,14 +105,15 @@ def _runs(block: Block) -> str:
     return block.kind if block.kind in (Kind.LIST_ITEM, Kind.TABLE_ROW) else ""
 
 
-def _following(located: Sequence[tuple[int, Block]], start: int) -> int:
-    """The end of the list that follows the block that starts here, or 0."""
+def _following(located: Sequence[tuple[int, Block]], start: int, block: Block) -> int:
+    """The end of the list that follows this block, or of the items below this item; 0 for none."""
+    depth = block.level if block.kind == Kind.LIST_ITEM else 0
     end = 0
-    for begin, block in located:
+    for begin, other in located:
         if begin > start:
-            if block.kind != Kind.LIST_ITEM:
+            if other.kind != Kind.LIST_ITEM or (depth and other.level <= depth):
                 break
-            end = begin + len(block.text)
+            end = begin + len(other.text)
     return end
 
 
@@ -141,35 +142,37 @@ def _of_block(around: _Around, start: int, block: Block, list_end: int) -> Itera
         case _:
             above = around.words(*context_of([block]))
             own = around.words(*block.cells) if block.cells else around.words(block.text)
-            end = start + len(block.text)
+            end = list_end or start + len(block.text)
             yield _unit(around, start, end, own=own, above=above, lead=_header(block))
 
 
 def _sentences(around: _Around, start: int, block: Block, list_end: int) -> Iterator[Unit]:
     above = around.words(*context_of([block]))
-    paragraph_end = start + len(block.text.rstrip())
     found = spans(block.text)
-    around.near = NONE
-    for number, (first, last) in enumerate(found):
+    around.near, before = NONE, None
+    for first, last in found:
         text = block.text[first:last]
         own = around.words(text)
-        if is_question(text) and (number + 1 < len(found) or not _is_long(text)):
+        if is_question(text):
             # What is asked here is answered by what follows.
-            around.asked, around.near = own, NONE
+            around.asked, around.near, before = own, NONE, None
             yield _unit(around, start + first, start + last, own=own, above=above, heading=True)
             continue
-        leads = text.rstrip().endswith((":", "：")) and list_end and number + 1 == len(found)
-        end = list_end if leads else start + last
-        unit = _unit(around, start + first, end, own=own, above=above)
-        rest = min(paragraph_end, start + first + LONGEST_PARAGRAPH)
-        yield replace(
-            unit, rest=0 if leads else rest, finished=is_finished(text), refers=refers(text)
-        )
-        around.near = own
+        is_lead_in = bool(list_end) and last == found[-1][1] and text.endswith((":", "："))
+        unit = _unit(around, start + first, start + last, own=own, above=above)
+        unit = replace(unit, finished=is_finished(text), rest=_rest(start, first, block.text))
+        if is_lead_in:
+            unit = replace(unit, end=list_end, rest=0)
+        elif before is not None and refers(text):
+            # "It was built in 1831" is quoted with the sentence that says what was.
+            unit = replace(unit, start=start + before, refers=True)
+        yield unit
+        around.near, before = own, first
 
 
-def _is_long(text: str) -> bool:
-    return len(text) > LONGEST_PARAGRAPH
+def _rest(start: int, first: int, text: str) -> int:
+    """The end of the paragraph that a sentence begins, or of as much of it as is quoted."""
+    return start + min(len(text.rstrip()), first + LONGEST_PARAGRAPH)
 
 
 def _unit(

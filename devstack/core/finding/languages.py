@@ -34,6 +34,8 @@ _STEMMERS = {
     "nb": "norwegian", "nn": "norwegian", "pt": "portuguese", "ro": "romanian", "ru": "russian",
     "sr": "serbian", "sv": "swedish", "ta": "tamil", "tr": "turkish",
 }  # fmt: skip
+# "And", "the", "in", "to" and others are written as one letter in front of a word.
+_HEBREW_PREFIX = regex.compile(r"^[והבכלמש]{1,2}(?=\w{4})")
 _DENSE = frozenset(("zh", "ja", "ko", "th", "lo", "km", "my"))
 _LETTERS = regex.compile(r"\p{L}{2}")
 _LETTER = regex.compile(r"\p{L}")
@@ -89,6 +91,8 @@ def _by_model(sample: str) -> str:
 
 def stem(word: str, language: str) -> str:
     """The stem of a normal word; the word where its language has no stemmer."""
+    if language == "he":
+        return str(_HEBREW_PREFIX.sub("", word))
     name = _STEMMERS.get(language)
     if name is None or len(word) < 3 or not word[0].isalpha():
         return word

@@ -180,9 +180,18 @@ def test_line_of_a_chat_that_asks_the_same_is_not_the_answer() -> None:
     assert quotes("mute", passage(*items)) == ["Press twice."]
 
 
-def test_sentence_that_speaks_of_the_one_before_answers_for_it() -> None:
-    """ "It" is what was asked about."""
-    text = "The first aid box hangs in the galley. It is checked on Mondays. Bread is white."
-    assert quotes("often first aid box checked", passage(below(text)))[0].startswith(
-        "It is checked"
-    )
+def test_sentence_that_speaks_of_the_one_before_is_quoted_with_it() -> None:
+    """ "It" is what was asked about, and says nothing alone."""
+    text = "Tea is hot. The first aid box hangs in the galley. It is checked on Mondays."
+    assert quotes("often first aid box checked", passage(below(text))) == [
+        "The first aid box hangs in the galley. It is checked on Mondays."
+    ]
+
+
+def test_item_is_quoted_with_the_items_below_it() -> None:
+    """What is said of it stands there."""
+    listed = [
+        Block(Kind.LIST_ITEM, text, level=level)
+        for text, level in (("Boats", 1), ("are washed", 2), ("are tied", 2), ("Cars", 1))
+    ]
+    assert quotes("boats", passage(*listed)) == ["Boats\nare washed\nare tied"]

@@ -28,6 +28,7 @@ def sentences(text: str) -> list[str]:
         ["Πού είναι;", "Εδώ είναι."],
         ["1. Check the anchor.", "2. Lower the sail."],
         ["ចូល។", "ចេញ។"],
+        ["ბიბლიოთეკა იხსნება რვაზე.", "შესვლა უფასოა."],
         ["It ended in 1831.", "Then it began…", "Why?!"],
     ],
 )

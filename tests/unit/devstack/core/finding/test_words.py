@@ -88,6 +88,7 @@ STEMMED = [
     ("les bibliothèques", "bibliothèque", "fr"),
     ("बिल्लियों", "बिल्लियाँ", "hi"),
     ("kirjoja", "kirjoissa", "fi"),
+    ("הספרייה נפתחת", "ספרייה", "he"),
 ]
 
 
