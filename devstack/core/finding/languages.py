@@ -21,10 +21,8 @@ from devstack.core.finding.normal_form import prepared
 UNKNOWN = "en"
 NO_LANGUAGE = "zxx"  # data, code
 SAMPLE_CHARS = 3_000
-# A language that is written without inflections the stemmers would know, but with many: a long
-# word also counts by its first letters.
-PREFIX_LETTERS = 5
-_LONG = 6
+# Of a word in a language that has endings, but no stemmer here.
+LONGEST_ENDING, LEAST_LETTERS = 3, 5
 
 _STEMMERS = {
     "ar": "arabic", "ca": "catalan", "da": "danish", "de": "german", "el": "greek",
@@ -36,7 +34,7 @@ _STEMMERS = {
 }  # fmt: skip
 # "And", "the", "in", "to" and others are written as one letter in front of a word.
 _HEBREW_PREFIX = regex.compile(r"^[והבכלמש]{1,2}(?=\w{4})")
-_DENSE = frozenset(("zh", "ja", "ko", "th", "lo", "km", "my"))
+_NO_ENDINGS = frozenset(("zh", "ja", "ko", "th", "lo", "km", "my", "vi", "he"))
 _LETTERS = regex.compile(r"\p{L}{2}")
 _LETTER = regex.compile(r"\p{L}")
 _WORD = regex.compile(r"\p{L}[\p{L}\p{M}]*")
@@ -106,11 +104,14 @@ def _stemmer(name: str) -> Stemmer.Stemmer:
     return known[name]
 
 
-def prefix_of(word: str, language: str) -> str | None:
-    """The first letters of a long word, in a language that has no stemmer here."""
-    if language in _STEMMERS or language in _DENSE or len(word) < _LONG or not word.isalpha():
-        return None
-    return word[:PREFIX_LETTERS]
+def beginnings(word: str, language: str) -> list[str]:
+    """A long word without its last one, two and three letters, where there is no stemmer for it.
+
+    Two forms of a word share one of these or are one, unless they are of very different length.
+    """
+    if language in _STEMMERS or language in _NO_ENDINGS or not word.isalpha():
+        return []
+    return [word[:-cut] for cut in range(1, LONGEST_ENDING + 1) if len(word) - cut >= LEAST_LETTERS]
 
 
 def function_words(words: Collection[str], languages: Iterable[str]) -> frozenset[str]:

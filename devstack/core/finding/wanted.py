@@ -14,15 +14,15 @@ import regex  # type: ignore[import-untyped]
 
 from devstack.core.finding import words as entry_words
 from devstack.core.finding.function_words import DENSE_FUNCTION_WORDS
-from devstack.core.finding.languages import function_words, prefix_of, stem
+from devstack.core.finding.languages import beginnings, function_words, stem
 from devstack.core.finding.normal_form import folded, normal, spelled_out
-from devstack.core.finding.words import FOLDED, PREFIX, STEM, WHOLE, clusters, pairs, words
+from devstack.core.finding.words import BEGINNING, FOLDED, STEM, WHOLE, clusters, pairs, words
 
 AS_WRITTEN = 1.0
 BY_STEM = 0.85
 WITHOUT_ACCENTS = 0.6
 BY_BOTH = 0.5
-BY_PREFIX = 0.4
+BY_BEGINNING = 0.4
 # How much a piece of a question says: a pair of letters is less than a word, Japanese pairs of
 # hiragana are mostly grammar, and the parts of a name are much less than the name.
 PAIR = 0.6
@@ -127,9 +127,9 @@ def _forms(word: str, languages: Iterable[str]) -> tuple[tuple[str, float], ...]
         stemmed = stem(word, language)
         _add(forms, BY_STEM, STEM + stemmed, stemmed)
         _add(forms, BY_BOTH, FOLDED + folded(stemmed))
-        prefix = prefix_of(word, language)
-        if prefix is not None:
-            _add(forms, BY_PREFIX, PREFIX + prefix)
+        starts = beginnings(word, language)
+        for start in (word, *starts) if starts else ():
+            _add(forms, BY_BEGINNING, BEGINNING + start, start)
     for bare in (word, folded(word), spelled_out(word)):
         _add(forms, WITHOUT_ACCENTS, FOLDED + bare, bare)
     return tuple(sorted(forms.items(), key=lambda form: -form[1]))

@@ -18,10 +18,10 @@ from itertools import pairwise
 
 import regex  # type: ignore[import-untyped]
 
-from devstack.core.finding.languages import prefix_of, stem
+from devstack.core.finding.languages import beginnings, stem
 from devstack.core.finding.normal_form import folded, normal, prepared, spelled_out
 
-WHOLE, STEM, FOLDED, PREFIX = "=", "~", "^", "*"
+WHOLE, STEM, FOLDED, BEGINNING = "=", "~", "^", "*"
 
 _NO_BLANKS = (
     r"\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\u3005\u30fc"
@@ -114,9 +114,7 @@ def _forms(word: str, language: str) -> Iterator[str]:
     stemmed = stem(word, language)
     if stemmed != word:
         yield STEM + stemmed
-    prefix = prefix_of(word, language)
-    if prefix is not None:
-        yield PREFIX + prefix
+    yield from (BEGINNING + start for start in beginnings(word, language))
     yield from (FOLDED + bare for bare in bare_forms(word, stemmed))
 
 

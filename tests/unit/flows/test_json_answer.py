@@ -30,6 +30,7 @@ SOURCE = {
     "score": 1.5,
     "text": "t",
     "page": 2,
+    "section": ["Rules", "Fees"],
 }
 
 
