@@ -70,6 +70,10 @@ class DocumentBuilder:
             self._add(Kind.LIST_ITEM, text, level=level, lead_in=lead_in)
             self._lead_in = lead_in
 
+    def end_list(self) -> None:
+        """A list ends here: the next one has another lead-in, or none."""
+        self._lead_in = ""
+
     def header(self, cells: Sequence[str], text: str | None = None) -> None:
         """The row that names a table's columns."""
         self._row(Kind.TABLE_HEADER, cells, text)
@@ -106,7 +110,8 @@ class DocumentBuilder:
         kept = tuple(printable(cell).strip() for cell in cells)
         if any(kept):
             shown = row_text(kept) if text is None else printable(text).strip()
-            self._add(kind, shown, cells=kept, header=tuple(header))
+            names = tuple(name.strip() for name in header)
+            self._add(kind, shown, cells=kept, header=names)
 
     def _add(
         self,

@@ -136,6 +136,7 @@ def _prepare(document: etree._Element, styles: Styles, numbering: Numbering) -> 
             if styles.is_hidden(run, style):
                 _remove(run)
         _number(paragraph, numbering)
+        _name_heading(paragraph)
 
 
 def _choose_alternatives(document: etree._Element) -> None:
@@ -180,6 +181,18 @@ def _number(paragraph: etree._Element, numbering: Numbering) -> None:
     if label and paragraph.find(".//{*}t") is not None:
         behind = 0 if child(paragraph, "pPr") is None else 1
         paragraph.insert(behind, _run(paragraph, f"{label} "))
+
+
+def _name_heading(paragraph: etree._Element) -> None:
+    """Give a paragraph that is a heading by itself, without a style, the style of one."""
+    properties = child(paragraph, "pPr")
+    level = "" if properties is None else value(properties, "outlineLvl")
+    if properties is not None and level.isdecimal() and int(level) < _MAMMOTH_HEADINGS:
+        for style in properties.findall("{*}pStyle"):
+            properties.remove(style)
+        namespace = etree.QName(paragraph).namespace
+        style = etree.SubElement(properties, f"{{{namespace}}}pStyle")
+        style.set(f"{{{namespace}}}val", f"Heading{int(level) + 1}")
 
 
 def _run(paragraph: etree._Element, text: str) -> etree._Element:

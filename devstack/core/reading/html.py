@@ -159,9 +159,7 @@ class _Page:
         elif tag == "br":
             self._inline.append("\n")
         elif tag == "input":
-            attributes = node.attributes
-            if (attributes.get("type") or "").lower() in _TYPED:
-                self._inline.append(f" {attributes.get('value') or ''} ")
+            self._inline.append(_shown_input(node.attributes))
         elif tag not in _INLINE:
             self._flush()
             self._open(node, tag)
@@ -205,6 +203,10 @@ class _Page:
         match tag:
             case "ul" | "ol" | "menu":
                 self._lists.pop()
+                if not self._lists:
+                    self._builder.end_list()
+            case "dl":
+                self._builder.end_list()
             case "li" | "dd":
                 self._items -= 1
                 self._number = ""
@@ -260,6 +262,14 @@ class _Page:
             self._number = ""
         else:
             self._builder.paragraph(text, Kind.QUOTATION if self._quoted else Kind.PARAGRAPH)
+
+
+def _shown_input(attributes: dict[str, str | None]) -> str:
+    """What a form's field shows: what is filled in, or a box."""
+    kind = (attributes.get("type") or "").lower()
+    if kind in ("checkbox", "radio"):
+        return "☒" if "checked" in attributes else "☐"
+    return f" {attributes.get('value') or ''} " if kind in _TYPED else ""
 
 
 def _list(node: LexborNode) -> _List:

@@ -13,6 +13,7 @@ from devstack.core.reading.pdf_words import Word
 # In heights of a line: a wider gap between two words divides columns, a narrower one is a space.
 _COLUMN_GAP = 0.9
 _SAME_LINE = 0.5
+_CELL_GAP = 0.4  # between two lines of one cell
 _PARAGRAPH_GAP = 1.45
 _INDENT = 0.9
 _ROWS_AHEAD = 3
@@ -96,7 +97,7 @@ def pieces(words: Sequence[Word]) -> Iterator[Piece]:
     while start < len(rows):
         end = _columns_end(rows, start)
         if end is None:
-            plain += rows[start]
+            plain.append(_as_line(rows[start]))
             start += 1
             continue
         yield from _paragraphs(plain)
@@ -210,7 +211,40 @@ def _beside(rows: Sequence[Row]) -> Iterator[Piece]:
         for side in reversed(sides) if right_to_left else sides:
             yield from _paragraphs(side)
     else:
-        yield Grid(tuple(_grid(rows, columns)))
+        for run, in_table in _table_runs(rows, columns[0][1]):
+            if in_table:
+                yield Grid(tuple(_grid(run, columns)))
+            else:
+                yield from _paragraphs([_as_line(row) for row in run])
+
+
+def _as_line(row: Row) -> Segment:
+    """A row as one line, whatever the gaps in it."""
+    line = Segment.of(row[0].words[0])
+    for word in (word for segment in row for word in segment.words):
+        if word is not row[0].words[0]:
+            line.take(word)
+    return line
+
+
+def _table_runs(rows: Sequence[Row], first_ends: float) -> Iterator[tuple[list[Row], bool]]:
+    """The rows in runs, and whether a run is a table: lines above, between and below are not.
+
+    A row of a table has several cells, or goes on with one of the row above. One row is no table.
+    """
+    runs: list[tuple[list[Row], bool]] = []
+    for row in rows:
+        in_table = len(row) > 1
+        if runs and runs[-1][1] and not in_table:
+            gap = runs[-1][0][-1][0].bottom - row[0].top
+            goes_on = row[0].left > first_ends or row[0].text[:1].islower()
+            in_table = goes_on and gap < _CELL_GAP * row[0].height
+        if runs and runs[-1][1] == in_table:
+            runs[-1][0].append(row)
+        else:
+            runs.append(([row], in_table))
+    for run, in_table in runs:
+        yield run, in_table and sum(len(row) > 1 for row in run) > 1
 
 
 def _is_running_text(side: Sequence[Segment]) -> bool:
@@ -247,9 +281,11 @@ def _grid(rows: Sequence[Row], columns: Sequence[tuple[float, float]]) -> Iterat
 
 
 def _goes_on(before: Row, row: Row, cells: Sequence[str]) -> bool:
-    """Whether a row only has the rest of the cells above: no first cell, and close to them."""
+    """Whether a row only has the rest of cells above, and is close to them."""
     gap = before[0].bottom - row[0].top
-    return not cells[0] and gap < 0.4 * row[0].height and all(c[:1].islower() for c in cells if c)
+    if gap >= _CELL_GAP * row[0].height:
+        return False
+    return sum(map(bool, cells)) < 2 or all(cell[:1].islower() for cell in cells if cell)
 
 
 def _paragraphs(segments: Sequence[Segment]) -> Iterator[Paragraph]:

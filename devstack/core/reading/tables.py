@@ -13,6 +13,9 @@ from devstack.core.reading.builder import DocumentBuilder
 # both end here: nobody reads a wider table.
 WIDEST = 200
 _DIGIT = re.compile(r"\d")
+_YEAR = re.compile(r"(?:19|20)\d\d", re.A)
+_NUMBERED = re.compile(r"[^\W\d_]{1,10}\.? ?\d{1,2}")  # "Q1", "Week 12"
+_FIGURE = re.compile(r"[^\w\s]?\s*\d")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,13 @@ def _leading(rows: Sequence[_Laid]) -> int:
     marked = next((n for n, row in enumerate(rows) if not row.names), len(rows))
     if marked == len(rows):
         return 0
-    return marked or int(names_columns([row.columns for row in rows]))
+    if marked:
+        return marked
+    columns = [row.columns for row in rows]
+    # A merged cell on top names several columns, which the row below it tells apart.
+    if len(rows[0].seen) < len(rows[0].columns) and names_columns(columns[1:]):
+        return 2
+    return int(names_columns(columns))
 
 
 def _named(heads: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
@@ -112,19 +121,29 @@ def _named(heads: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
 
 
 def names_columns(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether the first row names the columns: words, all different, above figures.
+    """Whether the first row names the columns: words or years, all different, above figures.
 
     Without figures, a table of two columns is more often a list of names with what belongs to
     each, and has no such row.
     """
-    first, rest = rows[0], rows[1:]
-    if not rest or len(set(first)) < len(first) or any(_DIGIT.search(cell) for cell in first):
+    if len(rows) < 2 or len(set(rows[0])) < len(rows[0]) or not all(rows[0][1:]):
         return False
-    if sum(bool(cell) for cell in first[1:]) < len(first) - 1:
+    columns = [[row[n] for row in rows[1:] if n < len(row)] for n in range(len(rows[0]))]
+    if not all(map(_can_name, rows[0], columns)):
         return False
-    columns = ([row[n] for row in rest if n < len(row)] for n in range(len(first)))
-    return len(first) > 2 or any(map(_is_figures, columns))
+    return len(rows[0]) > 2 or any(map(_is_figures, columns))
+
+
+def _can_name(cell: str, below: Sequence[str]) -> bool:
+    """Whether a cell can be a column's name: no figure, and not of a kind with those below."""
+    if not _DIGIT.search(cell):
+        return True
+    if _YEAR.fullmatch(cell):
+        return _is_figures(below) and not all(map(_YEAR.fullmatch, below))
+    return _NUMBERED.fullmatch(cell) is not None and _is_figures(below)
 
 
 def _is_figures(cells: Sequence[str]) -> bool:
-    return sum(bool(_DIGIT.search(cell)) for cell in cells) * 2 > len(cells)
+    """Whether most of the cells that are filled are figures, as "10", "-3 %" or "€ 40"."""
+    filled = [cell for cell in cells if cell]
+    return sum(_FIGURE.match(cell) is not None for cell in filled) * 2 > len(filled)

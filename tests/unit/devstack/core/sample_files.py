@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Sequence
 
 from docx import Document
 from pypdf import PdfReader, PdfWriter
@@ -13,19 +14,29 @@ _FONT = "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>"
 
 def pdf(*pages: str) -> bytes:
     """A PDF with a line of text on each page; an empty text gives a page with no text at all."""
+    return drawn_pdf(*(drawn(50, 700, text, 12) if text else "0 0 10 10 re f" for text in pages))
+
+
+def drawn(x: int, y: int, text: str, size: int = 11) -> str:
+    """What draws a text on a page; ``y`` counts upwards."""
+    escaped = text.replace("\\", r"\\").replace("(", r"\(").replace(")", r"\)")
+    return f"BT /F1 {size} Tf {x} {y} Td ({escaped}) Tj ET"
+
+
+def drawn_pdf(*pages: str, more: str = "", catalog: str = "", extra: Sequence[str] = ()) -> bytes:
+    """A PDF of pages by what draws them; ``more`` is in each page, ``extra`` objects from 4 on."""
     objects = [
-        "<< /Type /Catalog /Pages 2 0 R >>",
+        f"<< /Type /Catalog /Pages 2 0 R {catalog} >>",
         "",
         "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+        *extra,
     ]
     kids = []
-    for text in pages:
-        escaped = text.replace("\\", r"\\").replace("(", r"\(").replace(")", r"\)")
-        stream = f"BT /F1 12 Tf 50 700 Td ({escaped}) Tj ET" if text else "0 0 10 10 re f"
+    for stream in pages:
         objects.append(f"<< /Length {len(stream)} >>\nstream\n{stream}\nendstream")
         objects.append(
             "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Resources"
-            f" << /Font << /F1 3 0 R >> >> /Contents {len(objects)} 0 R >>"
+            f" << /Font << /F1 3 0 R >> >> /Contents {len(objects)} 0 R {more} >>"
         )
         kids.append(f"{len(objects)} 0 R")
     objects[1] = f"<< /Type /Pages /Kids [{' '.join(kids)}] /Count {len(kids)} >>"
