@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks import cores, plots, rest, results, scenarios, shapes
+from benchmarks import cores, plots, rest, results, scenarios, shapes, slow
 from benchmarks.bench import Bench, prepared
 from benchmarks.digest import ANSWERED, ANSWERS, code_digest
 from benchmarks.peers import DEFAULT_PEERS, PEERS, QUICK_PEERS
@@ -26,7 +26,7 @@ SCENARIOS: Mapping[str, Callable[[Run], Awaitable[None]]] = {
     "unary": scenarios.unary,
     "storm": scenarios.storm,
     "churn": scenarios.churn,
-    "slow": scenarios.slow,
+    "slow": slow.slow,
 }
 FULL: Mapping[str, Sizes] = {
     "relay": Sizes(streams=(100, 300)),

@@ -27,7 +27,8 @@ DRAWN: Mapping[str, Sequence[tuple[str, str]]] = {
     ),
     "storm": (
         ("first_byte_max_ms", "last first byte, ms"),
-        ("failed", "streams that failed"),
+        ("open_cpu_us", "CPU an opened stream, µs"),
+        ("leave_cpu_us", "CPU a stream that is left, µs"),
     ),
     "churn": (
         ("leave_seen_p99_ms", "leave seen by the core, 99th percentile, ms"),

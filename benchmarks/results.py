@@ -34,7 +34,10 @@ SHOWN: Mapping[str, tuple[str, tuple[str, ...]]] = {
     ),
     "storm": (
         "first_byte_max_ms",
-        ("failed", "first_byte_p50_ms", "first_byte_p99_ms", "first_byte_max_ms", "cpu_s"),
+        (
+            *("failed", "first_byte_p50_ms", "first_byte_p99_ms", "first_byte_max_ms"),
+            *("open_cpu_us", "leave_cpu_us"),
+        ),
     ),
     "churn": (
         "cpu_us_per_stream",

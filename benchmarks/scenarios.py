@@ -7,7 +7,6 @@ load's marks ``steady`` and ``end`` only the measured load runs.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -63,6 +62,10 @@ class Run:
         self.say(f"round {number + 1}: {name}: FAILED: {exc}")
         row: Row = {"system": name, "streams": 0, "round": number, **load}
         self.rows.append({**row, "broken": str(exc).splitlines()[0]})
+
+    def asks_opa(self, peer: Peer) -> bool:
+        """Whether it asks an OPA server, whose CPU time is then told beside its own."""
+        return peer.needs_opa or (peer.name == "gateway" and self.bench.site.gateway_opa_server)
 
     def note(self, row: Row) -> None:
         self.rows.append(row)
@@ -213,7 +216,7 @@ async def unary(run: Run) -> None:
     """Small GETs on a few connections that stay open, each with its own user."""
     streams = run.sizes.connections
     async for number, system in run.each():
-        asks_opa = system.peer.needs_opa or run.bench.site.gateway_opa_server
+        asks_opa = run.asks_opa(system.peer)
         meter = Meter(system.pid, run.bench.opa_pid if asks_opa else None)
         plan = {
             "mode": "unary",
@@ -246,11 +249,15 @@ async def unary(run: Run) -> None:
 
 
 async def storm(run: Run) -> None:
-    """All streams are opened at once: how many fail, and when the last one gets its first byte."""
+    """All streams are opened at once, and later left at once.
+
+    How many fail, when the last one gets its first byte, and what each costs, opened and left.
+    """
     for streams in run.sizes.streams:
         async for number, system in run.each():
             await warm(run, system)
-            meter = Meter(system.pid)
+            opa_pid = run.bench.opa_pid if run.asks_opa(system.peer) else None
+            opening, leaving = Meter(system.pid, opa_pid), Meter(system.pid)
             plan = {
                 "mode": "storm",
                 "url": system.url("/query"),
@@ -259,16 +266,23 @@ async def storm(run: Run) -> None:
                 "seconds": run.sizes.seconds,
             }
             result = await run.bench.load(
-                plan, run.sizes.seconds + 150, steady=meter.steady, end=meter.end
+                plan,
+                run.sizes.seconds + 150,
+                steady=opening.steady,
+                end=opening.end,
+                leaving=leaving.steady,
+                left=leaving.end,
             )
             first = result["first_byte_ms"] or {}
             figures = {f"first_byte_{name}_ms": first.get(name) for name in ("p50", "p99", "max")}
-            run.note(
-                base_row(system, streams, number)
-                | figures
-                | {"all_first_events_s": result["all_first_events_s"], "cpu_s": meter.used_s}
-                | trouble(result)
-            )
+            figures |= {
+                "all_first_events_s": result["all_first_events_s"],
+                "open_cpu_us": opening.used_s / streams * 1e6,
+                "leave_cpu_us": leaving.used_s / streams * 1e6,
+            }
+            if opa_pid is not None:
+                figures["opa_cpu_us"] = opening.opa_used_s / streams * 1e6
+            run.note(base_row(system, streams, number) | figures | trouble(result))
 
 
 # --- churn ----------------------------------------------------------------------------------------
@@ -327,65 +341,3 @@ async def _churn(run: Run, system: Running, total: int, meter: Meter) -> dict[st
         "seed": 1,
     }
     return await run.bench.load(plan, total / 100 + 120, steady=meter.steady, end=meter.end)
-
-
-# --- slow -----------------------------------------------------------------------------------------
-
-SLOW_BYTES_PER_S = 1024
-# With a receive window this small the client reads every few seconds; with the default one it would
-# stay full for minutes.
-SLOW_RECEIVE_BYTES = 8192
-SAMPLE_EVERY_S = 1.0
-
-
-async def slow(run: Run) -> None:
-    """A core that sends 1 GiB to each of a few clients that read 1 KiB a second.
-
-    The result is the memory above that of the same number of idle streams.
-    """
-    for streams in run.sizes.streams:
-        async for number, system in run.each():
-            await warm(run, system)
-            idle: list[proc.Memory] = []
-            mark = {"end": lambda said, to=idle, pid=system.pid: to.append(proc.memory(pid))}
-            before = proc.memory(system.pid)
-            plan = {"url": system.url("/query"), "streams": streams}
-            quiet = {"mode": "streams", "rate": QUIET_RATE, "seconds": 3.0, "open_per_s": 100}
-            await run.bench.load(plan | quiet, 120, **mark)
-            trickle = {
-                "mode": "slow",
-                "seconds": run.sizes.seconds,
-                "read_bytes_s": SLOW_BYTES_PER_S,
-                "receive_bytes": SLOW_RECEIVE_BYTES,
-            }
-            async with _watching(system) as peaks:
-                result = await run.bench.load(plan | trickle, run.sizes.seconds + 120)
-            run.note(
-                base_row(system, streams, number)
-                | {
-                    "grown_kib_per_stream": (max(peaks) - idle[0].rss_kib) / streams,
-                    "idle_kib_per_stream": (idle[0].rss_kib - before.rss_kib) / streams,
-                    "ended_early": result["ended_early"],
-                    "kib_taken": result["bytes"] / 1024,
-                    "watched_s": run.sizes.seconds,
-                }
-                | trouble(result)
-            )
-
-
-@contextlib.asynccontextmanager
-async def _watching(system: Running) -> AsyncIterator[list[int]]:
-    """Samples the system's memory (RSS, KiB) until the block ends."""
-    found = [0]
-
-    async def watch() -> None:
-        while True:
-            found.append(proc.memory(system.pid).rss_kib)
-            await asyncio.sleep(SAMPLE_EVERY_S)
-
-    task = asyncio.create_task(watch(), name="memory samples")
-    try:
-        yield found
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)

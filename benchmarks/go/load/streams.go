@@ -157,7 +157,8 @@ func streams(p *plan) map[string]any {
 	return result
 }
 
-// storm opens all streams at one moment; the figure is when the last one had its first byte.
+// storm opens all streams at one moment, and later leaves them all; the figures are when the last one
+// had its first byte, and between the marks what the relay spends on both.
 func storm(p *plan) map[string]any {
 	c := newCrowd(p, fmt.Sprintf("events=0 rate=%g for=%g", p.Rate, p.Seconds+120))
 	say("steady", nil)
@@ -166,7 +167,10 @@ func storm(p *plan) map[string]any {
 	took := time.Since(began).Seconds()
 	say("end", nil)
 	time.Sleep(time.Duration(p.Seconds * float64(time.Second)))
+	say("leaving", nil)
 	c.end()
+	time.Sleep(time.Second) // For the relay to notice, and to let go of the core.
+	say("left", nil)
 	result := c.result()
 	result["all_first_events_s"] = took
 	if late != nil {
