@@ -10,6 +10,8 @@ import pytest
 from benchmarks.answers.core import TYPES
 from benchmarks.answers.questions import CASES, load
 from benchmarks.answers.score import Given, is_right
+from devstack.core.reading.formats import PDF
+from tests.unit.devstack.core import sample_files
 
 from .conftest import People
 from .people import Person, Streamed
@@ -17,6 +19,11 @@ from .people import Person, Streamed
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("stack")]
 
 AT_ONCE = 8
+FIRST_NAMES = (
+    *("Abel", "Berit", "Casper", "Dagny", "Emil", "Frida", "Gustav", "Hedda", "Ivar", "Jorun"),
+    *("Knut", "Liv", "Magnus", "Nora", "Olav", "Petra", "Runa", "Sigurd", "Tora", "Ulrik"),
+)
+LAST_NAMES = (*("Aas", "Bakke", "Dahl", "Eide", "Foss", "Hagen", "Lund", "Moen", "Strand", "Vik"),)
 # Markup that a reader may give up on, as long as it ends and says why.
 MAY_BE_REFUSED = {"open-tags.html"}
 
@@ -32,6 +39,23 @@ async def test_every_case_is_answered_through_the_gateway(people: People) -> Non
         if not is_right(question, _given(answer)):
             wrong.append((question, answer.text))
     assert wrong == []
+    scanned = (await user.read(ids["mixed-scan.pdf"])).json()
+    assert "2" in " ".join(scanned["warnings"])
+
+
+async def test_long_pdf_is_cited_with_the_right_page(people: People) -> None:
+    """Ten questions about two hundred pages that say nearly the same."""
+    user = await people("user-8")
+    names = [f"{first} {last}" for last in LAST_NAMES for first in FIRST_NAMES]
+    pages = [f"Berth {n} is kept by {name}." for n, name in enumerate(names, start=1)]
+    document_id = await user.add(sample_files.pdf(*pages), "berths.pdf", PDF)
+    for number in (1, 17, 42, 60, 99, 101, 128, 150, 187, 200):
+        asked = (
+            f"Who keeps berth {number}?" if number % 2 else f"What does {names[number - 1]} keep?"
+        )
+        given = _given(await user.ask(asked, document_ids=[document_id]))
+        assert given is not None, asked
+        assert (given.text, given.page) == (pages[number - 1], number)
 
 
 async def _uploaded(user: Person, names: list[str]) -> dict[str, str]:
