@@ -35,7 +35,7 @@ class PlainBlocks:
             so that an alternative which is none costs nothing.
     """
 
-    __slots__ = ("_blank_lines", "_comment", "_events", "_run", "comments", "event")
+    __slots__ = ("_blank_lines", "_comment", "_events", "_run", "comments", "event", "is_begun")
 
     def __init__(self, char: bytes, end: bytes) -> None:
         """``char`` matches what is not in ``end``, which is how each line ends."""
@@ -51,6 +51,9 @@ class PlainBlocks:
         self.comments = rb":%b(?::%b)*%b" % (rest, rest, end)
         self._run = re.compile(rb"(?:%b|(%b))*" % (self.event, self.comments)).match
         self._events = re.compile(rb"%b|(%b)" % (self.comments, self.event)).findall
+        # Lines that are neither empty nor comments, the last one maybe cut.
+        lines = rb"(?:(?!:)%b%b)*(?:(?!:)%b++|)" % (char, rest, char)
+        self.is_begun = re.compile(lines).fullmatch
         # A pattern finds two bytes in a long text in half the time that their count takes.
         self._blank_lines = re.compile(2 * end).findall
         self._comment = re.compile(end + b":").search
@@ -78,22 +81,23 @@ CRLF = PlainBlocks(rb"[^\r]", rb"\r\n")
 CR = PlainBlocks(rb"[^\r]", rb"\r")
 
 
+def _blocks_of(text: bytes) -> PlainBlocks | None:
+    """The blocks with the one kind of line end that a text has; ``None`` where it has several."""
+    if b"\r" not in text:
+        return LF
+    if b"\n" not in text:
+        return CR
+    one_kind = text.count(b"\n") == text.count(b"\r") == text.count(b"\r\n")
+    return CRLF if one_kind else None
+
+
 def plain_run(data: bytes) -> tuple[int, int]:
     """How many bytes of plain blocks ``data`` begins with, and how many events they are.
 
     ``data`` begins at a boundary. Where its lines end in more than one way, none of it is plain.
     """
-    if b"\r" not in data:
-        return LF.run(data)
-    if b"\n" not in data:
-        return CR.run(data)
-    if data.count(b"\n") == data.count(b"\r") == data.count(b"\r\n"):
-        return CRLF.run(data)
-    return 0, 0
-
-
-# A blank line or a comment, as another line than the first.
-_SAYS_MORE = re.compile(rb"\n[:\r\n]|\r(?:[:\r]|\n[:\r\n])").search
+    blocks = _blocks_of(data)
+    return (0, 0) if blocks is None else blocks.run(data)
 
 
 def is_begun(data: bytes) -> bool:
@@ -101,8 +105,10 @@ def is_begun(data: bytes) -> bool:
 
     There is no comment in it: a comment is a sign of life, and between blocks one itself.
     """
-    small = 0 < len(data) <= BEGUN_LIMIT_BYTES
-    return small and data[0] not in b":\r\n" and _SAYS_MORE(data) is None
+    if not 0 < len(data) <= BEGUN_LIMIT_BYTES:
+        return False
+    blocks = _blocks_of(data)
+    return blocks is not None and blocks.is_begun(data) is not None
 
 
 class Framing(NamedTuple):

@@ -16,7 +16,7 @@ from typing import Literal
 import msgspec
 
 from gateway.domain.error_shape import error_body
-from gateway.domain.plain_events import is_begun, plain_run
+from gateway.domain.plain_events import BEGUN_LIMIT_BYTES, is_begun, plain_run
 from gateway.domain.sse_blocks import Block, Blocks
 from gateway.errors import EventTooLarge, GatewayError
 
@@ -179,7 +179,19 @@ class EventSplitter:
         forward = self._blocks.take(end) if end else b""
         self.at_boundary = self.verdict is None and self._blocks.at_boundary
         excess = self.verdict == "done" and _says_something(self._blocks.rest())
+        if self.verdict is None and not self.at_boundary:
+            self._take_back()
         return Fed(forward, tuple(types), self.verdict, error_data, alive, excess)
+
+    def _take_back(self) -> None:
+        """Takes what is held from the parser where that has said nothing of it yet.
+
+        Else a stream whose reads all end within a block would never come back to the cheap way.
+        """
+        blocks = self._blocks
+        small = blocks.held_bytes <= BEGUN_LIMIT_BYTES and not blocks.at_start
+        if small and is_begun(blocks.rest()):
+            self._begun = blocks.give_back()
 
 
 def _says_something(data: bytes) -> bool:

@@ -9,11 +9,9 @@ Source: https://html.spec.whatwg.org/multipage/server-sent-events.html, section 
 
 from __future__ import annotations
 
-import re
 from typing import NamedTuple
 
 _BOM = b"\xef\xbb\xbf"
-_LINE_END = re.compile(rb"[\r\n]")
 _CR, _LF = 0x0D, 0x0A
 
 
@@ -29,17 +27,43 @@ class Block(NamedTuple):
     id: bytes
 
 
+class _LineEnds:
+    """Finds the line ends of a buffer that does not change meanwhile.
+
+    A search for one byte is thirty times as fast as a pattern for two. What it finds is kept: the
+    next CR may be far away in a text whose lines end in LF, and the other way round.
+    """
+
+    __slots__ = ("_buffer", "_cr", "_lf")
+
+    def __init__(self, buffer: bytearray) -> None:
+        self._buffer = buffer
+        self._cr = self._lf = -1
+
+    def after(self, start: int) -> int:
+        """Where the first CR or LF from ``start`` on is; the buffer's length if there is none."""
+        if self._cr < start:
+            self._cr = self._find(_CR, start)
+        if self._lf < start:
+            self._lf = self._find(_LF, start)
+        return min(self._cr, self._lf)
+
+    def _find(self, byte: int, start: int) -> int:
+        at = self._buffer.find(byte, start)
+        return at if at >= 0 else len(self._buffer)
+
+
 class Blocks:
     """Cuts a byte stream into blocks. The buffer holds what follows the last block taken.
 
     Attributes:
+        at_start: nothing came yet, or what may become a mark of order.
         overflow: a block is larger than the limit; nothing behind it is looked at.
         retry_ms: the reconnection time the stream asked for last.
         comments: how many comment lines came so far: a peer's sign of life.
     """
 
     __slots__ = (
-        "_at_start",
         "_block",
         "_buffer",
         "_data",
@@ -50,6 +74,7 @@ class Blocks:
         "_pending",
         "_search",
         "_type",
+        "at_start",
         "comments",
         "limit_bytes",
         "overflow",
@@ -62,7 +87,7 @@ class Blocks:
         self.retry_ms: int | None = None
         self.comments = 0
         self._buffer = bytearray()
-        self._at_start = True
+        self.at_start = True
         self._block = 0  # where the block under way begins in the buffer
         self._line = 0  # where its present line begins
         self._search = 0  # where to look for that line's end: what lies before was looked at
@@ -87,18 +112,18 @@ class Blocks:
         A LF may still follow the last line's CR. Alone it is an empty line at a boundary: it passes
         and says nothing, either way.
         """
-        return not (self._buffer or self._at_start or self._pending)
+        return not (self._buffer or self.at_start or self._pending)
 
     def feed(self, data: bytes) -> list[Block]:
         """Takes bytes in; gives the blocks they end. Offsets count from ``take``'s start."""
         self._buffer += data
-        if self.overflow or (self._at_start and not self._skip_bom(final=False)):
+        if self.overflow or (self.at_start and not self._skip_bom(final=False)):
             return []
         return self._scan(final=False)
 
     def finish(self) -> list[Block]:
         """The stream is over: a blank line's lone CR was one after all. The rest is dropped."""
-        if self.overflow or (self._at_start and not self._skip_bom(final=True)):
+        if self.overflow or (self.at_start and not self._skip_bom(final=True)):
             return []
         return self._scan(final=True)
 
@@ -115,6 +140,18 @@ class Blocks:
         """What follows the last block taken."""
         return bytes(self._buffer)
 
+    def give_back(self) -> bytes:
+        """Gives what follows the last block taken, to be fed again, and forgets it.
+
+        Nothing was said of it: it has no comment. Its id and its retry are as good the next time.
+        """
+        rest = bytes(self._buffer)
+        self._buffer.clear()
+        self._block = self._line = self._search = 0
+        self._lf_may_follow = self._lf_style = False
+        self._reset()
+        return rest
+
     def _skip_bom(self, *, final: bool) -> bool:
         """One BOM at the very start is no part of any event; false while it may still come."""
         head = bytes(self._buffer[:3])
@@ -122,23 +159,23 @@ class Blocks:
             del self._buffer[:3]
         elif _BOM.startswith(head) and not final:
             return False
-        self._at_start = False
+        self.at_start = False
         return True
 
     def _scan(self, *, final: bool) -> list[Block]:
         found: list[Block] = []
         buffer = self._buffer
+        line_ends = _LineEnds(buffer)
         while not self.overflow:
             if self._lf_may_follow:
                 if self._line == len(buffer):
                     break
                 self._swallow_lf(found)
-            match = _LINE_END.search(buffer, self._search)
-            if match is None:
-                self._search = len(buffer)
-                self._check_size(self._search)
+            end = line_ends.after(self._search)
+            if end == len(buffer):
+                self._search = end
+                self._check_size(end)
                 break
-            end = match.start()
             at_edge = buffer[end] == _CR and end + 1 == len(buffer)
             if at_edge and end == self._line and self._lf_style and not final:
                 # A blank line where lines end in LF: this one's is on the way, and a client that

@@ -19,7 +19,7 @@ _LINE_ENDS = ((rb"[^\r]*+\r\n\Z", LF), (rb"(?:.*\r\n)+\Z", CRLF), (rb".*+\n\Z", 
 # Comments may stand before the first event. There is a group for each kind of line end, of the
 # blocks that follow the first event where there are any.
 _EVENTS = re.compile(
-    rb"[0-9a-f]++\r\n(?:"
+    rb"[0-9a-fA-F]++\r\n(?:"
     + rb"|".join(
         rb"(?=%b)(?:%b|)%b(?:|((?:%b|%b)+))\r\n"
         % (ahead, blocks.comments, blocks.event, blocks.event, blocks.comments)
@@ -48,12 +48,13 @@ def plain_chunk(data: bytes) -> tuple[int, int]:
 
     Zeros for anything else, and for very large chunks. Every method of ``bytes`` costs as much to
     call as a hundred bytes cost to match, so the size is not read: a chunk of this length can only
-    begin with one spelling of it, in small letters.
+    begin with one spelling of it, which nearly every server writes in small letters.
     """
     length = len(data)
     if length < _LARGE_BYTES:
         head = _HEADS[length] if length < _USUAL_BYTES else _size_line(length)
-        if data.startswith(head) and (match := _EVENTS(data)):
+        honest = data.startswith(head) or data[: len(head)].lower() == head
+        if honest and (match := _EVENTS(data)):
             size, kind = length - len(head) - 2, match.lastindex
             return size, 1 if kind is None else _LINE_ENDS[kind - 1][1].count(data[-2 - size : -2])
     return 0, 0

@@ -17,9 +17,18 @@ SPLIT_BODIES = bodies().flatmap(cut)
 ENDS = [b"\n", b"\r\n", b"\r"]
 
 
+class Parsing(EventSplitter):
+    """The full parse of all that comes: what it holds it keeps."""
+
+    __slots__ = ()
+
+    def _take_back(self) -> None:
+        """Its parser has seen everything."""
+
+
 def agree(reads: list[bytes], limit_bytes: int) -> int:
     """Same bytes, events, verdict and signs of life, read by read; how many reads passed."""
-    cheap, full = EventSplitter(limit_bytes), EventSplitter(limit_bytes)
+    cheap, full = EventSplitter(limit_bytes), Parsing(limit_bytes)
     passes = 0
     for data in reads:
         passed = cheap.pass_plain(data)
@@ -150,6 +159,26 @@ def test_what_is_held_unparsed_is_small_and_looked_at_by_the_parser_in_the_end()
     fed = splitter.feed(b"\n\n")
     assert fed.forward == b"data: " + b"x" * (BEGUN_LIMIT_BYTES - 6) + b"y\n\n"
     assert splitter.at_boundary
+
+
+def test_a_stream_whose_reads_never_end_at_a_boundary_comes_back_to_the_cheap_way() -> None:
+    """A relay that is late reads pieces of a size that has nothing to do with its events'."""
+    event = b"data: " + b"x" * (BEGUN_LIMIT_BYTES - 100) + b"\n\n"
+    splitter = EventSplitter()
+    splitter.feed(b"data: x\n\n")
+    assert splitter.pass_plain(b"data: " + b"x" * BEGUN_LIMIT_BYTES) is None
+    splitter.feed(b"data: " + b"x" * BEGUN_LIMIT_BYTES)
+    fed = splitter.feed(b"\n\n" + event[:900])
+    assert fed.forward.endswith(b"x\n\n")
+    assert splitter.pass_plain(event[900:] + event[:99]) == (event, 1)
+
+
+@pytest.mark.parametrize("at", range(1, 30))
+def test_a_mark_of_order_is_looked_for_in_full_however_it_is_cut(at: int) -> None:
+    """Behind one, a name that ends an answer is one: it must not pass as another field's."""
+    sent = b"\xef\xbb\xbfevent: done\ndata: {}\n\n"
+    agree([sent[:at], sent[at:]], 1 << 20)
+    agree([sent[i : i + 1] for i in range(len(sent))], 1 << 20)
 
 
 @pytest.mark.parametrize("end", ENDS)

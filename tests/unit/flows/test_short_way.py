@@ -69,7 +69,7 @@ class Chunked:
         digits, _, rest = data.partition(b"\r\n")
         body = rest[:-2]
         assert rest.endswith(b"\r\n")
-        assert digits == b"%x" % len(body)
+        assert digits.lower() == b"%x" % len(body)
         return self.send(body)
 
     def send(self, data: bytes) -> bool:
@@ -97,6 +97,8 @@ class ParsingSplitter(EventSplitter):
 
     def pass_plain(self, data: bytes) -> None:
         return None
+
+    def _take_back(self) -> None: ...
 
 
 class FreeSlot:

@@ -15,6 +15,7 @@ TEXTS = st.binary(max_size=6).map(lambda text: b"event: token\ndata: " + text + 
 EVENTS = st.one_of(TEXTS, st.lists(PARTS, max_size=4).map(b"".join), bodies(4))
 CHUNKS = st.one_of(
     EVENTS.map(lambda event: b"%x\r\n%b\r\n" % (len(event), event)),
+    EVENTS.map(lambda event: b"%X\r\n%b\r\n" % (len(event), event)),
     st.tuples(st.integers(0, 40), EVENTS).map(lambda lie: b"%x\r\n%b\r\n" % lie),
     st.tuples(EVENTS, EVENTS).map(lambda two: b"%x\r\n%b\r\n%b" % (len(two[0]), *two)),
 )
@@ -38,7 +39,8 @@ def test_no_mixture_of_line_ends_is_plain_in_a_chunk() -> None:
 
 def check_plain(data: bytes) -> None:
     body = unchunked(data)
-    one = body and data == b"%x\r\n%b\r\n" % (len(body), body)
+    size = b"%x\r\n" % len(body)
+    one = body and data in (size + body + b"\r\n", size.upper() + body + b"\r\n")
     size, events = plain_run(body) if one else (0, 0)
     # Behind comments alone no event is looked for.
     assert plain_chunk(data) == ((size, events) if events and size == len(body) else (0, 0))
@@ -51,6 +53,8 @@ def test_every_length_of_an_event_passes_one_way_or_the_other(length: int) -> No
     chunk = b"%x\r\n%b\r\n" % (len(event), event)
     assert unchunked(chunk) == event
     assert plain_chunk(chunk) == ((len(event), 1) if len(chunk) < 8192 else (0, 0))
+    upper = b"%X" % len(event) + chunk[chunk.index(b"\r") :]
+    assert plain_chunk(upper) == plain_chunk(chunk)
     assert plain_chunk(b"0" + chunk) == (0, 0)
     assert unchunked(b"0" + chunk) == event
 
