@@ -115,7 +115,7 @@ setup(
         "gateway.adapters": ["default_policy.tar.gz"],
         "gateway.policy_files": ["data.json", "gateway/*.rego"],
         "blueprints": ["py.typed", "templates/*.html"],
-        "devstack": ["py.typed", "go.mod", "sample/*.md"],
+        "devstack": ["py.typed", "go.mod", "sample/*.md", "sample/*.html", "sample/*.pdf"],
     },
     exclude_package_data={"gateway.policy_files": ["gateway/*_test.rego", "golden/*"]},
     include_package_data=False,

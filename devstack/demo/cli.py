@@ -19,12 +19,12 @@ from devstack import fetch
 from devstack.components import Missing
 from devstack.demo import curls
 from devstack.demo.answer import Answer
-from devstack.demo.client import Client, NotIndexed, StepFailed, content_type_of
+from devstack.demo.client import Client, NotIndexed, StepFailed, Upload, content_type_of
 from devstack.demo.question import suggest
 from devstack.demo.screen import BLUE, BOLD, DIM, GREEN, RED, YELLOW, Progress, Screen, clean
 from devstack.environment import ADMIN
 from devstack.processes import StartFailed
-from devstack.sample import QUESTION, SAMPLE
+from devstack.sample import QUESTIONS, SAMPLES
 from devstack.stack import Part, Stack
 
 OK, FAILED = 0, 1
@@ -112,7 +112,7 @@ class Demo:
     def __init__(self, options: argparse.Namespace, screen: Screen) -> None:
         self._options = options
         self._screen = screen
-        self._files: list[Path] = options.files or [SAMPLE]
+        self._files: list[Path] = options.files or list(SAMPLES)
         self._answered = False
         self._signal: signal.Signals | None = None
 
@@ -174,32 +174,39 @@ class Demo:
         self._screen.head(f"Logging in as {ADMIN}")
         await client.log_in(ADMIN, password)
         self._screen.line("  got a token")
-        for path in self._files:
-            await self._upload(client, path)
-        question = await self._question(stack)
-        await self._ask(client, question)
+        # All are sent before the first is waited for, as they are indexed side by side.
+        uploads = [await self._upload(client, path) for path in self._files]
+        for upload in uploads:
+            await self._until_indexed(client, upload)
+        questions = await self._questions(stack)
+        for question in questions:
+            await self._ask(client, question)
         self._answered = True
         if not self._options.once:
-            self._how_to_go_on(stack, client, question)
+            self._how_to_go_on(stack, client, questions[0])
 
-    async def _upload(self, client: Client, path: Path) -> None:
+    async def _upload(self, client: Client, path: Path) -> Upload:
         self._screen.head(f"Uploading {clean(path.name)}")
         upload = await client.announce(path)
         self._screen.line(f"  document {upload.document_id}, workflow {upload.workflow_id}")
         progress = Progress(self._screen, "to the store", upload.size)
         parts = await client.send(upload, progress.advance)
         await client.complete(upload, parts)
+        return upload
+
+    async def _until_indexed(self, client: Client, upload: Upload) -> None:
+        name = clean(upload.path.name)
         await client.until_indexed(
-            upload, lambda state: self._screen.line(f"  workflow: {clean(state)}")
+            upload, lambda state: self._screen.line(f"  {name}: {clean(state)}")
         )
 
-    async def _question(self, stack: Stack) -> str:
+    async def _questions(self, stack: Stack) -> Sequence[str]:
         if self._options.ask is not None:
-            return str(self._options.ask)
+            return (str(self._options.ask),)
         if not self._options.files:
-            return QUESTION
+            return QUESTIONS
         path = self._files[0]
-        return await suggest(path, content_type_of(path), stack.data_dir)
+        return (await suggest(path, content_type_of(path), stack.data_dir),)
 
     async def _ask(self, client: Client, question: str) -> None:
         screen = self._screen

@@ -242,12 +242,12 @@ def content_type_of(path: Path) -> str:
 
 
 def describe(document: dict[str, Any]) -> str:
-    """A document's state for people: ``"processing, 40%"``, ``"failed: …"``."""
+    """A document's state for people: ``"reading, 40%"``, ``"failed: …"``, and its warnings."""
     if document["error"]:
         return f"{document['status']}: {document['error']}"
     if document["status"] == "processing" and document.get("progress"):
-        return f"processing, {document['progress']:.0%}"
-    return str(document["status"])
+        return f"{document.get('stage') or 'processing'}, {document['progress']:.0%}"
+    return " ".join((str(document["status"]), *document.get("warnings", ())))
 
 
 def _is_indexed(document: dict[str, Any], path: Path) -> bool:

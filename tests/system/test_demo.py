@@ -243,6 +243,9 @@ def test_demo_once_answers_about_its_sample_and_ends(demo: Callable[..., Demo]) 
     assert running.ends() == 0, running.text
     assert "eight books" in running.text
     assert "[1] tidewater-library-handbook.md: " in running.text
+    assert "Replacement card · 5 · 8" in running.text
+    assert "a photograph, which may be old" in running.text
+    assert "[1] tidewater-library-notices.pdf, p. 2: " in running.text
     assert kinds(running.text)["opa"] == find("opa").kind
     assert kinds(running.text)["s3"] == find("s3").kind
     running.assert_nothing_is_left()

@@ -26,6 +26,7 @@ from devstack.core.reading.faults import (
 )
 from devstack.core.reading.formats import read_document
 
+NICENESS = 10
 OUTPUT_LIMIT_BYTES = 256 * 1024 * 1024
 OUT_OF_MEMORY = (
     f"The file needs more memory to read than is allowed ({MEMORY_LIMIT_BYTES // 1024**2} MiB)."
@@ -76,6 +77,8 @@ def main() -> None:
     """Read one file under limits and leave the result where the parent looks for it."""
     source, target, content_type = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
     _set_limits()
+    # Questions are answered on the same machine, and somebody waits for each of them.
+    os.nice(NICENESS)
     progress.passed_to(lambda share: print(f"{share:.2f}", flush=True))
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with target.open("w", encoding="ascii") as out:

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import shlex
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,14 @@ from typing import Any
 import httpx
 import pytest
 
+from devstack.core.chunking import split
+from devstack.core.reading.formats import read_document
 from devstack.demo import cli, curls
 from devstack.demo.answer import Answer, excerpt
 from devstack.demo.client import Client, StepFailed, content_type_of, describe
 from devstack.demo.question import phrase, prominent, suggest
 from devstack.demo.screen import Progress, Screen, clean, size
-from devstack.sample import QUESTION, SAMPLE
+from devstack.sample import QUESTION, SAMPLE, SAMPLES
 from devstack.stack import PartInfo
 from gateway.domain.sse import Event
 
@@ -113,6 +116,20 @@ def test_sample_is_there_and_answers_its_question() -> None:
     assert "A member may borrow up to eight books" in text
     assert {"books", "member", "borrow"} <= set(QUESTION.lower().replace(",", "").split())
     assert content_type_of(SAMPLE) == "text/markdown"
+
+
+def test_samples_have_a_table_a_list_and_pages() -> None:
+    """What the demo asks about is in three formats, and read as what it is."""
+    found = [
+        (chunk.passage.page, [block.text for block in chunk.passage.blocks])
+        for path in SAMPLES
+        for chunk in split("d", read_document(path, content_type_of(path)), threading.Event())
+    ]
+    assert len({path.suffix for path in SAMPLES}) == 3
+    assert any("Replacement card · 5 · 8" in texts for _, texts in found)
+    assert any("a photograph, which may be old" in texts for _, texts in found)
+    (page,) = [page for page, texts in found if "dry dock" in " ".join(texts)]
+    assert page == 2
 
 
 # --- The screen ----------------------------------------------------------------------------------
@@ -337,7 +354,10 @@ def test_progress_of_a_document_is_for_people() -> None:
     """State, and how far where that is known."""
     document = {"status": "processing", "progress": 0.4, "error": None}
     assert describe(document) == "processing, 40%"
+    assert describe({**document, "stage": "reading"}) == "reading, 40%"
     assert describe({**document, "progress": None}) == "processing"
+    told = {**document, "status": "indexed", "warnings": ["Page 2 could not be read."]}
+    assert describe(told) == "indexed Page 2 could not be read."
 
 
 @pytest.mark.parametrize("method", ["PUT", "MULTIPART", "POST"])
