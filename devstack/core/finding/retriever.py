@@ -34,8 +34,8 @@ Scores = NDArray[np.float32]
 
 # A passage that has all that was asked counts this much more than one that has nearly nothing.
 LEAST_COVERED = 0.4
-# A passage with less than this share of what was asked has met it by chance: a pair of letters,
-# a word of grammar.
+# A passage with less than this share of what was asked, and no whole word of it, has met it by
+# chance: a pair of letters, a part of a name.
 BY_CHANCE = 0.12
 
 
@@ -94,6 +94,7 @@ class WordRetriever(BM25Retriever):  # type: ignore[misc]
         """The score of every node; 0 for those that may not be seen."""
         asked = wanted(question, self._languages)
         total, covered = self._zeros(), self._zeros()
+        whole_word = np.zeros(len(self._mask), dtype=bool)
         possible = 0.0
         for one in asked:
             score = self._word(one)
@@ -102,9 +103,10 @@ class WordRetriever(BM25Retriever):  # type: ignore[misc]
             possible += share
             total += one.weight * score
             covered += share * found
+            whole_word |= found & (one.weight == 1.0)
         coverage = covered / max(possible, 1e-9)
         total *= LEAST_COVERED + (1 - LEAST_COVERED) * coverage
-        return self.visible(np.where(coverage >= BY_CHANCE, total, 0))
+        return self.visible(np.where(whole_word | (coverage >= BY_CHANCE), total, 0))
 
     def visible(self, scores: Scores) -> Scores:
         """Scores with those of nodes that may not be seen set to 0."""

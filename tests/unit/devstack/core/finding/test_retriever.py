@@ -82,6 +82,13 @@ def test_pair_of_letters_met_by_chance_finds_nothing() -> None:
     assert order(found, "明天早上的火车从这里到上海要走多长时间开门见山地说") == []
 
 
+def test_long_question_finds_by_a_single_word() -> None:
+    """However much else it says."""
+    found = retriever(("a.txt", text("The ferry leaves at noon.")), ("b.txt", text("Tea is hot.")))
+    asked = "strange behaviour captain winter storms chapter author describes ferry old tale"
+    assert order(found, asked) == ["d0:0"]
+
+
 def test_score_is_the_sum_of_what_is_explained() -> None:
     """With everything covered, the terms add up to the score: the best form of each field."""
     found = retriever(("tea.txt", text(TEA, "Tea")), ("b.txt", text("Bread rises overnight.")))
