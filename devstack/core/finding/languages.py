@@ -126,6 +126,11 @@ def function_words(words: Collection[str], languages: Iterable[str]) -> frozense
     return frozenset(max(known, key=lambda entries: sum(word in entries for word in words)))
 
 
+def is_function_word(word: str, languages: Iterable[str]) -> bool:
+    """Whether a word holds sentences together in one of these languages, or in English."""
+    return any(word in _of(language) for language in (*languages, UNKNOWN))
+
+
 @lru_cache(maxsize=64)
 def _of(language: str) -> frozenset[str]:
     return frozenset(FUNCTION_WORDS.get(language, "").split())

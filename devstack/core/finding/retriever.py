@@ -25,8 +25,9 @@ from llama_index.core.vector_stores.utils import metadata_dict_to_node, node_to_
 from llama_index.retrievers.bm25 import BM25Retriever  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
+from devstack.core.finding.languages import is_function_word
 from devstack.core.finding.normal_form import squeezed
-from devstack.core.finding.passages import FIELDS
+from devstack.core.finding.passages import FIELDS, FILE
 from devstack.core.finding.wanted import Wanted, wanted
 from devstack.core.reading.nodes import SECTION
 
@@ -34,8 +35,8 @@ Scores = NDArray[np.float32]
 
 # A passage that has all that was asked counts this much more than one that has nearly nothing.
 LEAST_COVERED = 0.4
-# A passage with less than this share of what was asked, and no whole word of it, has met it by
-# chance: a pair of letters, a part of a name.
+# A passage with less than this share of what was asked has met it by chance, unless it has a whole
+# word of it: a pair of letters, a part of a name, a word of grammar, the name of its file.
 BY_CHANCE = 0.12
 
 
@@ -97,13 +98,15 @@ class WordRetriever(BM25Retriever):  # type: ignore[misc]
         whole_word = np.zeros(len(self._mask), dtype=bool)
         possible = 0.0
         for one in asked:
-            score = self._word(one)
+            said, named = self._word(one)
+            score = said + named
             found = score > 0
             share = one.weight * self._rarity(int(np.count_nonzero(found)))
             possible += share
             total += one.weight * score
             covered += share * found
-            whole_word |= found & (one.weight == 1.0)
+            if one.weight == 1.0 and not is_function_word(one.word, self._languages):
+                whole_word |= said > 0
         coverage = covered / max(possible, 1e-9)
         total *= LEAST_COVERED + (1 - LEAST_COVERED) * coverage
         return self.visible(np.where(whole_word | (coverage >= BY_CHANCE), total, 0))
@@ -126,16 +129,17 @@ class WordRetriever(BM25Retriever):  # type: ignore[misc]
             if (score := self._entry_score(field + entry, n) * FIELDS[field]) > 0
         ]
 
-    def _word(self, one: Wanted) -> Scores:
-        """The score of every node for one word, in all fields."""
-        total = self._zeros()
+    def _word(self, one: Wanted) -> tuple[Scores, Scores]:
+        """The scores of every node for one word: in text and context, and in the file's name."""
+        said, named = self._zeros(), self._zeros()
         for field, field_weight in FIELDS.items():
             best = self._zeros()
             for entry, weight in one.forms:
                 for nodes, scores in self._column(field + entry):
                     best[nodes] = np.maximum(best[nodes], weight * scores)
+            total = named if field == FILE else said
             total += field_weight * best
-        return total
+        return said, named
 
     def _column(self, entry: str) -> Iterator[tuple[NDArray[np.int32], Scores]]:
         """The nodes that an entry occurs in with their scores, if it occurs at all."""
