@@ -30,6 +30,9 @@ _GUESSES = (
     *("cp1252", "cp1251", "cp932", "gb18030", "big5", "cp949", "euc_jp", "cp1250", "cp1253"),
     *("cp1254", "cp1255", "cp1256", "cp1257", "cp1258", "cp874", "koi8_r", "koi8_u"),
 )
+# So many characters without a blank, of scripts that write blanks between words: in no text are
+# most of these other than ASCII (which may be an address, or data).
+_NO_BLANK = re.compile(r"[^ \t\r\n\u0e00-\u0eff\u2e80-\U0010ffff]{80}")
 _NAMES = {"cp932": "Shift_JIS", "cp949": "EUC-KR"} | {
     f"cp{number}": f"windows-{number}" for number in (874, *range(1250, 1259))
 }
@@ -124,7 +127,7 @@ def _guessed(raw: bytes) -> tuple[str, str]:
     if b"\x00" in raw:
         raise _not_a_text()
     name = _likeliest(raw[:GUESS_BYTES])
-    if name is None:
+    if name is None or not _has_words(raw[:GUESS_BYTES].decode(name, "replace")):
         raise Unreadable(
             "The text is not UTF-8, and its encoding could not be told."
             " Save it as UTF-8 and upload it again."
@@ -141,6 +144,15 @@ def _likeliest(sample: bytes) -> str | None:
     if best is None:
         return None
     return next((name for name in _GUESSES if name in best.could_be_from_charset), best.encoding)
+
+
+def _has_words(text: str) -> bool:
+    """Whether a guess gave words: any bytes are letters in some encoding."""
+    return all(_mostly_ascii(run[0]) for run in _NO_BLANK.finditer(text))
+
+
+def _mostly_ascii(text: str) -> bool:
+    return 2 * sum(map(str.isascii, text)) > len(text)
 
 
 def _checked(text: str) -> str:

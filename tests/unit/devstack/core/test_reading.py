@@ -92,6 +92,28 @@ def test_text_is_decoded_by_its_byte_order_mark_else_as_utf_8(
     assert page.text == "Grüße"
 
 
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("Der Müller fährt über die Brücke; Größe und Maß zählen.", "cp1252"),
+        ("Книга лежит на столе у окна, и никто её не читает.", "cp1251"),
+        ("Το φάρος είναι ανοιχτό κάθε μέρα.", "cp1253"),
+        ("المكتبة مغلقة يوم الاثنين.", "cp1256"),
+        ("ห้องสมุดปิดวันจันทร์และเปิดอีกครั้งในวันอังคาร" * 3, "cp874"),
+        ("図書館は月曜日に閉まります。" * 10, "cp932"),
+        ("图书馆星期一关闭。" * 10, "gb18030"),
+        ("Siehe https://example.org/" + "a" * 200 + " für die Maße.", "cp1252"),
+    ],
+)
+def test_text_in_an_older_encoding_is_read_with_a_warning(
+    tmp_path: Path, text: str, encoding: str
+) -> None:
+    """Long lines without blanks are no reason to refuse one: some scripts write none."""
+    found = document(tmp_path, text.encode(encoding), TEXT)
+    assert "".join(texts(found.blocks)).replace(" ", "") == text.replace(" ", "")
+    assert "encoding was guessed" in found.warnings[0]
+
+
 def test_control_characters_become_spaces(tmp_path: Path) -> None:
     """No control character gets into an index or an event."""
     (page,) = read(tmp_path, b"a\x07b\x1bc\n", TEXT)
@@ -134,6 +156,7 @@ BROKEN = {
     "old Word": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\x00" * 600, DOCX, "old Office file"),
     "workbook": (sample_files.workbook(), DOCX, "Excel workbook"),
     "binary": (b"\x00\x01\x02", TEXT, "not a text"),
+    "letters without words": (b"\x80\x81\xc3\x28\xa0\xa1" * 20, TEXT, "encoding could not be told"),
     "too much text": (b"word " * 10_000_000, TEXT, "10,000,000 characters"),
     "too many bytes": (b"w" * (64 * 1024 * 1024 + 1), TEXT, "64 MiB"),
     "too many rows": (b"a,b,c\n" * 500_000, TEXT, "too many rows"),
