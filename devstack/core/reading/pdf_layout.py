@@ -164,38 +164,54 @@ def _is_rtl(segment: Segment) -> bool:
     return any("\u0590" <= letter <= "\u08ff" for letter in segment.text)
 
 
-def _spans(rows: Sequence[Row]) -> list[tuple[float, float]]:
-    """What of the width is covered by any of the rows, from the left."""
-    covered: list[tuple[float, float]] = []
-    for left, right in sorted((s.left, s.right) for row in rows for s in row):
-        if covered and left <= covered[-1][1]:
-            covered[-1] = (covered[-1][0], max(covered[-1][1], right))
+Span = tuple[float, float]
+
+
+def _cover(covered: Sequence[Span], row: Row) -> list[Span]:
+    """What of the width is covered, from the left, with one more row."""
+    found: list[Span] = []
+    for left, right in sorted((*covered, *((one.left, one.right) for one in row))):
+        if found and left <= found[-1][1]:
+            found[-1] = (found[-1][0], max(found[-1][1], right))
         else:
-            covered.append((left, right))
-    height = median(segment.height for row in rows for segment in row)
-    merged = covered[:1]
+            found.append((left, right))
+    return found
+
+
+def _apart(covered: Sequence[Span], height: float) -> list[Span]:
+    """The parts that are so far apart that they are columns."""
+    found = list(covered[:1])
     for left, right in covered[1:]:
-        if left - merged[-1][1] < _COLUMN_GAP * height:
-            merged[-1] = (merged[-1][0], right)
+        if left - found[-1][1] < _COLUMN_GAP * height:
+            found[-1] = (found[-1][0], right)
         else:
-            merged.append((left, right))
-    return merged
+            found.append((left, right))
+    return found
+
+
+def _spans(rows: Sequence[Row]) -> list[Span]:
+    """The columns that rows stand in, from the left."""
+    covered: list[Span] = []
+    for row in rows:
+        covered = _cover(covered, row)
+    return _apart(covered, _height(rows))
+
+
+def _height(rows: Sequence[Row]) -> float:
+    return median(segment.height for row in rows[:_ROWS_AHEAD] for segment in row)
 
 
 def _columns_end(rows: Sequence[Row], start: int) -> int | None:
     """Where the rows end that stand in columns from ``start`` on; None when they do not."""
-    end = next(
-        (
-            end
-            for end in range(start + 1, min(start + _ROWS_AHEAD, len(rows)) + 1)
-            if len(_spans(rows[start:end])) > 1
-        ),
-        None,
-    )
-    if end is None:
-        return None
-    while end < len(rows) and len(_spans(rows[start : end + 1])) > 1:
-        end += 1
+    height = _height(rows[start : start + _ROWS_AHEAD])
+    covered: list[Span] = []
+    end = start
+    for n in range(start, len(rows)):
+        covered = _cover(covered, rows[n])
+        if len(_apart(covered, height)) > 1:
+            end = n + 1
+        elif end > start or n + 1 >= start + _ROWS_AHEAD:
+            break
     # One line with a wide gap, as in "Name:      Date:", is no column.
     return end if end - start > 1 else None
 
