@@ -14,6 +14,7 @@ from benchmarks.bench import Bench, prepared
 from benchmarks.digest import ANSWERED, ANSWERS, code_digest
 from benchmarks.peers import DEFAULT_PEERS, PEERS, QUICK_PEERS
 from benchmarks.scenarios import Run, Sizes
+from benchmarks.soak import run as soak
 from devstack.components import Missing
 from devstack.processes import StartFailed
 
@@ -51,6 +52,8 @@ QUICK: Mapping[str, Sizes] = {
     "churn": Sizes(rounds=1, total=2000),
     "slow": Sizes(rounds=1, seconds=10, warm_s=1, streams=(4,)),
 }
+# The gateway alone, with surroundings of their own.
+ALONE = ("rest", "answers", "soak")
 # Ten thousand streams need two workers, as they would in a replica.
 WORKERS_OF: Mapping[str, int] = {"many": 2}
 # Settings that differ from the default; recorded with the results, like those of --set.
@@ -67,7 +70,7 @@ QUICK_PEERS_OF: Mapping[str, Sequence[str]] = {
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    made.add_argument("scenario", choices=[*SCENARIOS, "rest", "answers", "all", "check"])
+    made.add_argument("scenario", choices=[*SCENARIOS, *ALONE, "all", "check"])
     made.add_argument("--peers", metavar="NAME,…", help=f"of {', '.join(PEERS)}")
     made.add_argument("--quick", action="store_true", help="three peers, one round, two minutes")
     made.add_argument("--rounds", type=int, help="how often each peer is measured (3)")
@@ -79,6 +82,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--loads", metavar="NAME,…", help="relay --shapes: only these")
     made.add_argument("--get", help="unary: the path to request, below each system's prefix")
     made.add_argument("--total", type=int, help="churn: streams in all")
+    made.add_argument("--hours", type=float, default=1.0, help="soak: how long (1)")
     made.add_argument("--workers", type=int, help="processes each system may use (1)")
     made.add_argument("--opa-server", action="store_true", help="the gateway asks an OPA server")
     made.add_argument(
@@ -98,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser().parse_args(argv)
     if options.scenario == "check":
         return check(options.out)
-    chosen = [*SCENARIOS, "rest", "answers"] if options.scenario == "all" else [options.scenario]
+    chosen = [*SCENARIOS, *ALONE] if options.scenario == "all" else [options.scenario]
     try:
         return max(
             measure(argparse.Namespace(**vars(options) | {"scenario": one})) for one in chosen
@@ -116,6 +120,8 @@ def measure(options: argparse.Namespace) -> int:
         from benchmarks.answers import report
 
         return report.run(_say)
+    if options.scenario == "soak":
+        return soak.main(options.hours, options.out, _say)
     if options.scenario == "relay" and (options.shapes or options.cores):
         options.scenario = "shapes" if options.shapes else "cores"
     if options.workers is None:

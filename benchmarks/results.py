@@ -64,6 +64,7 @@ SHOWN: Mapping[str, tuple[str, tuple[str, ...]]] = {
             "login_worker_pss_mib",
         ),
     ),
+    "soak": ("rss_kib_per_h", ("failed", "rss_kib_per_h", "files_per_h", "tasks_per_h")),
     "slow": (
         "grown_kib_per_stream",
         ("grown_kib_per_stream", "idle_kib_per_stream", "ended_early", "kib_taken"),

@@ -25,7 +25,7 @@ from gateway.edge.http.event_streams import OpenStreams
 from gateway.edge.http.pipeline import Pipeline
 from gateway.edge.http.render import ErrorRenderer
 from gateway.edge.lifecycle import Lifecycle
-from gateway.edge.observe.edge_samples import of_edge
+from gateway.edge.observe.edge_samples import TaskCount, of_edge
 from gateway.edge.tasks import Tasks
 from gateway.edge.wire import protocol
 from gateway.edge.wire.body_limit import limit_bodies
@@ -262,7 +262,7 @@ class _Assembly:
 
     def _begin_metrics(self, services: Services) -> None:
         edge = partial(of_edge, self._streams, self._connections, services.health)
-        self._worker_metrics.begin([edge, *services.sample_sources])
+        self._worker_metrics.begin([edge, TaskCount(), *services.sample_sources])
 
     def _set_context(self, services: Services, pipeline: Pipeline) -> None:
         settings = self._settings

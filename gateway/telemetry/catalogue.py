@@ -180,6 +180,7 @@ INTERNAL_ERRORS = Counter(
     "gateway_internal_errors_total", "Requests and streams that failed by the gateway's own fault."
 )
 CONNECTIONS_OPEN = Gauge("gateway_connections_open", "Connections of clients.")
+TASKS = Gauge("gateway_tasks", "Tasks on the workers' event loops, at most 10 s old.")
 TURNED_AWAY = Counter(
     "gateway_connections_turned_away_total", "Connections refused because there were too many."
 )

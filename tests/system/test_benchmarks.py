@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import cli, gobuild
+from benchmarks.soak import run
+from devstack import components
 from devstack.components import Missing
 from tests.components import missing_components
 
@@ -34,3 +36,23 @@ def test_a_tiny_run_measures_the_gateway_and_a_peer(
     assert {row["system"] for row in result["summary"]} == {"gateway", "go-reverseproxy"}
     assert all(row["failed"] == 0 and row["cpu_us_per_event"] > 0 for row in result["summary"])
     assert "of_go-reverseproxy" in capsys.readouterr().out
+
+
+def test_a_tiny_soak_loads_everything_and_finds_nothing_left(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Streams, clients that leave, reads, uploads and keys, all of them as they should be."""
+    # Longer than idle connections live, shorter than a run by hand takes.
+    monkeypatch.setattr(run, "REST_S", 12.0)
+    for component in ("s3", "temporal"):
+        try:
+            components.find(component)
+        except Missing as error:
+            missing_components(error)
+    assert cli.main(["soak", "--hours", "0.003", "--out", str(tmp_path)]) == 0
+    result = json.loads((tmp_path / "soak.json").read_text("utf-8"))
+    assert result["failures"] == {}
+    kinds = {"long streams", "short streams", "leaving clients", "reads", "uploads", "keys"}
+    assert set(result["done"]) == kinds
+    assert result["faults"] == []
+    assert "nothing grew" in capsys.readouterr().out

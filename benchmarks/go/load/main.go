@@ -23,7 +23,7 @@ type plan struct {
 	Sources      bool    `json:"sources"` // clients have addresses of their own
 	Streams      int     `json:"streams"` // clients at a time
 	Total        int     `json:"total"`   // churn: streams in all
-	Rate         float64 `json:"rate"`    // events a second and stream
+	Rate         float64 `json:"rate"`    // events a second and stream; unary: requests a second and connection
 	Seconds      float64 `json:"seconds"` // the length of the measured window
 	OpenPerS     float64 `json:"open_per_s"`
 	SettleS      float64 `json:"settle_s"`

@@ -15,8 +15,8 @@ import (
 	"benchmarks/events"
 )
 
-// unary sends small GETs, one after another on each of a few connections kept alive. The URL's
-// "{id}" becomes the connection's own document id.
+// unary sends small GETs, one after another on each of a few connections kept alive: as fast as they
+// are answered, or at the plan's rate. The URL's "{id}" becomes the connection's own document id.
 func unary(p *plan) map[string]any {
 	failed := newTally()
 	var window window
@@ -64,11 +64,13 @@ func gets(who caller, window *window, inside *atomic.Int64, stop <-chan struct{}
 	reader := bufio.NewReader(conn)
 	var first []byte
 	var delays []int64
+	pace, end := beats(who.plan.Rate)
+	defer end()
 	for {
 		select {
 		case <-stop:
 			return delays, nil
-		default:
+		case <-pace:
 		}
 		began := time.Now()
 		body, err := get(conn, reader, request)
@@ -89,6 +91,17 @@ func gets(who caller, window *window, inside *atomic.Int64, stop <-chan struct{}
 			return delays, fmt.Errorf("%w: %q instead of %q", events.ErrBytes, body, first)
 		}
 	}
+}
+
+// beats gives a channel that is ready so many times a second; with a rate of 0 it always is.
+func beats(rate float64) (<-chan time.Time, func()) {
+	if rate > 0 {
+		ticker := time.NewTicker(time.Duration(float64(time.Second) / rate))
+		return ticker.C, ticker.Stop
+	}
+	always := make(chan time.Time)
+	close(always)
+	return always, func() {}
 }
 
 func get(conn net.Conn, reader *bufio.Reader, request []byte) ([]byte, error) {

@@ -218,6 +218,9 @@ func main() {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/query", query)
 	mux.HandleFunc("GET /v1/documents/{id}", document)
+	mux.HandleFunc("DELETE /v1/documents/{id}", func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusNoContent)
+	})
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		io.WriteString(w, `{"status":"ok"}`)

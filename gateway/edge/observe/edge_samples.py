@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
@@ -21,6 +22,25 @@ class OpenStreams(Protocol):
     def passed(self) -> tuple[int, int]:
         """Events passed on and bytes sent, by all streams there were and are."""
         ...
+
+
+# Counting walks over all tasks, a millisecond for some thousands: not at every tick.
+TASKS_EVERY_S = 10.0
+
+
+class TaskCount:
+    """How many tasks the running loop has that are not done."""
+
+    def __init__(self, every_s: float = TASKS_EVERY_S) -> None:
+        self._every_s = every_s
+        self._count = 0
+        self._due = 0.0
+
+    def __call__(self) -> Iterable[Sample]:
+        now = asyncio.get_running_loop().time()
+        if now >= self._due:
+            self._count, self._due = len(asyncio.all_tasks()), now + self._every_s
+        yield c.TASKS, (), self._count
 
 
 def of_edge(streams: OpenStreams, connections: Connections, health: Health) -> Iterable[Sample]:

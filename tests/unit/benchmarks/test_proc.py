@@ -71,4 +71,5 @@ def test_a_real_process_is_read() -> None:
         assert proc.cpu_s(child.pid) > 0
         assert proc.memory(child.pid).rss_kib > 1000
         assert proc.open_files(child.pid) >= 3
+        assert proc.threads(child.pid) == 1
         child.communicate(b"\n")

@@ -1,0 +1,1 @@
+"""The soak: everything at once for hours, and whether anything grows that should not."""
