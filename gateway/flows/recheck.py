@@ -147,7 +147,9 @@ class Recheck:
         due = [watched for watched in self._watched.values() if self._is_due(watched)]
         for first in range(0, len(due), AT_ONCE):
             for watched in due[first : first + AT_ONCE]:
-                self._check(watched)
+                # Its last stream may have ended since: the queues would ask about nobody.
+                if watched.streams:
+                    self._check(watched)
             await asyncio.sleep(0)
         self._lookups.serve()
         self._questions.serve()

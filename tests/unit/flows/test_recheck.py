@@ -225,6 +225,26 @@ async def test_an_interval_begins_with_the_question_and_not_with_its_answer() ->
     assert stream.stopped == []
 
 
+async def test_nobody_is_asked_about_a_stream_that_ended_in_the_round(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a policy that is away would be asked about those who left until it is back."""
+    monkeypatch.setattr(recheck_module, "AT_ONCE", 1)
+    recheck, other = recheck_of(world), replace(GRANT, credential=Credential("jwt", "another"))
+    world.policy_error = PolicyUnavailable()
+    with recheck.watching(GRANT, Stream()):
+        with recheck.watching(other, Stream()):
+            world.now += RECHECK_S
+            checked = asyncio.create_task(recheck.check_due())
+            await asyncio.sleep(0)
+            assert world.looked_up == 1
+        await checked
+        await some_turns()
+    assert world.looked_up == len(world.asked) == 1
+    await look(recheck)
+    assert len(world.asked) == 1
+
+
 async def test_an_outage_that_passed_is_forgotten(world: World) -> None:
     """Two short outages are not one long one."""
     recheck, stream = recheck_of(world), Stream()
