@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,9 +14,12 @@ from gateway.edge.wire.connections import LINGER_S
 from gateway.edge.wire.protocol import GuardedProtocol
 from gateway.errors import Unauthenticated
 from gateway.flows.authenticate import Authenticator
+from tests.certificates import Authority
+from tests.certificates import client as trusting
 
-from .conftest import Gateway
+from .conftest import Gateway, running_gateway
 from .raw import TIMEOUT_S, read_answer, request
+from .stub_core import StubCore
 from .test_slow_clients import HEALTH, JSON, LATE, Turned, body_lacks, idle, until
 
 BOTH_LOOPS = True
@@ -125,3 +129,35 @@ async def test_a_late_body_asks_about_its_caller_no_second_time(
     turned.advance(31)
     assert await client.refused() == LATE
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("framing", "late_s", "status"),
+    [
+        ({"Content-Length": "9"}, 31, 408),
+        ({"Transfer-Encoding": "chunked"}, 31, 408),
+        ({"Transfer-Encoding": "chunked"}, 0, 400),
+    ],
+)
+async def test_over_tls_a_body_that_was_given_up_is_dropped_for_a_moment(
+    core: StubCore, tmp_path: Path, framing: dict[str, str], late_s: float, status: int
+) -> None:
+    """Its client is still sending: a close at once would reset the answer on its way."""
+    authority = Authority(tmp_path, "authority")
+    pair = authority.issue("gateway")
+    files = {"TLS_CERT_FILE": str(pair.cert), "TLS_KEY_FILE": str(pair.key)}
+    async with running_gateway(core, trust=trusting(authority), **files) as gateway:
+        turned = Turned(gateway)
+        client = await turned.client()
+        client.writer.write(request("POST", "/auth/login", {**JSON, **framing}))
+        await until(lambda: client.protocol is not None and client.protocol.http.waits_for_body)
+        turned.advance(late_s)
+        client.writer.write(b"no chunk\r\n" if status == 400 else b"")
+        async with asyncio.timeout(TIMEOUT_S):
+            assert (await read_answer(client.reader)).status == status
+        await until(lambda: client.protocol is None or client.protocol.lingering)
+        client.writer.write(b"x" * 100_000)
+        await until(lambda: client.protocol is None or client.protocol._discarded_bytes == 100_000)
+        assert client.protocol is not None
+        turned.advance(LINGER_S + 0.1)
+        assert await client.ends() == b""

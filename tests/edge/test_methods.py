@@ -7,14 +7,16 @@ one that only this path lacks is 405 with ``Allow``; ``OPTIONS *`` tells what th
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 
 import pytest
 
 from gateway.edge.http.routes import endpoints
 
-from .conftest import Gateway
+from .conftest import Gateway, running_gateway
 from .raw import TIMEOUT_S, Answer, exchange, read_answer, request
+from .stub_core import StubCore
 
 DOCUMENT = "019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b"
 JSON = {"Content-Type": "application/json"}
@@ -178,6 +180,25 @@ async def test_each_method_on_each_kind_of_path(
     codes = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED", 501: "NOT_IMPLEMENTED"}
     if answer.body and status in codes:
         assert answer.code == codes[status]
+
+
+@pytest.mark.parametrize("framing", [{"Content-Length": "5"}, {"Transfer-Encoding": "chunked"}])
+@pytest.mark.parametrize("target", ["*", "/api/v1/query"])
+async def test_a_body_that_options_brings_is_dropped_and_not_worth_a_word(
+    core: StubCore, caplog: pytest.LogCaptureFixture, target: str, framing: dict[str, str]
+) -> None:
+    """Anybody may send one: each was an error in the log."""
+    page = {"Origin": "https://app.example.com", "Access-Control-Request-Method": "POST"}
+    asked = request("OPTIONS", target, framing if target == "*" else {**page, **framing})
+    asked += b"hello" if "Content-Length" in framing else b"5\r\nhello\r\n0\r\n\r\n"
+    async with running_gateway(core, CORS_ORIGINS=page["Origin"]) as gateway:
+        reader, writer = await asyncio.open_connection(*gateway.address)
+        writer.write(asked + request("GET", "/healthz"))
+        async with asyncio.timeout(TIMEOUT_S):
+            statuses = [(await read_answer(reader)).status for _ in range(2)]
+        writer.close()
+    assert statuses == [204, 200]
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "BREW"])

@@ -40,7 +40,8 @@ class Turned:
         self.connections.tick(self._now_s)
 
     async def client(self) -> Client:
-        reader, writer = await asyncio.open_connection(*self.gateway.address)
+        gateway = self.gateway
+        reader, writer = await asyncio.open_connection(*gateway.address, ssl=gateway.trust)
         return Client(self, reader, writer)
 
     async def until_open(self, count: int) -> None:

@@ -27,7 +27,7 @@ from gateway.domain.identity import is_name
 from gateway.domain.ids import is_request_id, new_uuid7
 from gateway.domain.policy import POLICY_BROKEN, Decision, PolicyQuestion, Resource
 from gateway.edge.http import compress
-from gateway.edge.http.bodies import query_pairs
+from gateway.edge.http.bodies import drop_body, query_pairs
 from gateway.edge.http.cors import Cors
 from gateway.edge.http.endpoint import Endpoint, endpoint_of
 from gateway.edge.http.resource_ids import ID_SPELLINGS
@@ -158,7 +158,11 @@ class Pipeline:
         if request.method != "OPTIONS":
             return None
         preflight = self._cors.preflight(request)
-        if preflight is not None or request.raw_url != b"*":
+        if preflight is None and request.raw_url != b"*":
+            return None
+        # They have no use for a body, and Sanic logs as an error what a good answer left unread.
+        await drop_body(request)
+        if preflight is not None:
             return preflight
         return empty(204, {"Allow": ", ".join(sorted(methods_of(request.app)))})
 

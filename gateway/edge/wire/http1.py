@@ -63,9 +63,13 @@ class GuardedConnection(Protocol):
 
 
 class GuardedHttp(Http):
-    """Sanic's reading of requests with the heads and the chunked bodies read by our rules."""
+    """Sanic's reading of requests with the heads and the chunked bodies read by our rules.
 
-    __slots__ = ("_chunks", "_receives_body")
+    Attributes:
+        gave_up_body: the present request's body is read no more, though the client still sends it.
+    """
+
+    __slots__ = ("_chunks", "_receives_body", "gave_up_body")
     # Sanic declares its own connection class here, which lacks the members of the guard.
     protocol: GuardedConnection  # type: ignore[assignment]
     # Sanic declares narrower types than it puts in.
@@ -77,7 +81,7 @@ class GuardedHttp(Http):
     def init_for_request(self) -> None:
         """Sanic calls this before it waits for a request: the one before is over."""
         super().init_for_request()
-        self._receives_body = False
+        self._receives_body = self.gave_up_body = False
         self.protocol.request_over()
 
     async def http1(self) -> None:
@@ -156,6 +160,10 @@ class GuardedHttp(Http):
         """Whether it is the client's turn: its body is read, or what is left of a refused one."""
         return bool(self.request_body) and (self._receives_body or self.stage is not Stage.HANDLER)
 
+    def give_up_body(self) -> None:
+        """Reads no more of it: it is late, or cannot be read any further."""
+        self.request_body, self.gave_up_body = None, True
+
     def body_at_hand(self, limit_bytes: int) -> bytes | None:
         """The body if all of it is here; ``None`` if it comes in chunks, or is still to come."""
         if not self.request_body:
@@ -211,7 +219,8 @@ class GuardedHttp(Http):
         try:
             piece = self._chunks.take(self.recv_buffer)
         except MalformedRequest as exc:
-            self.keep_alive, self.request_body = False, None
+            self.keep_alive = False
+            self.give_up_body()
             # Sanic's own class: where it reads on over an unwanted body, it catches no other.
             raise BadRequest from exc
         self.request_bytes = self._chunks.announced_bytes

@@ -205,7 +205,7 @@ class GuardedProtocol(HttpProtocol):
 
     def _end_late_body(self, http: GuardedHttp) -> None:
         """A 408 where the answer is still to come; a close where it went out before the body."""
-        http.request_body = None
+        http.give_up_body()
         if http.stage is Stage.HANDLER:
             self._cancel(http, RequestTimeout("The body took too long"))
         else:
@@ -336,7 +336,8 @@ class GuardedProtocol(HttpProtocol):
         if transport is None or transport.is_closing():
             return
         can_close_ours = transport.can_write_eof() and not self.half_closed
-        still_sends = self.http.request_body and not self.half_closed
+        comes = self.http.request_body or self.http.gave_up_body
+        still_sends = comes and not self.half_closed
         if not (can_close_ours or still_sends or transport.get_write_buffer_size()):
             return
         self.lingering, self._must_stay = True, False
