@@ -130,8 +130,13 @@ def measure(options: argparse.Namespace) -> int:
 
 
 def check(folder: Path) -> int:
-    """1 when results are older than the code, or there are none."""
-    old = results.stale(folder) + results.stale(ANSWERS, code_digest(parts=ANSWERED))
+    """1 when results are older than the code, or there are none.
+
+    The figures of the answers stand beside their questions: they belong to the usual folder's.
+    """
+    old = results.stale(folder)
+    if folder == results.FOLDER:
+        old += results.stale(ANSWERS, code_digest(parts=ANSWERED))
     if not any(folder.glob("*.json")):
         print(f"no results in {folder}")
         return 1
