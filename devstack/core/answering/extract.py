@@ -7,7 +7,8 @@ it; rare words count more, and what only says the question again counts little.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import regex  # type: ignore[import-untyped]
@@ -112,10 +113,11 @@ def choose(terms: str, hits: Sequence[Hit]) -> list[Unit]:
     candidates = units(hits)
     languages = tuple(dict.fromkeys(hit.language for hit in hits))
     asked = _asked(wanted(terms, languages), candidates)
+    found_by = _found_by(asked)
     best = max((hit.score for hit in hits), default=0.0)
     shares = [hit.score / best if best > 0 else 1.0 for hit in hits]
     ranked = sorted(
-        (_scored(unit, asked, shares[unit.source]) for unit in candidates),
+        (_scored(unit, _met(unit, found_by), shares[unit.source]) for unit in candidates),
         key=lambda scored: -scored.score,  # stable: at the same score the better source goes first
     )
     return _chosen(ranked)
@@ -148,20 +150,41 @@ def _in_full(scored: _Scored) -> Unit:
 
 def _asked(words: Sequence[Wanted], candidates: Sequence[Unit]) -> list[_Asked]:
     """The question's words; one that few pieces have tells more than one that all have."""
+    having: defaultdict[str, set[int]] = defaultdict(set)
+    for number, unit in enumerate(candidates):
+        for entry in unit.own | unit.above:
+            having[entry].add(number)
     found = []
     for one in words:
         entries = frozenset(entry for entry, _ in one.forms)
-        count = sum(
-            not (entries.isdisjoint(unit.own) and entries.isdisjoint(unit.above))
-            for unit in candidates
-        )
+        count = len(set[int]().union(*(having.get(entry, ()) for entry in entries)))
         rarity = math.log(1 + (len(candidates) - count + 0.5) / (count + 0.5))
         found.append(_Asked(one.forms, entries, one.weight * rarity))
     return found
 
 
+def _found_by(asked: Sequence[_Asked]) -> dict[str, list[tuple[int, _Asked]]]:
+    """The question's words with their places in it, by the entries that each is found by.
+
+    A long question has thousands of words, and a piece is asked only about those that it has.
+    """
+    found: defaultdict[str, list[tuple[int, _Asked]]] = defaultdict(list)
+    for place, one in enumerate(asked):
+        for entry in one.entries:
+            found[entry].append((place, one))
+    return dict(found)
+
+
+def _met(unit: Unit, found_by: Mapping[str, Sequence[tuple[int, _Asked]]]) -> list[_Asked]:
+    """The question's words that stand in a piece or around it, in the question's order."""
+    known = unit.own.union(unit.asked, unit.above, unit.near, unit.named)
+    met = dict(pair for entry in known for pair in found_by.get(entry, ()))
+    return [met[place] for place in sorted(met)]
+
+
 def _scored(unit: Unit, asked: Sequence[_Asked], passage: float) -> _Scored:
-    """``passage`` is the score of the unit's passage as a share of the best one's."""
+    """``asked`` are the words that the unit has, ``passage`` is its passage's share of the best
+    one's score."""
     total = own = 0.0
     for one in asked:
         itself = one.best(unit.own)

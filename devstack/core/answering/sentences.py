@@ -13,10 +13,15 @@ _CLOSING = "[\"')\\]»”“’‘」』）]*"
 # Latin, Arabic, Urdu, Devanagari, Burmese, Ethiopic, Khmer, Armenian.
 _SPACED = "[.!?…\u061f\u06d4\u0964\u0965\u104b\u1362\u17d4\u17d5\u0589]"
 _UNSPACED = "[。！？｡．]"
+# A row of marks is tried once, from its first: a line of dots would take its length squared.
+_REPEATED = "[.!?…]"
 _END = regex.compile(
-    rf"(?P<mark>{_SPACED})[.!?…]*{_CLOSING}(?=\s|$)|{_UNSPACED}+{_CLOSING}|(?P<greek>(?<=\p{{Greek}});)(?=\s|$)"
-    r"|[\r\n\u2028\u2029\u0085]\s*?(?:[\r\n\u2028\u2029\u0085]\s*)+"
+    rf"(?P<mark>(?<!{_REPEATED}){_REPEATED}|[{_SPACED}--{_REPEATED}]){_REPEATED}*+{_CLOSING}(?=\s|$)"
+    rf"|{_UNSPACED}+{_CLOSING}|(?P<greek>(?<=\p{{Greek}});)(?=\s|$)"
+    r"|[\r\n\u2028\u2029\u0085]\s*?(?:[\r\n\u2028\u2029\u0085]\s*)+",
+    regex.V1,
 )
+_INK = regex.compile(r"\S")
 _QUESTION = regex.compile(rf"(?:[?？؟⸮\u037e]|(?<=\p{{Greek}});){_CLOSING}\s*$")
 _FINISHED = regex.compile(rf"(?:{_SPACED}|{_UNSPACED}|[:;]){_CLOSING}\s*$")
 # Georgian has small letters alone.
@@ -85,12 +90,18 @@ def is_finished(sentence: str) -> bool:
 
 
 def _ends(text: str) -> Iterator[int]:
-    start = 0
+    start = _ink(text, 0)
     for match in _END.finditer(text):
         if match["mark"] == "." and _goes_on(text, start, match.start(), match.end()):
             continue
-        start = match.end()
-        yield start
+        start = _ink(text, match.end())
+        yield match.end()
+
+
+def _ink(text: str, start: int) -> int:
+    """Where the white space that begins here ends."""
+    found = _INK.search(text, start)
+    return found.start() if found else len(text)
 
 
 def _goes_on(text: str, start: int, point: int, end: int) -> bool:
@@ -100,14 +111,19 @@ def _goes_on(text: str, start: int, point: int, end: int) -> bool:
     word = last.group() if last else ""
     if word.isdigit() and len(word) <= 3:
         # The number of a step, or an ordinal.
-        return not text[start : point - len(word)].strip() or _MONTHS.match(rest) is not None
+        stands_first = _INK.search(text, start, point - len(word)) is None
+        return stands_first or _MONTHS.match(rest) is not None
     initial = len(word) == 1 and word.isupper() and word.isalpha()
     return _SMALL.match(rest) is not None or initial or word.casefold() in _ABBREVIATIONS
 
 
 def _stripped(text: str, start: int, end: int) -> tuple[int, int]:
-    piece = text[start:end]
-    return start + len(piece) - len(piece.lstrip()), start + len(piece.rstrip())
+    """Without a copy of the text, which may be long and is cut again and again."""
+    while start < end and text[start].isspace():
+        start += 1
+    while start < end and text[end - 1].isspace():
+        end -= 1
+    return start, end
 
 
 def _cut(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:

@@ -91,9 +91,9 @@ def _wanted(word: str, languages: Sequence[str]) -> Iterator[Wanted]:
     whole, parts = entry_words.taken_apart(word)
     if whole is None:
         # A name like getUserName has its parts behind it.
-        weights = (1.0, *(PART_OF_NAME for _ in parts[1:]))
-        for part, weight in zip(parts, weights, strict=True):
-            yield Wanted(part, _forms(part, languages), weight)
+        # A line to fill in ("____") has none.
+        for n, part in enumerate(parts):
+            yield Wanted(part, _forms(part, languages), PART_OF_NAME if n else 1.0)
     elif len(parts) == 1 and len(parts[0]) > 1:
         # "_Beagle_" or "__init__": the marks may be emphasis, or part of a name.
         yield Wanted(whole, ((WHOLE + whole, AS_WRITTEN), *_forms(parts[0], languages)))

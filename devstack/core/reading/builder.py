@@ -43,7 +43,16 @@ class DocumentBuilder:
         self._headings: list[tuple[int, str]] = []
         self._lead_in = ""
         self._left = TEXT_LIMIT_CHARS
-        self.title = title
+        self._title = printable(title)
+
+    @property
+    def title(self) -> str:
+        """The document's own; every section stands below it."""
+        return self._title
+
+    @title.setter
+    def title(self, text: str) -> None:
+        self._title = printable(text)
 
     def heading(self, text: str, level: int) -> None:
         """A heading, and the section that begins with it; ``level`` from 1."""
@@ -88,7 +97,7 @@ class DocumentBuilder:
     def within(self, name: str) -> Iterator[None]:
         """What is added inside stands in a section of that name, which has no heading."""
         before = list(self._headings)
-        if name:
+        if name := printable(name).strip():
             self._headings.append((len(before) + 1, name[:LONGEST_HEADING]))
         try:
             yield
@@ -110,7 +119,7 @@ class DocumentBuilder:
         kept = tuple(printable(cell).strip() for cell in cells)
         if any(kept):
             shown = row_text(kept) if text is None else printable(text).strip()
-            names = tuple(name.strip() for name in header)
+            names = tuple(printable(name).strip() for name in header)
             self._add(kind, shown, cells=kept, header=names)
 
     def _add(

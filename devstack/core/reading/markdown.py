@@ -20,7 +20,8 @@ DEEPEST = 100
 _FRONT_MATTER = re.compile(
     r"\A---[ \t]*\n(?P<fields>.{0,20000}?)\n(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.S
 )
-_BACK_LINK = re.compile(r' *<a href="#fnref[^"]*" class="footnote-backref">[^<]*</a>')
+# Blanks are tried once, from the first: a long row of them would take its length squared.
+_BACK_LINK = re.compile(r'(?<! ) *<a href="#fnref[^"]*" class="footnote-backref">[^<]*</a>')
 _TITLE = re.compile(r"^title:[ \t]*(?P<title>\S.*?)[ \t]*$", re.M)
 
 

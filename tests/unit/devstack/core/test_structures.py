@@ -248,3 +248,13 @@ def test_large_json_is_taken_apart_by_its_keys(tmp_path: Path) -> None:
     blocks = read(tmp_path, f'{{"harbour": "Bergen", "fees": [{entries}]}}', TEXT)
     assert blocks[0].text == '"harbour": "Bergen"'
     assert (blocks[8].text, blocks[8].section) == ('{"id": 7, "fee": "7 crowns"}', ("fees",))
+
+
+def test_names_in_json_are_text_that_can_be_stored(tmp_path: Path) -> None:
+    """JSON can spell half a surrogate pair, and control characters, in a name too."""
+    long = "x" * 700
+    blocks = read(tmp_path, f'{{"\\ud800 fees": {{"a": "{long}"}}}}', TEXT)
+    record = r'{"\udc00a": 1, "b\u0000": 2}'
+    rows = read(tmp_path, f"[{', '.join([record] * 40)}]", TEXT)
+    assert blocks[0].section == ("fees",)
+    assert {block.header for block in rows} == {("a", "b")}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from devstack.core.answering import extract as extract_module
 from devstack.core.answering.extract import Citation, Token, choose, extract, pieces
 from devstack.core.index import Hit
 from devstack.core.reading.blocks import Block, Kind
@@ -195,3 +198,19 @@ def test_item_is_quoted_with_the_items_below_it() -> None:
         for text, level in (("Boats", 1), ("are washed", 2), ("are tied", 2), ("Cars", 1))
     ]
     assert quotes("boats", passage(*listed)) == ["Boats\nare washed\nare tied"]
+
+
+def test_piece_is_asked_only_about_the_words_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A question may have thousands of words, and the passages thousands of sentences."""
+    weigh, weighed = extract_module._Asked.best, []
+
+    def counted(asked: Any, entries: Any) -> float:
+        weighed.append(asked)
+        return weigh(asked, entries)
+
+    monkeypatch.setattr(extract_module._Asked, "best", counted)
+    letters = "".join(chr(0x4E00 + n) for n in range(4_000))
+    sentences = [letters[n : n + 3] for n in range(0, 3_000, 3)]
+    chosen = choose(letters, [hit("。".join(sentences) + "。")])
+    assert len(chosen) == 3
+    assert len(weighed) < 20 * len(sentences)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from devstack.core.answering.sentences import (
@@ -96,3 +98,22 @@ def test_semicolon_is_a_question_mark_in_greek_alone() -> None:
     """Elsewhere it separates."""
     assert not is_question("first;")
     assert not is_finished("no mark")
+
+
+ROWS = ["...", "?!", "…", "a 1. Mai ", "1. a ", "x \u2028"]
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_long_rows_of_marks_take_time_by_their_length(row: str) -> None:
+    """One file of dots must not keep the core from everything else."""
+    short, long = (min(_spent(row * (size // len(row)) + "x") for _ in range(3)) for size in SIZES)
+    assert long < short * 64  # by length 16 times, by its square 256 times
+
+
+SIZES = (1_000, 16_000)
+
+
+def _spent(text: str) -> float:
+    started = time.process_time()
+    spans(text)
+    return time.process_time() - started

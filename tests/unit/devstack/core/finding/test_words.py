@@ -198,3 +198,10 @@ def test_follow_up_without_content_words_takes_the_earlier_terms() -> None:
 def test_language_is_recognised(text: str, language: str) -> None:
     """By its script, by its function words, or by the model."""
     assert language_of(text) == language
+
+
+@pytest.mark.parametrize("question", ["What is ____?", "fill _ in", "_", "＿＿"])
+def test_line_to_fill_in_is_no_word_to_look_for(question: str) -> None:
+    """What is asked beside it is found."""
+    terms = question_terms(question, None)
+    assert "_" not in {one.word[:1] for one in wanted(terms, ("en", "tr"))}
