@@ -74,7 +74,11 @@ class Sweep:
     def refresh_indexes(self) -> None:
         """Build indexes that lag behind, because whoever should have built them ended before."""
         for owner in self._registry.stale_owners():
-            self._builder.refresh(owner)
+            try:
+                self._builder.refresh(owner)
+            except Exception:
+                # The others' are built all the same.
+                logger.exception("sweep: the index of %s was not built", owner)
 
     def _is_over(self, key: str) -> bool:
         named = owner_of_key(key)

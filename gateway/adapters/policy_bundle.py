@@ -121,16 +121,19 @@ def build(policy_dir: Path) -> bytes:
 
 def build_with(opa: Path, policy_dir: Path, *arguments: str) -> bytes:
     """``build`` with a certain program, and with further arguments (``-r``, a revision)."""
-    done = subprocess.run(
-        [opa, *BUILD, *arguments, "-o", "/dev/stdout", "."],
-        cwd=policy_dir,
-        # The gateway's secrets are in its environment, and OPA needs nothing of it.
-        env={},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        timeout=_BUILD_LIMIT_S,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [opa, *BUILD, *arguments, "-o", "/dev/stdout", "."],
+            cwd=policy_dir,
+            # The gateway's secrets are in its environment, and OPA needs nothing of it.
+            env={},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_BUILD_LIMIT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as exc:
+        raise ValueError(f"`opa build` took longer than {_BUILD_LIMIT_S:.0f} s") from exc
     if done.returncode != 0:
         words = (done.stderr + done.stdout).decode(errors="replace").strip()
         raise ValueError(f"`opa build` refuses the policy: {words}")
@@ -160,8 +163,10 @@ def _unpacked(content: bytes) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     with tarfile.open(fileobj=io.BytesIO(plain), mode="r:") as archive:
         for member in archive:
-            file = archive.extractfile(member)
-            if file is not None:
+            # A link may lead nowhere, and a sparse file unpack to more than the limit.
+            if member.isreg() and not member.issparse():
+                file = archive.extractfile(member)
+                assert file is not None
                 files[_spelled(member.name)] = file.read()
     return files
 

@@ -24,6 +24,8 @@ from gateway.errors import PolicyBroken
 if TYPE_CHECKING:
     from wasmtime import Engine, Module
 
+# The major version that ``setup.py`` asks for.
+WASMTIME: Final = "50"
 _COMPILE_LIMIT_S: Final = 60.0
 # The child imports from where its parent does.
 _CHILD: Final = f"import sys; sys.path[:] = sys.argv[1:]; from {__name__} import main; main()"
@@ -61,11 +63,18 @@ def engine_name() -> str:
 
 
 def load_wasmtime() -> None:
-    """Raises ``PolicyBroken`` where there is no wasmtime for this platform."""
+    """Raises ``PolicyBroken`` where there is no wasmtime for this platform, or another version."""
     try:
+        # By the version first: ``wasm_call`` lays out memory as this one does.
+        found = version("wasmtime")
+        if found.partition(".")[0] != WASMTIME:
+            raise ImportError(f"it is version {found}, and {WASMTIME} is needed")
         engine()
     except (ImportError, OSError, RuntimeError) as exc:
-        raise PolicyBroken from exc
+        raise PolicyBroken from ValueError(
+            f"wasmtime cannot be used: {exc}. Install the gateway with its dependencies, or name"
+            " an OPA server in GATEWAY_SERVICES_OPA"
+        )
 
 
 # Two: the policy that serves, and the one that a reload tries.

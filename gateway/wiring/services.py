@@ -6,6 +6,7 @@ event loop, because the clients of the dependencies belong to one.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -85,9 +86,15 @@ class Services:
     sample_sources: list[SampleSource]
     tracer: Tracer | None
     closing: AsyncExitStack
+    # One at a time, in their order: of two at once, the earlier could end last and stay.
+    reloading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def reload(self, settings: Settings) -> None:
         """Takes over other secrets, users and policy: all of them, or none where one is wrong."""
+        async with self.reloading:
+            await self._take_over(settings)
+
+    async def _take_over(self, settings: Settings) -> None:
         users, faults = users_found(settings)
         faults += await self.dependencies.faults()
         if users is None or faults:

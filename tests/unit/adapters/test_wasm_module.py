@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
 
-from gateway.adapters import policy_bundle
+from gateway.adapters import policy_bundle, wasm_module
 from gateway.adapters.wasm_module import Handover, compiled
 from gateway.errors import PolicyBroken
 
@@ -94,3 +95,29 @@ def test_the_compiler_imports_nothing_from_where_the_gateway_was_started(
     monkeypatch.chdir(tmp_path)
     compiled.cache_clear()
     assert compiled(policy_bundle.load(None).wasm)
+
+
+@pytest.mark.parametrize("other", ["49.0.0", "51.0.0", None])
+def test_another_wasmtime_is_told_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, other: str | None
+) -> None:
+    """Or none: with what to do."""
+
+    def version(name: str) -> str:
+        if other is None:
+            raise PackageNotFoundError(name)
+        return other
+
+    monkeypatch.setattr(wasm_module, "version", version)
+    with pytest.raises(PolicyBroken) as caught:
+        wasm_module.load_wasmtime()
+    said = str(caught.value.__cause__)
+    assert said.startswith("wasmtime cannot be used: ")
+    assert (other or "wasmtime") in said
+    assert "GATEWAY_SERVICES_OPA" in said
+
+
+def test_the_version_is_the_one_that_is_installed_with_the_gateway() -> None:
+    """``setup.py`` allows one major version."""
+    setup = (Path(__file__).parents[3] / "setup.py").read_text()
+    assert f'"wasmtime>={wasm_module.WASMTIME},<{int(wasm_module.WASMTIME) + 1}"' in setup

@@ -5,6 +5,7 @@ The proof is a toy: its declaration is added to ``DEPENDENCIES``, and nothing el
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
@@ -20,7 +21,13 @@ from gateway.settings import Settings
 from gateway.telemetry import samples
 from gateway.telemetry.tracing import TRACEPARENT, Span
 from gateway.wiring import dependencies
-from gateway.wiring.dependency import Building, Built, Dependency, build_all
+from gateway.wiring.dependency import (
+    Building,
+    Built,
+    BuiltDependencies,
+    Dependency,
+    build_all,
+)
 from gateway.wiring.reload import needing_restart
 from gateway.wiring.services import Services, build_services
 from tests.edge.conftest import running_gateway
@@ -57,6 +64,7 @@ class Toy:
     wrong: list[str] = field(default_factory=list)
     region: str = ""
     closed: list[str] = field(default_factory=list)
+    waits: list[asyncio.Event] = field(default_factory=list)
 
     async def check(self) -> None:
         if self.problem is not None:
@@ -66,6 +74,8 @@ class Toy:
         return TRACEPARENT.get()
 
     async def faults(self) -> list[str]:
+        if self.waits:
+            await self.waits.pop().wait()
         return self.wrong
 
     async def reload(self, settings: Settings) -> None:
@@ -140,6 +150,24 @@ async def test_a_reload_reaches_it_without_a_restart(toy: Toy, services: Service
     await services.reload(fresh)
     assert toy.region == "eu-central-1"
     assert needing_restart(before, fresh) == []
+
+
+async def test_of_two_reloads_at_once_the_later_one_stays(toy: Toy, services: Services) -> None:
+    """Also where the earlier one takes longer: a secret that was replaced must not come back."""
+    services.dependencies = BuiltDependencies(
+        {"toy": Built(toy, toy.check, (), toy.faults, toy.reload)}
+    )
+    toy.waits = [held := asyncio.Event()]
+    regions = ("eu-north-1", "eu-central-1")
+    under_way = [
+        asyncio.create_task(services.reload(replace(services.settings, s3_region=region)))
+        for region in regions
+    ]
+    for _ in range(100):
+        await asyncio.sleep(0)
+    held.set()
+    await asyncio.gather(*under_way)
+    assert (toy.region, services.settings.s3_region) == (regions[1], regions[1])
 
 
 async def test_a_fault_of_it_stops_the_reload_of_everything(toy: Toy, services: Services) -> None:

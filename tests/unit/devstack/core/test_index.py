@@ -5,11 +5,15 @@ from __future__ import annotations
 import shutil
 import threading
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
+from devstack.core.chunking import split
 from devstack.core.documents import Owner
 from devstack.core.index import IndexReader
+from devstack.core.reading.blocks import Block, Kind, ReadDocument
+from devstack.core.sweep import Sweep
 from tests.unit.devstack.core.conftest import ALICE, ALICE_ELSEWHERE, BOB, State, announced
 
 TEA = "Green tea is steeped for three minutes. Black tea takes five."
@@ -210,3 +214,17 @@ def test_number_of_open_indexes_is_bounded(state: State) -> None:
     assert len(reader.search(BOB, "tea", 5, None)) == 1
     assert len(reader._open) == 1
     assert len(reader.search(ALICE, "tea", 5, None)) == 1
+
+
+def test_sweep_builds_the_others_where_one_index_cannot_be_built(state: State) -> None:
+    """One owner's fault is nobody else's."""
+    for owner in (ALICE, BOB):
+        document = state.begin(owner)
+        chunks = split(document, ReadDocument((Block(Kind.PARAGRAPH, TEA),)), threading.Event())
+        state.registry.put_chunks(owner, document, chunks)
+    in_the_way = state.data_dir / "index" / ALICE.tenant / ALICE.subject
+    in_the_way.parent.mkdir(parents=True)
+    in_the_way.touch()
+    storage: Any = None
+    Sweep(state.registry, state.builder, storage, state.data_dir / "staging").refresh_indexes()
+    assert state.registry.stale_owners() == [ALICE]
