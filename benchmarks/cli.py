@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks import cores, plots, rest, results, scenarios, shapes, slow
+from benchmarks import cores, plots, rest, results, scenarios, shapes, slow, workers
 from benchmarks.bench import Bench, prepared
 from benchmarks.digest import ANSWERED, ANSWERS, code_digest
 from benchmarks.peers import DEFAULT_PEERS, PEERS, QUICK_PEERS
@@ -28,6 +28,7 @@ SCENARIOS: Mapping[str, Callable[[Run], Awaitable[None]]] = {
     "storm": scenarios.storm,
     "churn": scenarios.churn,
     "slow": slow.slow,
+    "workers": workers.workers,
 }
 FULL: Mapping[str, Sizes] = {
     "relay": Sizes(streams=(100, 300)),
@@ -39,6 +40,7 @@ FULL: Mapping[str, Sizes] = {
     "storm": Sizes(streams=(2000,), seconds=3.0),
     "churn": Sizes(rounds=1),
     "slow": Sizes(rounds=1, streams=(4,), seconds=180.0),
+    "workers": Sizes(streams=(200,), seconds=8.0),
 }
 # Enough to see whether everything works, with rough results.
 QUICK: Mapping[str, Sizes] = {
@@ -51,17 +53,18 @@ QUICK: Mapping[str, Sizes] = {
     "storm": Sizes(rounds=1, seconds=1, warm_s=1, streams=(500,)),
     "churn": Sizes(rounds=1, total=2000),
     "slow": Sizes(rounds=1, seconds=10, warm_s=1, streams=(4,)),
+    "workers": Sizes(rounds=1, seconds=2, warm_s=1, streams=(100,)),
 }
 # The gateway alone, with surroundings of their own.
-ALONE = ("rest", "answers", "soak")
-# Ten thousand streams need two workers, as they would in a replica.
-WORKERS_OF: Mapping[str, int] = {"many": 2}
+ALONE = ("rest", "answers")
+# Ten thousand streams need two workers, as they would in a replica; four need all CPUs.
+WORKERS_OF: Mapping[str, int] = {"many": 2, "workers": max(workers.WORKERS)}
 # Settings that differ from the default; recorded with the results, like those of --set.
 SETTINGS_OF: Mapping[str, Mapping[str, str]] = {"many": {"GATEWAY_CORE_CONNECTIONS": "6000"}}
 # Every stream has a user of its own, where the number of streams does not say so.
-USERS_OF: Mapping[str, int] = {"churn": 2000, "shapes": 1000}
+USERS_OF: Mapping[str, int] = {"churn": 2000, "shapes": 1000, "workers": 600}
 # These take minutes for each peer, and show little about a proxy that only relays.
-FEW_PEERS = ("shapes", "cores", "many", "churn", "slow")
+FEW_PEERS = ("shapes", "cores", "many", "churn", "slow", "workers")
 # Compared with Go doing the same work, requests matter here, not streams.
 QUICK_PEERS_OF: Mapping[str, Sequence[str]] = {
     "unary": ("gateway", "go-reverseproxy", "go-jwt-opa")
@@ -70,7 +73,7 @@ QUICK_PEERS_OF: Mapping[str, Sequence[str]] = {
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    made.add_argument("scenario", choices=[*SCENARIOS, *ALONE, "all", "check"])
+    made.add_argument("scenario", choices=[*SCENARIOS, *ALONE, "soak", "all", "check"])
     made.add_argument("--peers", metavar="NAME,…", help=f"of {', '.join(PEERS)}")
     made.add_argument("--quick", action="store_true", help="three peers, one round, two minutes")
     made.add_argument("--rounds", type=int, help="how often each peer is measured (3)")
@@ -82,7 +85,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--loads", metavar="NAME,…", help="relay --shapes: only these")
     made.add_argument("--get", help="unary: the path to request, below each system's prefix")
     made.add_argument("--total", type=int, help="churn: streams in all")
-    made.add_argument("--hours", type=float, default=1.0, help="soak: how long (1)")
+    made.add_argument("--hours", type=_hours, default=1.0, help="soak: how long (1)")
     made.add_argument("--workers", type=int, help="processes each system may use (1)")
     made.add_argument("--opa-server", action="store_true", help="the gateway asks an OPA server")
     made.add_argument(
@@ -96,6 +99,13 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--no-pin", action="store_true", help="share all CPUs")
     made.add_argument("--out", type=Path, default=results.FOLDER, help="folder of the results")
     return made
+
+
+def _hours(text: str) -> float:
+    hours = float(text)
+    if not 0 < hours <= soak.MOST_HOURS:
+        raise argparse.ArgumentTypeError(f"more than 0 and at most {soak.MOST_HOURS:g}")
+    return hours
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -121,7 +131,7 @@ def measure(options: argparse.Namespace) -> int:
 
         return report.run(_say)
     if options.scenario == "soak":
-        return soak.main(options.hours, options.out, _say)
+        return asyncio.run(soak.run(options.hours, options.out, _say))
     if options.scenario == "relay" and (options.shapes or options.cores):
         options.scenario = "shapes" if options.shapes else "cores"
     if options.workers is None:

@@ -66,6 +66,37 @@ def open_files(pid: int, proc: Path = _PROC) -> int:
     return total
 
 
+def clients_of_children(pid: int, port: int, proc: Path = _PROC) -> dict[int, int]:
+    """Connections that each of the program's own children has on a port; child → how many."""
+    ours = _established(port, proc)
+    found: dict[int, int] = {}
+    for stat in _tree(pid, proc):
+        if stat.parent == pid:
+            links = _links(proc / str(stat.pid) / "fd")
+            found[stat.pid] = sum(1 for link in links if link in ours)
+    return found
+
+
+def _links(folder: Path) -> Iterable[str]:
+    """What a process's descriptors are; they are closed while we look."""
+    with contextlib.suppress(OSError):
+        for descriptor in folder.iterdir():
+            with contextlib.suppress(OSError):
+                yield os.readlink(descriptor)
+
+
+def _established(port: int, proc: Path) -> set[str]:
+    """The sockets connected to a local port, as a descriptor's link names them (proc(5))."""
+    found: set[str] = set()
+    for table in ("tcp", "tcp6"):
+        with contextlib.suppress(OSError):
+            for line in (proc / "net" / table).read_text("ascii").splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == "01" and int(fields[1].rpartition(":")[2], 16) == port:
+                    found.add(f"socket:[{fields[9]}]")
+    return found
+
+
 def threads(pid: int, proc: Path = _PROC) -> int:
     """Threads of the program's processes, each one's first included."""
     return sum(stat.threads for stat in _tree(pid, proc))

@@ -64,6 +64,13 @@ SHOWN: Mapping[str, tuple[str, tuple[str, ...]]] = {
             "login_worker_pss_mib",
         ),
     ),
+    "workers": (
+        "cpu_us_per_event",
+        (
+            *("failed", "cpu_us_per_event", "open_cpu_us", "most_of_fair", "least_of_fair"),
+            *("others_p50_ms", "others_p99_ms", "by_slow"),
+        ),
+    ),
     "soak": ("rss_kib_per_h", ("failed", "rss_kib_per_h", "files_per_h", "tasks_per_h")),
     "slow": (
         "grown_kib_per_stream",

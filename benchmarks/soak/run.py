@@ -196,10 +196,3 @@ def printed(result: Mapping[str, Any]) -> str:
     if result["undecided"]:
         said = [*said, f"too short or too noisy to tell a slope: {', '.join(result['undecided'])}"]
     return "\n".join([table(rows, tuple(rows[0])), f"done: {kinds}", *said])
-
-
-def main(hours: float, folder: Path, say: Say) -> int:
-    """Raises ``ValueError`` for more hours than tokens last."""
-    if not 0 < hours <= MOST_HOURS:
-        raise ValueError(f"soak: {hours:g} hours; it may be at most {MOST_HOURS:g}")
-    return asyncio.run(run(hours, folder, say))

@@ -36,6 +36,18 @@ func (s *samples) quantiles() map[string]float64 {
 	}
 }
 
+// sorted in milliseconds, the shortest first.
+func (s *samples) sorted() []float64 {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	slices.Sort(s.values)
+	found := make([]float64, len(s.values))
+	for at, value := range s.values {
+		found[at] = float64(value) / 1e6
+	}
+	return found
+}
+
 // ownCPU is this process's, in seconds: a generator that is busy all the time measures itself.
 func ownCPU() float64 {
 	var usage syscall.Rusage

@@ -31,6 +31,7 @@ type plan struct {
 	ReadBytesS   int     `json:"read_bytes_s"`  // slow: what each client takes a second
 	ReceiveBytes int     `json:"receive_bytes"` // its kernel's receive buffer; 0: the default
 	Seed         uint64  `json:"seed"`
+	Singly       bool    `json:"singly"`  // streams: every stream's time to its first byte
 	Shape        string  `json:"shape"`   // how the core writes its events; "": the first shape
 	Payload      int     `json:"payload"` // bytes of an event's data; 0: the usual ones
 

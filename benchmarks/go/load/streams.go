@@ -150,6 +150,9 @@ func streams(p *plan) map[string]any {
 	c.end()
 	result := c.result()
 	result["window_s"], result["window_generator_cpu_s"] = took, spent
+	if p.Singly {
+		result["first_bytes_ms"] = c.firsts.sorted()
+	}
 	result["events_due"] = float64(p.Streams) * p.Rate * took
 	if late != nil {
 		result["late"] = late.Error()

@@ -30,6 +30,8 @@ import (
 
 const longestS = 3600
 
+var late time.Duration
+
 type counters struct {
 	open, opened, left, completed, events atomic.Int64
 
@@ -94,6 +96,12 @@ func query(w http.ResponseWriter, r *http.Request) {
 	opened := time.Now().UnixNano()
 	note(wanted.id, opened, 0)
 	defer seen.open.Add(-1)
+	if late > 0 {
+		select {
+		case <-time.After(late):
+		case <-r.Context().Done():
+		}
+	}
 	to := begin(w, r, wanted.shape)
 	whole := stream(to, wanted)
 	if to.end() == nil && whole {
@@ -214,6 +222,7 @@ func serve(address string, handler http.Handler, h2c bool) string {
 
 func main() {
 	core := flag.String("core", "127.0.0.1:0", "address of the core")
+	flag.DurationVar(&late, "late", 0, "how long a question waits for its answer's head")
 	flag.Parse()
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/query", query)
