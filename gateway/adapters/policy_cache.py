@@ -60,6 +60,11 @@ class CachedPolicy:
         self._tasks: set[asyncio.Task[Decision]] = set()
 
     @property
+    def entries(self) -> int:
+        """How many decisions are kept."""
+        return len(self._kept)
+
+    @property
     def revision(self) -> str:
         return self._inner.revision
 
@@ -120,11 +125,20 @@ class CachedPolicy:
             self._keep(key, asked_at, task.result())
 
     def _keep(self, key: bytes, asked_at: float, decision: Decision) -> None:
-        until = asked_at + min(self._ttl_s, _ttl_s(decision))
-        if until <= self._clock.monotonic():
-            return
-        self._kept[key] = _Kept(replace(decision, cached=True), until)
-        while len(self._kept) > self._max_entries:
+        until, now = asked_at + min(self._ttl_s, _ttl_s(decision)), self._clock.monotonic()
+        if until > now:
+            self._kept[key] = _Kept(replace(decision, cached=True), until)
+        self._make_room(now)
+
+    def _make_room(self, now: float) -> None:
+        """Also where there is room: most questions are asked once, as each has its own document.
+
+        The decisions used longest ago come first, so what has ended is met there sooner or later.
+        """
+        while self._kept:
+            longest_unused = next(iter(self._kept.values()))
+            if len(self._kept) <= self._max_entries and longest_unused.until > now:
+                return
             self._kept.popitem(last=False)
 
 

@@ -45,6 +45,11 @@ class KeyLookups:
         # The loop holds tasks weakly; a look-up that a newer one replaced is held only here.
         self._tasks: set[asyncio.Task[LookedUp]] = set()
 
+    @property
+    def entries(self) -> int:
+        """How many answers are kept."""
+        return len(self._hits) + len(self._misses)
+
     async def get(
         self, key_id: str, deadline: Deadline, *, sent_after: float = float("-inf")
     ) -> LookedUp:
@@ -120,5 +125,15 @@ class KeyLookups:
         self._misses.pop(key_id, None)
         answers = self._misses if answer.record is None else self._hits
         answers[key_id] = answer
-        while len(answers) > self._max_entries:
+        self._make_room(answers)
+
+    def _make_room(self, answers: _Answers) -> None:
+        """What is no longer fresh goes even where there is room: nobody may ask for it again.
+
+        The answers used longest ago come first.
+        """
+        while answers:
+            longest_unused = next(iter(answers.values()))
+            if len(answers) <= self._max_entries and self._is_fresh(longest_unused):
+                return
             answers.popitem(last=False)

@@ -224,6 +224,31 @@ async def test_least_recently_used_makes_room(policy: CachedPolicy, inner: FakeP
     assert kept == [True, False]
 
 
+async def test_ended_decisions_go_without_being_asked_for(
+    inner: FakePolicy, clock: FakeClock
+) -> None:
+    """Every document is a question of its own: memory follows the last seconds, not the limit."""
+    policy = CachedPolicy(inner, clock, ttl_s=5.0, max_entries=1000)
+    for number in range(100):
+        await policy.decide(replace(QUESTION, ip=f"192.0.2.{number}"))
+    assert policy.entries == 100
+    clock.now += 5.0
+    await policy.decide(QUESTION)
+    assert policy.entries == 1
+
+
+async def test_a_decision_that_must_not_be_kept_makes_room_too(
+    inner: FakePolicy, clock: FakeClock
+) -> None:
+    """A policy may begin to forbid it; what it gave before ends all the same."""
+    policy = CachedPolicy(inner, clock, ttl_s=5.0, max_entries=1000)
+    await policy.decide(QUESTION)
+    clock.now += 5.0
+    inner.obligations = {"cache": False}
+    await policy.decide(replace(QUESTION, ip="192.0.2.1"))
+    assert policy.entries == 0
+
+
 async def test_errors_are_asked_again(policy: CachedPolicy, inner: FakePolicy) -> None:
     """An error is no decision: it is never kept."""
     inner.reply = PolicyUnavailable()
