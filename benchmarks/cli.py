@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks import cores, plots, rest, results, scenarios, shapes, slow, workers
+from benchmarks import cores, page, plots, rest, results, scenarios, shapes, slow, workers
 from benchmarks.bench import Bench, prepared
 from benchmarks.digest import ANSWERED, ANSWERS, code_digest
 from benchmarks.peers import DEFAULT_PEERS, PEERS, QUICK_PEERS
@@ -73,7 +73,7 @@ QUICK_PEERS_OF: Mapping[str, Sequence[str]] = {
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    made.add_argument("scenario", choices=[*SCENARIOS, *ALONE, "soak", "all", "check"])
+    made.add_argument("scenario", choices=[*SCENARIOS, *ALONE, "soak", "all", "check", "docs"])
     made.add_argument("--peers", metavar="NAME,…", help=f"of {', '.join(PEERS)}")
     made.add_argument("--quick", action="store_true", help="three peers, one round, two minutes")
     made.add_argument("--rounds", type=int, help="how often each peer is measured (3)")
@@ -112,11 +112,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser().parse_args(argv)
     if options.scenario == "check":
         return check(options.out)
+    if options.scenario == "docs":
+        page.renew(folder=options.out)
+        return 0
     chosen = [*SCENARIOS, *ALONE] if options.scenario == "all" else [options.scenario]
     try:
-        return max(
+        status = max(
             measure(argparse.Namespace(**vars(options) | {"scenario": one})) for one in chosen
         )
+        if options.out == results.FOLDER:
+            page.renew()
+        return status
     except (Missing, StartFailed) as exc:
         print(exc, file=sys.stderr)
         return 1

@@ -1,0 +1,143 @@
+"""The tables of ``docs/benchmarks.md``, made of the committed results.
+
+``python -m benchmarks docs`` writes them. Each stands between two comments with its
+name; a table whose results are missing says so.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.digest import CHECKOUT
+from benchmarks.results import FOLDER
+from benchmarks.soak import run as soak
+
+PAGE = CHECKOUT / "docs" / "benchmarks.md"
+BEGIN, END = "<!-- {}: made by `python -m benchmarks docs` -->", "<!-- end of {} -->"
+NONE = "–"
+
+Result = Mapping[str, Any]
+# What a user wants to know: the column, its result file, its measurement, the number of streams.
+WANTED: Sequence[tuple[str, str, str, int]] = (
+    ("CPU a relayed event, 100 streams, µs", "relay", "cpu_us_per_event", 100),
+    ("300 streams, µs", "relay", "cpu_us_per_event", 300),
+    ("CPU an opened stream, µs", "storm", "open_cpu_us", 2000),
+    ("memory an open stream, KiB", "memory", "rss_kib_per_stream", 2000),
+)
+# The order of the rows; a system without any figure has none.
+SYSTEMS = (
+    *("gateway", "go-jwt-opa", "go-reverseproxy", "nginx", "haproxy", "caddy", "litellm"),
+    "fastapi-httpx",
+)
+
+
+def renew(page: Path = PAGE, folder: Path = FOLDER) -> None:
+    """Writes the tables anew."""
+    page.write_text(renewed(page.read_text("utf-8"), folder), "utf-8")
+
+
+def renewed(text: str, folder: Path = FOLDER) -> str:
+    """The page with its tables as the results are.
+
+    Raises:
+        ValueError: the page has no place for one of them.
+    """
+    for name, table in TABLES.items():
+        begin, end = BEGIN.format(name), END.format(name)
+        before, found, rest = text.partition(begin)
+        _, closed, after = rest.partition(end)
+        if not found or not closed:
+            raise ValueError(f"{begin} … {end}: not on the page")
+        text = f"{before}{begin}\n{table(folder)}\n{end}{after}"
+    return text
+
+
+def figures(folder: Path) -> str:
+    """What a user wants to know, a row a system."""
+    results = {name: _read(folder, name) for name in dict.fromkeys(want[1] for want in WANTED)}
+    rows = []
+    for system in SYSTEMS:
+        cells = [_figure(results[of], system, figure, n) for _, of, figure, n in WANTED]
+        if any(cell != NONE for cell in cells):
+            rows.append([f"`{system}`", *cells])
+    return _markdown(["", *(want[0] for want in WANTED)], rows)
+
+
+def _figure(result: Result | None, system: str, figure: str, streams: int) -> str:
+    for row in result["summary"] if result else ():
+        if (row["system"], row["streams"]) == (system, streams) and figure in row:
+            return _number(row[figure])
+    return NONE
+
+
+def soaked(folder: Path) -> str:
+    """The soak's figures, with how long it was and what was done."""
+    result = _read(folder, soak.SCENARIO)
+    if result is None:
+        return "No results."
+    rows = [list(row.values()) for row in soak.shown(result)]
+    table = _markdown(["", "at rest before", "at rest after", "grows an hour", "allowed"], rows)
+    kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(result["done"].items()))
+    minutes = result["conditions"]["measured_s"] / 60
+    found = "; ".join(result["faults"]) or "nothing grew"
+    failed = sum(result["failures"].values())
+    return f"{table}\n\n{minutes:.0f} minutes measured: {kinds}; {failed} failed. Result: {found}."
+
+
+def workers(folder: Path) -> str:
+    """A row for each system and number of workers, then one for each set of cores."""
+    result = _read(folder, "workers")
+    if result is None:
+        return "No results."
+    columns = {
+        "cpu_us_per_event": "CPU an event, µs",
+        "open_cpu_us": "CPU an opened stream, µs",
+        "most_of_fair": "busiest worker's streams, of its fair share",
+        "least_of_fair": "idlest worker's",
+    }
+    eight = {
+        "others_p50_ms": "first byte from a well core, p50, ms",
+        "others_p99_ms": "p99, ms",
+        "by_slow": "streams the slow core answered, of 600",
+    }
+    several = [row for row in result["summary"] if "cpu_us_per_event" in row]
+    among = [row for row in result["summary"] if "others_p50_ms" in row]
+    return f"{_by_load(several, columns)}\n\n{_by_load(among, eight)}"
+
+
+def _by_load(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> str:
+    made = [
+        [
+            f"`{row['system']}`, {row['load']}",
+            *(_number(row[name]) if name in row else NONE for name in columns),
+        ]
+        for row in sorted(rows, key=lambda row: str(row["system"]))
+    ]
+    return _markdown(["", *columns.values()], made)
+
+
+TABLES: Mapping[str, Callable[[Path], str]] = {
+    "figures": figures,
+    "soak": soaked,
+    "workers": workers,
+}
+
+
+def _read(folder: Path, scenario: str) -> Result | None:
+    path = folder / f"{scenario}.json"
+    if not path.exists():
+        return None
+    result: Result = json.loads(path.read_text("utf-8"))
+    return result
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

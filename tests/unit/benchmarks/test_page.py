@@ -1,0 +1,42 @@
+"""The page's tables are the committed results."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks import page
+
+PLACES = "\n".join(
+    f"{page.BEGIN.format(name)}\nold\n{page.END.format(name)}" for name in page.TABLES
+)
+
+
+def test_the_page_has_the_committed_figures() -> None:
+    """After new results: ``python -m benchmarks docs``; a run that writes there does it itself."""
+    text = page.PAGE.read_text("utf-8")
+    assert page.renewed(text) == text
+
+
+def test_a_table_shows_the_systems_that_have_figures(tmp_path: Path) -> None:
+    """A measurement that was not taken is a dash; what was measured twice is chosen by its load."""
+    summary = [
+        {"system": "gateway", "streams": 100, "cpu_us_per_event": 20.04},
+        {"system": "gateway", "streams": 300, "cpu_us_per_event": 18.0},
+        {"system": "nginx", "streams": 100, "cpu_us_per_event": 16.0},
+    ]
+    (tmp_path / "relay.json").write_text(json.dumps({"summary": summary}), "utf-8")
+    text = page.renewed(PLACES, tmp_path)
+    assert "| `gateway` | 20 | 18 | – | – |" in text
+    assert "| `nginx` | 16 | – | – | – |" in text
+    assert "haproxy" not in text
+    assert "old" not in text
+    assert text.count("No results.") == 2
+
+
+def test_a_page_without_its_places_is_refused(tmp_path: Path) -> None:
+    """A table that silently stays away would be missed by nobody."""
+    with pytest.raises(ValueError, match="not on the page"):
+        page.renewed("# Benchmarks", tmp_path)
