@@ -76,11 +76,13 @@ def _behind_rule(sheet: str, at: int) -> int:
 
 
 def _selected(tree: LexborHTMLParser, selector: str) -> list[LexborNode]:
-    # States (":hover") and parts ("::before") are not how the page looks when it opens.
-    if not selector or ":" in selector or len(selector) > 500:
+    # States (":hover") and parts ("::before") are not how the page looks when it opens; what
+    # stands beside them in a list is.
+    plain = ",".join(one for one in selector.split(",") if ":" not in one)
+    if not plain or len(plain) > 500:
         return []
     try:
-        return list(tree.css(selector))
+        return list(tree.css(plain))
     except Exception:
         # The parser has no exception class of its own for a selector that it does not know.
         return []

@@ -258,3 +258,10 @@ def test_names_in_json_are_text_that_can_be_stored(tmp_path: Path) -> None:
     rows = read(tmp_path, f"[{', '.join([record] * 40)}]", TEXT)
     assert blocks[0].section == ("fees",)
     assert {block.header for block in rows} == {("a", "b")}
+
+
+@pytest.mark.parametrize("selectors", [".a:hover, .x", ".x,.a::before", ".b, .x"])
+def test_rule_for_a_state_hides_what_it_lists_beside_it(tmp_path: Path, selectors: str) -> None:
+    """A state is not how the page opens; the rest of the list is."""
+    raw = f"<style>{selectors} {{display:none}}</style><p class=a>shown<p class=x>hidden"
+    assert [block.text for block in read(tmp_path, raw, HTML)] == ["shown"]
