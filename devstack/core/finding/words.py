@@ -12,14 +12,38 @@ endings, are kept as single letters and overlapping pairs; a letter includes its
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from functools import lru_cache
+from collections.abc import Callable, Iterator
+from functools import lru_cache, wraps
 from itertools import pairwise
+from typing import Concatenate, ParamSpec, TypeVar
 
 import regex  # type: ignore[import-untyped]
 
 from devstack.core.finding.languages import beginnings, stem
 from devstack.core.finding.normal_form import folded, normal, prepared, spelled_out
+
+# Longer ones are no words of any language, and a hundred thousand of them would fill the memory.
+KEPT_CHARACTERS = 64
+_KEPT_WORDS = 100_000
+
+_More = ParamSpec("_More")
+_Found = TypeVar("_Found")
+
+
+def _kept_while_short(
+    function: Callable[Concatenate[str, _More], _Found],
+) -> Callable[Concatenate[str, _More], _Found]:
+    """``function`` of a word, which remembers what it found for those that are not too long."""
+    kept = lru_cache(maxsize=_KEPT_WORDS)(function)
+
+    @wraps(function)
+    def found(word: str, /, *more: _More.args, **named: _More.kwargs) -> _Found:
+        if len(word) > KEPT_CHARACTERS:
+            return function(word, *more, **named)
+        return kept(word, *more, **named)  # type: ignore[arg-type]
+
+    return found
+
 
 WHOLE, STEM, FOLDED, BEGINNING = "=", "~", "^", "*"
 
@@ -88,7 +112,7 @@ def entries(text: str, language: str) -> list[str]:
     return found
 
 
-@lru_cache(maxsize=100_000)
+@_kept_while_short
 def entries_of(word: str, language: str) -> tuple[str, ...]:
     """What one word is indexed under; ``language`` as in :mod:`languages`."""
     if is_dense(word):
@@ -141,7 +165,7 @@ def pairs(letters: list[str]) -> list[str]:
     return [first + second for first, second in pairwise(letters)]
 
 
-@lru_cache(maxsize=100_000)
+@_kept_while_short
 def taken_apart(word: str) -> tuple[str | None, tuple[str, ...]]:
     """A name whole and its parts, all in normal form; a simple word has itself as its only part."""
     word = unelided(word)

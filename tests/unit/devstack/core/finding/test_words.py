@@ -11,7 +11,7 @@ from devstack.core.finding.wanted import (
     question_terms,
     wanted,
 )
-from devstack.core.finding.words import entries, words
+from devstack.core.finding.words import entries, entries_of, words
 
 
 def best(document: str, question: str, language: str = "en") -> float:
@@ -205,3 +205,11 @@ def test_line_to_fill_in_is_no_word_to_look_for(question: str) -> None:
     """What is asked beside it is found."""
     terms = question_terms(question, None)
     assert "_" not in {one.word[:1] for one in wanted(terms, ("en", "tr"))}
+
+
+def test_only_words_that_may_be_words_are_remembered() -> None:
+    """A file of endless words must not fill the memory with what was found for each."""
+    short, long = "marrow" * 8, "marrow" * 400
+    assert entries_of(short, "en") is entries_of(short, "en")
+    assert entries_of(long, "en") == entries_of(long, "en")
+    assert entries_of(long, "en") is not entries_of(long, "en")
