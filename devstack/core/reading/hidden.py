@@ -1,88 +1,116 @@
-"""What of an HTML page is not shown: by attributes, and by the plain rules of its style sheets."""
+"""What of an HTML page is not shown: by attributes, and by the rules of its style sheets."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-# Each selector is one walk through the page.
-MOST_SELECTORS = 200
-
-_ATTRIBUTES = "[hidden], dialog:not([open])"
-_COMMENT = re.compile(r"/\*.*?(?:\*/|\Z)", re.S)
-_RULE = re.compile(r"([^{}]*)\{([^{}]*)\}")
-# Hidden from everybody who looks, however it is done.
-_HIDES = re.compile(
-    r"(?:^|;)\s*(?:display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)"
-    r"|content-visibility\s*:\s*hidden"
-    r"|opacity\s*:\s*0*\.?0*%?\s*(?=;|!|$)"
-    r"|font-size\s*:\s*0*\.?0*(?:px|pt|em|rem|%)?\s*(?=;|!|$)"
-    r"|(?:left|top|right|text-indent)\s*:\s*-\d{4,}(?:\.\d+)?px"
-    r"|clip\s*:\s*rect\(\s*[01](?:px)?[ ,])",
-    re.I,
+from devstack.core.reading.selectors import Selected, TooMuchWork, weight
+from devstack.core.reading.style_sheets import (
+    INHERITED,
+    LONGEST_SHEETS,
+    Effects,
+    Rule,
+    effects,
+    rules,
 )
-_SHOWS = re.compile(r"(?:^|;)\s*(?:display\s*:\s*(?!none)\w|visibility\s*:\s*visible)", re.I)
+
+_ATTRIBUTES = "[hidden], dialog:not([open]), [popover]"
+# What counts more: importance, not to stand in a layer, and the selector's weight.
+_Weight = tuple[bool, bool, tuple[int, int, int]]
+_INLINE = (1_000_000, 0, 0)
 
 
 def hidden_nodes(tree: LexborHTMLParser) -> set[int]:
     """The ``mem_id`` of each element that is hidden, with all that is in it."""
-    hidden: set[int] = set()
-    for selector, hides in _style_rules(tree):
-        found = {node.mem_id for node in _selected(tree, selector)}
-        hidden = hidden | found if hides else hidden - found
+    page = _Shown(tree)
+    try:
+        page.follow_sheets()
+        page.follow_attributes()
+    except TooMuchWork:
+        # A rule that shows might be among those not followed.
+        page = _Shown(tree)
+    hidden = page.hidden()
     hidden.update(node.mem_id for node in tree.css(_ATTRIBUTES))
-    for node in tree.css("[style]"):
-        style = node.attributes.get("style") or ""
-        if _HIDES.search(style):
-            hidden.add(node.mem_id)
-        elif _SHOWS.search(style) and "hidden" not in node.attributes:
-            hidden.discard(node.mem_id)
     return hidden
 
 
-def _style_rules(tree: LexborHTMLParser) -> Iterator[tuple[str, bool]]:
-    """The selectors of rules that hide (True) or show (False), in order. Specificity is not
-    weighed, and rules for some media only are left out."""
-    count = 0
-    for sheet in tree.css("style"):
-        for rule in _RULE.finditer(_for_all_media(_COMMENT.sub("", sheet.text()))):
-            hides = _HIDES.search(rule[2]) is not None
-            if count < MOST_SELECTORS and (hides or _SHOWS.search(rule[2])):
-                count += 1
-                yield rule[1].strip(), hides
+class _Shown:
+    """For each property that hides, the elements it is set for, with the heaviest that set it."""
+
+    def __init__(self, tree: LexborHTMLParser) -> None:
+        self._tree = tree
+        self._set: dict[str, dict[int, tuple[_Weight, bool, LexborNode]]] = {}
+
+    def follow_sheets(self) -> None:
+        """Raises TooMuchWork."""
+        found = self._rules()
+        if not any(hides for rule in found for hides, _ in rule.effects.values()):
+            return
+        selected = Selected(self._tree)
+        # What shows needs to be looked for only where something else hides.
+        hiding: set[str] = set()
+        for rule in found:
+            names = {name for name, (hides, _) in rule.effects.items() if hides} - hiding
+            if names and selected.nodes(rule.selector):
+                hiding |= names
+        for rule in found:
+            if not hiding.isdisjoint(rule.effects):
+                self._apply(rule, selected, hiding)
+
+    def _rules(self) -> list[Rule]:
+        found: list[Rule] = []
+        left = LONGEST_SHEETS
+        for sheet in self._tree.css("style"):
+            text = sheet.text()
+            left -= len(text)
+            if left < 0:
+                raise TooMuchWork
+            found.extend(rules(text, sheet.attributes.get("media") or ""))
+        return found
+
+    def _apply(self, rule: Rule, selected: Selected, hiding: set[str]) -> None:
+        heavy = weight(rule.selector)
+        for node in selected.nodes(rule.selector).values():
+            for name, (hides, important) in rule.effects.items():
+                if name in hiding:
+                    self._put(name, node, (important, not rule.layered, heavy), hides)
+
+    def follow_attributes(self) -> None:
+        """Raises TooMuchWork."""
+        known: dict[str, Effects] = {}
+        left = LONGEST_SHEETS
+        for node in self._tree.css("[style]"):
+            style = node.attributes.get("style") or ""
+            if style not in known:
+                left -= len(style)
+                if left < 0:
+                    raise TooMuchWork
+                known[style] = effects(style)
+            for name, (hides, important) in known[style].items():
+                self._put(name, node, (important, True, _INLINE), hides)
+
+    def _put(self, name: str, node: LexborNode, heavy: _Weight, hides: bool) -> None:
+        nodes = self._set.setdefault(name, {})
+        before = nodes.get(node.mem_id)
+        if before is None or heavy >= before[0]:
+            nodes[node.mem_id] = (heavy, hides, node)
+
+    def hidden(self) -> set[int]:
+        hidden: set[int] = set()
+        for name, nodes in self._set.items():
+            found = {key for key, (_, hides, _) in nodes.items() if hides}
+            if name in INHERITED and found:
+                found -= _above([node for _, hides, node in nodes.values() if not hides])
+            hidden |= found
+        return hidden
 
 
-def _for_all_media(sheet: str) -> str:
-    """A style sheet without its at-rules, each with all that stands between its braces."""
-    kept, start = [], 0
-    while (at := sheet.find("@", start)) >= 0:
-        kept.append(sheet[start:at])
-        start = _behind_rule(sheet, at)
-    return "".join((*kept, sheet[start:]))
-
-
-_ENDS = re.compile(r"[{};]")
-
-
-def _behind_rule(sheet: str, at: int) -> int:
-    depth = 0
-    for mark in _ENDS.finditer(sheet, at):
-        depth += {"{": 1, "}": -1, ";": 0}[mark.group()]
-        if depth <= 0 and mark.group() != "{":
-            return mark.end()
-    return len(sheet)
-
-
-def _selected(tree: LexborHTMLParser, selector: str) -> list[LexborNode]:
-    # States (":hover") and parts ("::before") are not how the page looks when it opens; what
-    # stands beside them in a list is.
-    plain = ",".join(one for one in selector.split(",") if ":" not in one)
-    if not plain or len(plain) > 500:
-        return []
-    try:
-        return list(tree.css(plain))
-    except Exception:
-        # The parser has no exception class of its own for a selector that it does not know.
-        return []
+def _above(nodes: list[LexborNode]) -> set[int]:
+    """All that has one of these in it: what is shown there must be read."""
+    above: set[int] = set()
+    for node in nodes:
+        at = node.parent
+        while at is not None and at.mem_id not in above:
+            above.add(at.mem_id)
+            at = at.parent
+    return above

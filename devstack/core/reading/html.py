@@ -33,8 +33,8 @@ _QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
 
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _SKIPPED = frozenset(
-    """script style template noscript head title meta link rp iframe object embed audio video canvas
-    -comment -doctype""".split()  # noqa: SIM905
+    """script style template noscript noframes datalist head title meta link rp iframe object embed
+    audio video canvas -comment -doctype""".split()  # noqa: SIM905
 )
 _EMBEDDED = "object, embed, iframe[src]"
 _INLINE = frozenset(

@@ -265,3 +265,76 @@ def test_rule_for_a_state_hides_what_it_lists_beside_it(tmp_path: Path, selector
     """A state is not how the page opens; the rest of the list is."""
     raw = f"<style>{selectors} {{display:none}}</style><p class=a>shown<p class=x>hidden"
     assert [block.text for block in read(tmp_path, raw, HTML)] == ["shown"]
+
+
+HIDING = {
+    "in media": "@media screen{.x{display:none}} ",
+    "in all media": "@media all{@layer a{.x{display:none}}}",
+    "in a layer": "@layer a{.x{display:none}}",
+    "below the root": ":root .x{display:none}",
+    "below html and body": "html body>.x{display:none}",
+    "deep": ".out .in p.x{display:none}",
+    "not": "p:not(.a):not(.b){display:none}",
+    "transparent": ".x{color:transparent}",
+    "no letters": ".x{font-size:0}",
+    "see-through": ".x{opacity:0}",
+    "no size": ".x{height:0;overflow:hidden}",
+    "inset": ".x{clip-path:inset(100%)}",
+    "clip": ".x{position:absolute;clip:rect(0,0,0,0)}",
+    "away": ".x{position:absolute;left:-999em}",
+    "indented": ".x{text-indent:-9999px}",
+    "comment": ".x{display/**/:/*}*/none}",
+    "escape": r".\78{d\69splay:n\6fne}",
+    "important": ".x{display:none!important} p.x{display:block}",
+    "specific": "p.x{display:none} .x{display:block}",
+    "unlayered": ".x{display:none} @layer a{p.x{display:block}}",
+}
+NOT_HIDING = {
+    "later": ".a{display:none} .a{display:block}",
+    "specific": "p.a{display:block} .a{display:none}",
+    "inline": "#s{display:none}",
+    "print": "@media print{.a{display:none}}",
+    "narrow": "@media (max-width:9px){.a{display:none}}",
+    "wide": ".a{display:none} @media (min-width:9px){.a{display:block}}",
+    "state": ".a:hover, p:not(:focus){display:none}",
+    "other parent": "section .a, .in>.a{display:none}",
+    "gap": "body{font-size:0} p{font-size:16px}",
+    "seen in it": "body{visibility:hidden} p{visibility:visible}",
+    "gradient": ".a{color:transparent;-webkit-background-clip:text}",
+    "video": ".a{height:0;overflow:hidden;padding-bottom:56%}",
+    "fades in": ".a{opacity:0;animation:fade 1s}",
+    "unknown": ".a:bogus(1), .a..b{display:none}",
+    "broken": "}} .b{ @media {{ ((",
+    "text": ".q{content:'.a{display:none}'}",
+}
+SHEETS_PAGE = """<style>%s</style><body class=out><div class=in></div><p class=a>shown
+    <p class=b id=s style="display:block">too<div class=in><p class=x>hidden</div>"""
+
+
+@pytest.mark.parametrize("sheet", HIDING.values(), ids=HIDING)
+def test_rule_that_hides_is_followed(tmp_path: Path, sheet: str) -> None:
+    page = SHEETS_PAGE.replace("<div class=in><p class=x>", "<p class=x>")
+    raw = (SHEETS_PAGE if ".in" in sheet else page) % sheet
+    assert texts(read(tmp_path, raw, HTML)) == ["shown", "too"]
+
+
+@pytest.mark.parametrize("sheet", NOT_HIDING.values(), ids=NOT_HIDING)
+def test_rule_that_may_not_hide_loses_no_text(tmp_path: Path, sheet: str) -> None:
+    assert texts(read(tmp_path, SHEETS_PAGE.replace("%s", sheet), HTML))[:2] == ["shown", "too"]
+
+
+def test_elements_that_are_not_shown_are_not_read(tmp_path: Path) -> None:
+    raw = """<style media=print>p{display:none}</style><p>shown<datalist><option>H</datalist>
+        <noframes>H</noframes><template>H</template><div popover>H</div><dialog>H</dialog>
+        <p hidden>H</p><p aria-hidden=true>seen<details><summary>more</summary>told</details>"""
+    assert texts(read(tmp_path, raw, HTML)) == ["shown", "seen", "more", "told"]
+
+
+def test_selectors_that_cannot_be_followed_cost_little_and_hide_nothing(tmp_path: Path) -> None:
+    """Paths that a parser would try in all ways, deep nesting, and thousands of rules."""
+    path = "i " + "div " * 30
+    sheet = f"{path} p{{display:none}} {':not(' * 5000} {{}} " + "".join(
+        f".c{n}{{display:none}}" for n in range(11_000)
+    )
+    raw = f"<style>{sheet}</style>" + "<div>" * 150 + "<p>shown" + "</div>" * 150
+    assert texts(read(tmp_path, raw, HTML)) == ["shown"]
