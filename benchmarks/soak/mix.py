@@ -24,6 +24,11 @@ UPLOAD_EVERY_S = 2.0
 KEY_EVERY_S = 4.0
 # What a load's own opening and ending may take beside its time.
 GRACE_S = 120.0
+# A worker's heap has its full size after some five thousand streams, as its garbage is collected
+# seldom; at the mix's pace that would take half an hour.
+FILLING = {"mode": "churn", "streams": 40, "rate": 20.0, "life_ms": 300.0, "seed": 1}
+FILL_PER_WORKER = 6000
+FILL_PER_S = 100.0
 
 Turn = Callable[[int, float], Awaitable[None]]
 
@@ -48,6 +53,12 @@ class Mix:
         self._bench = bench
         self._system = system
         self.tally = Tally()
+
+    async def fill(self, within_s: float) -> None:
+        """Many streams, opened and left as fast as they go: what memory they take is taken then."""
+        total = min(FILL_PER_WORKER * self._bench.site.workers, int(FILL_PER_S * within_s))
+        url = self._system.url("/query")
+        await self._bench.load({**FILLING, "url": url, "total": total}, within_s + GRACE_S)
 
     async def run(self, seconds: float) -> None:
         """Everything side by side, for about so long."""

@@ -1,7 +1,7 @@
 """The soak as a scenario: a gateway of two workers with real S3 and Temporal, before the stub core.
 
 A fifth of the time warms up, so that what is taken only once is taken: code paths, caches, the
-storage's connections. Then everything rests, is sampled, is loaded for the other four fifths, rests
+storage's connections, the heap's garbage. Then everything rests, is sampled, is loaded for the other four fifths, rests
 again and is sampled again.
 """
 
@@ -105,7 +105,9 @@ async def soak(bench: Bench, system: Running, watched: Watched, hours: float, sa
     warm_s = seconds * WARM_SHARE
     mix = Mix(bench, system)
     say(f"soak: {warm_s:.0f} s of warming up, {seconds - warm_s:.0f} s measured")
-    await mix.run(warm_s)
+    warm_until = time.monotonic() + warm_s
+    await mix.fill(warm_s / 2)
+    await mix.run(warm_until - time.monotonic())
     mix.tally = Tally()
     await asyncio.sleep(REST_S)
     before, began = await watched.sample(), time.monotonic()
