@@ -1,8 +1,8 @@
 """The soak as a scenario: a gateway of two workers with real S3 and Temporal, before the stub core.
 
 A fifth of the time warms up, so that what is taken only once is taken: code paths, caches, the
-storage's connections, the heap's garbage. Then everything rests, is sampled, is loaded for the other four fifths, rests
-again and is sampled again.
+storage's connections, the heap. Then everything rests, is sampled, is loaded for the other four
+fifths, rests again and is sampled again.
 """
 
 from __future__ import annotations
