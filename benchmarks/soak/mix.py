@@ -24,7 +24,7 @@ UPLOAD_EVERY_S = 2.0
 KEY_EVERY_S = 4.0
 # What a load's own opening and ending may take beside its time.
 GRACE_S = 120.0
-# Of 20,000 streams opened and left, one worker took 5 MiB for the first 5,000 and 0.2 MiB for the
+# Of 16,500 streams opened and left, one worker took 5 MiB for the first 5,000 and 0.2 MiB for the
 # others. At the mix's pace the first 5,000 would take half an hour, and look like a leak.
 FILLING = {"mode": "churn", "streams": 40, "rate": 20.0, "life_ms": 300.0, "seed": 1}
 FILL_PER_WORKER = 6000
