@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from benchmarks import proc
-from benchmarks.bench import Running
+from benchmarks.bench import Running, alongside
 from benchmarks.scenarios import QUIET_RATE, Run, base_row, trouble, warm
 
 SLOW_BYTES_PER_S = 1024
@@ -62,9 +62,5 @@ async def _watching(system: Running) -> AsyncIterator[list[int]]:
             found.append(proc.memory(system.pid).rss_kib)
             await asyncio.sleep(SAMPLE_EVERY_S)
 
-    task = asyncio.create_task(watch(), name="memory samples")
-    try:
+    async with alongside(watch(), "memory samples"):
         yield found
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 from benchmarks import proc
+from benchmarks.bench import alongside
 from devstack.components import http_get
 
 Sample = dict[str, float]
@@ -99,9 +100,5 @@ async def sampling(watched: Watched, every_s: float = EVERY_S) -> AsyncIterator[
                 series.missed += 1
             await asyncio.sleep(every_s)
 
-    task = asyncio.create_task(sample(), name="soak samples")
-    try:
+    async with alongside(sample(), "soak samples"):
         yield series
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)

@@ -14,6 +14,7 @@ import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 
+from gateway.domain.eviction import make_room
 from gateway.domain.hit_count import HitCount
 from gateway.domain.policy import POLICY_BROKEN, Decision, PolicyQuestion
 from gateway.ports import Clock, Policy
@@ -128,18 +129,7 @@ class CachedPolicy:
         until, now = asked_at + min(self._ttl_s, _ttl_s(decision)), self._clock.monotonic()
         if until > now:
             self._kept[key] = _Kept(replace(decision, cached=True), until)
-        self._make_room(now)
-
-    def _make_room(self, now: float) -> None:
-        """Also where there is room: most questions are asked once, as each has its own document.
-
-        The decisions used longest ago come first, so what has ended is met there sooner or later.
-        """
-        while self._kept:
-            longest_unused = next(iter(self._kept.values()))
-            if len(self._kept) <= self._max_entries and longest_unused.until > now:
-                return
-            self._kept.popitem(last=False)
+        make_room(self._kept, self._max_entries, lambda kept: kept.until <= now)
 
 
 def _ttl_s(decision: Decision) -> float:

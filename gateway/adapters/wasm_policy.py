@@ -65,7 +65,7 @@ class WasmPolicy(InputPolicy):
         self._loaded: _Loaded | None = None
         self._fault: PolicyBroken | None = None
         try:
-            self._loaded = _prepare(policy_bundle.load(policy_dir))
+            self._loaded = _prepare_files(policy_dir)
         except PolicyBroken as exc:
             self._take_last_good(exc)
 

@@ -14,6 +14,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from gateway.domain.api_keys import KeyRecord
+from gateway.domain.eviction import make_room
 from gateway.domain.hit_count import HitCount
 from gateway.errors import StorageUnavailable
 from gateway.ports import Clock, Deadline, KeyStore
@@ -125,15 +126,4 @@ class KeyLookups:
         self._misses.pop(key_id, None)
         answers = self._misses if answer.record is None else self._hits
         answers[key_id] = answer
-        self._make_room(answers)
-
-    def _make_room(self, answers: _Answers) -> None:
-        """What is no longer fresh goes even where there is room: nobody may ask for it again.
-
-        The answers used longest ago come first.
-        """
-        while answers:
-            longest_unused = next(iter(answers.values()))
-            if len(answers) <= self._max_entries and self._is_fresh(longest_unused):
-                return
-            answers.popitem(last=False)
+        make_room(answers, self._max_entries, lambda old: not self._is_fresh(old))

@@ -251,8 +251,12 @@ class GuardedProtocol(HttpProtocol):
 
     def _discard(self, size: int) -> None:
         self._discarded_bytes += size
-        if self._discarded_bytes > LINGER_BYTES:
-            self.transport.abort() if self._must_stay else self.close()
+        if self._discarded_bytes <= LINGER_BYTES:
+            return
+        if self._must_stay:
+            self.transport.abort()
+        else:
+            self.close()
 
     def eof_received(self) -> bool:
         """The client will send no more; while a question is under way that means it is leaving.
