@@ -14,6 +14,7 @@ from typing import Any
 from benchmarks.digest import CHECKOUT
 from benchmarks.results import FOLDER
 from benchmarks.soak import run as soak
+from benchmarks.summary import markdown_table
 
 PAGE = CHECKOUT / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- {}: made by `python -m benchmarks docs` -->", "<!-- end of {} -->"
@@ -63,7 +64,7 @@ def figures(folder: Path) -> str:
         cells = [_figure(results[of], system, figure, n) for _, of, figure, n in WANTED]
         if any(cell != NONE for cell in cells):
             rows.append([f"`{system}`", *cells])
-    return _markdown(["", *(want[0] for want in WANTED)], rows)
+    return markdown_table(["", *(want[0] for want in WANTED)], rows)
 
 
 def _figure(result: Result | None, system: str, figure: str, streams: int) -> str:
@@ -79,7 +80,9 @@ def soaked(folder: Path) -> str:
     if result is None:
         return "No results."
     rows = [list(row.values()) for row in soak.shown(result)]
-    table = _markdown(["", "at rest before", "at rest after", "grows an hour", "allowed"], rows)
+    table = markdown_table(
+        ["", "at rest before", "at rest after", "grows an hour", "allowed"], rows
+    )
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(result["done"].items()))
     minutes = result["conditions"]["measured_s"] / 60
     found = "; ".join(result["faults"]) or "nothing grew"
@@ -116,7 +119,7 @@ def _by_load(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> s
         ]
         for row in sorted(rows, key=lambda row: str(row["system"]))
     ]
-    return _markdown(["", *columns.values()], made)
+    return markdown_table(["", *columns.values()], made)
 
 
 TABLES: Mapping[str, Callable[[Path], str]] = {
@@ -136,8 +139,3 @@ def _read(folder: Path, scenario: str) -> Result | None:
 
 def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
-
-
-def _markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -15,7 +15,7 @@ from benchmarks.answers.core import Answered, Core
 from benchmarks.answers.questions import Question, files, load
 from benchmarks.answers.score import Given, is_right
 from benchmarks.digest import ANSWERED, ANSWERS, code_digest
-from benchmarks.summary import table
+from benchmarks.summary import markdown_table, table
 
 LEAST_RIGHT = 0.85
 LEAST_AHEAD = 0.15
@@ -149,8 +149,12 @@ def markdown(result: dict[str, Any]) -> str:
         **result["by_kind"],
         **result["by_format"],
     }
-    lines = ["| | questions | core | LlamaIndex |", "|---|---|---|---|"]
-    for name, row in groups.items():
-        beside = "–" if row["llama_index"] is None else f"{row['llama_index']:.2f}"
-        lines.append(f"| {name} | {row['questions']} | {row['core']:.2f} | {beside} |")
-    return "\n".join(lines)
+    rows = [
+        (name, str(row["questions"]), _rounded(row["core"]), _rounded(row["llama_index"]))
+        for name, row in groups.items()
+    ]
+    return markdown_table(("", "questions", "core", "LlamaIndex"), rows)
+
+
+def _rounded(share: float | None) -> str:
+    return "–" if share is None else f"{share:.2f}"
