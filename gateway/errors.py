@@ -299,6 +299,15 @@ class PolicyBroken(PolicyUnavailable):
     """The policy was loaded but cannot answer: the gateway is not ready until it is repaired."""
 
 
+class SharedStateUnavailable(GatewayError):
+    """What the workers count together (Redis) gives no answer, and this cannot be done without."""
+
+    status = 503
+    code = "SHARED_STATE_UNAVAILABLE"
+    default_message = "What all replicas share cannot be reached: try again in a moment."
+    default_retry_after_s = 1
+
+
 class Overloaded(GatewayError):
     status = 503
     code = "OVERLOADED"
