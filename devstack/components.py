@@ -27,8 +27,9 @@ from pathlib import Path
 from typing import Literal
 
 from devstack.processes import Child, ChildDied, start_and_wait
+from gateway import __version__
 
-Name = Literal["opa", "s3", "temporal"]
+Name = Literal["opa", "s3", "temporal", "redis"]
 Choice = Literal["auto", "real", "embedded"]
 NAMES: tuple[Name, ...] = ("opa", "s3", "temporal")
 
@@ -37,6 +38,7 @@ PROGRAMS: Mapping[Name, tuple[str, str]] = {
     "opa": ("opa", "OPA"),
     "s3": ("versitygw", "versitygw"),
     "temporal": ("temporal", "Temporal dev server"),
+    "redis": ("redis-server", "Redis"),
 }
 
 _TRIES = 3
@@ -132,6 +134,11 @@ def find(name: Name, choice: Choice = "auto") -> Found:
 
 
 def _how_to_get(name: Name, program: str) -> str:
+    if name == "redis":
+        return (
+            "Redis: no `redis-server` beside the interpreter or on PATH; Debian and Ubuntu have it"
+            " (`apt-get install redis-server`), Homebrew too (`brew install redis`)"
+        )
     if name == "temporal":
         return (
             "Temporal: no `temporal` beside the interpreter, on PATH or in "
@@ -145,6 +152,9 @@ def _how_to_get(name: Name, program: str) -> str:
 
 
 def _embedded(name: Name) -> Found:
+    if name == "redis":
+        note = "no redis-server found: limits hold for this replica's workers only"
+        return Found(name, "shared memory", False, __version__, None, note)
     package = {"opa": "wasmtime", "s3": "moto"}[name]
     if importlib.util.find_spec(package) is None:
         raise Missing(f"{name}: neither the real one nor {package}; `pip install '.[devstack]'`")
@@ -164,13 +174,15 @@ def program_version(path: Path) -> str:
         ).stdout
     except (OSError, subprocess.SubprocessError):
         said = ""
-    if match := re.search(r"\bv?(\d+\.\d+(?:\.\d+)?[\w.+-]*)", _version_line(said)):
+    if match := re.search(r"\bv?=?(\d+\.\d+(?:\.\d+)?[\w.+-]*)", _version_line(said)):
         return match[1]
     return go_module_version(path) or "unknown"
 
 
 def _version_line(said: str) -> str:
-    return next((line for line in said.splitlines() if "version" in line.lower()), "")
+    return next(
+        (line for line in said.splitlines() if "version" in line.lower() or " v=" in line), ""
+    )
 
 
 def go_module_version(path: Path) -> str | None:

@@ -12,7 +12,6 @@ import os
 import sys
 import time
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -20,46 +19,16 @@ from typing import Any, Literal, Self
 from devstack import buckets, components
 from devstack.components import Choice, Found, Launch, Missing, Running, free_port
 from devstack.environment import Secrets, core_env, gateway_env, inherited
+from devstack.parts import DOES, PARTS, START_LIMIT_S, Part, PartInfo
 from devstack.processes import Child, Scratch, run_to_end
+from devstack.redis_server import launch_redis
 from gateway import __version__
 from gateway.adapters.policy_bundle import policy_files
 
-Part = Literal["opa", "s3", "temporal", "core", "worker", "gateway"]
-PARTS: tuple[Part, ...] = ("opa", "s3", "temporal", "core", "worker", "gateway")
-
-DOES: Mapping[Part, str] = {
-    "opa": "decides who may do what",
-    "s3": "keeps the uploaded files and the API keys' hashes",
-    "temporal": "runs a workflow for each upload",
-    "core": "LlamaIndex: finds passages and writes the answer",
-    "worker": "Temporal worker: reads, splits and indexes uploads",
-    "gateway": "the API",
-}
-# LlamaIndex's imports take seconds where the disk is cold; nothing else comes near its limit.
-START_LIMIT_S: Mapping[Part, float] = {
-    "opa": 20,
-    "s3": 30,
-    "temporal": 30,
-    "core": 90,
-    "worker": 90,
-    "gateway": 60,
-}
 SETUP_LIMIT_S = 45.0
 # The core's address for a command that needs complete settings but never calls the core.
 NOWHERE = "http://127.0.0.1:1"
 READY = b'"status":"ok"'
-
-
-@dataclass(frozen=True, slots=True)
-class PartInfo:
-    """A line of the table: what runs as a part. ``address`` is ``None`` if it does not listen."""
-
-    name: Part
-    product: str
-    kind: Literal["real", "embedded"]
-    version: str
-    address: str | None
-    note: str
 
 
 class Stack:
@@ -203,6 +172,8 @@ class Stack:
                 return lambda: components.launch_s3(found, account, self.data_dir / "s3")
             case "temporal":
                 return lambda: components.launch_temporal(found, self.data_dir / "temporal")
+            case "redis":
+                return lambda: launch_redis(found, self.data_dir / "redis")
 
     async def _start_ours(self) -> None:
         core: dict[Part, Callable[[], Launch]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import NoReturn
@@ -14,6 +14,7 @@ import pytest
 from devstack import components
 from devstack.components import Choice, Found, Missing, Name, Running, S3Account
 from devstack.environment import inherited
+from devstack.redis_server import launch_redis
 
 START_LIMIT_S = 60.0
 ACCOUNT = S3Account("access", "secret-key")
@@ -46,6 +47,25 @@ async def running_s3(
     running = await components.start(
         "s3",
         lambda: components.launch_s3(found, account, folder),
+        env=inherited(os.environ),
+        cwd=folder,
+        timeout_s=START_LIMIT_S,
+    )
+    try:
+        yield running
+    finally:
+        await running.child.stop()
+
+
+@contextlib.asynccontextmanager
+async def running_redis(
+    folder: Path, settings: Mapping[str, str] | None = None
+) -> AsyncIterator[Running]:
+    """A real Redis; ``launch.address`` is host:port, ``child`` can be frozen, killed, stopped."""
+    found = component("redis")
+    running = await components.start(
+        "redis",
+        lambda: launch_redis(found, folder, settings),
         env=inherited(os.environ),
         cwd=folder,
         timeout_s=START_LIMIT_S,

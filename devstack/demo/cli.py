@@ -23,9 +23,10 @@ from devstack.demo.client import Client, NotIndexed, StepFailed, Upload, content
 from devstack.demo.question import suggest
 from devstack.demo.screen import BLUE, BOLD, DIM, GREEN, RED, YELLOW, Progress, Screen, clean
 from devstack.environment import ADMIN
+from devstack.parts import Part
 from devstack.processes import StartFailed
 from devstack.sample import QUESTIONS, SAMPLES
-from devstack.stack import Part, Stack
+from devstack.stack import Stack
 
 OK, FAILED = 0, 1
 _ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -12,7 +12,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import TextIO
 
-from devstack.stack import PartInfo
+from devstack.parts import PartInfo
 
 BOLD, DIM, RED, GREEN, YELLOW, BLUE = "1", "2", "31", "32", "33", "34"
 _BAR_CELLS = 30

@@ -76,9 +76,11 @@ class Counted:
 
 def charged(rate: Rate, cost: int, counted: Counted, now: float) -> tuple[Outcome, Counted]:
     """What charging ``cost`` at ``now`` gives; the second part counts only if all passed."""
-    interval, start = rate.interval_s, max(counted.full_at, now)
-    full_at = start + interval * cost
+    interval = rate.interval_s
     room = interval * rate.burst
+    # A clock that was set back, or a burst made smaller: never longer than the whole burst takes.
+    start = min(max(counted.full_at, now), now + room)
+    full_at = start + interval * cost
     over = full_at - now - room
     # A millionth of an interval: sums of floats are not exact.
     if over <= interval * 1e-6:
@@ -89,6 +91,16 @@ def charged(rate: Rate, cost: int, counted: Counted, now: float) -> tuple[Outcom
 
 def _left(rate: Rate, full_at: float, now: float) -> int:
     return max(int((rate.interval_s * rate.burst - (full_at - now)) / rate.interval_s + 1e-6), 0)
+
+
+def leased(most: int, held: int) -> Outcome:
+    """What asking for one more lease gives where ``held`` are held; only ends give one back.
+
+    When the next stream ends nobody knows, so that a second is as good a time as any.
+    """
+    if held < most:
+        return Outcome(True, most - held - 1, 0.0, 0.0)
+    return Outcome(False, 0, 1.0 if most > 0 else math.inf, 0.0)
 
 
 @dataclass(frozen=True, slots=True)

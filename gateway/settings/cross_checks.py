@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from gateway.settings.faults import Fault
+from gateway.settings.redis_settings import redis_faults
 from gateway.settings.tls_settings import certificate_faults
 
 Values = Mapping[str, Any]
@@ -106,6 +107,12 @@ def _tracing_is_installed(values: Values) -> Iterator[Fault]:
         yield Fault("GATEWAY_OTLP_ENDPOINT", str(values["otlp_endpoint"]), expected)
 
 
+def _redis_is_installed(values: Values) -> Iterator[Fault]:
+    if values.get("redis_url") and not _is_installed("redis.asyncio"):
+        expected = "the extra: pip install 'knowledge-base-gateway[redis]'"
+        yield Fault("GATEWAY_REDIS_URL", None, expected)
+
+
 def _is_installed(module: str) -> bool:
     try:
         return importlib.util.find_spec(module) is not None
@@ -124,5 +131,7 @@ _RULES: tuple[Callable[[Values], Iterator[Fault]], ...] = (
     _parts_are_enough,
     _stream_limits_fit_into_the_total,
     _tracing_is_installed,
+    _redis_is_installed,
+    redis_faults,
     certificate_faults,
 )

@@ -14,8 +14,8 @@ from gateway.domain.documents import ALLOWED_TYPES
 from gateway.settings import parsers as p
 from gateway.settings.faults import SettingsError
 from gateway.settings.loading import read
+from gateway.settings.redis_settings import RedisSettings
 from gateway.settings.spec import Spec, group, specs_of
-from gateway.settings.tls_settings import TlsSettings
 
 _server = group("Server")
 _identity = group("Tokens and users")
@@ -32,7 +32,7 @@ _reports = group("Logs, traces and error reports")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Settings(TlsSettings):
+class Settings(RedisSettings):
     """The gateway's settings, loaded once per process and never changed.
 
     Durations are seconds, sizes bytes. ``repr`` shows secrets as ``***``.

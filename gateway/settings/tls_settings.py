@@ -1,4 +1,7 @@
-"""The TLS settings: for clients, the core, OPA, the object storage and Temporal."""
+"""The TLS settings: for clients, the core, OPA, the object storage and Temporal.
+
+Those for Redis stand with its other settings.
+"""
 
 from __future__ import annotations
 
@@ -17,17 +20,17 @@ YEAR_S = 365 * 24 * 3600
 _tls = group("TLS")
 
 
-def _ca(peer: str) -> Any:
+def ca_setting(peer: str) -> Any:
     doc = f"CA certificates that {peer}'s certificate must come from (PEM). Unset: the system's."
     return _tls(p.PATH, None, doc, example="/etc/gateway/tls/ca.crt")
 
 
-def _cert(peer: str) -> Any:
+def cert_setting(peer: str) -> Any:
     doc = f"The gateway's certificate for {peer}, with its chain (PEM). Unset: none is sent."
     return _tls(p.PATH, None, doc, example="/etc/gateway/tls/tls.crt")
 
 
-def _key(peer: str) -> Any:
+def key_setting(peer: str) -> Any:
     doc = f"Private key of the certificate for {peer} (PEM, without a passphrase)."
     return _tls(p.PATH, None, doc, example="/etc/gateway/tls/tls.key")
 
@@ -69,22 +72,22 @@ class TlsSettings:
         " front of the gateway.",
         example="365d",
     )
-    core_ca_file: Path | None = _ca("the core")
-    core_cert_file: Path | None = _cert("the core")
-    core_key_file: Path | None = _key("the core")
-    opa_ca_file: Path | None = _ca("OPA")
-    opa_cert_file: Path | None = _cert("OPA")
-    opa_key_file: Path | None = _key("OPA")
-    s3_ca_file: Path | None = _ca("the object storage")
-    s3_cert_file: Path | None = _cert("the object storage")
-    s3_key_file: Path | None = _key("the object storage")
+    core_ca_file: Path | None = ca_setting("the core")
+    core_cert_file: Path | None = cert_setting("the core")
+    core_key_file: Path | None = key_setting("the core")
+    opa_ca_file: Path | None = ca_setting("OPA")
+    opa_cert_file: Path | None = cert_setting("OPA")
+    opa_key_file: Path | None = key_setting("OPA")
+    s3_ca_file: Path | None = ca_setting("the object storage")
+    s3_cert_file: Path | None = cert_setting("the object storage")
+    s3_key_file: Path | None = key_setting("the object storage")
     temporal_tls: bool = _tls(p.BOOLEAN, "false", "Whether the connection to Temporal uses TLS.")
-    temporal_ca_file: Path | None = _ca("Temporal")
-    temporal_cert_file: Path | None = _cert("Temporal")
-    temporal_key_file: Path | None = _key("Temporal")
+    temporal_ca_file: Path | None = ca_setting("Temporal")
+    temporal_cert_file: Path | None = cert_setting("Temporal")
+    temporal_key_file: Path | None = key_setting("Temporal")
 
     def tls_files(self, peer: str) -> TlsFiles:
-        """``peer`` is ``tls`` (clients), ``core``, ``opa``, ``s3`` or ``temporal``."""
+        """``peer`` is ``tls`` (clients), ``core``, ``opa``, ``s3``, ``temporal`` or ``redis``."""
         return TlsFiles(*(getattr(self, name) for name in FILES[peer]))
 
     @property
@@ -100,7 +103,7 @@ FILES: Mapping[str, tuple[str, str, str]] = {
     "tls": ("tls_client_ca_file", "tls_cert_file", "tls_key_file"),
     **{
         peer: (f"{peer}_ca_file", f"{peer}_cert_file", f"{peer}_key_file")
-        for peer in ("core", "opa", "s3", "temporal")
+        for peer in ("core", "opa", "s3", "temporal", "redis")
     },
 }
 _OF = ("ca", "cert", "key")
@@ -150,9 +153,12 @@ def _go_together(peer: str, files: TlsFiles) -> Iterator[Fault]:
 
 
 def _are_used(peer: str, files: TlsFiles, values: Values) -> Iterator[Fault]:
-    """TLS files for a peer that is called without TLS: the operator expects that it is used."""
+    """TLS files for a peer that is called without TLS: the operator expects that it is used.
+
+    For Redis, whose address is a secret, its own settings say so.
+    """
     given = [which for which in _OF if getattr(files, which) is not None]
-    if not given or peer == "tls":
+    if not given or peer in ("tls", "redis"):
         return
     if peer == "temporal":
         if values.get("temporal_tls") is False:

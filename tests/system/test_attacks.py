@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from devstack.stack import Part, Stack
+from devstack.parts import Part
+from devstack.stack import Stack
 
 from .conftest import People
 from .people import PASSWORD, Person, until

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import httpx
 import pytest
 
-from devstack.stack import Part, Stack
+from devstack.parts import Part
+from devstack.stack import Stack
 
 from .conftest import People
 from .people import Person, until

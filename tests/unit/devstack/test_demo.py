@@ -21,8 +21,8 @@ from devstack.demo.answer import Answer, excerpt
 from devstack.demo.client import Client, StepFailed, content_type_of, describe
 from devstack.demo.question import phrase, prominent, suggest
 from devstack.demo.screen import Progress, Screen, clean, size
+from devstack.parts import PartInfo
 from devstack.sample import QUESTION, SAMPLE, SAMPLES
-from devstack.stack import PartInfo
 from gateway.domain.sse import Event
 
 

@@ -1,0 +1,249 @@
+"""What all replicas count together, in Redis (or Valkey): rates, open streams, failed logins.
+
+Only imported when ``GATEWAY_REDIS_URL`` is set. A request's limits are one call, decided inside
+Redis by Redis's own clock; whatever keeps it from answering is ``SharedStateUnavailable``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from hashlib import blake2b
+from itertools import islice
+from typing import Final
+
+from gateway.adapters.redis_access import RedisAccess, connected
+from gateway.adapters.redis_calls import RedisCalls
+from gateway.adapters.redis_scripts import (
+    ADMIT,
+    ANNOUNCE,
+    FAILED,
+    RELEASE,
+    RENEW,
+    WAIT,
+)
+from gateway.domain.limits import (
+    LEASE_S,
+    Charge,
+    Counted,
+    Lease,
+    Outcome,
+    Penalty,
+    Rate,
+    charged,
+    leased,
+)
+from gateway.errors import SharedStateUnavailable
+
+# This replica: workers are forked from the process that imported this, and so have one name.
+REPLICA: Final = secrets.token_hex(8).encode()
+# A renewal of more is divided, so that Redis serves others in between.
+RENEWED_AT_ONCE = 500
+NO_EVICTION = b"noeviction"
+
+_PLAIN = re.compile(r"[A-Za-z0-9:._/@*+=,-]{1,120}\Z")
+_LIFE = b"%.6f" % LEASE_S
+_VERSION = re.compile(rb"^(redis|valkey)_version:(\S+)", re.MULTILINE)
+_EVICTION = re.compile(rb"^maxmemory_policy:(\S+)", re.MULTILINE)
+
+
+class RedisState:
+    """Implements ``ports.SharedState``. Make it on the worker's loop; it connects when it is used.
+
+    Attributes:
+        server: what answered the last check, such as ``"redis 7.0.15"``; empty before.
+    """
+
+    def __init__(self, access: Callable[[], RedisAccess]) -> None:
+        """``access`` is asked for every new connection; its prefix and timeout stay the first."""
+        first = access()
+        self._prefix = first.prefix.encode()
+        self._calls = RedisCalls(lambda: connected(access()), first.timeout_s)
+        self._worker = secrets.token_hex(8).encode()
+        # Leases that are being asked for, and how often all were renewed.
+        self._asked: Counter[bytes] = Counter()
+        self._renewals = 0
+        self.server = ""
+
+    # --- Rates and leases ------------------------------------------------------------------------
+
+    async def admit(
+        self, charges: Sequence[Charge], leases: Sequence[Lease] = (), owed: Sequence[float] = ()
+    ) -> Sequence[Outcome]:
+        """As the port says.
+
+        Args:
+            owed: for each charge the seconds that its key needs at least, once it is charged, until
+                its burst is whole again: what is known of it beside what Redis knows.
+        """
+        asked = self._admit(b"1", charges, leases, owed)
+        if not leases:
+            return _outcomes(charges, leases, await asked)
+        return await self._lease(charges, leases, asked)
+
+    async def peek(
+        self, charges: Sequence[Charge], leases: Sequence[Lease] = ()
+    ) -> Sequence[Outcome]:
+        return _outcomes(charges, leases, await self._admit(b"0", charges, leases, ()))
+
+    def _admit(
+        self,
+        write: bytes,
+        charges: Sequence[Charge],
+        leases: Sequence[Lease],
+        owed: Sequence[float],
+    ) -> asyncio.Future[bytes]:
+        keys = [self._key(b"r:", charge.key) for charge in charges]
+        keys += [self._key(b"l:", lease.key) for lease in leases]
+        args = [b"%d" % len(charges), write, self._worker, _LIFE]
+        if owed:
+            args += [
+                b"%b %.6f" % (_rate(one.rate, one.cost), more)
+                for one, more in zip(charges, owed, strict=True)
+            ]
+        else:
+            args += [_rate(one.rate, one.cost) + b" 0" for one in charges]
+        args += [b"%d" % lease.most for lease in leases]
+        return self._calls.run(ADMIT, keys, args)
+
+    async def _lease(
+        self, charges: Sequence[Charge], leases: Sequence[Lease], asked: asyncio.Future[bytes]
+    ) -> Sequence[Outcome]:
+        """Leases that were given to a caller who is gone are given back, and so is one more in a
+        renewal that counted on them."""
+        keys = [self._key(b"l:", lease.key) for lease in leases]
+        self._asked.update(keys)
+        renewals = self._renewals
+
+        def done(answer: asyncio.Future[bytes]) -> None:
+            self._asked -= Counter(keys)
+            passed = not _failed(answer) and answer.result()[:1] == b"1"
+            if (passed and caller.cancelled()) or (not passed and renewals != self._renewals):
+                self._release(keys)
+
+        asked.add_done_callback(done)
+        caller = asyncio.shield(asked)
+        return _outcomes(charges, leases, await caller)
+
+    def release(self, keys: Sequence[str]) -> None:
+        self._release([self._key(b"l:", key) for key in keys])
+
+    def _release(self, keys: Sequence[bytes]) -> None:
+        each = Counter(keys)
+        counts = [b"%d" % count for count in each.values()]
+        # What is lost is put right by the next renewal, or by the lease's end.
+        self._calls.run(RELEASE, list(each), [self._worker, _LIFE, *counts]).add_done_callback(
+            _failed
+        )
+
+    async def renew(self, held: Mapping[str, int]) -> None:
+        """Counts what was asked for meanwhile too: its answer may be on the way."""
+        self._renewals += 1
+        counts = Counter({self._key(b"l:", key): count for key, count in held.items()})
+        counts.update(self._asked)
+        left = iter(counts.items())
+        calls = []
+        while some := dict(islice(left, RENEWED_AT_ONCE)):
+            args = [self._worker, _LIFE, *(b"%d" % count for count in some.values())]
+            calls.append(self._calls.run(RENEW, list(some), args))
+        await asyncio.gather(*calls)
+
+    # --- Failures --------------------------------------------------------------------------------
+
+    async def wait_s(self, keys: Sequence[str]) -> Sequence[float]:
+        return _numbers(await self._calls.run(WAIT, [self._key(b"f:", key) for key in keys], []))
+
+    async def failed(self, keys: Sequence[str], penalty: Penalty) -> Sequence[float]:
+        args = [b"%d" % penalty.free]
+        args += [b"%.6f" % s for s in (penalty.first_s, penalty.longest_s, penalty.memory_s)]
+        return _numbers(
+            await self._calls.run(FAILED, [self._key(b"f:", key) for key in keys], args)
+        )
+
+    async def forgive(self, keys: Sequence[str]) -> None:
+        await self._delete([self._key(b"f:", key) for key in keys])
+
+    async def reset(self, keys: Sequence[str]) -> None:
+        await self._delete([self._key(kind, key) for key in keys for kind in (b"r:", b"l:", b"f:")])
+
+    # --- The server ------------------------------------------------------------------------------
+
+    async def announce(self, life_s: float) -> int:
+        """Says that this replica is there, for ``life_s`` seconds; gives how many are."""
+        return int(
+            await self._calls.run(
+                ANNOUNCE, [self._prefix + b"replicas"], [REPLICA, b"%.6f" % life_s]
+            )
+        )
+
+    async def check(self) -> None:
+        """Raises where nobody answers, and where the server may forget what it was told."""
+        told = await self._calls.call(b"INFO")
+        if found := _VERSION.findall(told):
+            # Valkey names the Redis it is compatible with first.
+            self.server = b" ".join(found[-1]).decode("utf-8", "replace")
+        policy = _EVICTION.search(told)
+        if policy is not None and policy[1] != NO_EVICTION:
+            raise SharedStateUnavailable(
+                f"Redis evicts keys (maxmemory-policy {policy[1].decode('utf-8', 'replace')}):"
+                " what it counted would be forgotten; it must be noeviction."
+            )
+
+    def drop(self) -> None:
+        """Closes the connection; the next call makes a new one, with what ``access`` says then."""
+        self._calls.drop()
+
+    async def aclose(self) -> None:
+        await self._calls.aclose()
+
+    # --- Calls -----------------------------------------------------------------------------------
+
+    def _key(self, kind: bytes, key: str) -> bytes:
+        return self._prefix + kind + _name(key)
+
+    async def _delete(self, keys: Sequence[bytes]) -> None:
+        if keys:
+            await self._calls.call(b"DEL", *keys)
+
+
+@lru_cache(maxsize=8192)
+def _name(key: str) -> bytes:
+    """A key as it stands in Redis; a long or odd one, that somebody made up, as a digest."""
+    if _PLAIN.match(key):
+        return key.encode()
+    return b"~" + blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest().encode()
+
+
+@lru_cache(maxsize=1024)
+def _rate(rate: Rate, cost: int) -> bytes:
+    # All digits, so that Redis reckons with the same number as we do.
+    return b"%r %d %d" % (rate.interval_s, rate.burst, cost)
+
+
+def _outcomes(
+    charges: Sequence[Charge], leases: Sequence[Lease], answer: bytes
+) -> Sequence[Outcome]:
+    """By the rule that Redis followed, from the state that Redis found."""
+    _, at, *states = answer.split()
+    now, counted = float(at), dict[str, Counted]()
+    outcomes = []
+    for one, state in zip(charges, states, strict=False):
+        before = counted.get(one.key) or Counted(float(state))
+        outcome, counted[one.key] = charged(one.rate, one.cost, before, now)
+        outcomes.append(outcome)
+    for lease, held in zip(leases, states[len(charges) :], strict=True):
+        outcomes.append(leased(lease.most, int(held)))
+    return outcomes
+
+
+def _numbers(answer: bytes) -> Sequence[float]:
+    return [float(number) for number in answer.split()]
+
+
+def _failed(answer: asyncio.Future[bytes]) -> bool:
+    """Also tells asyncio that somebody looked."""
+    return answer.cancelled() or answer.exception() is not None
