@@ -31,6 +31,7 @@ REQUIRES = [
     "ujson>=6.1,<7",
     "uvloop>=0.23,<1; sys_platform != 'win32'",
     "wasmtime>=50,<51",
+    "websockets>=15,<18",
 ]
 
 DEVSTACK = [

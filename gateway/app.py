@@ -15,7 +15,7 @@ from typing import Any
 from sanic import Blueprint, Sanic
 from sanic.config import Config
 
-from blueprints import auth, docs, documents, keys, ops, query
+from blueprints import auth, docs, documents, keys, ops, query, query_socket
 from gateway import API_PREFIX, __version__
 from gateway.edge.context import AppContext, FormLimits, set_context
 from gateway.edge.http import pages
@@ -32,6 +32,7 @@ from gateway.edge.wire.body_limit import limit_bodies
 from gateway.edge.wire.connections import Connections, Limits
 from gateway.edge.wire.request import GatewayRequest
 from gateway.edge.wire.server_tls import ServerTls
+from gateway.edge.ws.door import Sockets
 from gateway.flows.answer_stream import Query
 from gateway.flows.documents import Documents
 from gateway.flows.health import Health
@@ -172,9 +173,8 @@ def _cors(settings: Settings) -> Cors:
 
 
 def _mount(app: Sanic[Any, Any]) -> None:
-    api = Blueprint.group(
-        auth.blueprint, keys.blueprint, documents.blueprint, query.blueprint, url_prefix=API_PREFIX
-    )
+    groups = (auth, keys, documents, query, query_socket)
+    api = Blueprint.group(*(group.blueprint for group in groups), url_prefix=API_PREFIX)
     for blueprint in (api, auth.root_blueprint, ops.blueprint, docs.blueprint):
         app.blueprint(blueprint)
     pages.install(app, docs.TEMPLATES)
@@ -260,6 +260,11 @@ class _Assembly:
             hsts_s=settings.hsts_s,
         )
 
+    def _make_sockets(self, services: Services, pipeline: Pipeline) -> Sockets:
+        """A socket's pings and its client's patience have the clocks of a stream."""
+        ping_s, pong_s = self._settings.stream_ping, self._settings.stream_client_stall
+        return Sockets(pipeline, self._connections, services.clock, ping_s=ping_s, pong_s=pong_s)
+
     def _begin_metrics(self, services: Services) -> None:
         edge = partial(of_edge, self._streams, self._connections, services.health)
         self._worker_metrics.begin([edge, TaskCount(), *services.sample_sources])
@@ -270,7 +275,7 @@ class _Assembly:
             form_limits=FormLimits(settings.form_limit, settings.form_parts),
             answer_limit_bytes=settings.answer_limit,
             metrics=self._worker_metrics.recorder,
-            provided=_provided(services, self._streams),
+            provided=_provided(services, self._streams, self._make_sockets(services, pipeline)),
             ask_again=pipeline.ask_again,
         )
         check_provided(self._app, context.provided)
@@ -286,7 +291,7 @@ class _Assembly:
         await self._pipeline.on_response(request, response)
 
 
-def _provided(services: Services, streams: OpenStreams) -> dict[type, object]:
+def _provided(services: Services, streams: OpenStreams, sockets: Sockets) -> dict[type, object]:
     """What handlers can have by naming its type."""
     return {
         Login: services.login,
@@ -297,4 +302,5 @@ def _provided(services: Services, streams: OpenStreams) -> dict[type, object]:
         Recheck: services.recheck,
         Health: services.health,
         OpenStreams: streams,
+        Sockets: sockets,
     }

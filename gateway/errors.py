@@ -214,6 +214,19 @@ class ExpectationFailed(GatewayError):
     default_message = "The only expectation understood is 100-continue."
 
 
+class UpgradeRequired(GatewayError):
+    """The route speaks WebSocket only, and this version of it (RFC 9110, 15.5.22)."""
+
+    status = 426
+    code = "UPGRADE_REQUIRED"
+    default_message = "This route speaks WebSocket, version 13, over HTTP/1.1."
+
+    def __init__(
+        self, message: str | None = None, *, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(message, headers={"Upgrade": "websocket", **(headers or {})})
+
+
 class HeadersTooLarge(GatewayError):
     status = 431
     code = "HEADERS_TOO_LARGE"

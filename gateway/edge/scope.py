@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import cast
+from typing import NamedTuple, cast
 
 from sanic import Request
 
@@ -20,12 +20,22 @@ from gateway.ports import Deadline, OnBehalfOf
 from gateway.telemetry.tracing import Span
 
 
+class SocketEnd(NamedTuple):
+    """How a socket ended: the close code, a word for what closed it, the questions it was put."""
+
+    code: int
+    outcome: str
+    questions: int
+
+
 @dataclass(slots=True)
 class Scope:
     """Filled from front to back by the pipeline; the access log reads it at the end.
 
     ``started_s`` is monotonic; ``deadline`` bounds all S3 and Temporal work of the request. Both
     are moved on by what the client takes to send its body: that time is not the gateway's.
+    ``door`` is the protocol that it came by. ``retained`` is in place of ``credential`` where that
+    was accepted some time ago, on the same socket: the caller is who it stands for now.
     """
 
     request_id: str
@@ -50,6 +60,9 @@ class Scope:
     span: Span | None = None
     events: int = 0
     first_event_s: float | None = None
+    door: str = "http"
+    socket_end: SocketEnd | None = None
+    retained: RetainedCredential | None = field(default=None, repr=False)
 
     @property
     def caller(self) -> Principal:
@@ -68,10 +81,19 @@ class Scope:
 
         The scope keeps the credential no longer: only what ``retain`` makes of it is needed.
         """
-        if self.credential is None or self.policy_question is None:
+        if self.policy_question is None:
             raise RuntimeError("a public route has no grant")
-        retained, self.credential = retain(self.credential), None
-        return Grant(retained, self.policy_question)
+        return Grant(self.give_credential(retain), self.policy_question)
+
+    def give_credential(
+        self, retain: Callable[[Credential], RetainedCredential]
+    ) -> RetainedCredential:
+        """The credential that the caller was let in with, as it is to be kept."""
+        if self.retained is None:
+            if self.credential is None:
+                raise RuntimeError("a public route has no credential")
+            self.retained, self.credential = retain(self.credential), None
+        return self.retained
 
     def on_behalf_of(self) -> OnBehalfOf:
         """Whom the core is called for: the owner in ``?owner=``, with the caller as the actor."""

@@ -187,8 +187,22 @@ class Relay:
     ) -> Callable[[bytes], None]:
         send_framed = self._client.send_framed
         if send_framed is None:
-            return parse
+            return self._unframed_taker(parse, framing.unframed)
         return self._state.framed_taker(parse, framing, send_framed, self)
+
+    def _unframed_taker(
+        self, parse: Callable[[bytes], None], unframed: Callable[[bytes], bytes]
+    ) -> Callable[[bytes], None]:
+        """For a client with another framing, or none: reads of whole frames need no parser."""
+        received = self.received
+
+        def take(data: bytes) -> None:
+            if body := unframed(data):
+                received(body)
+            else:
+                parse(data)
+
+        return take
 
     def received(self, data: bytes) -> None:
         piece = self._state.pass_plain(data, self._loop.time)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import cast
 
-from gateway.edge.wire.client_stream import _sender
+from gateway.edge.wire.client_stream import sender
 
 BOTH_LOOPS = True
 
@@ -20,7 +20,7 @@ async def test_a_chunk_for_a_client_that_is_gone_is_dropped_in_silence() -> None
 
     class Server(asyncio.Protocol):
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            self.send = _sender(cast(asyncio.Transport, transport))
+            self.send = sender(cast(asyncio.Transport, transport))
             self.transport = transport
 
         def connection_lost(self, exc: Exception | None) -> None:

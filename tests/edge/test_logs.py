@@ -137,6 +137,7 @@ async def test_a_request_is_one_line_with_the_verdict(gateway: Gateway, lines: L
         "level": "info",
         "logger": "gateway.access",
         "request_id": "mine-1",
+        "door": "http",
         "method": "GET",
         "route": "/api/v1/keys",
         "status": 200,

@@ -51,6 +51,13 @@ class Cors:
         response.headers["Vary"] = "Access-Control-Request-Method, Access-Control-Request-Headers"
         return response
 
+    def admits(self, request: Request) -> bool:
+        """Whether a socket may be opened from there: by a listed page, or by no page at all.
+
+        A browser lets every page open one, and says only here which page it is.
+        """
+        return "origin" not in request.headers or self._allowed(request) is not None
+
     def decorate(self, request: Request, response: BaseHTTPResponse) -> None:
         """Lets the browser know whether the page may read this answer; caches vary by origin."""
         if not self.origins:

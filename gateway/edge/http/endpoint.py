@@ -39,7 +39,12 @@ PUBLIC: frozenset[tuple[str, str]] = frozenset(
         *(
             (method, path)
             for method in ("GET", "HEAD")
-            for path in ("/healthz", "/readyz", "/openapi.json", "/docs")
+            # Of a socket's upgrade: its credential may come in the first message, and each of its
+            # questions is one to the policy.
+            for path in (
+                *("/healthz", "/readyz", "/openapi.json", "/docs"),
+                f"{API_PREFIX}/query/ws",
+            )
         ),
     }
 )
@@ -84,7 +89,7 @@ class Endpoint:
     any_owner: bool = False
     resource_id: str | None = None
     tag: str = ""
-    kind: Literal["plain", "stream"] = "plain"
+    kind: Literal["plain", "stream", "socket"] = "plain"
 
     @property
     def methods(self) -> frozenset[str]:
@@ -113,7 +118,11 @@ def route(
         declare = blueprint.route(
             path, methods=endpoint.methods, name=name, ignore_body=True, ctx_endpoint=endpoint
         )
-        declare(_reading(handler, endpoint))
+        reading = _reading(handler, endpoint)
+        if endpoint.kind == "socket":
+            # Sanic takes any other handler that returns without an answer for a faulty one.
+            reading.is_websocket = True  # type: ignore[attr-defined]
+        declare(reading)
         return handler
 
     return add

@@ -79,7 +79,12 @@ class OpenStreams:
 
         Meanwhile a client that closes its side has left, and the request's handler is cancelled.
         """
-        return _UnderWay(self, request, answer)
+        cast(GuardedProtocol, request.protocol).client_must_stay()
+        return _UnderWay(self, scope_of(request), answer)
+
+    def counting(self, scope: Scope, answer: Answer) -> _UnderWay:
+        """As ``under_way``, where the client's leaving is noticed by somebody else."""
+        return _UnderWay(self, scope, answer)
 
     def add(self, answer: Answer) -> None:
         self._answers.add(answer)
@@ -134,14 +139,7 @@ class OpenStreams:
             cut(request)
             raise
         finally:
-            scope.sent_bytes = answer.state.sent_bytes
-            scope.events = answer.state.events
-            scope.first_event_s = answer.state.first_event_s
-            scope.error = answer.error
-            scope.auth_reason = getattr(answer.error, "reason", None)
-            scope.stream_end = scope.stream_end or (
-                answer.end.outcome if answer.end else "client_left"
-            )
+            note(scope, answer)
             access_log.write(request, scope, 200, scope.sent_bytes)
 
     async def _write_below(self, progress: Progress, answer: Answer) -> None:
@@ -168,16 +166,25 @@ class OpenStreams:
             await asyncio.wait([relaying])
 
 
+def note(scope: Scope, answer: Answer) -> None:
+    """What the log says of an answer that is over for its client."""
+    scope.sent_bytes = answer.state.sent_bytes
+    scope.events = answer.state.events
+    scope.first_event_s = answer.state.first_event_s
+    scope.error = answer.error
+    scope.auth_reason = getattr(answer.error, "reason", None)
+    scope.stream_end = scope.stream_end or (answer.end.outcome if answer.end else "client_left")
+
+
 class _UnderWay:
     """What ``with streams.under_way(…)`` holds; a generator would take five times as much."""
 
     __slots__ = ("_answer", "_scope", "_streams")
 
-    def __init__(self, streams: OpenStreams, request: Request, answer: Answer) -> None:
+    def __init__(self, streams: OpenStreams, scope: Scope, answer: Answer) -> None:
         self._streams = streams
-        self._scope = scope_of(request)
+        self._scope = scope
         self._answer = answer
-        cast(GuardedProtocol, request.protocol).client_must_stay()
 
     def __enter__(self) -> None:
         self._streams.add(self._answer)

@@ -113,9 +113,18 @@ class Pipeline:
         Raises:
             GatewayError: what refuses the request now.
         """
+        await self.admit(request)
+
+    async def admit(self, request: Request) -> Scope:
+        """All but the preflight, for a request that a door made of a client's message.
+
+        Raises:
+            GatewayError: what refuses it.
+        """
         scope, endpoint = self.open_scope(request), endpoint_of(request)
         for stage in self.request_stages[1:]:
             await stage(request, scope, endpoint)
+        return scope
 
     async def on_response(self, request: Request, response: BaseHTTPResponse) -> None:
         """Sanic response middleware; for a stream it runs when the head is made."""
@@ -129,6 +138,10 @@ class Pipeline:
         if not scope.streamed:
             await compress.apply(request, response, self._compress_min_bytes)
             access_log.write(request, scope, response.status, _body_bytes(request, response))
+
+    def admits_origin(self, request: Request) -> bool:
+        """Whether the page that opens a socket may, if it is one."""
+        return self._cors.admits(request)
 
     def open_scope(self, request: Request) -> Scope:
         """The request's scope, made at the first call: an early error may come before any stage."""
@@ -169,7 +182,7 @@ class Pipeline:
     async def _refuse_while_ending(
         self, _request: Request, _scope: Scope, endpoint: Endpoint | None
     ) -> None:
-        if self._drain.ending and endpoint is not None and endpoint.kind == "stream":
+        if self._drain.ending and endpoint is not None and endpoint.kind != "plain":
             raise Draining
 
     async def _authenticate(
@@ -177,9 +190,25 @@ class Pipeline:
     ) -> None:
         if not _needs_credential(request, endpoint):
             return
-        credential = credentials(
-            request.headers.getall("authorization", []), request.headers.getall("x-api-key", [])
+        headers = request.headers
+        await self.identify(
+            scope, headers.getall("authorization", []), headers.getall("x-api-key", [])
         )
+
+    async def identify(
+        self, scope: Scope, authorization: Sequence[str], api_key: Sequence[str]
+    ) -> None:
+        """Who asks, by the values of the two headers, or by what was accepted on the same socket.
+
+        Raises:
+            Unauthenticated: nobody who is known.
+        """
+        if scope.retained is not None:
+            scope.retained, scope.principal = await self._authenticator.again(
+                scope.retained, scope.deadline, within_s=0.0
+            )
+            return
+        credential = credentials(authorization, api_key)
         if credential is None:
             raise Unauthenticated(reason="missing")
         scope.credential = credential

@@ -31,6 +31,7 @@ def write(request: Request, scope: Scope, status: int, sent_bytes: int) -> None:
         "first_byte_ms": _ms((scope.first_byte_s or ended_s) - scope.started_s),
         "bytes": sent_bytes,
         "ip": scope.client_ip,
+        "door": scope.door,
     }
     fields.update(_who(scope))
     fields.update(_verdict(scope))
@@ -96,6 +97,9 @@ def _verdict(scope: Scope) -> dict[str, Any]:
         fields["upstream"] = scope.upstream
     if scope.stream_end is not None:
         fields["stream_end"] = scope.stream_end
+    if scope.socket_end is not None:
+        code, fields["socket_end"], fields["questions"] = scope.socket_end
+        fields["close_code"] = code
     if scope.traceparent is not None:
         fields["trace_id"] = trace_id(scope.traceparent)
     return fields

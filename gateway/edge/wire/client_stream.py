@@ -56,8 +56,8 @@ def can_write_below(request: Request) -> bool:
     )
 
 
-def _sender(transport: asyncio.Transport) -> Callable[[bytes], bool]:
-    """Sends one chunk on ``transport``; false when it holds more than it should.
+def sender(transport: asyncio.Transport) -> Callable[[bytes], bool]:
+    """Sends bytes on ``transport``; false when it holds more than it should.
 
     While nothing waits in the transport, a chunk is given to the kernel at once: that is what the
     transport would do at the end of the loop's round, without its queue and its bookkeeping (1 µs
@@ -179,22 +179,15 @@ class Progress:
         return cast(socket.socket, self.transport.get_extra_info("socket"))
 
 
-class ClientStream:
-    """Implements ``flows.relay.Client`` for a request whose ``can_write_below`` is true.
+class WrittenBelow:
+    """What all clients of the relay have in common that write to a transport by themselves."""
 
-    A frame is an HTTP chunk: the core's chunks of plain events go on as they came.
-    """
-
-    __slots__ = ("_can_write", "_on_room", "send_framed", "stalled")
+    __slots__ = ("_can_write", "_on_room", "stalled")
 
     def __init__(self, progress: Progress) -> None:
-        self.send_framed = _sender(progress.transport)
         self.stalled = progress.stalled
         self._can_write = progress.can_write
         self._on_room: Callable[[], None] | None = None
-
-    def send(self, data: bytes) -> bool:
-        return self.send_framed(b"%x\r\n%b\r\n" % (len(data), data))
 
     def on_room(self, call: Callable[[], None]) -> None:
         self._on_room = call
@@ -214,6 +207,22 @@ class ClientStream:
         self._can_write.forget(self._has_room)
 
 
+class ClientStream(WrittenBelow):
+    """Implements ``flows.relay.Client`` for a request whose ``can_write_below`` is true.
+
+    A frame is an HTTP chunk: the core's chunks of plain events go on as they came.
+    """
+
+    __slots__ = ("send_framed",)
+
+    def __init__(self, progress: Progress) -> None:
+        super().__init__(progress)
+        self.send_framed = sender(progress.transport)
+
+    def send(self, data: bytes) -> bool:
+        return self.send_framed(b"%x\r\n%b\r\n" % (len(data), data))
+
+
 class _NoHeaders(Header):
     """No header, and none can be put in: all streams share it."""
 
@@ -227,12 +236,14 @@ _NO_HEADERS = _NoHeaders()
 _NO_ARGUMENTS: Any = MappingProxyType({})
 
 
-def forget_head(request: Request, response: BaseHTTPResponse) -> None:
+def forget_head(request: Request, response: BaseHTTPResponse | None = None) -> None:
     """Lets go of what a stream that has begun needs no more: three kilobytes of strings.
 
     The request keeps its method, its route, its path and its scope, for the log.
     """
-    request.headers = response.headers = _NO_HEADERS
+    request.headers = _NO_HEADERS
+    if response is not None:
+        response.headers = _NO_HEADERS
     request.head = request.body = b""
     request.parsed_args = request.parsed_not_grouped_args = _NO_ARGUMENTS
 
@@ -244,8 +255,12 @@ def cut(request: Request) -> None:
     HTTP/1.0, and megabytes kept for a client that takes nothing.
     """
     transport = cast(asyncio.Transport | None, request.transport)
-    if transport is None:
-        return
+    if transport is not None:
+        reset(transport)
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """Drops what waits and resets the connection; see ``cut``."""
     sock = transport.get_extra_info("socket")
     with suppress(OSError, AttributeError):  # it is gone already
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESETS)

@@ -87,7 +87,8 @@ class GuardedHttp(Http):
     async def http1(self) -> None:
         with suppress(AllAnswered):
             await super().http1()
-        await self.protocol.linger()
+        if not self.upgrade_websocket:
+            await self.protocol.linger()
 
     async def http1_request_header(self) -> None:
         """Replaces Sanic's, without its signals ``http.lifecycle.read_head`` and ``.request``."""
@@ -245,6 +246,8 @@ class GuardedHttp(Http):
 
     async def error_response(self, exception: Exception) -> None:
         """Answers a failure: without a body to a HEAD, also to one that cannot be read."""
+        if self.upgrade_websocket:
+            return  # HTTP is over on this connection
         if self.request is None:
             self.head_only = self.recv_buffer.startswith(b"HEAD ")
         await super().error_response(exception)

@@ -35,6 +35,7 @@ from gateway.edge.wire.connections import (
     Connections,
     Limits,
     TurnedAway,
+    Watched,
     has_unread,
 )
 from gateway.edge.wire.http1 import AllAnswered, GuardedHttp
@@ -327,6 +328,18 @@ class GuardedProtocol(HttpProtocol):
                 raise AllAnswered
             raise BadRequest("The request is not whole")
         await super().receive_more()
+
+    def hand_over(self, successor: Watched) -> None:
+        """The connection speaks another protocol from here on, which ``successor`` speaks.
+
+        It hands back what is still of use here: ``pause_writing``, ``resume_writing`` and, at the
+        end, ``connection_lost``, which ends the request that asked for this.
+        """
+        self._connections.discard(self)
+        self._connections.add(successor)
+        self.http.upgrade_websocket, self.http.keep_alive = True, False
+        self.transport.set_protocol(successor)
+        self.transport.resume_reading()
 
     async def linger(self) -> None:
         """After the last answer: sends no more, and discards for a moment what still comes.

@@ -1,0 +1,1 @@
+"""The WebSocket door: messages of a socket become questions to the same pipeline and flows."""
