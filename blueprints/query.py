@@ -110,6 +110,7 @@ async def ask(
     expires_at = scope.caller.expires_at
     streamed = body.stream and not prefers_json(request)
     answer = query.open(scope.on_behalf_of(), body.for_core(), token_expires_at=expires_at)
+    del body  # it is not kept while the stream runs
     grant = scope.give_grant(recheck.retain)
     with streams.under_way(request, answer), recheck.watching(grant, answer):
         async with answer:

@@ -27,9 +27,10 @@ from gateway.edge.http.render import ErrorRenderer
 from gateway.edge.lifecycle import Lifecycle
 from gateway.edge.observe.edge_samples import TaskCount, of_edge
 from gateway.edge.tasks import Tasks
-from gateway.edge.wire import protocol
+from gateway.edge.wire import guard
 from gateway.edge.wire.body_limit import limit_bodies
 from gateway.edge.wire.connections import Connections, Limits
+from gateway.edge.wire.protocol import GuardedProtocol
 from gateway.edge.wire.request import GatewayRequest
 from gateway.edge.wire.server_tls import ServerTls
 from gateway.edge.ws.door import Sockets
@@ -66,9 +67,9 @@ class Application:
     tls: ServerTls | None
 
     @property
-    def protocol(self) -> Callable[..., protocol.GuardedProtocol]:
+    def protocol(self) -> Callable[..., GuardedProtocol]:
         """What a server of ``sanic`` must make its connections with; else it answers only 500."""
-        return partial(protocol.GuardedProtocol, of_worker=self.connections)
+        return partial(GuardedProtocol, of_worker=self.connections)
 
 
 def create_app(
@@ -87,7 +88,7 @@ def create_app(
     """
     sanic = _sanic(settings, name)
     worker_metrics = WorkerMetrics(_layout(sanic), shared_metrics)
-    connections = protocol.install(
+    connections = guard.install(
         sanic, _connection_limits(settings), settings.trusted_proxies, hsts_s=settings.hsts_s
     )
     tls = ServerTls.of(settings)
@@ -283,7 +284,7 @@ class _Assembly:
 
     async def _on_request(self, request: Any) -> Any:
         assert self._pipeline is not None
-        protocol.refuse_unguarded(request)
+        guard.refuse_unguarded(request)
         return await self._pipeline.on_request(request)
 
     async def _on_response(self, request: Any, response: Any) -> None:

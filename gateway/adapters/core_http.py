@@ -34,6 +34,7 @@ from gateway.domain.core_records import page_fault, record_fault
 from gateway.domain.documents import CoreDocument
 from gateway.domain.headers import core_headers
 from gateway.domain.ids import is_uuid7
+from gateway.domain.plain_events import Framing
 from gateway.domain.stream import CoreReset, core_error_code
 from gateway.errors import (
     CoreProtocolError,
@@ -296,7 +297,7 @@ class HttpCoreStream:
     It stands between the transport and the sink: bytes go straight through, failures in our words.
     """
 
-    __slots__ = ("_body", "_lease", "_sink", "framed_taker", "received")
+    __slots__ = ("_body", "_lease", "_sink", "received")
 
     def __init__(self, answered: Answered) -> None:
         self._body = answered.body
@@ -306,11 +307,17 @@ class HttpCoreStream:
     def attach(self, sink: CoreSink) -> None:
         self._sink = sink
         self.received = sink.received
-        self.framed_taker = sink.framed_taker
         self._body.attach(self)
 
+    # --- what the transport calls; ``received`` is the sink's own -------------------------------
+
+    def framed_taker(
+        self, parse: Callable[[bytes], None], framing: Framing
+    ) -> Callable[[bytes], None]:
+        assert self._sink is not None
+        return self._sink.framed_taker(parse, framing)
+
     def ended(self, error: httpx.TransportError | None) -> None:
-        """What the transport calls; ``received`` and ``framed_taker``, too, are the sink's own."""
         end_lease(self._lease, Outcome.GOOD if error is None else Outcome.FAILED)
         if self._sink is not None:
             self._sink.ended(None if error is None else _broken(error))

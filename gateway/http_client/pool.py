@@ -56,6 +56,8 @@ class Pool:
         # Insertion order is age; a dict because one that is lost must be found without a search.
         self._idle: dict[_Kind, dict[Connection, None]] = {}
         self._kinds: dict[Connection, _Kind] = {}
+        # One object each for all connections.
+        self._on_free, self._on_lost = self._free, self._lost
         self._sweeper: asyncio.TimerHandle | None = None
         self._closed = False
 
@@ -84,7 +86,7 @@ class Pool:
         loop = asyncio.get_running_loop()
         kind = self._kind(origin)
         _, connection = await loop.create_connection(
-            lambda: Connection(self._free, self._lost),
+            lambda: Connection(self._on_free, self._on_lost),
             origin.host,
             origin.port,
             ssl=kind.tls,

@@ -168,7 +168,10 @@ def _reading(handler: Handler, endpoint: Endpoint) -> Handler:
             )
         else:
             await bodies.drop_body(request)
-        return await handler(request, **arguments)
+        handling = handler(request, **arguments)
+        # A stream may take minutes: what it was asked is not kept that long.
+        del arguments
+        return await handling
 
     read_then_handle.wanted = wanted  # type: ignore[attr-defined]
     return read_then_handle

@@ -11,7 +11,6 @@ in ``protocol.py``; ``sanic_shape.py`` lists what both rely on.
 from __future__ import annotations
 
 from asyncio import CancelledError
-from contextlib import suppress
 from typing import Any, Protocol
 
 from sanic import Request, Sanic
@@ -42,7 +41,6 @@ class GuardedConnection(Protocol):
     half_closed: bool
     app: Sanic[Any, Any]
     transport: Any
-    state: dict[str, Any]
     conn_info: Any
     request_class: Any
 
@@ -85,13 +83,19 @@ class GuardedHttp(Http):
         self.protocol.request_over()
 
     async def http1(self) -> None:
-        with suppress(AllAnswered):
+        try:  # noqa: SIM105 (``suppress`` would take 120 bytes of each connection)
             await super().http1()
+        except AllAnswered:
+            pass
         if not self.upgrade_websocket:
             await self.protocol.linger()
 
     async def http1_request_header(self) -> None:
-        """Replaces Sanic's, without its signals ``http.lifecycle.read_head`` and ``.request``."""
+        """Replaces Sanic's, without its signals ``http.lifecycle.read_head`` and ``.request``.
+
+        Nor is the request a context variable (``Request.get_current``), which nobody reads and
+        each open stream would keep a context for.
+        """
         self.protocol.begin_stage()
         head_bytes = await self._head()
         too_long: UriTooLong | None = None
@@ -110,7 +114,6 @@ class GuardedHttp(Http):
             self.response_func = self._close_delimited_head
         del self.recv_buffer[: len(head_bytes) + 4]
         self.request, request.stream = request, self
-        self.protocol.state["requests_count"] += 1
         self.protocol.request_begins(request)
         if too_long is not None and not is_preflight(request):
             self.keep_alive = False
@@ -143,7 +146,6 @@ class GuardedHttp(Http):
             transport=protocol.transport,
             app=protocol.app,
         )
-        protocol.request_class._current.set(request)
         request.conn_info = protocol.conn_info
         return request
 

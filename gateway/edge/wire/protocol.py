@@ -11,8 +11,7 @@ was waiting for, and after a refusal the connection is closed at once instead of
 unless the rest of its body is known to come. The caps and the clocks begin when the handshake is
 over.
 
-``sanic_shape.py`` checks at start-up that Sanic still is what the two were written for; a server
-that was started without ``GuardedProtocol`` answers nothing but 500 (``refuse_unguarded``).
+``guard.py`` puts it in place.
 """
 
 from __future__ import annotations
@@ -20,20 +19,20 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from sanic import Request, Sanic
+from sanic import Request
 from sanic.exceptions import BadRequest, RequestCancelled, RequestTimeout, ServiceUnavailable
 from sanic.http import Http
 from sanic.http.constants import Stage
 from sanic.server.protocols.http_protocol import HttpProtocol
 
-from gateway.domain.forwarded import Network, plain_address
+from gateway.domain.forwarded import plain_address
 from gateway.edge.wire.body_limit import LINGER_BYTES
-from gateway.edge.wire.client_stream import Progress
+from gateway.edge.wire.client_stream import HIGH_WATER_BYTES, Progress
+from gateway.edge.wire.connection_info import ConnectionInfo
 from gateway.edge.wire.connections import (
     FRESH_S,
     LINGER_S,
     Connections,
-    Limits,
     TurnedAway,
     Watched,
     has_unread,
@@ -41,11 +40,13 @@ from gateway.edge.wire.connections import (
 from gateway.edge.wire.http1 import AllAnswered, GuardedHttp
 from gateway.edge.wire.light_event import LightEvent
 from gateway.edge.wire.peer import client_ip
-from gateway.edge.wire.sanic_shape import check_shape
-from gateway.errors import InternalError, Overloaded
+from gateway.errors import Overloaded
 
 # What a client may send behind a question and find answered after it.
 BEHIND_BYTES = 64 * 1024
+_NO_STATE: dict[str, Any] = {}
+# A transport that held more than ``HIGH_WATER_BYTES`` is written to again below this.
+LOW_WATER_BYTES = 16 * 1024
 
 
 class GuardedProtocol(HttpProtocol):
@@ -53,6 +54,9 @@ class GuardedProtocol(HttpProtocol):
 
     HTTP_CLASS = GuardedHttp
     transport: Any
+    conn_info: Any
+    recv_buffer: Any
+    state: Any
     _can_write: Any
     _data_received: Any
     __slots__ = (
@@ -71,6 +75,8 @@ class GuardedProtocol(HttpProtocol):
     def __init__(self, *, of_worker: Connections, **sanics: Any) -> None:
         """``of_worker`` has all connections of this worker; Sanic brings the other arguments."""
         super().__init__(**sanics)
+        # Sanic's count of this connection's requests, which nobody reads: one for all.
+        self.state = _NO_STATE
         # In place of Sanic's events, which take 1.5 KiB of each connection.
         self._can_write, self._data_received = LightEvent(is_set=True), LightEvent(is_set=False)
         self._connections = of_worker
@@ -227,7 +233,12 @@ class GuardedProtocol(HttpProtocol):
             transport.set_protocol(TurnedAway(connections, transport))
             return
         connections.add(self)
-        super().connection_made(transport)
+        # What Sanic does here, but for its ``ConnInfo``.
+        transport.set_write_buffer_limits(low=LOW_WATER_BYTES, high=HIGH_WATER_BYTES)
+        self.connections.add(self)
+        self.transport, self.recv_buffer = transport, bytearray()
+        self.conn_info = ConnectionInfo(transport, self._address)
+        self._task = self.loop.create_task(self.connection_task(), name="connection")
 
     def _take_place(self) -> bool:
         if not self._address or self._connections.is_proxy(self._address):
@@ -365,31 +376,3 @@ class GuardedProtocol(HttpProtocol):
         if not self.half_closed:
             transport.resume_reading()
         await asyncio.Event().wait()
-
-
-def install(
-    app: Sanic[Any, Any], limits: Limits, trusted: tuple[Network, ...], *, hsts_s: int = 0
-) -> Connections:
-    """The connections of the worker that will serve ``app``, for ``GuardedProtocol``'s factory.
-
-    Raises:
-        RuntimeError: Sanic is not of the shape this file was written for.
-    """
-    check_shape()
-    connections = Connections(limits, trusted, hsts_s=hsts_s)
-
-    @app.before_server_start
-    async def start(_app: Sanic[Any, Any]) -> None:
-        connections.start()
-
-    @app.after_server_stop
-    async def stop(_app: Sanic[Any, Any]) -> None:
-        connections.stop()
-
-    return connections
-
-
-def refuse_unguarded(request: Request) -> None:
-    """Raises ``InternalError`` where the server was started without ``GuardedProtocol``."""
-    if not isinstance(request.stream, GuardedHttp):
-        raise InternalError from RuntimeError("the server runs without the guard")
