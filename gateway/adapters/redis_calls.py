@@ -50,10 +50,16 @@ class RedisCalls:
     Args:
         connect: makes a connection; raises ``SharedStateUnavailable``. It bounds its own time.
         timeout_s: how long a call may take, connecting included.
+        lost: called when a connection broke, or could not be made.
     """
 
-    def __init__(self, connect: Connect, timeout_s: float) -> None:
-        self._connect, self._timeout_s = connect, timeout_s
+    def __init__(
+        self,
+        connect: Connect,
+        timeout_s: float,
+        lost: Callable[[SharedStateUnavailable], None] = lambda problem: None,
+    ) -> None:
+        self._connect, self._timeout_s, self._lost = connect, timeout_s, lost
         self._loop = asyncio.get_running_loop()
         self._unsent: list[_Call] = []
         # Sent and not yet answered, the oldest first.
@@ -107,8 +113,12 @@ class RedisCalls:
         problem: BaseException | None = None
         try:
             await _until_one_fails(self._watch(), self._serve())
-        except (SharedStateUnavailable, RedisError, OSError, asyncio.CancelledError) as found:
+        except asyncio.CancelledError as found:
             problem = found
+            raise
+        except (SharedStateUnavailable, RedisError, OSError) as found:
+            problem = found
+            self._lost(_unavailable(found))
         except Exception as found:
             log.exception("connection to redis ended")
             problem = found
@@ -198,12 +208,15 @@ async def _until_one_fails(*works: Coroutine[Any, Any, None]) -> None:
 
 def _fail(answer: Answer, problem: BaseException | None) -> None:
     """An exception for each: one that several tasks raise would grow by the traceback of each."""
-    if answer.done():
-        return
+    if not answer.done():
+        answer.set_exception(_unavailable(problem))
+
+
+def _unavailable(problem: BaseException | None) -> SharedStateUnavailable:
     failure = SharedStateUnavailable()
     known = isinstance(problem, SharedStateUnavailable)
     failure.__cause__ = problem.__cause__ if known and problem is not None else problem
-    answer.set_exception(failure)
+    return failure
 
 
 def packed(words: tuple[bytes, ...]) -> bytes:

@@ -56,13 +56,17 @@ class RedisState:
 
     Attributes:
         server: what answered the last check, such as ``"redis 7.0.15"``; empty before.
+        lost: called when its connection breaks, or cannot be made.
     """
 
     def __init__(self, access: Callable[[], RedisAccess]) -> None:
         """``access`` is asked for every new connection; its prefix and timeout stay the first."""
         first = access()
         self._prefix = first.prefix.encode()
-        self._calls = RedisCalls(lambda: connected(access()), first.timeout_s)
+        self.lost: Callable[[SharedStateUnavailable], None] = lambda problem: None
+        self._calls = RedisCalls(
+            lambda: connected(access()), first.timeout_s, lambda problem: self.lost(problem)
+        )
         self._worker = secrets.token_hex(8).encode()
         # Leases that are being asked for, and how often all were renewed.
         self._asked: Counter[bytes] = Counter()

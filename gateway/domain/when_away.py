@@ -1,0 +1,58 @@
+"""What a replica does by itself while the Redis that all of them count in is away.
+
+``WHEN_AWAY`` is the whole answer; code, readiness and documentation follow it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from enum import StrEnum
+from typing import Final
+
+from gateway.domain.limits import Charge, Lease, Penalty, Rate
+
+# Each replica says every ANNOUNCE_S that it is there; one not heard of for this long is gone.
+REPLICA_LIFE_S: Final = 15.0
+ANNOUNCE_S: Final = 5.0
+# How often Redis is tried again: at first soon, at the latest after this.
+RETRY_FIRST_S: Final = 0.1
+RETRY_LONGEST_S: Final = 2.0
+# For so long after its own return a replica keeps to its share too: until all others are back.
+REJOIN_S: Final = 5.0
+
+
+class WhenAway(StrEnum):
+    """What becomes of a feature."""
+
+    SHARE = "in this replica's memory, each limit divided by the replicas last seen"
+    ASKED_AGAIN = "look-ups older than 5 s are made again"
+
+
+WHEN_AWAY: Final[Mapping[str, WhenAway]] = {
+    "limits": WhenAway.SHARE,
+    "open streams": WhenAway.SHARE,
+    "delays after failed logins": WhenAway.SHARE,
+    "revocation": WhenAway.ASKED_AGAIN,
+}
+
+
+def share_of_charge(charge: Charge, replicas: int) -> Charge:
+    """Its rate and burst divided; what would have passed alone still does, however small a share.
+
+    A replica's share takes as many seconds to be whole again as all of it, so that what one knows
+    of a key, in seconds, is true for the other as well.
+    """
+    rate = charge.rate
+    least = charge.cost if charge.cost <= rate.burst else 1
+    burst = max(rate.burst // replicas, least, 1)
+    return replace(charge, rate=Rate(rate.count, rate.period_s * replicas, burst))
+
+
+def share_of_lease(lease: Lease, replicas: int) -> Lease:
+    return replace(lease, most=max(lease.most // replicas, min(lease.most, 1)))
+
+
+def share_of_penalty(penalty: Penalty, replicas: int) -> Penalty:
+    """Fewer failures are free; the delays stay, so that no owner is locked out for longer."""
+    return replace(penalty, free=max(penalty.free // replicas, min(penalty.free, 1)))
