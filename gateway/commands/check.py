@@ -141,14 +141,16 @@ async def connect(settings: Settings) -> list[Probe]:
     services = await build_services(settings, tasks)
     try:
         probes = await probe_all(services.checks())
-        revision = f", revision {services.policy.revision}"
-        return [
-            users,
-            *(dataclasses.replace(p, note=revision) if p.name == "policy" else p for p in probes),
-        ]
+        notes = {probe.name: services.dependencies.note(probe.name) for probe in probes}
+        notes["policy"] = f"revision {services.policy.revision}"
+        return [users, *(_with_note(probe, notes[probe.name]) for probe in probes)]
     finally:
         await tasks.stop()
         await services.aclose()
+
+
+def _with_note(probe: Probe, note: str) -> Probe:
+    return dataclasses.replace(probe, note=f", {note}") if note else probe
 
 
 def _probe_users(settings: Settings) -> Probe:

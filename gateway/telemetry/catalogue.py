@@ -45,6 +45,9 @@ AUTH_REASONS = (
     *("user_disabled", "user_removed"),
     *("password", OTHER),
 )
+# Where a worker counts limits: in its replica's memory, as the settings name no Redis; in Redis; in
+# memory while Redis is away, and in both for a while after its return.
+STATE_MODES = ("memory", "shared", "alone", "rejoining")
 DEPENDENCY_STATES = ("unknown", "ok", "down", "broken")
 CLIENT_STALLED = "client_stalled"
 POOL_STATES = ("open", "idle", "in_use", "waiting")
@@ -149,6 +152,23 @@ DEPENDENCY_SECONDS = Gauge(
     labels=("dependency",),
     series=lambda names: sets_of(names.dependencies),
     across="max",
+)
+
+# --- what is counted together ---------------------------------------------------------------------
+
+STATE_WORKERS = Gauge(
+    "gateway_shared_state_workers",
+    "Workers by where they count limits, open streams and failed logins.",
+    labels=("mode",),
+    series=sets_of(STATE_MODES),
+)
+STATE_REPLICAS = Gauge(
+    "gateway_shared_state_replicas",
+    "Replicas that count in the same Redis, when they were last seen.",
+    across="max",
+)
+STATE_LOSSES = Counter(
+    "gateway_shared_state_losses_total", "Times a worker lost Redis and went on by itself."
 )
 
 # --- who may --------------------------------------------------------------------------------------

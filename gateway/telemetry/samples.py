@@ -70,6 +70,14 @@ def dependency(name: str, state: str, latency_s: float | None) -> Iterator[Sampl
         yield c.DEPENDENCY_SECONDS, (name,), latency_s
 
 
+def shared_state(mode: str, replicas: int, losses: int) -> Iterator[Sample]:
+    """``mode`` is one of ``STATE_MODES``."""
+    for one in c.STATE_MODES:
+        yield c.STATE_WORKERS, (one,), float(one == mode)
+    yield c.STATE_REPLICAS, (), replicas
+    yield c.STATE_LOSSES, (), losses
+
+
 def worker(state: str) -> Iterator[Sample]:
     for one in c.WORKER_STATES:
         yield c.WORKERS, (one,), float(one == state)

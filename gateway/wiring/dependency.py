@@ -63,6 +63,7 @@ class Built(Generic[Port]):
         samples: what it counts by itself, read for the metrics at each tick.
         faults: what keeps it from reloading, asked before anything is taken over.
         reload: takes over the settings that its declaration names as ``reloaded``.
+        note: what it says of itself once it was asked, such as its version; empty for nothing.
     """
 
     adapter: Port
@@ -70,6 +71,7 @@ class Built(Generic[Port]):
     samples: tuple[SampleSource, ...] = ()
     faults: Callable[[], Awaitable[list[str]]] = _no_faults
     reload: Callable[[Settings], Awaitable[None]] = _no_reload
+    note: Callable[[], str] = lambda: ""
 
 
 def _nothing_to_share(_settings: Settings) -> None:
@@ -114,6 +116,9 @@ class BuiltDependencies:
     @property
     def checks(self) -> Mapping[str, Check]:
         return {name: one.check for name, one in self._built.items()}
+
+    def note(self, name: str) -> str:
+        return self._built[name].note()
 
     @property
     def samples(self) -> list[SampleSource]:
