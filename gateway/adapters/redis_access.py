@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from redis.asyncio.connection import Connection
+from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from gateway.errors import SharedStateUnavailable
@@ -112,7 +114,8 @@ async def _server(access: RedisAccess) -> tuple[str, int]:
 
 def _sentinel_options(access: RedisAccess) -> dict[str, Any]:
     options = _options(access)
-    # One that does not answer must leave time for the next.
+    # One that does not answer must leave time for the next: asked once, and not again and again.
     options |= {"socket_timeout": access.timeout_s, "socket_connect_timeout": access.timeout_s}
+    options["retry"] = Retry(NoBackoff(), 0)
     options["password"] = access.sentinel_password
     return options

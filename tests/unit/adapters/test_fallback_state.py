@@ -7,7 +7,6 @@ many replicas pass in a moment; real ones are in tests/contract.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from random import Random
 
 import pytest
@@ -15,16 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.adapters.fallback_state import FallbackState
-from gateway.domain.limits import (
-    Charge,
-    Counted,
-    Lease,
-    Outcome,
-    Penalty,
-    Rate,
-    charged,
-    leased,
-)
+from gateway.domain.limits import Charge, Lease, Penalty, Rate
 from gateway.domain.when_away import (
     REJOIN_S,
     REPLICA_LIFE_S,
@@ -34,96 +24,7 @@ from gateway.domain.when_away import (
     share_of_penalty,
 )
 from gateway.errors import SharedStateUnavailable
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-class Simulated:
-    """Shared state over a clock: ``up`` is whether it answers."""
-
-    def __init__(self, clock: Clock) -> None:
-        self.clock, self.up, self.replicas = clock, True, 1
-        self.rates: dict[str, float] = {}
-        self.held: dict[str, int] = {}
-        self.failures: dict[str, tuple[int, float]] = {}
-
-    def _answer(self) -> None:
-        if not self.up:
-            raise SharedStateUnavailable() from ConnectionError("refused")
-
-    async def admit(
-        self, charges: Sequence[Charge], leases: Sequence[Lease] = (), owed: Sequence[float] = ()
-    ) -> Sequence[Outcome]:
-        self._answer()
-        outcomes, after = self._look(charges, leases)
-        if all(outcome.passed for outcome in outcomes):
-            for index, charge in enumerate(charges):
-                least = self.clock.now + owed[index] if owed else 0.0
-                self.rates[charge.key] = max(after[index], least)
-            for lease in leases:
-                self.held[lease.key] = self.held.get(lease.key, 0) + 1
-        return outcomes
-
-    async def peek(
-        self, charges: Sequence[Charge], leases: Sequence[Lease] = ()
-    ) -> Sequence[Outcome]:
-        self._answer()
-        return self._look(charges, leases)[0]
-
-    def _look(
-        self, charges: Sequence[Charge], leases: Sequence[Lease]
-    ) -> tuple[list[Outcome], list[float]]:
-        outcomes, after = [], []
-        for one in charges:
-            before = Counted(self.rates.get(one.key, 0.0))
-            outcome, counted = charged(one.rate, one.cost, before, self.clock.now)
-            outcomes.append(outcome)
-            after.append(counted.full_at)
-        outcomes += [leased(lease.most, self.held.get(lease.key, 0)) for lease in leases]
-        return outcomes, after
-
-    def release(self, keys: Sequence[str]) -> None:
-        for key in keys:
-            self.held[key] = max(self.held.get(key, 0) - 1, 0)
-
-    async def renew(self, held: dict[str, int]) -> None:
-        self._answer()
-        self.held.update(held)
-
-    async def reset(self, keys: Sequence[str]) -> None:
-        self._answer()
-        for key in keys:
-            for kept in (self.rates, self.held, self.failures):
-                kept.pop(key, None)
-
-    async def wait_s(self, keys: Sequence[str]) -> Sequence[float]:
-        self._answer()
-        return [max(self.failures.get(key, (0, 0.0))[1] - self.clock.now, 0.0) for key in keys]
-
-    async def failed(self, keys: Sequence[str], penalty: Penalty) -> Sequence[float]:
-        self._answer()
-        for key in keys:
-            times = self.failures.get(key, (0, 0.0))[0] + 1
-            self.failures[key] = (times, self.clock.now + penalty.delay_s(times))
-        return await self.wait_s(keys)
-
-    async def forgive(self, keys: Sequence[str]) -> None:
-        self._answer()
-        for key in keys:
-            self.failures.pop(key, None)
-
-    async def announce(self, life_s: float) -> int:
-        self._answer()
-        return self.replicas
-
-    async def check(self) -> None:
-        self._answer()
+from tests.simulated_state import Clock, Simulated
 
 
 class Replica:
