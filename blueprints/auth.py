@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 from sanic import Blueprint, Request
-from sanic.response import HTTPResponse
+from sanic.response import HTTPResponse, empty
 
 from gateway.edge.http.endpoint import Success, route
 from gateway.edge.http.render import json_response
 from gateway.edge.scope import scope_of
-from gateway.errors import InvalidCredentials
+from gateway.errors import (
+    Conflict,
+    InvalidCredentials,
+    Overloaded,
+    SharedStateUnavailable,
+    StorageUnavailable,
+)
 from gateway.flows.login import Login
+from gateway.flows.logout import Logout
 from gateway.flows.times import rfc3339
 
 blueprint = Blueprint("auth", url_prefix="/auth")
@@ -43,6 +50,12 @@ class Token(msgspec.Struct, frozen=True):
     token_type: str
     expires_in: int
     expires_at: str
+
+
+class Ended(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a logout ends: the token that was sent, or all that its user has."""
+
+    all: Literal["true", "false"] = "false"
 
 
 class Me(msgspec.Struct, frozen=True):
@@ -108,3 +121,21 @@ async def me(request: Request) -> HTTPResponse:
             "expires_at": None if caller.expires_at is None else rfc3339(caller.expires_at),
         }
     )
+
+
+@route(
+    blueprint,
+    "POST",
+    "/logout",
+    action="auth:logout",
+    name="logout",
+    summary="End your token, or all that you have, everywhere at once",
+    query=Ended,
+    successes=(Success(204, "Ended."),),
+    errors=(Conflict, StorageUnavailable, SharedStateUnavailable, Overloaded),
+)
+async def log_out(request: Request, logout: Logout, query: Ended) -> HTTPResponse:
+    scope = scope_of(request)
+    assert scope.credential is not None, "a route with an action has a caller"
+    await logout.log_out(scope.credential, scope.deadline, all_tokens=query.all == "true")
+    return empty(204)

@@ -39,6 +39,7 @@ from gateway.flows.documents import Documents
 from gateway.flows.health import Health
 from gateway.flows.keys import Keys
 from gateway.flows.login import Login
+from gateway.flows.logout import Logout
 from gateway.flows.recheck import Recheck
 from gateway.flows.uploads import Uploads
 from gateway.settings import Settings
@@ -119,8 +120,9 @@ def accounts_of(settings: Settings) -> Accounts:
 
 
 def building_with(accounts: Accounts) -> BuildServices:
-    """How a worker builds its services: with ``accounts`` where its users file has become wrong."""
-    return partial(build_services, accounts=accounts)
+    """How a worker builds its services: with ``accounts`` where its users file has become wrong,
+    and with memory that it shares with all others, made here."""
+    return partial(build_services, accounts=accounts, board=services.new_board())
 
 
 def _sanic(settings: Settings, name: str) -> Sanic[Any, Any]:
@@ -296,6 +298,7 @@ def _provided(services: Services, streams: OpenStreams, sockets: Sockets) -> dic
     """What handlers can have by naming its type."""
     return {
         Login: services.login,
+        Logout: services.logout,
         Keys: services.keys,
         Uploads: services.uploads,
         Documents: services.documents,

@@ -78,6 +78,11 @@ class UsersFile:
     def revision(self) -> int:
         return self._revision
 
+    @property
+    def accounts(self) -> Mapping[str, User]:
+        """All of now, by subject; a reload changes nothing in it."""
+        return self._users
+
     def get(self, subject: str) -> User | None:
         return self._users.get(subject)
 

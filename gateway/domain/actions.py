@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from typing import Final
 
-# An API key may not do these: a key that made or rotated keys would outlive its own revocation.
-PERSON_ONLY: Final = frozenset({"keys:create", "keys:rotate"})
+# An API key may not do these: a key that made or rotated keys would outlive its own revocation, and
+# one that logged its owner out would have nothing of its own to end.
+PERSON_ONLY: Final = frozenset({"auth:logout", "keys:create", "keys:rotate"})
 
 ACTIONS: Final = frozenset(
     {
+        "auth:logout",
         "auth:me",
         "documents:complete",
         "documents:create",

@@ -48,6 +48,9 @@ _HEADER_NAMES = frozenset({"alg", "typ"})
 _TIMES = range(253_402_300_800)  # The last one is 9999-12-31T23:59:59Z.
 # Private claim: the state of the account at the login, as a keyed digest (see ``password_tag``).
 _PASSWORD_CLAIM = "pwv"
+# Private claim: how often all tokens of the account were ended before, as the time of the last one
+# in Unix milliseconds (see ``revocations.EndedTokens``). Absent: never, as far as the issuer knew.
+_GENERATION_CLAIM = "gen"
 
 _OPTIONS: Options = {
     "require": ["iss", "aud", "iat", "nbf", "exp", "sub", "tenant", "roles", "jti"],
@@ -122,6 +125,7 @@ class Claims:
     token_id: str
     password_tag: str | None = None
     signed_with: bytes = field(default=b"", repr=False)
+    generation: int = 0
 
 
 def parse_secret(text: str) -> bytes:
@@ -171,8 +175,12 @@ def password_tag(user: User, secret: bytes) -> str:
     return hmac.digest(secret, state.encode("utf-8"), "sha256")[:12].hex()
 
 
-def issue(user: User, now: float, settings: TokenSettings) -> IssuedToken:
-    """Signs a token for ``user`` that starts now and lasts the configured lifetime."""
+def issue(user: User, now: float, settings: TokenSettings, *, generation: int = 0) -> IssuedToken:
+    """Signs a token for ``user`` that starts now and lasts the configured lifetime.
+
+    ``generation`` is the account's, when all its tokens were ended once and that is remembered: by
+    it the new token is told from those, whatever the clocks say.
+    """
     issued_at, token_id = int(now), secrets.token_urlsafe(16)
     expires_at = issued_at + settings.lifetime_s
     payload = {
@@ -187,6 +195,8 @@ def issue(user: User, now: float, settings: TokenSettings) -> IssuedToken:
         "jti": token_id,
         _PASSWORD_CLAIM: password_tag(user, settings.secrets[0]),
     }
+    if generation:
+        payload[_GENERATION_CLAIM] = generation
     token = jwt.encode(payload, settings.secrets[0], _ALGORITHM)
     return IssuedToken(token, settings.lifetime_s, expires_at, token_id)
 
@@ -321,6 +331,7 @@ def _claims(payload: Mapping[str, Any], secret: bytes, settings: TokenSettings) 
         token_id=payload["jti"],
         password_tag=payload.get(_PASSWORD_CLAIM),
         signed_with=secret,
+        generation=payload.get(_GENERATION_CLAIM, 0),
     )
 
 
@@ -340,4 +351,5 @@ _CLAIM_RULES: Mapping[str, tuple[type, Callable[[Any], object]]] = {
     "jti": (str, _JTI.match),
     # ``hmac.compare_digest`` takes no other text.
     _PASSWORD_CLAIM: (str, str.isascii),
+    _GENERATION_CLAIM: (int, range(1000 * len(_TIMES)).__contains__),
 }

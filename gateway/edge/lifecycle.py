@@ -30,6 +30,7 @@ from gateway.edge.wire.server_tls import ServerTls
 from gateway.errors import Draining
 from gateway.flows.health import Health
 from gateway.flows.recheck import Recheck
+from gateway.flows.revocations import Revocations
 from gateway.settings import Settings
 from gateway.telemetry.worker_metrics import WorkerMetrics
 
@@ -51,6 +52,9 @@ class Running(Protocol):
 
     @property
     def recheck(self) -> Recheck: ...
+
+    @property
+    def revocations(self) -> Revocations: ...
 
     def reload_if_changed(self) -> None: ...
 
@@ -122,7 +126,9 @@ class Lifecycle:
         check_routes(app)
         self._services = await self._build(self.tasks)
         self._attach(self._services)
-        await self._services.health.check_all()
+        # Before it is ready, a worker knows what was revoked while it was not there.
+        await asyncio.gather(self._services.health.check_all(), self._services.revocations.begin())
+        self.tasks.spawn(self._services.revocations.run(), "revocations")
         self.tasks.spawn(self._services.health.run(), "health")
         self.tasks.spawn(self._services.recheck.run(), "recheck streams")
         self.tasks.spawn(self._watch_users(), "reload users")

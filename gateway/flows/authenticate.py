@@ -2,7 +2,8 @@
 
 Two steps: ``credentials`` finds the one credential among the raw headers, without I/O, and
 ``Authenticator`` checks it. What is expensive is cached (a token's verification, a key's look-up);
-what may change is not: the user behind the credential is looked up every time.
+what may change is not: the user behind the credential is looked up every time, and so is whether
+the credential was ended (``known_revocations``).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from gateway.domain.api_keys import (
 )
 from gateway.domain.hit_count import HitCount
 from gateway.domain.identity import AuthMethod, Principal, User
+from gateway.domain.revocations import token_mark
 from gateway.domain.tokens import (
     TOKEN_LIMIT_BYTES,
     Claims,
@@ -35,6 +37,7 @@ from gateway.domain.tokens import (
 )
 from gateway.errors import AmbiguousCredentials, Named, TokenExpired, Unauthenticated
 from gateway.flows.key_lookups import KeyLookups
+from gateway.flows.known_revocations import KnownRevocations
 from gateway.ports import Clock, Deadline, KeyStore, Users
 
 # RFC 6750, section 2.1: SP and HTAB are what may separate scheme and token.
@@ -84,6 +87,7 @@ class VerifiedToken(NamedTuple):
         user: the account at that time; a ``User`` is never changed in place.
         settings: what the token was verified under.
         ends_at: in Unix seconds.
+        mark: what stands for the token's id where ended tokens are listed.
     """
 
     principal: Principal
@@ -91,6 +95,7 @@ class VerifiedToken(NamedTuple):
     claims: Claims
     settings: TokenSettings
     ends_at: float
+    mark: str
 
 
 # What is kept of a credential while its stream runs, to check it again.
@@ -113,6 +118,7 @@ class Authenticator:
         tokens: TokenSettings,
         keys: KeyStore,
         clock: Clock,
+        revoked: KnownRevocations,
         *,
         key_ttl_s: float,
         max_keys: int,
@@ -121,7 +127,9 @@ class Authenticator:
         self._users = users
         self._tokens = tokens
         self._clock = clock
+        self._revoked = revoked
         self._lookups = KeyLookups(keys, clock, ttl_s=key_ttl_s, max_entries=max_keys)
+        revoked.on_key_change(self._lookups.forget)
         self._key_ttl_s = key_ttl_s
         self._max_tokens = max_tokens
         self._verified: OrderedDict[bytes, VerifiedToken] = OrderedDict()
@@ -185,6 +193,7 @@ class Authenticator:
             verified = self._by_token(retained.text)
             return verified, verified.principal
         presented = _presented(retained.text)
+        self._revoked.catch_up()
         kept = self._lookups.kept(presented.key_id, sent_after=self._sent_after(within_s))
         if kept is None:
             return None
@@ -218,6 +227,8 @@ class Authenticator:
             and retained.settings is self._tokens
             and self._users.get(retained.principal.subject) is retained.user
             and self._clock.time() < retained.ends_at
+            and not self._revoked.ends_token(retained.mark, retained.claims)
+            and self._revoked.outdates(retained.user) is None
         )
 
     def _by_token(self, text: str) -> VerifiedToken:
@@ -243,6 +254,7 @@ class Authenticator:
             self._verified.move_to_end(digest)
             if self._users.get(kept.principal.subject) is not kept.user:
                 kept = self._verified[digest] = self._accepted(kept.claims)
+        self._refuse_ended(kept)
         return kept
 
     def _checked_again(self, kept: VerifiedToken) -> VerifiedToken:
@@ -252,7 +264,19 @@ class Authenticator:
         ends_at = min(kept.ends_at, kept.claims.issued_at + self._tokens.lifetime_s)
         if self._clock.time() >= ends_at:
             raise TokenExpired(reason="expired")
-        return self._accepted(replace(kept.claims, expires_at=int(ends_at)))
+        renewed = self._accepted(replace(kept.claims, expires_at=int(ends_at)))
+        self._refuse_ended(renewed)
+        return renewed
+
+    def _refuse_ended(self, kept: VerifiedToken) -> None:
+        """Two looks into dictionaries; whoever ended the token, and in which worker."""
+        if self._revoked.ends_token(kept.mark, kept.claims):
+            raise Unauthenticated(reason="token_revoked", named=_named_by(kept.claims))
+        change = self._revoked.outdates(kept.user)
+        if change is not None and change.closed:
+            raise Unauthenticated(reason="user_disabled", named=_named_by(kept.claims))
+        if change is not None:
+            raise Unauthenticated(reason="superseded", named=_named_by(kept.claims))
 
     def _accepted(self, claims: Claims) -> VerifiedToken:
         """The claims of a verified token, checked against the user's present account."""
@@ -270,7 +294,8 @@ class Authenticator:
             credential_id=claims.token_id,
             expires_at=claims.expires_at,
         )
-        return VerifiedToken(principal, user, claims, self._tokens, claims.expires_at)
+        mark = token_mark(claims.token_id)
+        return VerifiedToken(principal, user, claims, self._tokens, claims.expires_at, mark)
 
     async def _by_key(
         self, text: str, deadline: Deadline, sent_after: float = float("-inf")
@@ -303,6 +328,7 @@ class Authenticator:
         A cached record without the secret may be older than a rotation whose answer the client
         has already, so the store is asked once more before the key is refused.
         """
+        self._revoked.catch_up()
         arrived_at = self._clock.monotonic()
         answer = await self._lookups.get(presented.key_id, deadline, sent_after=sent_after)
         match = _match(answer.record, presented)
@@ -318,9 +344,14 @@ class Authenticator:
         named = Named(subject, credential_id)
         if user is None:
             raise Unauthenticated(reason="user_removed", named=named)
-        if user.disabled:
+        if user.disabled or self._is_closed_elsewhere(user):
             raise Unauthenticated(reason="user_disabled", named=named)
         return user
+
+    def _is_closed_elsewhere(self, user: User) -> bool:
+        """Whether another replica's users file has the account disabled, moved or removed."""
+        change = self._revoked.outdates(user)
+        return change is not None and change.closed
 
 
 def _named_by(proved: Claims | KeyRecord) -> Named:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass
+from weakref import WeakSet
 
 from gateway.domain.api_keys import KeyRecord
 from gateway.domain.eviction import make_room
@@ -45,6 +46,8 @@ class KeyLookups:
         self._under_way: dict[str, tuple[float, asyncio.Task[LookedUp]]] = {}
         # The loop holds tasks weakly; a look-up that a newer one replaced is held only here.
         self._tasks: set[asyncio.Task[LookedUp]] = set()
+        # Look-ups that a change of their key overtook. Held weakly: whoever waits holds it.
+        self._outdated: WeakSet[asyncio.Task[LookedUp]] = WeakSet()
 
     @property
     def entries(self) -> int:
@@ -63,14 +66,31 @@ class KeyLookups:
         if kept is not None:
             return kept
         self.count.misses += 1
-        task = self._joinable(key_id, sent_after) or self._send(key_id, deadline)
-        try:
-            async with asyncio.timeout_at(deadline):
-                # ``wait`` and not ``shield``: a caller who leaves here leaves nothing behind.
-                await asyncio.wait({task})
-        except TimeoutError as exc:
-            raise StorageUnavailable from exc
-        return task.result()
+        while True:
+            task = self._joinable(key_id, sent_after) or self._send(key_id, deadline)
+            try:
+                async with asyncio.timeout_at(deadline):
+                    # ``wait`` and not ``shield``: a caller who leaves here leaves nothing behind.
+                    await asyncio.wait({task})
+            except TimeoutError as exc:
+                raise StorageUnavailable from exc
+            if task not in self._outdated:
+                return task.result()
+
+    def forget(self, key_id: str | None) -> None:
+        """The record was changed (``None``: that of any key): no answer to an earlier question is
+        good, also where it is still to come."""
+        if key_id is None:
+            self._hits.clear()
+            self._misses.clear()
+            self._outdated.update(self._tasks)
+            self._under_way.clear()
+            return
+        self._hits.pop(key_id, None)
+        self._misses.pop(key_id, None)
+        under_way = self._under_way.pop(key_id, None)
+        if under_way is not None:
+            self._outdated.add(under_way[1])
 
     def kept(self, key_id: str, *, sent_after: float) -> LookedUp | None:
         """The answer that ``get`` would give without asking the store, if there is one."""
@@ -115,7 +135,7 @@ class KeyLookups:
         if self._under_way.get(key_id, (0.0, None))[1] is task:
             del self._under_way[key_id]
         # Asking for the exception marks it as seen: every caller may have left by now.
-        if not task.cancelled() and task.exception() is None:
+        if not task.cancelled() and task.exception() is None and task not in self._outdated:
             self._keep(key_id, task.result())
 
     def _keep(self, key_id: str, answer: LookedUp) -> None:

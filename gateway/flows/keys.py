@@ -28,7 +28,14 @@ from gateway.domain.api_keys import (
     secret_hash,
 )
 from gateway.domain.identity import Principal
-from gateway.errors import Conflict, Forbidden, NotFound, ValidationFailed
+from gateway.errors import (
+    Conflict,
+    Forbidden,
+    NotFound,
+    SharedStateUnavailable,
+    ValidationFailed,
+)
+from gateway.flows.revocations import Revocations
 from gateway.ports import Clock, Deadline, KeyStore
 
 # How often a revocation that meets another change reads again, so that the change is kept; then it
@@ -43,12 +50,14 @@ class Keys:
         self,
         store: KeyStore,
         clock: Clock,
+        revocations: Revocations,
         *,
         actions: frozenset[str],
         keys_per_owner: int = KEYS_PER_OWNER_LIMIT,
     ) -> None:
         self._store = store
         self._clock = clock
+        self._revocations = revocations
         self._allowed_scopes = actions - PERSON_ONLY
         self._keys_per_owner = keys_per_owner
 
@@ -96,9 +105,18 @@ class Keys:
     async def revoke(self, tenant: str, owner: str, key_id: str, deadline: Deadline) -> None:
         """Ends a key, also one that is being rotated; one that was revoked before is no error.
 
+        Returns when all workers know that can be reached, and raises where this replica's do not:
+        the key is revoked then, and trying again tells them.
+
         Raises:
             NotFound: the owner has no such key.
         """
+        await self._write_revoked(tenant, owner, key_id, deadline)
+        await self._revocations.key_changed(key_id, deadline)
+
+    async def _write_revoked(
+        self, tenant: str, owner: str, key_id: str, deadline: Deadline
+    ) -> None:
         for _ in range(_REVOKE_ATTEMPTS):
             stored = await self._owned(tenant, owner, key_id, deadline)
             if stored.record.revoked_at is not None:
@@ -134,7 +152,14 @@ class Keys:
         if len(record.secrets) > SECRETS_LIMIT:
             raise Conflict("The key was rotated too often: wait for an overlap to end, or end all.")
         await self._store.replace(record, stored.version, deadline)
+        await self._told_of_rotation(key_id, deadline)
         return record, format_key(key_id, secret)
+
+    async def _told_of_rotation(self, key_id: str, deadline: Deadline) -> None:
+        """Whatever comes of it: the new secret is in force and has to be shown, this once. Who was
+        not told looks the key up again within 5 s."""
+        with suppress(SharedStateUnavailable):
+            await self._revocations.key_changed(key_id, deadline)
 
     async def _owned(self, tenant: str, owner: str, key_id: str, deadline: Deadline) -> StoredKey:
         stored = await self._store.get(key_id, deadline) if is_key_id(key_id) else None

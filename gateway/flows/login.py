@@ -13,6 +13,7 @@ from gateway.domain.identity import User
 from gateway.domain.passwords import is_checkable
 from gateway.domain.tokens import IssuedToken, TokenSettings, issue
 from gateway.errors import InvalidCredentials
+from gateway.flows.known_revocations import KnownRevocations
 from gateway.ports import Clock, PasswordVerifier, Users
 
 
@@ -31,11 +32,17 @@ class LoginAttempt:
 
 class Login:
     def __init__(
-        self, users: Users, passwords: PasswordVerifier, tokens: TokenSettings, clock: Clock
+        self,
+        users: Users,
+        passwords: PasswordVerifier,
+        tokens: TokenSettings,
+        clock: Clock,
+        revoked: KnownRevocations,
     ) -> None:
         self._users = users
         self._passwords = passwords
         self._clock = clock
+        self._revoked = revoked
         self.tokens = tokens
 
     def attempt(self, username: str) -> LoginAttempt:
@@ -64,12 +71,16 @@ class Login:
         matches = await self._passwords.verify(user.password_hash if user else None, password)
         if user is None or not matches:
             raise InvalidCredentials(reason="mismatch")
-        return issue(self._unchanged(user), self._clock.time(), self.tokens)
+        account, generation = self._unchanged(user), self._revoked.generation(user.subject)
+        return issue(account, self._clock.time(), self.tokens, generation=generation)
 
     def _unchanged(self, user: User) -> User:
-        """The account after the check, which may have waited while the file was reloaded."""
+        """The account after the check, which may have waited while the file was reloaded; here or
+        at another replica, which told that the password is no longer this one."""
         current = self._users.get(user.subject)
         if current is None or current.password_hash != user.password_hash:
+            raise InvalidCredentials(reason="changed")
+        if self._revoked.outdates(current) is not None:
             raise InvalidCredentials(reason="changed")
         if current.disabled:
             raise InvalidCredentials(reason="disabled")

@@ -1,8 +1,9 @@
 """Whether the streams that run may run on: their credential still stands, the policy still allows.
 
-A stream outlives the moment its request was let in. Once a second all open streams are checked,
-grouped by what decided then (credential and policy question), so that a thousand streams of one
-user cost one check, and one of a token nothing about which has changed costs next to nothing.
+A stream outlives the moment its request was let in. Once a second, and at once where something was
+revoked, all open streams are checked, grouped by what decided then (credential and policy
+question), so that a thousand streams of one user cost one check, and one of a token nothing about
+which has changed costs next to nothing.
 
 A round waits for nobody. What this process knows by itself is decided in it: all of a token, a key
 whose look-up is cached, the account behind either. Who has to be asked about a key (its look-up is
@@ -22,6 +23,7 @@ runs on until that turn.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -45,6 +47,8 @@ from gateway.ports import Clock, Policy
 log = structlog.get_logger("gateway.recheck")
 
 ROUND_S = 1.0
+# After a round, also where something was revoked meanwhile: many revocations make few rounds.
+PAUSE_S = 0.2
 # How many are checked before the loop does its other work.
 AT_ONCE = 64
 # Half of the store client's threads: the others are for the look-ups that requests wait for.
@@ -99,6 +103,7 @@ class Recheck:
         self._answer_s = answer_s
         self._watched: dict[Grant, _Watched] = {}
         now = clock.monotonic
+        self._woken = asyncio.Event()
         self._lookups = RecheckQueue(self._look_up, now, at_once=LOOKUPS_AT_ONCE)
         self._questions = RecheckQueue(self._ask, now, at_once=QUESTIONS_AT_ONCE)
 
@@ -129,11 +134,15 @@ class Recheck:
             self._lookups.forget(watched)
             self._questions.forget(watched)
 
+    def wake(self) -> None:
+        """Something was revoked: the next round begins at once, or soon after the last one."""
+        self._woken.set()
+
     async def run(self) -> None:
         """Checks them for ever, whatever happens in a round: else no stream could be stopped."""
         try:
             while True:
-                await asyncio.sleep(ROUND_S)
+                await self._pause()
                 try:
                     await self.check_due()
                 except Exception:
@@ -141,6 +150,13 @@ class Recheck:
         finally:
             self._lookups.close()
             self._questions.close()
+
+    async def _pause(self) -> None:
+        await asyncio.sleep(PAUSE_S)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ROUND_S - PAUSE_S):
+                await self._woken.wait()
+        self._woken.clear()
 
     async def check_due(self) -> None:
         """One round: decides what can be decided, and lets the queues ask for the rest."""

@@ -38,10 +38,20 @@ STATUSES = (
 )
 # Why a credential was refused; a test holds this list and the words in the code together.
 AUTH_REASONS = (
-    *("ambiguous", "audience", "claim_exp", "claim_iat", "claim_jti", "claim_nbf", "claim_pwv"),
+    *(
+        "ambiguous",
+        "audience",
+        "claim_exp",
+        "claim_gen",
+        "claim_iat",
+        "claim_jti",
+        "claim_nbf",
+        "claim_pwv",
+    ),
     *("claim_roles", "claim_sub", "claim_tenant", "empty", "expired", "header", "issuer"),
     *("key_expired", "key_malformed", "key_owner_moved", "key_revoked", "key_unknown"),
-    *("malformed", "missing", "not_yet_valid", "scheme", "signature", "superseded", "too_long"),
+    *("malformed", "missing", "not_yet_valid", "scheme", "signature", "superseded"),
+    *("token_revoked", "too_long"),
     *("user_disabled", "user_removed"),
     *("password", OTHER),
 )
@@ -192,6 +202,34 @@ CACHE_LOOKUPS = Counter(
     "Look-ups in a worker's caches of verified tokens, API keys and policy decisions.",
     labels=("cache", "result"),
     series=sets_of(("token", "key", "policy"), ("hit", "miss")),
+)
+
+REVOCATIONS = Gauge(
+    "gateway_revocations",
+    "Revocations that a worker knows and that still end something.",
+    labels=("kind",),
+    series=sets_of(("token", "all_tokens", "account")),
+    across="max",
+)
+REVOCATIONS_AGE = Gauge(
+    "gateway_revocations_age_seconds",
+    "Since the store's revocations were last read by the replica.",
+    across="max",
+)
+REVOCATIONS_CHANNEL = Gauge(
+    "gateway_revocations_channel",
+    "Workers that hear other replicas' revocations at once, and that should and do not.",
+    labels=("state",),
+    series=sets_of(("up", "down")),
+)
+REVOCATIONS_HEARD = Gauge(
+    "gateway_revocations_heard_seconds",
+    "Since the channel last answered, in the worker where it is longest ago.",
+    across="max",
+)
+REVOCATIONS_UNTOLD = Counter(
+    "gateway_revocations_untold_total",
+    "Revocations that could not be told to other replicas at once.",
 )
 
 # --- workers --------------------------------------------------------------------------------------

@@ -53,6 +53,35 @@ def caches(policy: HitCount, token: HitCount, key: HitCount) -> Iterator[Sample]
         yield c.CACHE_LOOKUPS, (name, "miss"), count.misses
 
 
+class Revocations(Protocol):
+    """``flows.revocations.Revocations`` is the real one."""
+
+    untold: int
+
+    @property
+    def counts(self) -> Iterable[tuple[str, int]]: ...
+
+    @property
+    def store_age_s(self) -> float: ...
+
+    @property
+    def unheard_s(self) -> float | None: ...
+
+    @property
+    def hears(self) -> bool: ...
+
+
+def revocations(one: Revocations) -> Iterator[Sample]:
+    for kind, known in one.counts:
+        yield c.REVOCATIONS, (kind,), known
+    yield c.REVOCATIONS_AGE, (), one.store_age_s
+    yield c.REVOCATIONS_UNTOLD, (), one.untold
+    if one.unheard_s is not None:
+        yield c.REVOCATIONS_HEARD, (), one.unheard_s
+        yield c.REVOCATIONS_CHANNEL, ("up",), float(one.hears)
+        yield c.REVOCATIONS_CHANNEL, ("down",), float(not one.hears)
+
+
 def core(cores: Balancer, retries: RetryBudget, now: float) -> Iterator[Sample]:
     """``now`` is a time of the clock that the balancer is used with."""
     yield c.CORE_ADDRESSES, ("known",), len(cores)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
+import time
 from collections.abc import Callable
 from functools import partial
 from random import Random
@@ -19,6 +20,7 @@ from gateway.adapters.opa import OpaPolicy
 from gateway.adapters.s3 import S3ObjectStore
 from gateway.adapters.s3_client import S3Access, S3Client, make_client
 from gateway.adapters.s3_keys import S3KeyStore
+from gateway.adapters.s3_revocations import S3Revocations
 from gateway.adapters.temporal import TemporalWorkflows
 from gateway.adapters.wasm_module import share_from_here
 from gateway.adapters.wasm_policy import WasmPolicy, compile_ahead
@@ -28,7 +30,15 @@ from gateway.flows.health import Check
 from gateway.http_client.client import make_client as make_http_client
 from gateway.http_client.discovery import Discovery, Lookup, NoLookup
 from gateway.http_client.transport import CoreTransport
-from gateway.ports import Core, Deadline, KeyStore, ObjectStore, PolicyEngine, Workflows
+from gateway.ports import (
+    Core,
+    Deadline,
+    KeyStore,
+    ObjectStore,
+    PolicyEngine,
+    RevocationStore,
+    Workflows,
+)
 from gateway.settings import Settings
 from gateway.telemetry import samples
 from gateway.wiring.dependency import Building, Built, Dependency
@@ -37,6 +47,7 @@ from gateway.wiring.from_settings import (
     documents_access,
     keys_access,
     public_access,
+    revocations_access,
     temporal_access,
 )
 
@@ -234,6 +245,33 @@ KEYS: Dependency[KeyStore] = Dependency(
 )
 
 
+# --- revocations, in the keys' bucket ------------------------------------------------------------
+
+
+async def _revocations(building: Building) -> Built[RevocationStore]:
+    """By a client of their own, so that no flood of keys to be looked up is in their way."""
+    client = _s3_client(building, revocations_access(building.settings))
+    store = S3Revocations(client, building.settings.s3_keys_bucket, time.time)
+
+    async def reload(fresh: Settings) -> None:
+        client.use(revocations_access(fresh))
+
+    return Built(store, _by_deadline(store.check), reload=reload)
+
+
+def _make_revocations_client(settings: Settings) -> None:
+    make_client(revocations_access(settings))
+
+
+REVOCATIONS: Dependency[RevocationStore] = Dependency(
+    "revocations",
+    _revocations,
+    spans=frozenset({"add"}),
+    reloaded=frozenset({"s3_keys_access_key", "s3_keys_secret_key"}),
+    before_fork=_make_revocations_client,
+)
+
+
 # --- Temporal ------------------------------------------------------------------------------------
 
 
@@ -257,7 +295,14 @@ TEMPORAL: Dependency[Workflows] = Dependency(
 
 
 # Built in this order, closed in the opposite one.
-DEPENDENCIES: tuple[Dependency[Any], ...] = (CORE, POLICY, STORAGE, KEYS, TEMPORAL)
+DEPENDENCIES: tuple[Dependency[Any], ...] = (
+    CORE,
+    POLICY,
+    STORAGE,
+    KEYS,
+    REVOCATIONS,
+    TEMPORAL,
+)
 
 
 def names() -> tuple[str, ...]:

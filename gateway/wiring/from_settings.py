@@ -46,6 +46,11 @@ def keys_access(settings: Settings) -> S3Access:
     )
 
 
+def revocations_access(settings: Settings) -> S3Access:
+    """A few threads: one reads the list, the others write for those who log out."""
+    return replace(keys_access(settings), threads=4)
+
+
 def public_access(settings: Settings) -> S3Access:
     return S3Access(
         settings.s3_public_endpoint,

@@ -20,6 +20,7 @@ from gateway.adapters import argon2_passwords
 from gateway.adapters.argon2_passwords import Argon2Passwords
 from gateway.adapters.clock import SystemClock
 from gateway.adapters.policy_cache import CachedPolicy
+from gateway.adapters.revocation_board import RevocationBoard
 from gateway.adapters.users_file import UsersFile, UsersFileError
 from gateway.domain.actions import ACTIONS
 from gateway.flows.answer_stream import Query
@@ -27,8 +28,11 @@ from gateway.flows.authenticate import Authenticator
 from gateway.flows.documents import Documents
 from gateway.flows.health import Check, Health
 from gateway.flows.keys import Keys
+from gateway.flows.known_revocations import KnownRevocations
 from gateway.flows.login import Login
+from gateway.flows.logout import Logout
 from gateway.flows.recheck import Recheck
+from gateway.flows.revocations import Revocations
 from gateway.flows.uploads import Uploads
 from gateway.ports import Clock, PasswordVerifier
 from gateway.settings import Settings
@@ -38,7 +42,7 @@ from gateway.telemetry.tracing import Tracer
 from gateway.tls.outgoing import OutgoingTls
 from gateway.wiring import dependencies
 from gateway.wiring.accounts import Accounts, build_users, users_found
-from gateway.wiring.dependencies import CORE, KEYS, POLICY, STORAGE, TEMPORAL
+from gateway.wiring.dependencies import CORE, KEYS, POLICY, REVOCATIONS, STORAGE, TEMPORAL
 from gateway.wiring.dependency import (
     Building,
     BuiltDependencies,
@@ -56,12 +60,14 @@ log = structlog.get_logger("gateway.services")
 class Local:
     """What a worker runs on that is in its own process: nothing of it can be down.
 
-    ``closing`` takes what has to be closed; that of the dependencies is added to it.
+    ``closing`` takes what has to be closed; that of the dependencies is added to it. ``board`` is
+    shared with the replica's other workers where it was made before the fork.
     """
 
     clock: Clock
     users: UsersFile
     passwords: PasswordVerifier
+    board: RevocationBoard = field(default_factory=RevocationBoard)
     closing: AsyncExitStack = field(default_factory=AsyncExitStack)
 
 
@@ -73,11 +79,13 @@ class Services:
     policy: CachedPolicy
     authenticator: Authenticator
     login: Login
+    logout: Logout
     keys: Keys
     uploads: Uploads
     documents: Documents
     query: Query
     recheck: Recheck
+    revocations: Revocations
     health: Health
     users: UsersFile
     tls: OutgoingTls
@@ -102,7 +110,9 @@ class Services:
                 log.error("reload: a fault", fault=fault)
             log.error("reload failed; the old settings stay", faults=len(faults))
             return
+        accounts = self.users.accounts
         self.users.adopt(users)
+        self.revocations.accounts_changed(accounts, self.users.accounts)
         await self.dependencies.reload(settings)
         self.policy.clear()
         self.login.tokens = tokens = token_settings(settings)
@@ -115,8 +125,10 @@ class Services:
     def reload_if_changed(self) -> None:
         """Takes over changed users and certificates; bad files are logged and change nothing."""
         self.tls.reload_if_changed()
+        accounts = self.users.accounts
         try:
             if self.users.reload_if_changed():
+                self.revocations.accounts_changed(accounts, self.users.accounts)
                 log.info("users reloaded", users=len(self.users))
         except UsersFileError as exc:
             log.error("users file not taken over", reason=str(exc))
@@ -131,19 +143,23 @@ class Services:
 
 
 async def build_services(
-    settings: Settings, tasks: Spawn, accounts: Accounts | None = None
+    settings: Settings,
+    tasks: Spawn,
+    accounts: Accounts | None = None,
+    board: RevocationBoard | None = None,
 ) -> Services:
     """The real thing, on real components.
 
     Args:
         accounts: those to go on with where the users file has become wrong.
+        board: what the workers of a replica share; without it there is one worker.
 
     Raises:
         UsersFileError: the users file is missing or wrong, and there are no such accounts.
     """
     users = build_users(settings) if accounts is None else accounts.users_for(settings)
     passwords = Argon2Passwords(settings.login_waiting)
-    local = Local(SystemClock(), users, passwords)
+    local = Local(SystemClock(), users, passwords, board or RevocationBoard())
     local.closing.callback(passwords.close)
     return await assemble(settings, tasks, local, dependencies.DEPENDENCIES)
 
@@ -172,6 +188,8 @@ def _services(
     core, store = built.adapter(CORE), built.adapter(STORAGE)
     key_store, workflows = built.adapter(KEYS), built.adapter(TEMPORAL)
     tokens = token_settings(settings)
+    known = KnownRevocations(local.board, clock)
+    revocations = Revocations(known, built.adapter(REVOCATIONS), local.board, clock)
     policy = CachedPolicy(
         built.adapter(POLICY),
         clock,
@@ -184,16 +202,26 @@ def _services(
         tokens,
         key_store,
         clock,
+        known,
         key_ttl_s=settings.keys_cache_ttl,
         max_keys=settings.keys_cache_entries,
         max_tokens=settings.token_cache_entries,
     )
+    recheck = Recheck(
+        authenticator,
+        policy,
+        clock,
+        recheck_s=settings.stream_recheck,
+        answer_s=max(settings.io_deadline, settings.policy_budget),
+    )
+    known.on_change(recheck.wake)
     return Services(
         clock=clock,
         policy=policy,
         authenticator=authenticator,
-        login=Login(users, local.passwords, tokens, clock),
-        keys=Keys(key_store, clock, actions=ACTIONS),
+        login=Login(users, local.passwords, tokens, clock, known),
+        logout=Logout(authenticator, revocations, clock),
+        keys=Keys(key_store, clock, revocations, actions=ACTIONS),
         uploads=Uploads(
             store=store,
             workflows=workflows,
@@ -205,13 +233,8 @@ def _services(
         ),
         documents=Documents(store=store, workflows=workflows, core=core),
         query=Query(core, clock, stream_limits(settings)),
-        recheck=Recheck(
-            authenticator,
-            policy,
-            clock,
-            recheck_s=settings.stream_recheck,
-            answer_s=max(settings.io_deadline, settings.policy_budget),
-        ),
+        recheck=recheck,
+        revocations=revocations,
         health=Health(built.checks, clock),
         users=users,
         tls=building.tls,
@@ -222,6 +245,7 @@ def _services(
             partial(
                 samples.caches, policy.count, authenticator.token_count, authenticator.key_count
             ),
+            partial(samples.revocations, revocations),
         ],
         tracer=tracer,
         closing=building.closing,
@@ -238,6 +262,11 @@ def _tracer(settings: Settings, closing: AsyncExitStack) -> Tracer | None:
     tracer = OtelTracer(settings.otlp_endpoint, settings.otlp_sample, __version__)
     closing.push_async_callback(tracer.aclose)
     return tracer
+
+
+def new_board() -> RevocationBoard:
+    """Made in the process that workers are forked from: what one of them revokes, all know."""
+    return RevocationBoard()
 
 
 def import_for(settings: Settings) -> None:

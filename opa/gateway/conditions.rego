@@ -85,8 +85,8 @@ is_string_or_null(null)
 
 is_string_or_null(text) if is_string(text)
 
-# Every caller may read their own identity, whatever their role.
-role_grants if input.action == "auth:me"
+# Every caller may read their own identity, and log out, whatever their role.
+role_grants if input.action in {"auth:logout", "auth:me"}
 
 role_grants if {
 	some role in input.subject.roles
@@ -100,11 +100,12 @@ scope_covers if {
 	input.action in input.subject.scopes
 }
 
-# An API key cannot create keys: a stolen key could otherwise outlive its own revocation.
+# An API key cannot create keys: a stolen key could otherwise outlive its own revocation. Nor can it
+# log its owner out: that would end tokens which are not the key's.
 person_where_needed if {
 	input.subject.auth == "jwt"
 } else if {
-	not input.action in {"keys:create", "keys:rotate"}
+	not input.action in {"auth:logout", "keys:create", "keys:rotate"}
 }
 
 same_tenant if input.resource.tenant == input.subject.tenant

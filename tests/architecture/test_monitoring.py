@@ -114,7 +114,7 @@ def test_every_reason_a_credential_is_refused_for_has_its_series() -> None:
     claims = {word for word in catalogue.AUTH_REASONS if word.startswith("claim_")}
     ours = {"password", "other"}
     assert words - claims == set(catalogue.AUTH_REASONS) - claims - ours
-    known = {"sub", "tenant", "roles", "iat", "nbf", "exp", "jti", "pwv"}
+    known = {"sub", "tenant", "roles", "iat", "nbf", "exp", "jti", "pwv", "gen"}
     assert {word.removeprefix("claim_") for word in claims} == known
 
 

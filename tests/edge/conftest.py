@@ -27,7 +27,7 @@ from gateway.edge.tasks import Tasks
 from gateway.http_client.transport import CoreTransport
 from gateway.settings import Settings
 from gateway.wiring import dependencies
-from gateway.wiring.dependencies import CORE, KEYS, STORAGE, TEMPORAL
+from gateway.wiring.dependencies import CORE, KEYS, REVOCATIONS, STORAGE, TEMPORAL
 from gateway.wiring.dependency import Building, Built, Dependency
 from gateway.wiring.from_settings import core_timeouts
 from gateway.wiring.services import Local, Services, assemble
@@ -36,6 +36,7 @@ from .fakes import (
     PASSWORD,
     DictUsers,
     MemoryKeys,
+    MemoryRevocations,
     MemoryStore,
     MemoryWorkflows,
     MovableClock,
@@ -116,6 +117,7 @@ class Gateway:
     users: DictUsers
     clock: MovableClock
     keys: MemoryKeys
+    revocations: MemoryRevocations
     store: MemoryStore
     workflows: MemoryWorkflows
     application: Application
@@ -189,21 +191,28 @@ async def running_gateway(
     core: StubCore,
     protocol: type[HttpProtocol] | None = None,
     trust: ssl.SSLContext | None = None,
+    revocations: MemoryRevocations | None = None,
     **settings: str,
 ) -> AsyncIterator[Gateway]:
     """``settings`` are environment names without their prefix: ``CORS_ORIGINS="…"``.
 
     ``protocol`` is another than the application's own; ``trust`` is what clients bring to a gateway
-    that serves HTTPS.
+    that serves HTTPS. ``revocations`` are kept where another gateway of the test keeps them, too.
     """
     environ = {**ENVIRONMENT, "GATEWAY_SERVICES_CORE": core.url}
     environ.update({f"GATEWAY_{name}": text for name, text in settings.items()})
-    world = (some_users(), MovableClock(), MemoryKeys(), MemoryStore(), MemoryWorkflows())
-    users, clock, keys, store, workflows = world
+    users, clock, keys = some_users(), MovableClock(), MemoryKeys()
+    revocations = revocations or MemoryRevocations()
+    store, workflows = MemoryStore(), MemoryWorkflows()
 
     async def build(loaded: Settings, tasks: Tasks) -> Services:
         local = Local(clock, users, PlainPasswords())  # type: ignore[arg-type]
-        in_memory = {STORAGE.name: store, KEYS.name: keys, TEMPORAL.name: workflows}
+        in_memory = {
+            STORAGE.name: store,
+            KEYS.name: keys,
+            REVOCATIONS.name: revocations,
+            TEMPORAL.name: workflows,
+        }
         return await assemble(loaded, tasks, local, with_stand_ins(core.url, in_memory))
 
     application = create_app(Settings.load(environ), build=build, name=f"edge_{next(_numbers)}")
@@ -228,8 +237,8 @@ async def running_gateway(
         async with httpx.AsyncClient(
             base_url=f"{scheme}://{address[0]}:{address[1]}", timeout=30, verify=checked
         ) as client:
-            world_of_clients = (client, address, core, users, clock, keys, store, workflows)
-            yield Gateway(*world_of_clients, application, server, trust)
+            world = (core, users, clock, keys, revocations, store, workflows)
+            yield Gateway(client, address, *world, application, server, trust)
     finally:
         await server.before_stop()
         await server.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from gateway.domain.api_keys import KeyRecord, StoredKey
@@ -31,6 +31,10 @@ class DictUsers:
     def __init__(self, *users: User) -> None:
         self.users = {user.subject: user for user in users}
         self.revision = 1
+
+    @property
+    def accounts(self) -> Mapping[str, User]:
+        return self.users
 
     def get(self, subject: str) -> User | None:
         return self.users.get(subject)
@@ -86,6 +90,29 @@ class MemoryKeys:
             for stored in self.records.values()
             if (stored.record.tenant, stored.record.owner) == (tenant, owner)
         ]
+
+    async def check(self, deadline: Deadline) -> None:
+        if self.failure is not None:
+            raise self.failure from RuntimeError("secret.internal:9000")
+
+
+@dataclass
+class MemoryRevocations:
+    """Shared by replicas, where a test has several."""
+
+    kept: list[str] = field(default_factory=list)
+    failure: Exception | None = None
+
+    async def add(self, text: str, deadline: Deadline) -> None:
+        await self.check(deadline)
+        self.kept.append(text)
+
+    async def list(self, since: float, deadline: Deadline) -> Sequence[str]:
+        await self.check(deadline)
+        return list(self.kept)
+
+    async def tidy(self, is_over: Callable[[str], bool], deadline: Deadline) -> int:
+        return 0
 
     async def check(self, deadline: Deadline) -> None:
         if self.failure is not None:

@@ -11,7 +11,7 @@ from gateway.errors import StorageUnavailable, TemporalUnavailable
 from .conftest import Gateway
 from .raw import Answer, exchange, request
 
-NAMES = {"core", "policy", "storage", "keys", "temporal"}
+NAMES = {"core", "policy", "storage", "keys", "revocations", "temporal"}
 
 
 async def ready(gateway: Gateway) -> Answer:

@@ -1,15 +1,18 @@
-"""A clock, accounts and a key store, for tests; the store passes the contract suite."""
+"""A clock, accounts and stores of keys and revocations; the stores pass the contract suites."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from gateway.adapters.revocation_board import RevocationBoard
 from gateway.domain.api_keys import KeyRecord, StoredKey
 from gateway.domain.identity import Principal, User
 from gateway.errors import Conflict, StorageUnavailable
-from gateway.ports import Deadline
+from gateway.flows.known_revocations import KnownRevocations
+from gateway.flows.revocations import Revocations
+from gateway.ports import Announcements, Clock, Deadline
 
 START = 1_800_000_000.0
 
@@ -112,6 +115,50 @@ class MemoryKeyStore:
     def _reachable(self) -> None:
         if self.down:
             raise StorageUnavailable
+
+
+class MemoryRevocations:
+    """Revocations in a list. ``down`` fails every call; ``since`` has what each listing asked."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.kept: list[tuple[float, str]] = []
+        self.since: list[float] = []
+        self.down = False
+        self._clock = clock
+
+    async def add(self, text: str, deadline: Deadline) -> None:
+        self._reachable()
+        self.kept.append((self._clock.time(), text))
+
+    async def list(self, since: float, deadline: Deadline) -> Sequence[str]:
+        self.since.append(since)
+        self._reachable()
+        return [text for at, text in self.kept if at >= since]
+
+    async def tidy(self, is_over: Callable[[str], bool], deadline: Deadline) -> int:
+        self._reachable()
+        before = len(self.kept)
+        self.kept = [(at, text) for at, text in self.kept if not is_over(text)]
+        return before - len(self.kept)
+
+    async def check(self, deadline: Deadline) -> None:
+        self._reachable()
+
+    def _reachable(self) -> None:
+        if self.down:
+            raise StorageUnavailable
+
+
+def revocations_of(
+    clock: Clock,
+    board: RevocationBoard | None = None,
+    store: MemoryRevocations | None = None,
+    announcements: Announcements | None = None,
+) -> Revocations:
+    """One worker's; workers of one replica have one board, and replicas one store."""
+    board = board or RevocationBoard()
+    known = KnownRevocations(board, clock)
+    return Revocations(known, store or MemoryRevocations(clock), board, clock, announcements)
 
 
 ALICE = User("alice", "acme", frozenset({"editor", "reader"}), "hash of wonderland")

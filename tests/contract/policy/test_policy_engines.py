@@ -69,10 +69,10 @@ async def test_key_may_do_every_action_but_those_of_a_person(shipped: Any) -> No
 
 
 async def test_without_a_role_only_what_is_for_everyone(shipped: Any) -> None:
-    """No role still may ask who it is, and nothing else."""
+    """No role still may ask who it is, and log out, and nothing else."""
     for action in sorted(ACTIONS):
         asked = question(action, roles=frozenset())
-        assert (await shipped.decide(asked)).allow is (action == "auth:me"), action
+        assert (await shipped.decide(asked)).allow is (action in ("auth:logout", "auth:me")), action
 
 
 async def test_what_json_cannot_say_is_denied(shipped: Any) -> None:

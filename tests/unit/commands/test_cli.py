@@ -77,7 +77,7 @@ def test_check_connect_names_each_dependency_that_does_not_answer(
         line.split(maxsplit=1)
         for line in capsys.readouterr().out.partition("\nDependencies\n")[2].splitlines()
     )
-    assert set(said) == {"users", "core", "policy", "storage", "keys", "temporal"}
+    assert set(said) == {"users", "core", "policy", "storage", "keys", "revocations", "temporal"}
     assert said["policy"].startswith("ok")
     assert all(text.startswith("FAILED") for name, text in said.items() if name != "policy")
 

@@ -19,7 +19,7 @@ from gateway.domain.policy import (
 )
 
 # What the policy lets every caller do, whatever his roles are.
-FOR_EVERYONE = frozenset({"auth:me"})
+FOR_EVERYONE = frozenset({"auth:logout", "auth:me"})
 OPA_DIR = Path(__file__).resolve().parents[3] / "opa"
 
 ALLOWED: dict[str, Any] = {"allow": True, "reason": "allowed", "obligations": {}}

@@ -150,6 +150,11 @@ def test_a_time_in_quotes_is_refused(claim: str) -> None:
         ({"exp": ...}, "claim_exp"),
         ({"pwv": 3}, "claim_pwv"),
         ({"pwv": "é"}, "claim_pwv"),
+        ({"gen": "7"}, "claim_gen"),
+        ({"gen": -1}, "claim_gen"),
+        ({"gen": True}, "claim_gen"),
+        ({"gen": 7.0}, "claim_gen"),
+        ({"gen": 10**18}, "claim_gen"),
     ],
 )
 def test_a_claim_with_a_wrong_value_is_refused(changes: dict[str, Any], reason: str) -> None:

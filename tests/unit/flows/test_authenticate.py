@@ -27,6 +27,7 @@ from tests.unit.identity_fakes import (
     MemoryKeyStore,
     MovableClock,
     person,
+    revocations_of,
 )
 from tests.unit.values import MEMORY, token_settings
 
@@ -41,9 +42,17 @@ class Setup:
         self.clock = MovableClock()
         self.accounts = Accounts(ALICE, BOB)
         self.store = MemoryKeyStore()
-        self.keys = Keys(self.store, self.clock, actions=frozenset(SCOPES))
+        # The keys are handled at another replica, which tells this one nothing.
+        elsewhere = revocations_of(self.clock)
+        self.keys = Keys(self.store, self.clock, elsewhere, actions=frozenset(SCOPES))
+        self.revocations = revocations_of(self.clock)
         self.authenticator = Authenticator(
-            self.accounts, TOKENS, self.store, self.clock, **{**MEMORY, **limits}
+            self.accounts,
+            TOKENS,
+            self.store,
+            self.clock,
+            self.revocations.known,
+            **{**MEMORY, **limits},
         )
 
     def token(self) -> Credential:

@@ -18,7 +18,15 @@ from gateway.domain.api_keys import (
 from gateway.errors import Conflict, Forbidden, NotFound, StorageUnavailable, ValidationFailed
 from gateway.flows.keys import Keys
 from gateway.ports import Deadline
-from tests.unit.identity_fakes import ALICE, BOB, START, MemoryKeyStore, MovableClock, person
+from tests.unit.identity_fakes import (
+    ALICE,
+    BOB,
+    START,
+    MemoryKeyStore,
+    MovableClock,
+    person,
+    revocations_of,
+)
 
 SOON: Deadline = float("inf")
 SCOPES = ["query:run"]
@@ -36,7 +44,7 @@ def clock() -> MovableClock:
 
 @pytest.fixture
 def keys(store: MemoryKeyStore, clock: MovableClock) -> Keys:
-    return Keys(store, clock, actions=ACTIONS, keys_per_owner=3)
+    return Keys(store, clock, revocations_of(clock), actions=ACTIONS, keys_per_owner=3)
 
 
 async def made(keys: Keys, expires_in_s: int | None = None) -> tuple[KeyRecord, str]:

@@ -12,6 +12,7 @@ from gateway.domain.passwords import PASSWORD_LIMIT_BYTES
 from gateway.domain.tokens import password_tag, verify
 from gateway.errors import InvalidCredentials, Overloaded
 from gateway.flows.login import Login, LoginAttempt
+from tests.unit.identity_fakes import revocations_of
 from tests.unit.values import token_settings
 
 NOW = 1_800_000_000.0
@@ -66,7 +67,7 @@ def passwords() -> Passwords:
 
 @pytest.fixture
 def login(accounts: Accounts, passwords: Passwords) -> Login:
-    return Login(accounts, passwords, TOKENS, FixedClock())
+    return Login(accounts, passwords, TOKENS, FixedClock(), revocations_of(FixedClock()).known)
 
 
 async def test_the_right_password_gives_a_token(login: Login) -> None:

@@ -283,6 +283,7 @@ async def test_what_nobody_foresaw_ends_no_round_and_no_stream(
 ) -> None:
     """The next round looks again: without it nobody could be stopped any more."""
     monkeypatch.setattr(recheck_module, "ROUND_S", 0)
+    monkeypatch.setattr(recheck_module, "PAUSE_S", 0)
     recheck, stream = recheck_of(world), Stream()
     with recheck.watching(GRANT, stream):
         world.auth_error = RecursionError()

@@ -21,7 +21,15 @@ from gateway.errors import (
 from gateway.flows.authenticate import Authenticator, Credential
 from gateway.flows.keys import Keys
 from gateway.flows.recheck import AT_ONCE, LOOKUPS_AT_ONCE, QUESTIONS_AT_ONCE, Grant, Recheck
-from tests.unit.identity_fakes import ALICE, BOB, Accounts, MemoryKeyStore, MovableClock, person
+from tests.unit.identity_fakes import (
+    ALICE,
+    BOB,
+    Accounts,
+    MemoryKeyStore,
+    MovableClock,
+    person,
+    revocations_of,
+)
 from tests.unit.values import MEMORY, token_settings
 
 RECHECK_S = 60.0
@@ -68,11 +76,20 @@ class World:
         self.clock = MovableClock()
         self.accounts = Accounts(ALICE, BOB)
         self.store = MemoryKeyStore()
+        # The keys are handled at another replica, which tells this one nothing.
+        elsewhere = revocations_of(self.clock)
         self.keys = Keys(
-            self.store, self.clock, actions=frozenset(["query:run"]), keys_per_owner=10 * MANY
+            self.store,
+            self.clock,
+            elsewhere,
+            actions=frozenset(["query:run"]),
+            keys_per_owner=10 * MANY,
         )
         self.policy = Policy()
-        authenticator = Authenticator(self.accounts, TOKENS, self.store, self.clock, **MEMORY)
+        known = revocations_of(self.clock).known
+        authenticator = Authenticator(
+            self.accounts, TOKENS, self.store, self.clock, known, **MEMORY
+        )
         self.recheck = Recheck(
             authenticator, self.policy, self.clock, recheck_s=RECHECK_S, answer_s=3600
         )
