@@ -47,7 +47,9 @@ TRY_AGAIN_S: Final = 0.5
 # store answers, it may take a token for good that was ended before this replica started.
 FIRST_READ_LIMIT_S: Final = 2.0
 TELL_LIMIT_S: Final = 0.5
-HEAR_S: Final = 0.5
+# How often the announcements are asked for news; without an answer for ``TELL_LIMIT_S`` they are
+# taken to be away.
+HEAR_S: Final = 0.2
 FORGET_EVERY_S: Final = 60.0
 TIDY_EVERY_S: Final = 900.0
 TIDY_LIMIT_S: Final = 60.0

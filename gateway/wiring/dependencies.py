@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-import time
 from collections.abc import Callable
 from functools import partial
 from random import Random
@@ -20,7 +19,6 @@ from gateway.adapters.opa import OpaPolicy
 from gateway.adapters.s3 import S3ObjectStore
 from gateway.adapters.s3_client import S3Access, S3Client, make_client
 from gateway.adapters.s3_keys import S3KeyStore
-from gateway.adapters.s3_revocations import S3Revocations
 from gateway.adapters.temporal import TemporalWorkflows
 from gateway.adapters.wasm_module import share_from_here
 from gateway.adapters.wasm_policy import WasmPolicy, compile_ahead
@@ -36,11 +34,11 @@ from gateway.ports import (
     KeyStore,
     ObjectStore,
     PolicyEngine,
-    RevocationStore,
     Workflows,
 )
 from gateway.settings import Settings
 from gateway.telemetry import samples
+from gateway.wiring import revocation_ways
 from gateway.wiring.dependency import Building, Built, Dependency
 from gateway.wiring.from_settings import (
     core_timeouts,
@@ -50,6 +48,7 @@ from gateway.wiring.from_settings import (
     revocations_access,
     temporal_access,
 )
+from gateway.wiring.revocation_ways import RevocationWays, ways_out
 
 # OPA answers in half a millisecond: a few dozen connections carry tens of thousands of questions.
 OPA_CONNECTIONS = 64
@@ -245,30 +244,20 @@ KEYS: Dependency[KeyStore] = Dependency(
 )
 
 
-# --- revocations, in the keys' bucket ------------------------------------------------------------
+# --- revocations: the keys' bucket, and Redis where it is set ------------------------------------
 
 
-async def _revocations(building: Building) -> Built[RevocationStore]:
-    """By a client of their own, so that no flood of keys to be looked up is in their way."""
+async def _revocations(building: Building) -> Built[RevocationWays]:
     client = _s3_client(building, revocations_access(building.settings))
-    store = S3Revocations(client, building.settings.s3_keys_bucket, time.time)
-
-    async def reload(fresh: Settings) -> None:
-        client.use(revocations_access(fresh))
-
-    return Built(store, _by_deadline(store.check), reload=reload)
+    ways, reload = ways_out(building, client)
+    return Built(ways, _by_deadline(ways.check), reload=reload)
 
 
-def _make_revocations_client(settings: Settings) -> None:
-    make_client(revocations_access(settings))
-
-
-REVOCATIONS: Dependency[RevocationStore] = Dependency(
+REVOCATIONS: Dependency[RevocationWays] = Dependency(
     "revocations",
     _revocations,
-    spans=frozenset({"add"}),
-    reloaded=frozenset({"s3_keys_access_key", "s3_keys_secret_key"}),
-    before_fork=_make_revocations_client,
+    reloaded=revocation_ways.RELOADED,
+    before_fork=revocation_ways.prepare,
 )
 
 

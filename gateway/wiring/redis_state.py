@@ -37,8 +37,8 @@ async def counted_in_redis(building: Building, alone: SharedState) -> Built[Shar
     from gateway.adapters.fallback_state import FallbackState
     from gateway.adapters.redis_state import RedisState
 
-    current, contexts = building.settings, _contexts(building)
-    redis = RedisState(lambda: _access(current, contexts))
+    current, contexts = building.settings, redis_contexts(building)
+    redis = RedisState(lambda: redis_access(current, contexts))
     building.closing.push_async_callback(redis.aclose)
     state = FallbackState(redis, alone, asyncio.get_running_loop().time, Random())
     watching = building.tasks.spawn(state.run(), "watch redis")
@@ -54,14 +54,14 @@ async def counted_in_redis(building: Building, alone: SharedState) -> Built[Shar
     return Built(state, state.check, (counted,), reload=reload, note=lambda: redis.server)
 
 
-def _contexts(building: Building) -> Callable[[], ssl.SSLContext] | None:
+def redis_contexts(building: Building) -> Callable[[], ssl.SSLContext] | None:
     url = building.settings.redis_url
     if url is None or not url.tls:
         return None
     return building.tls.context("redis", building.settings.tls_files("redis"))
 
 
-def _access(settings: Settings, tls: Callable[[], ssl.SSLContext] | None) -> RedisAccess:
+def redis_access(settings: Settings, tls: Callable[[], ssl.SSLContext] | None) -> RedisAccess:
     from gateway.adapters.redis_access import RedisAccess
 
     url = settings.redis_url

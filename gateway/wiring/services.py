@@ -189,7 +189,8 @@ def _services(
     key_store, workflows = built.adapter(KEYS), built.adapter(TEMPORAL)
     tokens = token_settings(settings)
     known = KnownRevocations(local.board, clock)
-    revocations = Revocations(known, built.adapter(REVOCATIONS), local.board, clock)
+    ways = built.adapter(REVOCATIONS)
+    revocations = Revocations(known, ways.store, local.board, clock, ways.announcements)
     policy = CachedPolicy(
         built.adapter(POLICY),
         clock,

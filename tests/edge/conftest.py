@@ -30,6 +30,7 @@ from gateway.wiring import dependencies
 from gateway.wiring.dependencies import CORE, KEYS, REVOCATIONS, STORAGE, TEMPORAL
 from gateway.wiring.dependency import Building, Built, Dependency
 from gateway.wiring.from_settings import core_timeouts
+from gateway.wiring.revocation_ways import RevocationWays
 from gateway.wiring.services import Local, Services, assemble
 
 from .fakes import (
@@ -210,7 +211,7 @@ async def running_gateway(
         in_memory = {
             STORAGE.name: store,
             KEYS.name: keys,
-            REVOCATIONS.name: revocations,
+            REVOCATIONS.name: RevocationWays(revocations),
             TEMPORAL.name: workflows,
         }
         return await assemble(loaded, tasks, local, with_stand_ins(core.url, in_memory))
