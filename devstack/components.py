@@ -1,8 +1,9 @@
-"""Finds and starts what the gateway depends on: OPA, S3 and Temporal.
+"""Finds and starts what the gateway depends on: OPA, S3, Temporal and Redis.
 
 A program is looked for beside the interpreter, then on PATH, then in the project's own cache
 (where ``gateway demo --fetch`` puts what it builds). Where there is none, an embedded substitute
-for OPA or S3 is used, which ``pip install '.[devstack]'`` installs; Temporal is always real.
+for OPA or S3 is used, which ``pip install '.[devstack]'`` installs, and the gateway's own memory
+for Redis; Temporal is always real.
 Every component listens on 127.0.0.1, on free ports found at start.
 """
 
@@ -31,7 +32,7 @@ from gateway import __version__
 
 Name = Literal["opa", "s3", "temporal", "redis"]
 Choice = Literal["auto", "real", "embedded"]
-NAMES: tuple[Name, ...] = ("opa", "s3", "temporal")
+NAMES: tuple[Name, ...] = ("opa", "s3", "temporal", "redis")
 
 # For each component the real program, and its usual name.
 PROGRAMS: Mapping[Name, tuple[str, str]] = {
@@ -126,7 +127,8 @@ def find(name: Name, choice: Choice = "auto") -> Found:
     program, product = PROGRAMS[name]
     if choice == "embedded" and name != "temporal":
         return _embedded(name)
-    if path := find_program(program):
+    usable = name != "redis" or importlib.util.find_spec("redis") is not None
+    if usable and (path := find_program(program)):
         return Found(name, product, True, program_version(path), path)
     if choice == "real" or name == "temporal":
         raise Missing(_how_to_get(name, program))
@@ -136,8 +138,9 @@ def find(name: Name, choice: Choice = "auto") -> Found:
 def _how_to_get(name: Name, program: str) -> str:
     if name == "redis":
         return (
-            "Redis: no `redis-server` beside the interpreter or on PATH; Debian and Ubuntu have it"
-            " (`apt-get install redis-server`), Homebrew too (`brew install redis`)"
+            f"Redis: no `redis-server` beside the interpreter, on PATH or in {cache_dir()}; Debian"
+            " and Ubuntu have it (`apt-get install redis-server`), Homebrew too (`brew install"
+            " redis`)"
         )
     if name == "temporal":
         return (

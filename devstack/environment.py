@@ -87,9 +87,13 @@ def gateway_env(
     s3: str,
     temporal: str,
     opa: str | None,
+    redis: str | None,
     policy_dir: Path | None,
 ) -> dict[str, str]:
-    """For ``gateway serve``. ``opa`` is ``None`` where the embedded engine decides."""
+    """For ``gateway serve``.
+
+    ``opa`` is ``None`` where the embedded engine decides, ``redis`` where memory counts limits.
+    """
     env = {
         "GATEWAY_SERVER_HOST": "127.0.0.1",
         "GATEWAY_SERVER_PORT": str(port),
@@ -112,6 +116,8 @@ def gateway_env(
         "GATEWAY_S3_ACCESS_KEY": secrets.gateway_store.access_key,
         "GATEWAY_S3_SECRET_KEY": secrets.gateway_store.secret_key,
     }
+    if redis is not None:
+        env["GATEWAY_REDIS_URL"] = f"redis://{redis}"
     if opa is not None:
         env["GATEWAY_SERVICES_OPA"] = opa
     elif policy_dir is not None:

@@ -19,7 +19,7 @@ from typing import Any, Literal, Self
 from devstack import buckets, components
 from devstack.components import Choice, Found, Launch, Missing, Running, free_port
 from devstack.environment import Secrets, core_env, gateway_env, inherited
-from devstack.parts import DOES, PARTS, START_LIMIT_S, Part, PartInfo
+from devstack.parts import ALL_PARTS, DOES, PARTS, START_LIMIT_S, Part, PartInfo
 from devstack.processes import Child, Scratch, run_to_end
 from devstack.redis_server import launch_redis
 from gateway import __version__
@@ -37,7 +37,8 @@ class Stack:
     Args:
         choices: for ``opa`` and ``s3``: ``"auto"`` (real where found), ``"real"``, ``"embedded"``.
         require_real: ``"real"`` for those that ``choices`` leaves out.
-        parts: which to start; ``("opa", "s3", "temporal")`` gives the components alone.
+        parts: which to start; ``("opa", "s3", "temporal")`` gives the components alone, and
+            ``ALL_PARTS`` counts limits in Redis.
         gateway_workers: worker processes of the gateway.
         gateway_settings: settings added to the gateway's (``GATEWAY_USERS_FILE``, limits, …).
         core_settings: the same for the core and its worker.
@@ -119,7 +120,7 @@ class Stack:
         waves: tuple[tuple[Part, ...], ...] = (
             ("gateway",),
             ("core", "worker"),
-            ("opa", "s3", "temporal"),
+            ("opa", "s3", "temporal", "redis"),
         )
         for wave in waves:
             running = [self._running[part] for part in wave if part in self._running]
@@ -143,8 +144,9 @@ class Stack:
 
     async def _start_component(self, name: components.Name) -> None:
         found = self._found[name]
-        if name == "opa" and not found.real:
-            self._announce(f"{name}: {DOES[name]} ({found.product} {found.version}, embedded)")
+        if name in ("opa", "redis") and not found.real:
+            does = found.note if name == "redis" else DOES[name]
+            self._announce(f"{name}: {does} ({found.product} {found.version}, embedded)")
             return
         await self._start(name, f"{found.product} {found.version}", self._plan_component(found))
         if name == "s3":
@@ -287,13 +289,14 @@ class Stack:
             s3=self.address("s3"),
             temporal=temporal,
             opa=self.address("opa") if "opa" in self._running else None,
+            redis=self.address("redis") if "redis" in self._running else None,
             policy_dir=self._policy_dir,
         )
         return env | self._gateway_settings
 
     def table(self) -> list[PartInfo]:
         """What runs as which part, in the order of starting."""
-        return [self._info(part) for part in PARTS if part in self._parts]
+        return [self._info(part) for part in ALL_PARTS if part in self._parts]
 
     def _info(self, part: Part) -> PartInfo:
         running = self._running.get(part)

@@ -23,7 +23,7 @@ from devstack.demo.client import Client, NotIndexed, StepFailed, Upload, content
 from devstack.demo.question import suggest
 from devstack.demo.screen import BLUE, BOLD, DIM, GREEN, RED, YELLOW, Progress, Screen, clean
 from devstack.environment import ADMIN
-from devstack.parts import Part
+from devstack.parts import ALL_PARTS, Part
 from devstack.processes import StartFailed
 from devstack.sample import QUESTIONS, SAMPLES
 from devstack.stack import Stack
@@ -145,7 +145,9 @@ class Demo:
             await self._fetch()
         self._screen.head("Starting everything on this machine")
         async with Stack(
-            gateway_workers=self._options.workers, announce=self._screen.step
+            parts=ALL_PARTS,
+            gateway_workers=self._options.workers,
+            announce=self._screen.step,
         ) as stack:
             self._screen.head("What runs")
             self._screen.table(stack.table())

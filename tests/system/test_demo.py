@@ -206,10 +206,12 @@ def test_own_pdf_gets_a_cited_answer_with_nothing_but_python(
     assert f'[1] marrowby report.pdf, p. 2: "{PAGES[1]}"' in " ".join(running.text.split())
     assert "214 nests" in running.text
     parts = kinds(running.text)
+    assert "limits hold for this replica's workers only" in " ".join(running.text.split())
     assert parts == {
         "opa": "embedded",
         "s3": "embedded",
         "temporal": "real",
+        "redis": "embedded",
         "core": "real",
         "worker": "real",
         "gateway": "real",

@@ -76,6 +76,7 @@ def test_file_that_cannot_be_run_is_not_a_program(places: dict[str, Path]) -> No
         ("opa", "Version: 1.22.2\nBuild Commit: \nGo Version: go1.26", "1.22.2"),
         ("versitygw", "Version  : v1.8.0\nBuild    : abc", "1.8.0"),
         ("temporal", "temporal version 1.9.1 (Server 1.32.0, UI 2.54.1)", "1.9.1"),
+        ("redis-server", "Redis server v=7.0.15 sha=00000000:0 bits=64 build=1", "7.0.15"),
         ("versitygw", "Version  : git\nBuild    : norev", "unknown"),
         ("opa", "", "unknown"),
     ],
@@ -125,9 +126,22 @@ def test_stand_in_for_s3_says_what_it_does_not_check() -> None:
 @pytest.mark.usefixtures("places")
 def test_missing_real_component_says_how_to_get_it(name: components.Name) -> None:
     """The message names the component, where it was looked for and what brings it."""
-    with pytest.raises(Missing, match=rf"(?s){name}.*(?:fetch|pip install)") as missing:
+    with pytest.raises(
+        Missing, match=rf"(?si){name}.*(?:fetch|pip install|apt-get install)"
+    ) as missing:
         find(name, "real")
     assert str(cache_dir()) in str(missing.value)
+
+
+def test_memory_stands_in_for_redis_and_says_what_that_means(
+    places: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no program is found, or the package that speaks to it is not installed."""
+    assert "this replica's workers only" in find("redis").note
+    path = program(places["path"], "redis-server", "Redis server v=7.0.15 sha=0:0")
+    assert (find("redis").path, find("redis").version) == (path, "7.0.15")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert not find("redis").real
 
 
 @pytest.mark.usefixtures("places")

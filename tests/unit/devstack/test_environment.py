@@ -13,7 +13,7 @@ from gateway.settings import Settings
 SECRETS = Secrets()
 
 
-def settings_for(opa: str | None = None) -> dict[str, str]:
+def settings_for(opa: str | None = None, redis: str | None = None) -> dict[str, str]:
     return gateway_env(
         SECRETS,
         port=1,
@@ -23,6 +23,7 @@ def settings_for(opa: str | None = None) -> dict[str, str]:
         s3="http://127.0.0.1:5",
         temporal="127.0.0.1:6",
         opa=opa,
+        redis=redis,
         policy_dir=None,
     )
 
@@ -33,6 +34,13 @@ def test_gateway_accepts_its_settings(opa: str | None) -> None:
     settings = Settings.load(settings_for(opa))
     assert settings.services_opa == opa
     assert settings.server_workers == 3
+
+
+@pytest.mark.parametrize("redis", [None, "127.0.0.1:8"])
+def test_gateway_counts_in_redis_where_there_is_one(redis: str | None) -> None:
+    """Without one it is told of none."""
+    url = Settings.load(settings_for(redis=redis)).redis_url
+    assert (None if url is None else url.addresses) == (redis and (("127.0.0.1", 8),))
 
 
 def test_users_own_settings_do_not_reach_the_stack() -> None:
