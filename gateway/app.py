@@ -88,7 +88,7 @@ def create_app(
         shared_metrics: the memory all workers count in; without it there is one worker.
     """
     sanic = _sanic(settings, name)
-    worker_metrics = WorkerMetrics(_layout(sanic), shared_metrics)
+    worker_metrics = WorkerMetrics(_layout(sanic, settings), shared_metrics)
     connections = guard.install(
         sanic, _connection_limits(settings), settings.trusted_proxies, hsts_s=settings.hsts_s
     )
@@ -189,11 +189,11 @@ def _routes(app: Sanic[Any, Any]) -> Iterator[tuple[str, str]]:
         yield from ((method, f"/{route.path}") for method in route.methods)
 
 
-def _layout(app: Sanic[Any, Any]) -> Layout:
+def _layout(app: Sanic[Any, Any], settings: Settings) -> Layout:
     return layout_for(
         _routes(app),
         _build_info(),
-        dependencies=dependencies.names(),
+        dependencies=dependencies.names(settings),
         pools=dependencies.pool_names(),
     )
 

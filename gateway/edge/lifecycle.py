@@ -29,6 +29,7 @@ from gateway.edge.wire.connections import Connections
 from gateway.edge.wire.server_tls import ServerTls
 from gateway.errors import Draining
 from gateway.flows.health import Health
+from gateway.flows.leases import Leases
 from gateway.flows.recheck import Recheck
 from gateway.flows.revocations import Revocations
 from gateway.settings import Settings
@@ -55,6 +56,9 @@ class Running(Protocol):
 
     @property
     def revocations(self) -> Revocations: ...
+
+    @property
+    def leases(self) -> Leases: ...
 
     def reload_if_changed(self) -> None: ...
 
@@ -131,6 +135,7 @@ class Lifecycle:
         self.tasks.spawn(self._services.revocations.run(), "revocations")
         self.tasks.spawn(self._services.health.run(), "health")
         self.tasks.spawn(self._services.recheck.run(), "recheck streams")
+        self.tasks.spawn(self._services.leases.run(), "renew leases")
         self.tasks.spawn(self._watch_users(), "reload users")
         if self._tls is not None:
             # The certificate was read before the fork, which for a replaced worker is long ago.

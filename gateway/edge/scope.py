@@ -12,8 +12,10 @@ from sanic import Request
 
 from gateway.domain.identity import Principal
 from gateway.domain.policy import Decision, PolicyQuestion
+from gateway.edge.wire.http1 import when_over
 from gateway.errors import GatewayError
 from gateway.flows.authenticate import Credential, RetainedCredential
+from gateway.flows.leases import Held
 from gateway.flows.login import LoginAttempt
 from gateway.flows.recheck import Grant
 from gateway.ports import Deadline, OnBehalfOf
@@ -35,7 +37,8 @@ class Scope:
     ``started_s`` is monotonic; ``deadline`` bounds all S3 and Temporal work of the request. Both
     are moved on by what the client takes to send its body: that time is not the gateway's.
     ``door`` is the protocol that it came by. ``retained`` is in place of ``credential`` where that
-    was accepted some time ago, on the same socket: the caller is who it stands for now.
+    was accepted some time ago, on the same socket: the caller is who it stands for now. ``held``
+    are the leases by which its stream is counted as open.
     """
 
     request_id: str
@@ -63,6 +66,7 @@ class Scope:
     door: str = "http"
     socket_end: SocketEnd | None = None
     retained: RetainedCredential | None = field(default=None, repr=False)
+    held: Held | None = None
 
     @property
     def caller(self) -> Principal:
@@ -70,6 +74,11 @@ class Scope:
         if self.principal is None:
             raise RuntimeError("a public route has no caller")
         return self.principal
+
+    def give_back(self) -> None:
+        """The leases of its stream, which is over or never began."""
+        if self.held is not None:
+            self.held.release()
 
     def leave_out(self, seconds: float) -> None:
         """Takes ``seconds`` in which the client's body was waited for out of all accounts."""
@@ -111,6 +120,12 @@ class Scope:
 
 def scope_of(request: Request) -> Scope:
     return cast(Scope, request.ctx.scope)
+
+
+def hold(request: Request, held: Held) -> None:
+    """Leases for the stream of ``request``: given back at its end, or at the request's own."""
+    scope_of(request).held = held
+    when_over(request, held.release)
 
 
 def deadline_in(seconds: float) -> Deadline:

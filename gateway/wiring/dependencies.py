@@ -49,6 +49,7 @@ from gateway.wiring.from_settings import (
     temporal_access,
 )
 from gateway.wiring.revocation_ways import RevocationWays, ways_out
+from gateway.wiring.shared_state import STATE
 
 # OPA answers in half a millisecond: a few dozen connections carry tens of thousands of questions.
 OPA_CONNECTIONS = 64
@@ -291,11 +292,13 @@ DEPENDENCIES: tuple[Dependency[Any], ...] = (
     KEYS,
     REVOCATIONS,
     TEMPORAL,
+    STATE,
 )
 
 
-def names() -> tuple[str, ...]:
-    return tuple(one.name for one in DEPENDENCIES)
+def names(settings: Settings) -> tuple[str, ...]:
+    """Of those that can be down."""
+    return tuple(one.name for one in DEPENDENCIES if one.watched(settings))
 
 
 def pool_names() -> tuple[str, ...]:

@@ -8,7 +8,7 @@ that declaration; no other list names a dependency.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, TypeVar, cast
@@ -60,6 +60,7 @@ class Built(Generic[Port]):
     Attributes:
         adapter: implements the port.
         check: raises what is wrong: ``PolicyBroken`` makes the worker unready, all else degraded.
+            Only asked where the declaration says ``watched``.
         samples: what it counts by itself, read for the metrics at each tick.
         faults: what keeps it from reloading, asked before anything is taken over.
         reload: takes over the settings that its declaration names as ``reloaded``.
@@ -78,6 +79,10 @@ def _nothing_to_share(_settings: Settings) -> None:
     return None
 
 
+def _always(_settings: Settings) -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Dependency(Generic[Port]):
     """One thing outside that the gateway runs on.
@@ -93,6 +98,8 @@ class Dependency(Generic[Port]):
             that it is in memory once; connects nothing.
         before_reload: the same for what a reload takes over, in that process, before its workers
             are told to reload. It never fails: each worker finds what is wrong by itself.
+        watched: whether it can be down at all with these settings: readiness, ``check --connect``
+            and the metrics name only what can.
     """
 
     name: str
@@ -102,20 +109,24 @@ class Dependency(Generic[Port]):
     reloaded: frozenset[str] = frozenset()
     before_fork: Callable[[Settings], None] = _nothing_to_share
     before_reload: Callable[[Settings], None] = _nothing_to_share
+    watched: Callable[[Settings], bool] = _always
 
 
 class BuiltDependencies:
     """All dependencies of one worker, by name and in the order in which they were built."""
 
-    def __init__(self, built: Mapping[str, Built[Any]]) -> None:
+    def __init__(
+        self, built: Mapping[str, Built[Any]], unwatched: Collection[str] = frozenset()
+    ) -> None:
         self._built = built
+        self._unwatched = unwatched
 
     def adapter(self, dependency: Dependency[Port]) -> Port:
         return cast(Port, self._built[dependency.name].adapter)
 
     @property
     def checks(self) -> Mapping[str, Check]:
-        return {name: one.check for name, one in self._built.items()}
+        return {name: one.check for name, one in self._built.items() if name not in self._unwatched}
 
     def note(self, name: str) -> str:
         return self._built[name].note()
@@ -139,10 +150,13 @@ async def build_all(
     dependencies: Iterable[Dependency[Any]], building: Building, tracer: Tracer | None
 ) -> BuiltDependencies:
     built: dict[str, Built[Any]] = {}
+    unwatched: set[str] = set()
     for dependency in dependencies:
+        if not dependency.watched(building.settings):
+            unwatched.add(dependency.name)
         one = await dependency.build(building)
         if tracer is not None:
             spanned = with_spans(one.adapter, dependency.name, dependency.spans, tracer)
             one = replace(one, adapter=spanned)
         built[dependency.name] = one
-    return BuiltDependencies(built)
+    return BuiltDependencies(built, unwatched)

@@ -29,6 +29,7 @@ from gateway.flows.documents import Documents
 from gateway.flows.health import Check, Health
 from gateway.flows.keys import Keys
 from gateway.flows.known_revocations import KnownRevocations
+from gateway.flows.leases import Leases
 from gateway.flows.login import Login
 from gateway.flows.logout import Logout
 from gateway.flows.recheck import Recheck
@@ -52,6 +53,7 @@ from gateway.wiring.dependency import (
 )
 from gateway.wiring.from_settings import stream_limits, token_settings, upload_rules
 from gateway.wiring.reload import needing_restart
+from gateway.wiring.shared_state import STATE
 
 log = structlog.get_logger("gateway.services")
 
@@ -86,6 +88,7 @@ class Services:
     query: Query
     recheck: Recheck
     revocations: Revocations
+    leases: Leases
     health: Health
     users: UsersFile
     tls: OutgoingTls
@@ -236,6 +239,7 @@ def _services(
         query=Query(core, clock, stream_limits(settings)),
         recheck=recheck,
         revocations=revocations,
+        leases=Leases(built.adapter(STATE)),
         health=Health(built.checks, clock),
         users=users,
         tls=building.tls,

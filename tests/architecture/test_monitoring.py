@@ -29,7 +29,10 @@ PAGE = CHECKOUT / "docs" / "metrics.md"
 STEPS = CHECKOUT / "docs" / "operations.md"
 MONITORING = CHECKOUT / "k8s" / "monitoring"
 ROUTES = [("GET", "/healthz"), ("POST", "/api/v1/query")]
-NAMES = {"dependencies": dependencies.names(), "pools": dependencies.pool_names()}
+NAMES = {
+    "dependencies": tuple(one.name for one in dependencies.DEPENDENCIES),
+    "pools": dependencies.pool_names(),
+}
 LAYOUT: Layout = layout_for(ROUTES, ("1.0", "3.11"), **NAMES)
 METRICS = {metric.name: metric for metric in LAYOUT.metrics}
 # What Prometheus adds to each series when it collects it.

@@ -189,6 +189,7 @@ class _UnderWay:
 
     def __exit__(self, *_: object) -> None:
         self._streams.discard(self._answer)
+        self._scope.give_back()
         end = self._answer.end
         if end is not None:
             self._scope.stream_end = self._scope.stream_end or end.outcome

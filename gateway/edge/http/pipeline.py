@@ -136,6 +136,7 @@ class Pipeline:
         if self._drain.draining:
             _close_after(request)
         if not scope.streamed:
+            scope.give_back()
             await compress.apply(request, response, self._compress_min_bytes)
             access_log.write(request, scope, response.status, _body_bytes(request, response))
 

@@ -11,6 +11,7 @@ in ``protocol.py``; ``sanic_shape.py`` lists what both rely on.
 from __future__ import annotations
 
 from asyncio import CancelledError
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from sanic import Request, Sanic
@@ -65,9 +66,10 @@ class GuardedHttp(Http):
 
     Attributes:
         gave_up_body: the present request's body is read no more, though the client still sends it.
+        when_over: is called once the present request is over, in whatever way.
     """
 
-    __slots__ = ("_chunks", "_receives_body", "gave_up_body")
+    __slots__ = ("_chunks", "_receives_body", "gave_up_body", "when_over")
     # Sanic declares its own connection class here, which lacks the members of the guard.
     protocol: GuardedConnection  # type: ignore[assignment]
     # Sanic declares narrower types than it puts in.
@@ -76,19 +78,31 @@ class GuardedHttp(Http):
     request_bytes: Any
     response_func: Any
 
+    def __init__(self, protocol: Any) -> None:
+        super().__init__(protocol)
+        self.when_over: Callable[[], None] | None = None
+
     def init_for_request(self) -> None:
         """Sanic calls this before it waits for a request: the one before is over."""
         super().init_for_request()
+        self._end_request()
         self._receives_body = self.gave_up_body = False
         self.protocol.request_over()
 
     async def http1(self) -> None:
-        try:  # noqa: SIM105 (``suppress`` would take 120 bytes of each connection)
+        try:
             await super().http1()
         except AllAnswered:
             pass
+        finally:
+            self._end_request()
         if not self.upgrade_websocket:
             await self.protocol.linger()
+
+    def _end_request(self) -> None:
+        over, self.when_over = self.when_over, None
+        if over is not None:
+            over()
 
     async def http1_request_header(self) -> None:
         """Replaces Sanic's, without its signals ``http.lifecycle.read_head`` and ``.request``.
@@ -279,3 +293,9 @@ class GuardedHttp(Http):
         if end_stream:
             self.response_func = None
             self.stage = Stage.IDLE
+
+
+def when_over(request: Request, call: Callable[[], None]) -> None:
+    """Has ``call`` called once ``request`` is over: answered, refused, or left by its client."""
+    if isinstance(request.stream, GuardedHttp):
+        request.stream.when_over = call

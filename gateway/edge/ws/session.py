@@ -207,6 +207,7 @@ class Session:
     def _answered(self, task: asyncio.Task[None]) -> None:
         question = next(one for one, its in self._open.values() if its is task)
         del self._open[question.ask.id]
+        question.scope.give_back()
         question.over(task)
         self._remember(question)
         if not self._open:

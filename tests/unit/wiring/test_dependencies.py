@@ -121,13 +121,14 @@ async def test_it_appears_in_readiness_and_in_the_metrics(toy: Toy) -> None:
         page = await exchange(("127.0.0.1", port), request("GET", "/metrics"))
     found = ready.json()["dependencies"]
     assert found["toy"]["state"] == "down"
-    assert set(found) == set(dependencies.names())
+    names = set(dependencies.names(load(**LOCAL)))
+    assert set(found) == names
     lines = page.body.decode().splitlines()
     assert 'gateway_dependency_state{dependency="toy",state="down"} 1' in lines
     assert 'gateway_upstream_connections{pool="toy",state="in_use"} 2' in lines
     assert 'gateway_upstream_connections_limit{pool="toy"} 5' in lines
     states = [line for line in lines if line.startswith("gateway_dependency_state{")]
-    assert {line.split('"')[1] for line in states} == set(dependencies.names())
+    assert {line.split('"')[1] for line in states} == names
 
 
 def free_port() -> int:

@@ -1,0 +1,44 @@
+"""What workers count together: in Redis where one is named, else in the memory of this replica."""
+
+from __future__ import annotations
+
+from gateway.adapters.memory_state import MemoryState, SharedMemory
+from gateway.ports import SharedState
+from gateway.settings import Settings
+from gateway.telemetry import samples
+from gateway.wiring.dependency import Building, Built, Dependency
+from gateway.wiring.redis_state import RELOADED, counted_in_redis, import_redis
+
+# A worker that only ends its streams has a successor already, and that one perhaps too.
+HOLDERS_PER_WORKER = 4
+
+# Made in the process that forks the workers; elsewhere (``gateway check``) nobody shares anything.
+_memory: SharedMemory | None = None
+
+
+def _share_memory(settings: Settings) -> None:
+    global _memory
+    _memory = SharedMemory(settings.server_workers * HOLDERS_PER_WORKER)
+    import_redis(settings)
+
+
+async def _state(building: Building) -> Built[SharedState]:
+    """In memory it is there also for Redis, for when that is away."""
+    memory = MemoryState(_memory or SharedMemory(HOLDERS_PER_WORKER))
+    building.closing.callback(memory.close)
+    if _in_redis(building.settings):
+        return await counted_in_redis(building, memory)
+    return Built(memory, memory.check, (lambda: samples.shared_state("memory", 1, 0),))
+
+
+def _in_redis(settings: Settings) -> bool:
+    return settings.redis_url is not None
+
+
+STATE: Dependency[SharedState] = Dependency(
+    "state",
+    _state,
+    reloaded=RELOADED,
+    before_fork=_share_memory,
+    watched=_in_redis,
+)
