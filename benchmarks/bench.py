@@ -235,12 +235,6 @@ class Bench:
         finally:
             await load.stop()
 
-    async def core_stats(self) -> dict[str, int]:
-        port = int(self.site.core.rpartition(":")[2])
-        _, _, body = (await components.http_get(port, "/stats")).partition(b"\r\n\r\n")
-        stats: dict[str, int] = json.loads(body)
-        return stats
-
     async def reset_core_stats(self) -> None:
         """Sets the core's counts to zero."""
         import urllib.request

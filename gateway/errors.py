@@ -187,7 +187,7 @@ class RequestTimedOut(GatewayError):
 class LengthRequired(GatewayError):
     status = 411
     code = "LENGTH_REQUIRED"
-    default_message = "The request needs a Content-Length."
+    default_message = "A body over HTTP/1.0 needs a Content-Length."
 
 
 class PayloadTooLarge(GatewayError):

@@ -16,7 +16,7 @@ from tests.unit.domain import wire_cases
 from tests.unit.domain.wire_cases import Case
 
 from .conftest import Gateway, running_gateway
-from .raw import TIMEOUT_S, Answer, assert_error_shape, read_answer, request
+from .raw import TIMEOUT_S, Answer, assert_error_shape, exchange, read_answer, request
 from .stub_core import DONE, META, TOKEN, stub_core
 
 BOTH_LOOPS = True
@@ -194,6 +194,15 @@ async def test_http_1_0_gets_an_event_stream_without_chunks(guarded: Gateway) ->
     assert b"transfer-encoding" not in head.lower()
     assert b"connection: close" in head.lower()
     assert events == b": connected\n\n" + META + TOKEN + DONE
+
+
+async def test_a_body_over_http_1_0_without_its_length_is_asked_for_it(guarded: Gateway) -> None:
+    """It may not be chunked, and its end cannot be the connection's: the answer has to go there."""
+    headers = {"Content-Type": "application/json", **await guarded.bearer()}
+    head = request("POST", "/api/v1/query", headers).replace(b"HTTP/1.1", b"HTTP/1.0", 1)
+    answer = await exchange(guarded.address, head + b'{"query": "hi"}')
+    assert (answer.status, answer.code) == (411, "LENGTH_REQUIRED")
+    assert answer.header("connection") == "close"
 
 
 async def test_a_half_closed_client_gets_its_answers(guarded: Gateway) -> None:

@@ -23,7 +23,12 @@ from gateway.domain.strict_json import convert_pairs, read_json
 from gateway.edge.context import FormLimits, context_of
 from gateway.edge.scope import now_s, scope_of
 from gateway.edge.wire.http1 import GuardedHttp
-from gateway.errors import PayloadTooLarge, UnsupportedMediaType, ValidationFailed
+from gateway.errors import (
+    LengthRequired,
+    PayloadTooLarge,
+    UnsupportedMediaType,
+    ValidationFailed,
+)
 
 T = TypeVar("T", bound=msgspec.Struct)
 Pairs = list[tuple[str, str]]
@@ -55,6 +60,9 @@ async def read_body(
     """
     if not required and await _is_left_out(request):
         return None
+    if request.version == "1.0" and "content-length" not in request.headers:
+        # It has no chunks: nothing else tells where a body ends (RFC 9112, 6.3).
+        raise LengthRequired
     media_type, parameters = _media_type(request)
     if media_type == "multipart/form-data" and form is not None:
         boundary = parameters.get("boundary", "")

@@ -25,6 +25,7 @@ from gateway.errors import (
     GatewayError,
     HeadersTooLarge,
     InternalError,
+    LengthRequired,
     MalformedRequest,
     Overloaded,
     PayloadTooLarge,
@@ -270,7 +271,7 @@ def _error_classes(endpoint: Endpoint) -> dict[int, list[type[GatewayError]]]:
     if endpoint.action is not None:
         classes += _NOT_PUBLIC
     if endpoint.body is not None:
-        classes.append(UnsupportedMediaType)
+        classes += [UnsupportedMediaType, LengthRequired]
     found: dict[int, list[type[GatewayError]]] = {}
     for cls in classes:
         known = found.setdefault(cls.status, [])
