@@ -165,6 +165,7 @@ class Answer:
         assert self._pending is not None
         state, limits = self.state, self.state.limits
         head_at = state.started + min(limits.first_event_s, limits.total_s)
+        early_s = limits.early_head_s
         while not self._pending.done():
             if state.stopped is not None:
                 raise state.stopped
@@ -173,9 +174,12 @@ class Answer:
                 raise TokenExpired
             if now >= head_at:
                 raise CoreTimeout
-            early_at = _NEVER if self._sent_at is None else self._sent_at + limits.early_head_s
-            if now >= early_at:
+            sent_at = self._sent_at
+            if sent_at is not None and now >= sent_at + early_s:
                 return
+            # A window that has not begun is not over earlier than one that begins now: so one
+            # timer does for nearly every opening.
+            early_at = now + (early_s or _NEVER) if sent_at is None else sent_at + early_s
             await self._wait(min(early_at, head_at, state.expires_at))
         task, self._pending = self._pending, None
         task.result()
@@ -204,7 +208,8 @@ class Answer:
     def _on_sent(self) -> None:
         if self._sent_at is None:
             self._sent_at = self._loop.time()
-            self._wake()
+            if not self.state.limits.early_head_s:
+                self._wake()
 
     # --- the core's side --------------------------------------------------------------------------
 
