@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+import socket
 import subprocess
+from pathlib import Path
 
 import pytest
 
+from devstack.components import free_port
 from devstack.core.settings import read_settings
+from tests.components import component as real_component
 
 from .rendered import Manifest, containers, environment, of_kind, pods, program
 
@@ -56,6 +60,30 @@ def test_others_programs_know_the_flags_they_are_given() -> None:
         assert flags <= known, name
         seen.add(name)
     assert seen == set(PROGRAMS.values())
+
+
+def test_redis_starts_with_what_it_is_given_and_evicts_nothing(tmp_path: Path) -> None:
+    """A real one takes every argument; it has no list of them that could be asked for."""
+    [template] = [template for owner, template in pods("dev") if owner == "redis"]
+    [container] = containers(template)
+    port = free_port()
+    args = [str(port) if word == "6379" else word for word in container["args"]]
+    running = subprocess.Popen(
+        [str(real_component("redis").path), *args],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        assert running.stdout is not None
+        assert any("Ready to accept connections" in line for line in running.stdout)
+        with socket.create_connection(("127.0.0.1", port)) as asked:
+            asked.sendall(b"CONFIG GET maxmemory-policy\r\nQUIT\r\n")
+            assert b"noeviction" in b"".join(iter(lambda: asked.recv(4096), b""))
+    finally:
+        running.kill()
+        running.communicate()
 
 
 @pytest.mark.parametrize("component", ["core", "worker"])

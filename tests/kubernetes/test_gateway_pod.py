@@ -30,6 +30,7 @@ SECRETS = {
     "s3-secret-key": "secret",
     "s3-keys-access-key": "keys-access",
     "s3-keys-secret-key": "keys-secret",
+    "redis-url": "redis://redis.knowledge-base.svc.cluster.local:6379",
     "users.json": '{"version": 1, "users": {}}',
 }
 

@@ -72,13 +72,18 @@ def test_only_envoy_and_prometheus_get_in(overlay: str) -> None:
 
 
 def test_only_what_the_gateway_stands_on_is_reached() -> None:
-    """Core, OPA, Temporal, S3 and DNS; nothing else."""
+    """Core, OPA, Temporal, S3, Redis and DNS; nothing else."""
     inside = {(OURS, "core", "8100"), (OURS, "opa", "8181"), ("kube-system", "kube-dns", "53")}
     assert ways("dev", "egress") == inside | {
         (OURS, "temporal", "7233"),
         (OURS, "s3", "7070"),
+        (OURS, "redis", "6379"),
     }
-    outside = {("temporal", "frontend", "7233"), ("object-storage", "", "9000")}
+    outside = {
+        ("temporal", "frontend", "7233"),
+        ("object-storage", "", "9000"),
+        ("redis", "", "6379"),
+    }
     assert ways("production", "egress") == inside | outside
     istiod = ("istio-system", "istiod", "15012")
     assert ways("mesh", "egress") == inside | outside | {istiod}
