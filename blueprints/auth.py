@@ -10,7 +10,9 @@ from msgspec import Meta
 from sanic import Blueprint, Request
 from sanic.response import HTTPResponse, empty
 
+from gateway.domain.actions import LOGIN
 from gateway.edge.http.endpoint import Success, route
+from gateway.edge.http.limit_stages import note
 from gateway.edge.http.render import json_response
 from gateway.edge.scope import scope_of
 from gateway.errors import (
@@ -73,6 +75,7 @@ async def log_in(request: Request, login: Login, body: Credentials) -> HTTPRespo
     scope = scope_of(request)
     # Before the check: whatever comes of it, the log says whom it was about.
     scope.login = login.attempt(body.username)
+    note(scope, await login.counted(body.username))
     issued = await login.login(body.username, body.password)
     scope.login = replace(scope.login, token_id=issued.token_id)
     return json_response(
@@ -91,6 +94,7 @@ for place in (blueprint, root_blueprint):
         "POST",
         "/login",
         action=None,
+        public_action=LOGIN,
         name="login",
         summary="Log in with username and password",
         body=Credentials,

@@ -22,6 +22,7 @@ from gateway.edge.http import pages
 from gateway.edge.http.cors import Cors
 from gateway.edge.http.endpoint import check_provided
 from gateway.edge.http.event_streams import OpenStreams
+from gateway.edge.http.limit_stages import LimitStages
 from gateway.edge.http.pipeline import Pipeline
 from gateway.edge.http.render import ErrorRenderer
 from gateway.edge.lifecycle import Lifecycle
@@ -261,6 +262,7 @@ class _Assembly:
             trusted_proxies=settings.trusted_proxies,
             tracer=services.tracer,
             hsts_s=settings.hsts_s,
+            limits=None if services.limits is None else LimitStages(services.limits),
         )
 
     def _make_sockets(self, services: Services, pipeline: Pipeline) -> Sockets:

@@ -34,6 +34,11 @@ ACTIONS: Final = frozenset(
     }
 )
 
+# What limits count of those who are nobody yet.
+LOGIN: Final = "login"
+# Those whose answer is a stream that stays open; the routes say so too, and a test compares them.
+STREAMED: Final = frozenset({"query:run"})
+
 
 def for_any_owner(action: str) -> str:
     """The action that is asked for instead when an admin names another owner (``?owner=``)."""

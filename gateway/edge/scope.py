@@ -11,6 +11,7 @@ from typing import NamedTuple, cast
 from sanic import Request
 
 from gateway.domain.identity import Principal
+from gateway.domain.limit_counts import Found
 from gateway.domain.policy import Decision, PolicyQuestion
 from gateway.edge.wire.http1 import when_over
 from gateway.errors import GatewayError
@@ -38,7 +39,7 @@ class Scope:
     are moved on by what the client takes to send its body: that time is not the gateway's.
     ``door`` is the protocol that it came by. ``retained`` is in place of ``credential`` where that
     was accepted some time ago, on the same socket: the caller is who it stands for now. ``held``
-    are the leases by which its stream is counted as open.
+    are the leases by which its stream is counted as open, ``limits`` all that were asked for.
     """
 
     request_id: str
@@ -67,6 +68,9 @@ class Scope:
     socket_end: SocketEnd | None = None
     retained: RetainedCredential | None = field(default=None, repr=False)
     held: Held | None = None
+    limits: tuple[Found, ...] = ()
+    address_counted: bool = False
+    caller_counted: bool = False
 
     @property
     def caller(self) -> Principal:

@@ -10,10 +10,12 @@ import hmac
 from dataclasses import dataclass
 
 from gateway.domain.identity import User
+from gateway.domain.limit_counts import Found
 from gateway.domain.passwords import is_checkable
 from gateway.domain.tokens import IssuedToken, TokenSettings, issue
 from gateway.errors import InvalidCredentials
 from gateway.flows.known_revocations import KnownRevocations
+from gateway.flows.limits import Limits
 from gateway.ports import Clock, PasswordVerifier, Users
 
 
@@ -38,12 +40,24 @@ class Login:
         tokens: TokenSettings,
         clock: Clock,
         revoked: KnownRevocations,
+        limits: Limits | None = None,
     ) -> None:
         self._users = users
         self._passwords = passwords
         self._clock = clock
         self._revoked = revoked
+        self._limits = limits
         self.tokens = tokens
+
+    async def counted(self, username: str) -> list[Found]:
+        """What the limits per account say of one more login with this name.
+
+        An unknown name is counted like any other, and none is kept: under its digest.
+        """
+        if self._limits is None or not self._limits.table.accounts:
+            return []
+        digest = _typed_digest(username, self.tokens.secrets[0])
+        return await self._limits.of_account(digest)
 
     def attempt(self, username: str) -> LoginAttempt:
         """Whom a login with this name is about, before it is known whether it succeeds.

@@ -12,6 +12,7 @@ from typing import Any
 
 from gateway.settings.cross_checks import cross_check
 from gateway.settings.faults import Fault, shown
+from gateway.settings.parsers import SeveralFaults
 from gateway.settings.spec import FILE_SUFFIX, PREFIX, Spec
 
 CONFIG_FILE = "GATEWAY_CONFIG_FILE"
@@ -55,7 +56,8 @@ def read(specs: Mapping[str, Spec], environ: Mapping[str, str], config: Path | N
     sources = [_from_environment(environ)]
     path = config or (Path(environ[CONFIG_FILE]) if environ.get(CONFIG_FILE) else None)
     if path is not None:
-        sources.append(_from_file(path, reading.faults))
+        tables = frozenset(spec.env or "" for spec in specs.values() if spec.table)
+        sources.append(_from_file(path, tables, reading.faults))
     for source in sources:
         reading.faults.extend(_unknown_names(specs, source))
     for attribute, spec in specs.items():
@@ -98,6 +100,8 @@ def _parse_one(reading: Reading, attribute: str, spec: Spec, name: str, text: st
         reading.values[attribute] = spec.parser.parse(text)
     except _FaultFound as problem:
         reading.faults.append(problem.fault)
+    except SeveralFaults as problem:
+        reading.faults += [Fault(name, shown(found), what) for found, what in problem.faults]
     except ValueError:
         found = None if spec.secret else shown(text)
         reading.faults.append(Fault(name, found, spec.parser.expected))
@@ -188,7 +192,8 @@ def _service_link_prefixes(environ: Mapping[str, str]) -> Iterator[str]:
             yield f"{match[1]}_PORT"
 
 
-def _from_file(path: Path, faults: list[Fault]) -> _Source:
+def _from_file(path: Path, tables: frozenset[str], faults: list[Fault]) -> _Source:
+    """``tables`` are the names of settings whose value may be a table."""
     label = f"file {path}"
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
@@ -198,7 +203,7 @@ def _from_file(path: Path, faults: list[Fault]) -> _Source:
     except (ValueError, RecursionError) as problem:
         faults.append(Fault(CONFIG_FILE, str(path), f"a TOML file ({_why_no_toml(problem)})"))
         return _Source(label, {})
-    return _Source(label, dict(_flatten(document, PREFIX, faults)))
+    return _Source(label, dict(_flatten(document, PREFIX, tables, faults)))
 
 
 def _why_no_toml(problem: ValueError | RecursionError) -> str:
@@ -209,15 +214,15 @@ def _why_no_toml(problem: ValueError | RecursionError) -> str:
 
 
 def _flatten(
-    table: Mapping[str, Any], prefix: str, faults: list[Fault]
+    table: Mapping[str, Any], prefix: str, tables: frozenset[str], faults: list[Fault]
 ) -> Iterator[tuple[str, str]]:
     """``[server] port = 1`` and ``server_port = 1`` are both ``GATEWAY_SERVER_PORT``."""
     for key, value in table.items():
         name = prefix + key.upper()
-        if isinstance(value, dict):
-            yield from _flatten(value, name + "_", faults)
+        if isinstance(value, dict) and name not in tables:
+            yield from _flatten(value, name + "_", tables, faults)
             continue
-        text = _as_text(value)
+        text = _table_as_text(value) if isinstance(value, dict) else _as_text(value)
         if text is None:
             faults.append(Fault(name, None, "a string, a number, a boolean or a list of strings"))
         elif text.strip():
@@ -233,6 +238,14 @@ def _as_text(value: Any) -> str | None:
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return ",".join(value)
     return None
+
+
+def _table_as_text(table: Mapping[str, Any]) -> str | None:
+    """``"query:run" = "60/m per subject"`` as ``query:run 60/m per subject``; ``;`` parts them."""
+    texts = {key: _as_text(value) for key, value in table.items()}
+    if any(text is None for text in texts.values()):
+        return None
+    return "; ".join(f"{key} {text}" for key, text in texts.items())
 
 
 def _unknown_names(specs: Mapping[str, Spec], source: _Source) -> Iterator[Fault]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,17 @@ _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+\Z")
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]+={0,2}\Z")
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class SeveralFaults(ValueError):
+    """A text with more than one part that does not fit; each is a fault by itself.
+
+    ``faults`` has what was found and what was expected of each.
+    """
+
+    def __init__(self, faults: Sequence[tuple[str, str]]) -> None:
+        self.faults = tuple(faults)
+        super().__init__(str(self.faults))
 
 
 @dataclass(frozen=True, slots=True)

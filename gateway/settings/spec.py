@@ -19,6 +19,7 @@ class Spec:
 
     ``default`` is written as a user would write it: ``None`` means unset, ``""`` an empty list.
     ``same_as`` names the attribute whose value is used when the setting is absent.
+    ``table``: in a TOML file it may be one, whose lines are joined as "key value".
     ``example`` is shown in ``.env.example`` when there is no default.
     """
 
@@ -30,6 +31,7 @@ class Spec:
     secret: bool = False
     required: bool = False
     same_as: str | None = None
+    table: bool = False
     example: str = ""
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from gateway.domain.limit_rules import PER
 from gateway.domain.stream import ENDINGS, Ending, StreamOutcome
 from gateway.errors import by_code
 from gateway.telemetry.layout import Layout
@@ -183,6 +184,16 @@ STATE_LOSSES = Counter(
 
 # --- who may --------------------------------------------------------------------------------------
 
+LIMITED = Counter(
+    "gateway_limited_total",
+    "Requests refused by a limit: per whom it counts, and whether a rate or open streams.",
+    labels=("per", "limit"),
+    series=(*sets_of(PER, ("rate",)), *sets_of(("subject", "key", "tenant"), ("open",))),
+)
+UNLIMITED = Counter(
+    "gateway_limits_not_counted_total",
+    "Requests let in without their limits, because nothing could count them.",
+)
 DECISIONS = Counter(
     "gateway_policy_decisions_total",
     "Policy decisions on requests.",

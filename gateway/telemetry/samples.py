@@ -92,6 +92,10 @@ def core(cores: Balancer, retries: RetryBudget, now: float) -> Iterator[Sample]:
     yield c.RETRIES, ("over_budget",), retries.refused
 
 
+def limits(unchecked: int) -> Iterator[Sample]:
+    yield c.UNLIMITED, (), unchecked
+
+
 def dependency(name: str, state: str, latency_s: float | None) -> Iterator[Sample]:
     for one in c.DEPENDENCY_STATES:
         yield c.DEPENDENCY, (name, one), float(one == state)

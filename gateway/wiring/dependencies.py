@@ -49,7 +49,7 @@ from gateway.wiring.from_settings import (
     temporal_access,
 )
 from gateway.wiring.revocation_ways import RevocationWays, ways_out
-from gateway.wiring.shared_state import STATE
+from gateway.wiring.shared_state import REPLICA, STATE
 
 # OPA answers in half a millisecond: a few dozen connections carry tens of thousands of questions.
 OPA_CONNECTIONS = 64
@@ -293,6 +293,7 @@ DEPENDENCIES: tuple[Dependency[Any], ...] = (
     REVOCATIONS,
     TEMPORAL,
     STATE,
+    REPLICA,
 )
 
 

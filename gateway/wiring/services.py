@@ -30,6 +30,7 @@ from gateway.flows.health import Check, Health
 from gateway.flows.keys import Keys
 from gateway.flows.known_revocations import KnownRevocations
 from gateway.flows.leases import Leases
+from gateway.flows.limits import Limits
 from gateway.flows.login import Login
 from gateway.flows.logout import Logout
 from gateway.flows.recheck import Recheck
@@ -53,7 +54,7 @@ from gateway.wiring.dependency import (
 )
 from gateway.wiring.from_settings import stream_limits, token_settings, upload_rules
 from gateway.wiring.reload import needing_restart
-from gateway.wiring.shared_state import STATE
+from gateway.wiring.shared_state import REPLICA, STATE
 
 log = structlog.get_logger("gateway.services")
 
@@ -89,6 +90,7 @@ class Services:
     recheck: Recheck
     revocations: Revocations
     leases: Leases
+    limits: Limits | None
     health: Health
     users: UsersFile
     tls: OutgoingTls
@@ -219,11 +221,13 @@ def _services(
         answer_s=max(settings.io_deadline, settings.policy_budget),
     )
     known.on_change(recheck.wake)
+    leases = Leases(built.adapter(STATE))
+    limits = _limits(settings, built, leases, clock)
     return Services(
         clock=clock,
         policy=policy,
         authenticator=authenticator,
-        login=Login(users, local.passwords, tokens, clock, known),
+        login=Login(users, local.passwords, tokens, clock, known, limits),
         logout=Logout(authenticator, revocations, clock),
         keys=Keys(key_store, clock, revocations, actions=ACTIONS),
         uploads=Uploads(
@@ -239,7 +243,8 @@ def _services(
         query=Query(core, clock, stream_limits(settings)),
         recheck=recheck,
         revocations=revocations,
-        leases=Leases(built.adapter(STATE)),
+        leases=leases,
+        limits=limits,
         health=Health(built.checks, clock),
         users=users,
         tls=building.tls,
@@ -247,6 +252,7 @@ def _services(
         settings=settings,
         sample_sources=[
             *built.samples,
+            *([] if limits is None else [lambda: samples.limits(limits.unchecked)]),
             partial(
                 samples.caches, policy.count, authenticator.token_count, authenticator.key_count
             ),
@@ -255,6 +261,16 @@ def _services(
         tracer=tracer,
         closing=building.closing,
     )
+
+
+def _limits(
+    settings: Settings, built: BuiltDependencies, leases: Leases, clock: Clock
+) -> Limits | None:
+    """``None`` where no limit is set: then nothing asks."""
+    if not settings.limits:
+        return None
+    shared, replica = built.adapter(STATE), built.adapter(REPLICA)
+    return Limits(settings.limits, shared=shared, replica=replica, leases=leases, clock=clock)
 
 
 def _tracer(settings: Settings, closing: AsyncExitStack) -> Tracer | None:

@@ -35,6 +35,20 @@ def _in_redis(settings: Settings) -> bool:
     return settings.redis_url is not None
 
 
+async def _replica(building: Building) -> Built[SharedState]:
+    memory = MemoryState(_memory or SharedMemory(HOLDERS_PER_WORKER))
+    building.closing.callback(memory.close)
+    return Built(memory, memory.check)
+
+
+def _never(_settings: Settings) -> bool:
+    return False
+
+
+# What only the workers of this replica count together, wherever the rest is counted: requests by
+# address, for which nobody waits for a network.
+REPLICA: Dependency[SharedState] = Dependency("replica", _replica, watched=_never)
+
 STATE: Dependency[SharedState] = Dependency(
     "state",
     _state,

@@ -32,6 +32,8 @@ from gateway.wiring.dependency import Building, Built, Dependency
 from gateway.wiring.from_settings import core_timeouts
 from gateway.wiring.revocation_ways import RevocationWays
 from gateway.wiring.services import Local, Services, assemble
+from gateway.wiring.shared_state import REPLICA, STATE
+from tests.counting import CountingState
 
 from .fakes import (
     PASSWORD,
@@ -121,6 +123,7 @@ class Gateway:
     revocations: MemoryRevocations
     store: MemoryStore
     workflows: MemoryWorkflows
+    state: CountingState
     application: Application
     server: Any
     trust: ssl.SSLContext | None = None
@@ -205,6 +208,7 @@ async def running_gateway(
     users, clock, keys = some_users(), MovableClock(), MemoryKeys()
     revocations = revocations or MemoryRevocations()
     store, workflows = MemoryStore(), MemoryWorkflows()
+    state = CountingState(clock.monotonic)
 
     async def build(loaded: Settings, tasks: Tasks) -> Services:
         local = Local(clock, users, PlainPasswords())  # type: ignore[arg-type]
@@ -213,6 +217,8 @@ async def running_gateway(
             KEYS.name: keys,
             REVOCATIONS.name: RevocationWays(revocations),
             TEMPORAL.name: workflows,
+            STATE.name: state,
+            REPLICA.name: state,
         }
         return await assemble(loaded, tasks, local, with_stand_ins(core.url, in_memory))
 
@@ -238,7 +244,7 @@ async def running_gateway(
         async with httpx.AsyncClient(
             base_url=f"{scheme}://{address[0]}:{address[1]}", timeout=30, verify=checked
         ) as client:
-            world = (core, users, clock, keys, revocations, store, workflows)
+            world = (core, users, clock, keys, revocations, store, workflows, state)
             yield Gateway(client, address, *world, application, server, trust)
     finally:
         await server.before_stop()

@@ -72,6 +72,7 @@ class Endpoint:
     goes into the policy's question. ``narrowed`` says what the settings allow of the body's fields,
     field by field, for the OpenAPI document; it is asked with what handlers are provided with.
     ``body_limit_bytes`` is below the limit of all bodies where anybody may send one.
+    ``public_action`` is what limits call a public route that they count.
     """
 
     method: str
@@ -86,6 +87,7 @@ class Endpoint:
     narrowed: Callable[[Mapping[type, Any]], Mapping[str, dict[str, Any]]] | None = None
     accepts_form: bool = False
     query: type[msgspec.Struct] | None = None
+    public_action: str | None = None
     any_owner: bool = False
     resource_id: str | None = None
     tag: str = ""
@@ -95,6 +97,11 @@ class Endpoint:
     def methods(self) -> frozenset[str]:
         """What the route answers: ``method``, and ``HEAD`` wherever that is ``GET``."""
         return frozenset({"GET", "HEAD"} if self.method == "GET" else {self.method})
+
+    @property
+    def counted_as(self) -> str | None:
+        """What limits call it; ``None`` where they count nothing."""
+        return self.action or self.public_action
 
     @property
     def resource_type(self) -> str:

@@ -30,6 +30,7 @@ from gateway.errors import (
     Overloaded,
     PayloadTooLarge,
     PolicyUnavailable,
+    RateLimited,
     RequestTimedOut,
     StorageUnavailable,
     TokenExpired,
@@ -270,6 +271,8 @@ def _error_classes(endpoint: Endpoint) -> dict[int, list[type[GatewayError]]]:
     classes = [*endpoint.errors, *_ANY]
     if endpoint.action is not None:
         classes += _NOT_PUBLIC
+    if endpoint.counted_as is not None:
+        classes.append(RateLimited)
     if endpoint.body is not None:
         classes += [UnsupportedMediaType, LengthRequired]
     found: dict[int, list[type[GatewayError]]] = {}

@@ -1,4 +1,5 @@
-"""The way of every request: scope → OPTIONS → drain → who are you → may you → body → handler.
+"""The way of every request: scope → OPTIONS → drain → address limits → who are you → may you →
+limits → body → handler.
 
 The order matters. The scope comes first, so that every refusal has an id and a log line. Preflights
 carry no credential and are answered before one is asked for; no refusal goes before them, because
@@ -6,7 +7,9 @@ a browser lets a page read one only when the preflight went well. Authentication
 policy's question, which names the principal. The id in the path is part of that question, so its
 spelling is checked first: a misspelled one is 404, whatever the caller may do. The head alone
 decides all of this; the endpoint reads the body behind these stages (``bodies.py``). Sanic also
-runs this on its own errors (404, 405): no route was matched, so the last two stages do nothing.
+runs this on its own errors (404, 405): no route was matched, so the last stages do nothing. The
+limits are stages only where some are set: those per address come before a credential is looked at,
+as looking costs, all others after the verdict, which may change them.
 
 On the way out ``on_response`` adds the headers every answer has, then compresses, then logs: the
 log counts what is really sent.
@@ -30,6 +33,7 @@ from gateway.edge.http import compress
 from gateway.edge.http.bodies import drop_body, query_pairs
 from gateway.edge.http.cors import Cors
 from gateway.edge.http.endpoint import Endpoint, endpoint_of
+from gateway.edge.http.limit_stages import LimitStages, add_fields
 from gateway.edge.http.resource_ids import ID_SPELLINGS
 from gateway.edge.http.routes import methods_of
 from gateway.edge.observe import access_log, spans
@@ -77,6 +81,7 @@ class Pipeline:
         trusted_proxies: Sequence[Network] = (),
         tracer: Tracer | None = None,
         hsts_s: int = 0,
+        limits: LimitStages | None = None,
     ) -> None:
         self._authenticator = authenticator
         self._policy = policy
@@ -91,8 +96,10 @@ class Pipeline:
         self.request_stages: tuple[RequestStage, ...] = (
             self._answer_options,
             self._refuse_while_ending,
+            *(() if limits is None else limits.before_identity),
             self._authenticate,
             self._authorize,
+            *(() if limits is None else limits.after_verdict),
         )
 
     async def on_request(self, request: Request) -> HTTPResponse | None:
@@ -132,6 +139,8 @@ class Pipeline:
         response.headers["X-Request-ID"] = scope.request_id
         for name, value in self._security_headers:
             response.headers.setdefault(name, value)
+        if scope.limits:
+            add_fields(response, scope.limits)
         self._cors.decorate(request, response)
         if self._drain.draining:
             _close_after(request)

@@ -10,6 +10,7 @@ from typing import Any
 
 from sanic import Request
 
+from gateway.domain.limit_counts import LimitReached
 from gateway.edge.observe import log_output, request_metrics, spans
 from gateway.edge.scope import Scope, now_s
 from gateway.errors import Unauthenticated
@@ -91,6 +92,8 @@ def _verdict(scope: Scope) -> dict[str, Any]:
         fields["decision_reason"] = scope.decision.reason
     if scope.error is not None:
         fields["error"] = scope.error.code
+        if isinstance(scope.error, LimitReached):
+            fields["limit"] = scope.error.limit.name
     if scope.auth_reason is not None:
         fields["auth_reason"] = scope.auth_reason
     if scope.upstream is not None:

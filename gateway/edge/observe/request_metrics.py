@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from sanic import Request
 
+from gateway.domain.limit_counts import LimitReached
 from gateway.domain.policy import POLICY_BROKEN, Decision
 from gateway.domain.stream import StreamEnd
 from gateway.edge.context import context_of
 from gateway.edge.scope import Scope
-from gateway.errors import GatewayError, InternalError, InvalidCredentials, PolicyUnavailable
+from gateway.errors import (
+    GatewayError,
+    InternalError,
+    InvalidCredentials,
+    PolicyUnavailable,
+)
 from gateway.telemetry import catalogue as c
 from gateway.telemetry.metric import OTHER, LabelSet
 from gateway.telemetry.recorder import MetricsRecorder
@@ -67,6 +73,9 @@ def _decision(decision: Decision) -> LabelSet:
 def _count_error(metrics: MetricsRecorder, scope: Scope, error: GatewayError) -> None:
     if isinstance(error, InternalError):
         metrics.add(c.INTERNAL_ERRORS)
+    if isinstance(error, LimitReached):
+        what = "open" if error.limit.rate is None else "rate"
+        metrics.add(c.LIMITED, (error.limit.per, what))
     asked = scope.action is not None and scope.decision is None
     if asked and isinstance(error, PolicyUnavailable):
         metrics.add(c.DECISIONS, ("error", "false"))

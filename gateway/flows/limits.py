@@ -1,0 +1,129 @@
+"""How much is allowed: the limits of a request, asked for at the moments when they are known.
+
+Address limits are asked for before anybody is identified, from the replica's own memory, so that a
+flood costs no round trip. All others are asked for after the policy's verdict, which may change
+them, in one call: nothing is charged unless all pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import structlog
+
+from gateway.domain.identity import Principal
+from gateway.domain.limit_counts import Asked, Found, asked_of, key_of, network_of
+from gateway.domain.limit_rules import Limit
+from gateway.domain.limit_table import LimitTable, MalformedObligation
+from gateway.domain.limits import Charge
+from gateway.errors import PolicyUnavailable, SharedStateUnavailable
+from gateway.flows.leases import Held, Leases
+from gateway.ports import Clock, SharedState
+
+log = structlog.get_logger("gateway.limits")
+
+# How often the log says what would otherwise be said of every request.
+COMPLAINT_S = 10.0
+
+
+class Limits:
+    """The use case; one per worker, and none where no limit is set.
+
+    Attributes:
+        unchecked: how many requests were let in because nobody could say how much they had.
+    """
+
+    def __init__(
+        self,
+        limits: Sequence[Limit],
+        *,
+        shared: SharedState,
+        replica: SharedState,
+        leases: Leases,
+        clock: Clock,
+    ) -> None:
+        """``shared`` counts for all replicas, ``replica`` for the workers of this one.
+
+        ``leases`` keeps what ``shared`` gives of open streams.
+        """
+        self.table = LimitTable(limits)
+        self.unchecked = 0
+        self._shared = shared
+        self._replica = replica
+        self._leases = leases
+        self._complaints = _Complaints(clock.monotonic)
+
+    async def of_address(self, action: str, address: str) -> list[Found]:
+        """What the limits per address say; an address that is not known is not counted."""
+        limits = self.table.of_address(action)
+        if not limits or not address:
+            return []
+        return await self._of_one(limits, network_of(address), self._replica)
+
+    async def of_account(self, typed_digest: str) -> list[Found]:
+        """What the limits per account say of a login, whether the account exists or not."""
+        return await self._of_one(self.table.accounts, typed_digest, self._shared)
+
+    async def of_caller(
+        self, action: str, who: Principal, obligations: Mapping[str, Any]
+    ) -> tuple[list[Found], Held | None]:
+        """What all limits of an allowed request say, and the leases it got.
+
+        Raises:
+            PolicyUnavailable: the verdict's limits are malformed, and nothing is in their place.
+        """
+        limits = self._limits_under(action, obligations)
+        asked = asked_of(limits, who)
+        found = await self._admit(asked, self._shared)
+        if not asked.leases or not found or not all(one.outcome.passed for one in found):
+            return found, None
+        return found, self._leases.hold([lease.key for lease in asked.leases])
+
+    def _limits_under(self, action: str, obligations: Mapping[str, Any]) -> tuple[Limit, ...]:
+        if not obligations:
+            return self.table.of_caller(action)
+        try:
+            return self.table.under(action, obligations, self._complain)
+        except MalformedObligation as problem:
+            raise PolicyUnavailable from problem
+
+    async def _of_one(
+        self, limits: Sequence[Limit], counted: str, state: SharedState
+    ) -> list[Found]:
+        charges = [
+            Charge(key_of(limit, counted), limit.rate) for limit in limits if limit.rate is not None
+        ]
+        return await self._admit(Asked(limits, charges, ()), state)
+
+    async def _admit(self, asked: Asked, state: SharedState) -> list[Found]:
+        if not asked.limits:
+            return []
+        try:
+            return asked.found(await state.admit(asked.charges, asked.leases))
+        except SharedStateUnavailable as problem:
+            # Fails open. Whoever counts has a fallback of its own, so that this is a fault of ours:
+            # a limiter that is broken must not be what keeps everybody out.
+            self.unchecked += 1
+            self._complaints.say("limits not counted", reason=str(problem))
+            return []
+
+    def _complain(self, fault: str) -> None:
+        self._complaints.say("the policy's limits are malformed", fault=fault)
+
+
+class _Complaints:
+    """Says the same at most once in ``COMPLAINT_S``, and how often it was not said."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._said: dict[str, tuple[float, int]] = {}
+
+    def say(self, event: str, **fields: str) -> None:
+        now = self._now()
+        said_at, unsaid = self._said.get(event, (-COMPLAINT_S, 0))
+        if now - said_at < COMPLAINT_S:
+            self._said[event] = said_at, unsaid + 1
+            return
+        self._said[event] = now, 0
+        log.error(event, **fields, unsaid=unsaid)
