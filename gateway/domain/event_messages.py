@@ -15,12 +15,17 @@ import sys
 
 import msgspec
 
+from gateway.domain.plain_events import READ_EVENTS
 from gateway.domain.sse import SseParser
 from gateway.domain.websocket import text_head
 
 _IS_JSON = msgspec.json.Decoder(msgspec.Raw)
-# An event in two lines, its name one that stands in JSON as it is.
-_USUAL = re.compile(rb"event: ?([A-Za-z_][A-Za-z0-9_.-]*+)\ndata: ?([^\r\n]++)\n\n").match
+# An event in two lines, or without a name in one, that the gateway need not read; its name is one
+# that stands in JSON as it is.
+_USUAL = re.compile(
+    rb"(?:event: ?(?!(?:%b)\n)([A-Za-z_][A-Za-z0-9_.-]*+)\n|)data: ?([^\r\n]++)\n\n"
+    % b"|".join(READ_EVENTS)
+).match
 
 
 class EventMessages:
@@ -40,19 +45,25 @@ class EventMessages:
 
     def frames(self, piece: bytes) -> bytes:
         """The messages of the events in ``piece``, which are whole; nothing for comments."""
-        if not self._begun:
-            # A byte order mark may come first, and only there.
-            self._begun = True
-            return self._parsed(piece)
+        # A byte order mark may come first, and only there.
+        frames = self.usual(piece) if self._begun else None
+        self._begun = True
+        return self._parsed(piece) if frames is None else frames
+
+    def usual(self, piece: bytes) -> bytes | None:
+        """The messages of events in at most two lines each, none of which the gateway reads itself.
+
+        ``None`` where there is anything else in ``piece``: ``frames`` decides.
+        """
         frames, at, end = [], 0, len(piece)
         while at < end:
             event = _USUAL(piece, at)
             if event is None:
-                return self._parsed(piece)
+                return None
             name, data = event.groups()
             if not _is_json(data):
-                return self._parsed(piece)
-            frames.append(self._frame(name, data))
+                return None
+            frames.append(self._frame(name or b"message", data))
             at = event.end()
         return frames[0] if len(frames) == 1 else b"".join(frames)
 

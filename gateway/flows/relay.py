@@ -54,6 +54,14 @@ class Client(Protocol):
         ``None`` where the client's own framing is another one, or none.
         """
 
+    @property
+    def send_usual(self) -> Callable[[bytes], bool | None] | None:
+        """Sends events in at most two lines each, unframed, that the gateway need not read.
+
+        As ``send``; ``None`` is said, and nothing sent, where there is anything else among them.
+        A client without this gets all by ``send``.
+        """
+
     def send(self, data: bytes) -> bool:
         """Sends whole events or comments; false when it should get no more for now.
 
@@ -88,6 +96,7 @@ class ParsedEvents:
     __slots__ = ("_parser", "_take", "on_room", "stalled")
 
     send_framed = None
+    send_usual = None
 
     def __init__(self, client: EventClient) -> None:
         self._parser = SseParser(limit_bytes=sys.maxsize)
@@ -194,13 +203,25 @@ class Relay:
         self, parse: Callable[[bytes], None], unframed: Callable[[bytes], bytes]
     ) -> Callable[[bytes], None]:
         """For a client with another framing, or none: reads of whole frames need no parser."""
-        received = self.received
+        state, send_usual = self._state, self._client.send_usual
+        limit_bytes, now_s = state.limits.event_limit_bytes, self._loop.time
 
         def take(data: bytes) -> None:
-            if body := unframed(data):
-                received(body)
-            else:
+            body = unframed(data)
+            if not body:
                 parse(data)
+            elif (
+                send_usual is None
+                or not state.is_plain
+                or len(body) > limit_bytes
+                or (has_room := send_usual(body)) is None
+            ):
+                self.received(body)
+            else:
+                state.passed(body.count(b"\n\n"), now_s)
+                state.sent_bytes += len(body)
+                if not has_room:
+                    self.hold()
 
         return take
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +14,10 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from .conftest import Gateway
-from .raw import TIMEOUT_S
+from .raw import TIMEOUT_S, request
 
+_SILENT = logging.getLogger("tests.sockets")
+_SILENT.setLevel(logging.CRITICAL)
 PATH = "/api/v1/query/ws"
 V1 = "kbg.v1"
 
@@ -79,6 +82,7 @@ async def opened(
         proxy=None,
         open_timeout=TIMEOUT_S,
         ping_interval=None,
+        logger=_SILENT,
         **options,
     ) as connection:
         yield Socket(connection)
@@ -90,3 +94,91 @@ async def signed_in(
 ) -> AsyncIterator[Socket]:
     async with opened(gateway, await gateway.bearer(username), **options) as socket:
         yield socket
+
+
+# --- by hand ------------------------------------------------------------------------------------
+
+KEY = "dGhlIHNhbXBsZSBub25jZQ=="  # RFC 6455's own example
+ACCEPT = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+UPGRADE = {
+    "Upgrade": "websocket",
+    "Connection": "Upgrade",
+    "Sec-WebSocket-Key": KEY,
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Protocol": V1,
+}
+TEXT, BINARY, CONTINUED, CLOSING, PING, PONG = 1, 2, 0, 8, 9, 10
+
+
+def frame(opcode: int, data: bytes = b"", *, fin: bool = True, masked: bool = True) -> bytes:
+    """One frame of a client; the mask is zero, so that its bytes can be read in a failure."""
+    first, mask = (0x80 if fin else 0) | opcode, 0x80 if masked else 0
+    if len(data) < 126:
+        head = bytes((first, mask | len(data)))
+    elif len(data) < 1 << 16:
+        head = bytes((first, mask | 126)) + len(data).to_bytes(2, "big")
+    else:
+        head = bytes((first, mask | 127)) + len(data).to_bytes(8, "big")
+    return head + (bytes(4) if masked else b"") + data
+
+
+def close_frame(code: int, reason: str = "") -> bytes:
+    return frame(CLOSING, code.to_bytes(2, "big") + reason.encode())
+
+
+@dataclass
+class RawSocket:
+    """A socket whose client can say anything."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    def send(self, data: bytes) -> None:
+        self.writer.write(data)
+
+    def say(self, **message: Any) -> None:
+        self.send(frame(TEXT, json.dumps(message).encode()))
+
+    async def next(self) -> tuple[int, bytes]:
+        """The next frame: its opcode and its data. A server's are whole and not masked."""
+        async with asyncio.timeout(TIMEOUT_S):
+            first, size = await self.reader.readexactly(2)
+            assert first & 0xF0 == 0x80, first
+            assert size < 0x80, "a server's frame is not masked"
+            if size > 125:
+                wide = await self.reader.readexactly(2 if size == 126 else 8)
+                size = int.from_bytes(wide, "big")
+            return first & 0x0F, await self.reader.readexactly(size)
+
+    async def closed(self) -> tuple[int, str]:
+        """The gateway's close frame, whatever came before it."""
+        while True:
+            opcode, data = await self.next()
+            if opcode == CLOSING:
+                return int.from_bytes(data[:2], "big"), data[2:].decode()
+
+    async def gone(self) -> bytes:
+        """What is left on the connection until it ends, by a FIN or a RST."""
+        left = b""
+        async with asyncio.timeout(TIMEOUT_S):
+            with contextlib.suppress(ConnectionError):
+                while piece := await self.reader.read(1 << 16):
+                    left += piece
+        return left
+
+
+@contextlib.asynccontextmanager
+async def by_hand(gateway: Gateway, **headers: str) -> AsyncIterator[RawSocket]:
+    """An upgraded connection of alice's."""
+    reader, writer = await asyncio.open_connection(*gateway.address, ssl=gateway.trust)
+    given = headers or await gateway.bearer()
+    try:
+        writer.write(request("GET", PATH, {**UPGRADE, **given}))
+        async with asyncio.timeout(TIMEOUT_S):
+            head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 101 "), head
+        yield RawSocket(reader, writer)
+    finally:
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()

@@ -220,6 +220,7 @@ class ClientStream(WrittenBelow):
     """
 
     __slots__ = ("send_framed",)
+    send_usual = None
 
     def __init__(self, progress: Progress) -> None:
         super().__init__(progress)

@@ -25,6 +25,7 @@ class SentStream:
     __slots__ = ("_on_room", "_pieces", "_progress", "_response", "_woken", "stalled")
 
     send_framed = None
+    send_usual = None
 
     def __init__(self, response: BaseHTTPResponse, progress: Progress) -> None:
         self._response = response

@@ -149,7 +149,8 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Without a close before it, the client has left: a socket is never half of one."""
         if not self._is_over:
-            self.abort("client_left")
+            self._give_up("client_left")
+            self.progress.transport.abort()
         return False
 
     def pause_writing(self) -> None:
@@ -232,11 +233,14 @@ class Connection(asyncio.Protocol):
             self._flush()
 
     def abort(self, outcome: str) -> None:
-        """Ends the connection at once: nothing would reach the client any more."""
+        """Resets the connection: nothing would reach the client any more."""
+        self._give_up(outcome)
+        reset(self.progress.transport)
+
+    def _give_up(self, outcome: str) -> None:
         self._outcome = self._outcome or outcome
         self._is_over = True
         self._leave()
-        reset(self.progress.transport)
 
     def _end(self) -> None:
         """The last frame was sent. Reads on for a moment: see ``GuardedProtocol.linger``."""

@@ -29,14 +29,14 @@ log = structlog.get_logger("gateway.errors")
 class MessageClient(WrittenBelow):
     """Implements ``flows.relay.Client``: events become messages, all of one piece one write."""
 
-    __slots__ = ("_frames", "_messages", "_send")
+    __slots__ = ("_frames", "_messages", "_send", "_usual")
 
     send_framed = None
 
     def __init__(self, connection: Connection, messages: EventMessages) -> None:
         super().__init__(connection.progress)
         self._messages = messages
-        self._frames = messages.frames
+        self._frames, self._usual = messages.frames, messages.usual
         self._send = connection.send
 
     def send(self, data: bytes) -> bool:
@@ -45,6 +45,10 @@ class MessageClient(WrittenBelow):
         if self._messages.broken:
             raise CoreProtocolError
         return has_room
+
+    def send_usual(self, data: bytes) -> bool | None:
+        frames = self._usual(data)
+        return None if frames is None else self._send(frames)
 
     def mute(self) -> None:
         """The socket is closed: what the core still sends until it is left goes nowhere."""

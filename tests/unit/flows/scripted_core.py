@@ -114,6 +114,7 @@ class TakingClient:
     """Implements ``flows.relay.Client``: takes every piece, and has room unless it is ``full``."""
 
     send_framed = None
+    send_usual = None
 
     def __init__(self) -> None:
         self.got: list[bytes] = []

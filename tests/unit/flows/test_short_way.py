@@ -15,9 +15,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gateway.domain import event_messages
+from gateway.domain.event_messages import EventMessages
 from gateway.domain.sse import EventSplitter
 from gateway.domain.stream_state import StreamState
-from gateway.errors import CoreTruncated, GatewayError
+from gateway.errors import CoreProtocolError, CoreTruncated, GatewayError
 from gateway.flows.answer_stream import Answer
 from gateway.flows.relay import Relay
 from gateway.flows.ticker import Ticker
@@ -61,6 +63,8 @@ class Wire:
 class Chunked:
     """A client that takes chunks, and reads what it gets strictly."""
 
+    send_usual: Any = None
+
     def __init__(self) -> None:
         self.data = b""
         self.pieces: list[bytes] = []
@@ -88,6 +92,40 @@ class Parsing(Chunked):
     """A client with another framing: what it gets has passed the HTTP parser."""
 
     send_framed = None  # type: ignore[assignment]
+
+
+class Messages(Parsing):
+    """A client that makes messages of events, the usual ones at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.messages: EventMessages = EventMessages(b'"1"')
+
+    def send_usual(self, data: bytes) -> bool | None:
+        frames = self.messages.usual(data)
+        self.data += frames or b""
+        return None if frames is None else True
+
+    def send(self, data: bytes) -> bool:
+        self.data += self.messages.frames(data)
+        if self.messages.broken:
+            raise CoreProtocolError
+        return True
+
+
+class NothingUsual(EventMessages):
+    def usual(self, piece: bytes) -> None:
+        return None
+
+
+class ParsedMessages(Messages):
+    """It takes none for a usual one."""
+
+    send_usual = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.messages = NothingUsual(b'"1"')
 
 
 class ParsingSplitter(EventSplitter):
@@ -157,6 +195,9 @@ class Ended:
     def __init__(self, relay: Relay) -> None:
         self._relay = relay
         self.received, self.framed_taker = relay.received, relay.framed_taker
+        if isinstance(relay._client, Parsing) and relay._client.send_usual is None:
+            # What it gets has passed the HTTP parser, whatever the reads are.
+            self.framed_taker = lambda parse, _: parse
 
     def ended(self, error: Exception | None) -> None:
         ours: GatewayError | None = None if error is None else CoreTruncated()
@@ -205,17 +246,24 @@ def loop() -> Any:
     made.close()
 
 
+@pytest.mark.parametrize("clients", [(Chunked, Parsing), (Messages, ParsedMessages)])
 @settings(max_examples=1000, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(answers(), st.booleans())
+@given(answer=answers(), ends=st.booleans())
 def test_short_and_long_way_say_the_same(
-    loop: asyncio.AbstractEventLoop, answer: tuple[bytes, list[bytes]], ends: bool
+    loop: asyncio.AbstractEventLoop,
+    clients: tuple[type[Chunked], type[Chunked]],
+    monkeypatch: pytest.MonkeyPatch,
+    answer: tuple[bytes, list[bytes]],
+    ends: bool,
 ) -> None:
     """Bytes, ending, counts and what becomes of the connection, after each read and at the end."""
     head, reads = answer
+    # Little of what is drawn is JSON.
+    monkeypatch.setattr(event_messages, "_is_json", bytes.isascii)
 
     async def relay() -> None:
-        short = World(head, Chunked(), EventSplitter(LIMIT_BYTES))
-        long = World(head, Parsing(), ParsingSplitter(LIMIT_BYTES))
+        short = World(head, clients[0](), EventSplitter(LIMIT_BYTES))
+        long = World(head, clients[1](), ParsingSplitter(LIMIT_BYTES))
         for data in reads:
             short.read(data)
             long.read(data)
