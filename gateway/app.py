@@ -245,9 +245,10 @@ class _Assembly:
         app.register_middleware(self._on_response, "response")
 
     def _attach(self, services: Any) -> None:
-        self._begin_metrics(services)
         self._pipeline = self._make_pipeline(services)
-        self._set_context(services, self._pipeline)
+        sockets = self._make_sockets(services, self._pipeline)
+        self._begin_metrics(services, sockets)
+        self._set_context(services, self._pipeline, sockets)
 
     def _make_pipeline(self, services: Services) -> Pipeline:
         settings = self._settings
@@ -270,17 +271,17 @@ class _Assembly:
         ping_s, pong_s = self._settings.stream_ping, self._settings.stream_client_stall
         return Sockets(pipeline, self._connections, services.clock, ping_s=ping_s, pong_s=pong_s)
 
-    def _begin_metrics(self, services: Services) -> None:
+    def _begin_metrics(self, services: Services, sockets: Sockets) -> None:
         edge = partial(of_edge, self._streams, self._connections, services.health)
-        self._worker_metrics.begin([edge, TaskCount(), *services.sample_sources])
+        self._worker_metrics.begin([edge, sockets.samples, TaskCount(), *services.sample_sources])
 
-    def _set_context(self, services: Services, pipeline: Pipeline) -> None:
+    def _set_context(self, services: Services, pipeline: Pipeline, sockets: Sockets) -> None:
         settings = self._settings
         context = AppContext(
             form_limits=FormLimits(settings.form_limit, settings.form_parts),
             answer_limit_bytes=settings.answer_limit,
             metrics=self._worker_metrics.recorder,
-            provided=_provided(services, self._streams, self._make_sockets(services, pipeline)),
+            provided=_provided(services, self._streams, sockets),
             ask_again=pipeline.ask_again,
         )
         check_provided(self._app, context.provided)

@@ -89,6 +89,13 @@ STREAMS_ENDED = Counter(
     series=tuple(_ends()),
     sparse=True,
 )
+DOORS = ("http", "ws")
+STREAMS_STARTED = Counter(
+    "gateway_streams_started_total",
+    "Answers asked of the core, by the door that the question came through.",
+    labels=("door",),
+    series=sets_of(DOORS),
+)
 STREAM_EVENTS = Counter(
     "gateway_stream_events_total", "Events of the core passed on, streams under way too."
 )
@@ -116,6 +123,26 @@ STREAM_SECONDS = Histogram(
         *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0),
         *(60.0, 120.0, 300.0, 600.0, 900.0),
     ),
+)
+
+# --- sockets --------------------------------------------------------------------------------------
+
+SOCKETS_OPEN = Gauge(
+    "gateway_sockets_open",
+    "WebSockets that are open, and those of them of which nobody is known yet.",
+    labels=("state",),
+    series=sets_of(("signed_in", "unsigned")),
+)
+CLOSE_CODES = (
+    *("1000", "1001", "1002", "1003", "1005", "1006", "1007", "1008", "1009", "1011", "1013"),
+    *("4401", "4403", OTHER),
+)
+SOCKETS_CLOSED = Counter(
+    "gateway_sockets_closed_total",
+    "WebSockets that were closed, by the close code of who closed first.",
+    labels=("code",),
+    series=sets_of(CLOSE_CODES),
+    sparse=True,
 )
 
 # --- the core and other dependencies --------------------------------------------------------------

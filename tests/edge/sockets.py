@@ -16,8 +16,8 @@ from websockets.exceptions import ConnectionClosed
 from .conftest import Gateway
 from .raw import TIMEOUT_S, request
 
-_SILENT = logging.getLogger("tests.sockets")
-_SILENT.setLevel(logging.CRITICAL)
+SILENT = logging.getLogger("tests.sockets")
+SILENT.setLevel(logging.CRITICAL)
 PATH = "/api/v1/query/ws"
 V1 = "kbg.v1"
 
@@ -82,7 +82,7 @@ async def opened(
         proxy=None,
         open_timeout=TIMEOUT_S,
         ping_interval=None,
-        logger=_SILENT,
+        logger=SILENT,
         **options,
     ) as connection:
         yield Socket(connection)

@@ -27,6 +27,7 @@ from gateway.errors import GatewayError
 from gateway.flows.answer_stream import Answer, ignore_failure
 from gateway.flows.relay import ClientStalled, Relay
 from gateway.flows.ticker import Ticker
+from gateway.telemetry.catalogue import STREAMS_STARTED
 from gateway.telemetry.recorder import MetricsRecorder
 
 # Proxies in between must neither hold back, nor change, nor keep a stream of events.
@@ -185,6 +186,7 @@ class _UnderWay:
         self._answer = answer
 
     def __enter__(self) -> None:
+        self._streams.metrics.add(STREAMS_STARTED, (self._scope.door,))
         self._streams.add(self._answer)
 
     def __exit__(self, *_: object) -> None:

@@ -7,7 +7,7 @@ with a credential that a page sends (which can be shown no status) is told by th
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import cast
 
 from sanic import Request
@@ -28,6 +28,9 @@ from gateway.edge.ws.session import Asking, Session
 from gateway.errors import Forbidden, MalformedRequest, Overloaded, UpgradeRequired
 from gateway.flows.relay import ClientStalled
 from gateway.ports import Clock
+from gateway.telemetry.catalogue import CLOSE_CODES, SOCKETS_CLOSED, SOCKETS_OPEN
+from gateway.telemetry.metric import OTHER
+from gateway.telemetry.samples import Sample
 
 # Sockets of which it is not known who is behind them: they cost as much as any.
 UNSIGNED_LIMIT = 256
@@ -87,10 +90,18 @@ class Sockets:
         self._ping_s, self._pong_s = ping_s, pong_s
         self._open = 0
         self.unsigned = Unsigned()
-        self.closed: Counter[int] = Counter()
+        self.closed: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return self._open
+
+    def samples(self) -> Iterator[Sample]:
+        """What is counted here, for the metrics."""
+        unsigned = len(self.unsigned)
+        yield SOCKETS_OPEN, ("signed_in",), max(self._open - unsigned, 0)
+        yield SOCKETS_OPEN, ("unsigned",), unsigned
+        for code, number in self.closed.items():
+            yield SOCKETS_CLOSED, (code,), number
 
     def lifetime_s(self, expires_at: float) -> float:
         return expires_at - self._clock.time()
@@ -167,7 +178,8 @@ class Sockets:
                 connection.abort("stopped")
             await session.end()
             self._open -= 1
-            self.closed[connection.close_code] += 1
+            code = str(connection.close_code)
+            self.closed[code if code in CLOSE_CODES else OTHER] += 1
             scope.socket_end = SocketEnd(connection.close_code, connection.outcome, session.asked)
             access_log.write(request, scope, 101, 0)
 
