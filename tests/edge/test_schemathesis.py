@@ -48,16 +48,28 @@ NEEDING_BYTES = {
 class Live:
     def __init__(self, url: str, gateway: Gateway) -> None:
         self.gateway = gateway
-        answer = httpx.post(
-            f"{url}/auth/login", json={"username": "root", "password": PASSWORD}, trust_env=False
-        )
         self.url = url
-        self.headers = {"Authorization": f"Bearer {answer.json()['access_token']}"}
+        self._headers: dict[str, str] | None = None
         document = httpx.get(f"{url}/openapi.json", trust_env=False).json()
         schema = schemathesis.openapi.from_dict(document)
         # Else half of the cases bring an invented key beside the token, and are all 401.
         schema.config.generation.update(with_security_parameters=False)
         self.operations = [found.ok() for found in schema.get_all_operations()]
+
+    @property
+    def headers(self) -> dict[str, str]:
+        if self._headers is None:
+            login = {"username": "root", "password": PASSWORD}
+            answer = httpx.post(f"{self.url}/auth/login", json=login, trust_env=False)
+            self._headers = {"Authorization": f"Bearer {answer.json()['access_token']}"}
+        return self._headers
+
+    def headers_for(self, operation: APIOperation) -> dict[str, str]:
+        """Where the request may end all tokens there are, the next one has a fresh one."""
+        headers = self.headers
+        if operation.path.endswith("/logout"):
+            self._headers = None
+        return headers
 
     def new_document(self) -> str:
         return str(self._post("/api/v1/documents", MEANT["/api/v1/documents"])["document_id"])
@@ -105,7 +117,7 @@ def run(
         prepare(case)
         response = case.call_and_validate(
             base_url=live.url,
-            headers=live.headers,
+            headers=live.headers_for(operation),
             checks=REFUSED if mode is GenerationMode.NEGATIVE else CHECKS,
         )
         seen[response.status_code] += 1
