@@ -156,7 +156,7 @@ class PolicyEngine(Policy, Protocol):
     """What evaluates the policy. One in another process reloads by itself: both do nothing."""
 
     async def faults(self) -> list[str]:
-        """What is wrong with the policy that ``reload`` would load; changes nothing."""
+        """What is wrong with the policy as it is now; nothing: ``reload`` takes over just that."""
 
     async def reload(self) -> None:
         """Raises ``PolicyBroken``, and then the policy of before stays."""

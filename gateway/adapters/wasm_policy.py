@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import structlog
-
 from gateway.adapters import policy_bundle
 from gateway.adapters.policy_bundle import Bundle
 from gateway.adapters.policy_input import InputPolicy
@@ -21,8 +19,6 @@ from gateway.adapters.wasm_instance import MissingFunctions, PolicyStopped, Wasm
 from gateway.adapters.wasm_module import compiled
 from gateway.domain.policy import PROBE, Decision, believe, canonical, is_sound
 from gateway.errors import PolicyBroken
-
-log = structlog.get_logger("gateway.policy")
 
 NOT_LOADED: Final = "none"
 # By their directory: the policies that the supervisor had compiled last, for the workers it forks.
@@ -63,20 +59,14 @@ class WasmPolicy(InputPolicy):
     def __init__(self, policy_dir: Path | None) -> None:
         self._policy_dir = policy_dir
         self._loaded: _Loaded | None = None
+        self._next: _Loaded | None = None
         self._fault: PolicyBroken | None = None
         try:
-            self._loaded = _prepare_files(policy_dir)
+            # What the others serve, whatever has become of the files since.
+            bundle = _last_good.get(policy_dir) or policy_bundle.load(policy_dir)
+            self._loaded = _prepare(bundle)
         except PolicyBroken as exc:
-            self._take_last_good(exc)
-
-    def _take_last_good(self, fault: PolicyBroken) -> None:
-        """A worker that is started while the files are wrong serves what the others serve."""
-        bundle = _last_good.get(self._policy_dir)
-        if bundle is None:
-            self._fault = fault
-            return
-        log.error("policy not taken over", reason=str(fault.__cause__ or fault.message))
-        self._loaded = _prepare(bundle)
+            self._fault = exc
 
     @property
     def revision(self) -> str:
@@ -98,16 +88,21 @@ class WasmPolicy(InputPolicy):
         await self._check_answers()
 
     async def faults(self) -> list[str]:
-        """Why the files, as they are now, are no policy. Loads them aside and changes nothing."""
+        """Why the files, as they are now, are no policy; else ``reload`` takes over just these."""
+        self._next = None
         try:
-            await asyncio.to_thread(_prepare_files, self._policy_dir)
+            self._next = await asyncio.to_thread(_prepare_files, self._policy_dir)
         except PolicyBroken as exc:
             return [str(exc.__cause__ or exc.message)]
         return []
 
     async def reload(self) -> None:
-        """Reads the files again. ``PolicyBroken`` when they are no policy: the old one stays."""
-        self._loaded = await asyncio.to_thread(_prepare_files, self._policy_dir)
+        """What ``faults`` has loaded last, else the files as they are now.
+
+        Raises ``PolicyBroken`` when they are no policy, and then the old one stays.
+        """
+        found, self._next = self._next, None
+        self._loaded = found or await asyncio.to_thread(_prepare_files, self._policy_dir)
         self._fault = None
 
 

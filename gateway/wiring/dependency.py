@@ -62,7 +62,8 @@ class Built(Generic[Port]):
         check: raises what is wrong: ``PolicyBroken`` makes the worker unready, all else degraded.
             Only asked where the declaration says ``watched``.
         samples: what it counts by itself, read for the metrics at each tick.
-        faults: what keeps it from reloading, asked before anything is taken over.
+        faults: what keeps it from reloading, asked before anything is taken over. Where it reads
+            files for that, ``reload`` takes over what was read then, and reads nothing again.
         reload: takes over the settings that its declaration names as ``reloaded``.
         note: what it says of itself once it was asked, such as its version; empty for nothing.
     """

@@ -53,7 +53,7 @@ async def test_a_new_bundle_decides_in_every_worker_after_sighup(
     core: StubCore, tmp_path: Path
 ) -> None:
     """Under its own revision, compiled once for all; one that is no policy changes nothing; and a
-    worker that starts later has the newest good one."""
+    worker that starts later has what the others have, not what lies there by then."""
     folder = tmp_path / "policy"
     folder.mkdir()
     put_bundle(folder, tmp_path / "scratch", "auth:me", "v1")
@@ -73,4 +73,9 @@ async def test_a_new_bundle_decides_in_every_worker_after_sighup(
         for pid in running.workers():
             os.kill(pid, signal.SIGKILL)
         await running.said("worker ready", 2 * WORKERS)
+        assert await statuses(running) == [403, 503]
+        put_bundle(folder, tmp_path / "scratch", "auth:me", "v3")
+        for pid in running.workers():
+            os.kill(pid, signal.SIGKILL)
+        await running.said("worker ready", 3 * WORKERS)
         assert await statuses(running) == [403, 503]

@@ -179,6 +179,19 @@ async def test_reload_takes_the_new_policy(policy_folder: Write) -> None:
     assert policy.revision != before
 
 
+async def test_what_was_found_good_is_what_is_taken_over(policy_folder: Write) -> None:
+    """Whatever becomes of the files in between: all of a reload is taken over, or nothing."""
+    policy = WasmPolicy(policy_folder(OPEN_TO.format("ann")))
+    policy_folder(OPEN_TO.format("bob"))
+    assert await policy.faults() == []
+    policy_folder(SYNTAX_ERROR)
+    await policy.reload()
+    assert (await policy.decide_input({"who": "bob"})).allow is True
+    assert len(await policy.faults()) == 1
+    with pytest.raises(PolicyBroken):
+        await policy.reload()
+
+
 @pytest.mark.parametrize(
     "bad",
     [SYNTAX_ERROR, "package other\n", OPEN_TO.format("ann").replace("== ", "!= ") + "allow := 1\n"],
