@@ -7,9 +7,9 @@ name; a table whose results are missing says so.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks.digest import CHECKOUT
 from benchmarks.results import FOLDER
@@ -21,12 +21,26 @@ BEGIN, END = "<!-- {}: made by `python -m benchmarks docs` -->", "<!-- end of {}
 NONE = "–"
 
 Result = Mapping[str, Any]
-# What a user wants to know: the column, its result file, its measurement, the number of streams.
-WANTED: Sequence[tuple[str, str, str, int]] = (
-    ("CPU a relayed event, 100 streams, µs", "relay", "cpu_us_per_event", 100),
-    ("300 streams, µs", "relay", "cpu_us_per_event", 300),
-    ("CPU an opened stream, µs", "storm", "open_cpu_us", 2000),
-    ("memory an open stream, KiB", "memory", "rss_kib_per_stream", 2000),
+
+
+class Want(NamedTuple):
+    """A column: its result file, the measurement there, the number of streams; ``by`` scales it."""
+
+    column: str
+    scenario: str
+    figure: str
+    streams: int
+    by: float = 1.0
+
+
+# What a user wants to know.
+WANTED = (
+    Want("CPU a relayed event, 100 streams, µs", "relay", "cpu_us_per_event", 100),
+    Want("300 streams, µs", "relay", "cpu_us_per_event", 300),
+    Want("latency added to an event, 100 streams, p50, µs", "relay", "added_p50_ms", 100, 1000.0),
+    Want("p99, µs", "relay", "added_p99_ms", 100, 1000.0),
+    Want("CPU an opened stream, µs", "storm", "open_cpu_us", 2000),
+    Want("memory an open stream, KiB", "memory", "rss_kib_per_stream", 2000),
 )
 # The order of the rows; a system without any figure has none.
 SYSTEMS = (
@@ -58,19 +72,19 @@ def renewed(text: str, folder: Path = FOLDER) -> str:
 
 def figures(folder: Path) -> str:
     """What a user wants to know, a row a system."""
-    results = {name: _read(folder, name) for name in dict.fromkeys(want[1] for want in WANTED)}
+    results = {name: _read(folder, name) for name in {want.scenario for want in WANTED}}
     rows = []
     for system in SYSTEMS:
-        cells = [_figure(results[of], system, figure, n) for _, of, figure, n in WANTED]
+        cells = [_figure(results[want.scenario], system, want) for want in WANTED]
         if any(cell != NONE for cell in cells):
             rows.append([f"`{system}`", *cells])
-    return markdown_table(["", *(want[0] for want in WANTED)], rows)
+    return markdown_table(["", *(want.column for want in WANTED)], rows)
 
 
-def _figure(result: Result | None, system: str, figure: str, streams: int) -> str:
+def _figure(result: Result | None, system: str, want: Want) -> str:
     for row in result["summary"] if result else ():
-        if (row["system"], row["streams"]) == (system, streams) and figure in row:
-            return _number(row[figure])
+        if (row["system"], row["streams"]) == (system, want.streams) and want.figure in row:
+            return _number(row[want.figure] * want.by)
     return NONE
 
 
