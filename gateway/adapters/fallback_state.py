@@ -32,10 +32,10 @@ from gateway.domain.when_away import (
     REPLICA_LIFE_S,
     RETRY_FIRST_S,
     RETRY_LONGEST_S,
-    WHEN_AWAY,
     share_of_charge,
     share_of_lease,
     share_of_penalty,
+    told,
 )
 from gateway.errors import SharedStateUnavailable
 from gateway.ports import SharedState
@@ -224,10 +224,9 @@ class FallbackState:
 
     async def check(self) -> None:
         if self.mode == "alone":
-            ways = "; ".join(f"{feature} {how}" for feature, how in WHEN_AWAY.items())
             last_seen = f"replicas last seen: {self.replicas}"
             raise SharedStateUnavailable(
-                f"Redis is away ({_why(self._problem)}), {last_seen}; {ways}"
+                f"Redis is away ({_why(self._problem)}), {last_seen}; {told()}"
             )
         await self._shared.check()
 

@@ -37,6 +37,14 @@ WHEN_AWAY: Final[Mapping[str, WhenAway]] = {
 }
 
 
+def told() -> str:
+    """``WHEN_AWAY`` in one line, for readiness and the log."""
+    return "; ".join(
+        f"{', '.join(name for name, how in WHEN_AWAY.items() if how is way)}: {way}"
+        for way in WhenAway
+    )
+
+
 def share_of_charge(charge: Charge, replicas: int) -> Charge:
     """Its rate and burst divided; what would have passed alone still does, however small a share.
 

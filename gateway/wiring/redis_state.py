@@ -40,6 +40,8 @@ async def counted_in_redis(building: Building, alone: SharedState) -> Built[Shar
     current, contexts = building.settings, redis_contexts(building)
     redis = RedisState(lambda: redis_access(current, contexts))
     building.closing.push_async_callback(redis.aclose)
+    # The one connection lasts as long as the worker: an authority that is trusted no more ends it.
+    building.tls.on_change("redis", building.settings.tls_files("redis"), redis.drop)
     state = FallbackState(redis, alone, asyncio.get_running_loop().time, Random())
     watching = building.tasks.spawn(state.run(), "watch redis")
     building.closing.callback(watching.cancel)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from gateway.domain.when_away import WHEN_AWAY
 from gateway.settings import SPECS
 
 CHECKOUT = Path(__file__).parents[2]
@@ -43,7 +44,19 @@ def test_every_secret_has_its_rotation() -> None:
 def test_every_dependency_has_its_failure() -> None:
     """Under the names that readiness uses."""
     page = part("When a dependency fails")
-    for name in ("Core, refusing", "OPA, away", "Object storage, away", "Temporal, refusing"):
+    for name in (
+        "Core, refusing",
+        "OPA, away",
+        "Object storage, away",
+        "Temporal, refusing",
+        "Redis, away",
+    ):
         assert f"**{name}" in page
     for code in ("CORE_UNAVAILABLE", "POLICY_UNAVAILABLE", "STORAGE_UNAVAILABLE"):
         assert code in page
+
+
+def test_what_happens_without_redis_is_what_the_code_says() -> None:
+    """Each feature with its mode, in the very words of readiness."""
+    rows = re.findall(r"^\| ([^|]+) \| ([^|]+) \|$", part("While Redis is away", level=3), re.M)
+    assert dict(rows[1:]) == {name: str(how) for name, how in WHEN_AWAY.items()}

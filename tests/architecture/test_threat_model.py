@@ -13,7 +13,7 @@ CHECKOUT = Path(__file__).parents[2]
 PAGE = CHECKOUT / "docs" / "threat-model.md"
 BORDERS = {
     *("Client and gateway", "Gateway and core", "Gateway and OPA", "Gateway and object storage"),
-    *("Gateway and Temporal", "Operator and admin listener", "Supply chain"),
+    *("Gateway and Temporal", "Gateway and Redis", "Operator and admin listener", "Supply chain"),
 }
 _TEST = re.compile(r"`(tests/[\w/]+\.py)::(test_\w+)`")
 

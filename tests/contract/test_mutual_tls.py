@@ -1,7 +1,7 @@
-"""Mutual TLS to the core, OPA, the object storage and Temporal, as a worker is built to speak it.
+"""Mutual TLS to all that a worker calls, as it is built to speak it.
 
 Each peer is the real component with TLS in front of it that asks for a certificate of ours (OPA
-does both by itself); the core is a stub. What is asked is what readiness asks.
+and Redis do both by themselves); the core is a stub. What is asked is what readiness asks.
 """
 
 from __future__ import annotations
@@ -23,13 +23,19 @@ from gateway.errors import GatewayError
 from gateway.settings import Settings
 from gateway.wiring.services import Services, build_services
 from tests.certificates import Authority, Pair, asking_server, expired
-from tests.components import component
+from tests.components import component, running_redis
 from tests.edge.stub_core import stub_core
 from tests.system.core_fixtures import BUCKET, running_temporal, versioned_bucket
 
 PATIENT_S = 60.0
 # Peer → the dependencies it is behind, by their names in readiness.
-PEERS = {"core": ["core"], "opa": ["policy"], "s3": ["storage"], "temporal": ["temporal"]}
+PEERS = {
+    "core": ["core"],
+    "opa": ["policy"],
+    "s3": ["storage"],
+    "temporal": ["temporal"],
+    "redis": ["state"],
+}
 
 ENVIRONMENT = {
     "GATEWAY_JWT_SECRET": "a secret of the test, forty bytes long....",
@@ -44,6 +50,7 @@ ENVIRONMENT = {
     "GATEWAY_S3_SECRET_KEY": "secret",
     "GATEWAY_POLICY_BUDGET": "10s",
     "GATEWAY_IO_DEADLINE": "20s",
+    "GATEWAY_REDIS_TIMEOUT": "10s",
 }
 
 
@@ -149,6 +156,9 @@ async def peer(
             target = int(core.url.rpartition(":")[2])
             front = await stack.enter_async_context(fronted(target, context, "http/1.1"))
             yield {"SERVICES_CORE": f"https://127.0.0.1:{front.port}"}
+        elif name == "redis":
+            redis = await stack.enter_async_context(running_redis(folder, with_tls(pair, ours)))
+            yield {"REDIS_URL": f"rediss://{redis.launch.address}"}
         elif name == "s3":
             bucket = await stack.enter_async_context(versioned_bucket(folder))
             target = int(bucket.endpoint.rpartition(":")[2])
@@ -164,6 +174,17 @@ async def peer(
             front = await stack.enter_async_context(fronted(target, context, "h2"))
             address = f"127.0.0.1:{front.port}"
             yield {"SERVICES_TEMPORAL": address, "TEMPORAL_TLS": "true"}
+
+
+def with_tls(pair: Pair, authority: Authority) -> dict[str, str]:
+    """Redis's own mutual TLS."""
+    return {
+        "port": "0",
+        "tls-port": str(free_port()),
+        "tls-cert-file": str(pair.cert),
+        "tls-key-file": str(pair.key),
+        "tls-ca-cert-file": str(authority.ca),
+    }
 
 
 def loaded(**settings: str) -> Settings:

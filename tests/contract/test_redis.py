@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -197,6 +198,20 @@ async def test_a_redis_that_forgot_the_scripts_is_told_them_again(
     await ask(redis, "SCRIPT", "FLUSH")
     both = await asyncio.gather(*(state.admit([Charge("a", RATE)]) for _ in range(2)))
     assert sorted(outcome.left for (outcome,) in both) == [RATE.burst - 3, RATE.burst - 2]
+
+
+async def test_a_replicas_clock_changes_nothing(
+    state: RedisState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ninety seconds ahead or behind: neither let in sooner nor held up, and no lease is free."""
+    rate, streams = Rate(1, 60.0, 1), Lease("streams", 1)
+    assert passed(await state.admit([Charge("a", rate)], [streams])) == [True, True]
+    for ahead_s in (90.0, -90.0):
+        real = time.time()
+        monkeypatch.setattr(time, "time", lambda at=real + ahead_s: at)
+        charge, lease = await state.peek([Charge("a", rate)], [streams])
+        assert (charge.passed, lease.passed) == (False, False)
+        assert charge.retry_after_s == pytest.approx(60.0, abs=30.0)
 
 
 async def test_what_is_known_beside_redis_is_owed_there_too(state: RedisState) -> None:
