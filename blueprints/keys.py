@@ -116,7 +116,7 @@ async def list_keys(request: Request, keys: Keys) -> HTTPResponse:
     action="keys:revoke",
     name="revoke_id",
     resource_id="key_id",
-    summary="Revoke a key; it stops working within 5 s",
+    summary="Revoke a key; it stops working at once here, and within 5 s everywhere",
     any_owner=True,
     successes=(Success(204, "Revoked."),),
     errors=(NotFound, Conflict),

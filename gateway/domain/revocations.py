@@ -31,7 +31,9 @@ ACCOUNT_CHANGE_S: Final = 600
 TEXT_LIMIT_CHARS: Final = 200
 
 _MARK = re.compile(r"[0-9a-f]{32}\Z")
+# Up to the end of the year 9999 in milliseconds, as tokens can name.
 _NUMBER = re.compile(r"[0-9]{1,15}\Z")
+_NUMBERS_END: Final = 253_402_300_800_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +137,7 @@ def expires_at(revocation: Revocation) -> float:
 
 
 def _are(*numbers: str) -> bool:
-    return all(_NUMBER.match(number) for number in numbers)
+    return all(_NUMBER.match(number) and int(number) < _NUMBERS_END for number in numbers)
 
 
 # --- accounts -------------------------------------------------------------------------------------
@@ -230,7 +232,9 @@ class Ledger:
     def _add_account(self, change: ChangedAccount) -> bool:
         known = self.accounts.get(change.subject)
         if known is not None:
-            told_again = (known.state, known.closed) == (change.state, change.closed)
+            same = (known.state, known.closed) == (change.state, change.closed)
+            # Each replica that sees the change tells it, a little later than the first.
+            told_again = same and change.expires_at < known.expires_at + ACCOUNT_CHANGE_S // 2
             if told_again or known.changed_at > change.changed_at:
                 return False
         self.accounts[change.subject] = change

@@ -9,11 +9,14 @@ that workers of a replica agree at once. What other replicas revoked is brought 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
 
 import structlog
 
 from gateway.domain.identity import User
 from gateway.domain.revocations import (
+    ACCOUNT_CHANGE_S,
     ChangedAccount,
     ChangedKey,
     Ledger,
@@ -26,6 +29,8 @@ from gateway.ports import Board, Clock
 log = structlog.get_logger("gateway.revocations")
 
 KeyChanged = Callable[[str | None], None]
+# Of texts that are no revocations, how many are told apart, so that each is logged once.
+_NONSENSE_LIMIT: Final = 100
 
 
 class KnownRevocations:
@@ -46,6 +51,7 @@ class KnownRevocations:
         self._position = 0
         self._key_changed: list[KeyChanged] = []
         self._changed: list[Callable[[], None]] = []
+        self._nonsense: set[str] = set()
 
     def on_key_change(self, call: KeyChanged) -> None:
         """Calls it with the id of each key that was changed; ``None``: with any, or all of them."""
@@ -82,14 +88,26 @@ class KnownRevocations:
         """Whether it says anything new. What is no revocation of this version says nothing."""
         revocation = revocation_of(text)
         if revocation is None:
-            log.warning("not a revocation", text=text[:100])
+            self._log_nonsense(text[:100])
             return False
+        if isinstance(revocation, ChangedAccount):
+            revocation = self._bounded(revocation)
         if isinstance(revocation, ChangedKey):
             self._tell_key_change(revocation.key_id)
         elif expires_at(revocation) <= self._clock.time() or not self.ledger.add(revocation):
             return False
         self._tell_change()
         return True
+
+    def _bounded(self, change: ChangedAccount) -> ChangedAccount:
+        """However far another replica's clock is ahead: its own users file is believed again."""
+        latest = int(self._clock.time()) + 2 * ACCOUNT_CHANGE_S
+        return replace(change, expires_at=min(change.expires_at, latest))
+
+    def _log_nonsense(self, text: str) -> None:
+        if text not in self._nonsense and len(self._nonsense) < _NONSENSE_LIMIT:
+            self._nonsense.add(text)
+            log.warning("not a revocation", text=text)
 
     def _tell_key_change(self, key_id: str | None) -> None:
         for call in self._key_changed:

@@ -36,11 +36,12 @@ from gateway.ports import Announcements, Board, Clock, Deadline, RevocationStore
 
 log = structlog.get_logger("gateway.revocations")
 
-# From one reading's start to the next one's, with ``LOOK_S`` and ``READ_LIMIT_S`` below 5 s.
+# Between the starts of two readings; with ``LOOK_AT_STORE_S`` and ``READ_LIMIT_S`` below 5 s.
 READ_EVERY_S: Final = 3.0
 READ_LIMIT_S: Final = 1.5
-# How often is looked whether there is something to do.
+# How often is looked for something to do: on the board, which costs next to nothing, and else.
 LOOK_S: Final = 0.1
+LOOK_AT_STORE_S: Final = 0.25
 TRY_AGAIN_S: Final = 0.5
 # How long a worker that starts waits for the store. One that starts in vain serves what it knows
 # from the board and from announcements: no outage of the store ends everybody's login. Until the
@@ -83,6 +84,7 @@ class Revocations:
         self._clock = clock
         self._announcements = announcements
         self._started_at = self._heard_at = clock.monotonic()
+        self._reads = True
         self._since = 0.0
         self._position = ""
         self._tried_at = float("-inf")
@@ -203,7 +205,7 @@ class Revocations:
             self.known.ledger.forget_expired(self._clock.time())
 
     async def _save_and_read(self) -> None:
-        await asyncio.sleep(LOOK_S)
+        await asyncio.sleep(LOOK_AT_STORE_S)
         if self._unsaved:
             await self._save_accounts()
         if self._is_due():
@@ -235,11 +237,19 @@ class Revocations:
                 await self._board.write(text, deadline)
         except GatewayError as exc:
             self._asked_to_read = True
-            log.warning("revocations not read", reason=type(exc.__cause__ or exc).__name__)
+            self._note_reading(False, type(exc.__cause__ or exc).__name__)
             return
+        self._note_reading(True)
         self._since = wall
         self.known.complete = losses == self.known.losses
         self._board.store_read_at = self._tried_at
+
+    def _note_reading(self, works: bool, reason: str | None = None) -> None:
+        """One line when it begins to fail, and one when it is over."""
+        if works != self._reads:
+            write = log.info if works else log.warning
+            write("revocations are read" if works else "revocations are not read", reason=reason)
+        self._reads = works
 
     async def _tidy(self) -> None:
         self._tidied_at = self._clock.monotonic()

@@ -225,7 +225,7 @@ class Settings(LimitSettings):
     keys_cache_ttl: float = _storage(
         p.duration("0s", "5s"),
         "5s",
-        "How long a worker caches an API key, and so how long a revoked one can still work.",
+        "How long a worker caches a key, and a revoked one can work where nobody told it.",
     )
     keys_cache_entries: int = _storage(
         p.integer(0, 1_000_000), "10000", "API keys a worker caches, unknown ones included."

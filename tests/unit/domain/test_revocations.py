@@ -49,8 +49,8 @@ def claims(generation: int = 0, subject: str = "ada", tag: str | None = "tag") -
 @pytest.mark.parametrize(
     "revocation",
     [
-        EndedToken(token_mark("x" * 128), LONGEST, 10**15 - 1, 253_402_300_799),
-        EndedTokens(LONGEST, 10**15 - 1, 253_402_300_799),
+        EndedToken(token_mark("x" * 128), LONGEST, 253_402_300_799_999, 253_402_300_799),
+        EndedTokens(LONGEST, 253_402_300_799_999, 253_402_300_799),
         ChangedKey(new_key_id()),
         ChangedAccount(LONGEST, account_state(ADA), 253_402_300_799, True, 253_402_300_799),
         ChangedAccount("a-b_c", account_state(None), 0, False, NOW),
@@ -74,6 +74,7 @@ def test_a_revocation_is_one_short_line_that_any_store_can_have_for_a_name(
         f"account.1.ada.1.2.{'0' * 32}",
         f"token.1.ada.0.{'G' * 32}",
         f"tokens.1.ada.{'9' * 16}",
+        "tokens.1.ada.253402300800000",
         "tokens.1.ada.1\n",
     ],
 )
@@ -196,3 +197,5 @@ def test_an_older_change_of_an_account_replaces_no_newer_one() -> None:
     assert not ledger.add(first)
     assert not ledger.add(second)
     assert not ledger.add(replace(third, expires_at=third.expires_at + 5))
+    # The same once more, much later: somebody disabled, enabled and disabled by hand.
+    assert ledger.add(replace(third, expires_at=third.expires_at + ACCOUNT_CHANGE_S))

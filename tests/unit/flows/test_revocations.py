@@ -12,7 +12,7 @@ import pytest
 
 from gateway.adapters.revocation_board import RevocationBoard
 from gateway.domain import revocations as rules
-from gateway.domain.revocations import EndedTokens, text_of
+from gateway.domain.revocations import ChangedAccount, EndedTokens, text_of
 from gateway.domain.tokens import issue
 from gateway.errors import (
     Conflict,
@@ -129,7 +129,7 @@ def world() -> World:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing waits for a clock."""
-    for name in ("LOOK_S", "TRY_AGAIN_S"):
+    for name in ("LOOK_S", "LOOK_AT_STORE_S", "TRY_AGAIN_S"):
         monkeypatch.setattr(module, name, 0.0)
 
 
@@ -437,13 +437,15 @@ async def test_a_worker_that_missed_something_on_the_board_reads_all_of_the_stor
 async def test_nonsense_in_store_and_channel_harms_nobody(world: World, quick: None) -> None:
     """Another version's words, or what somebody wrote there by hand."""
     channel = Channel()
-    channel.told = ["what?", "token.1.2"]
+    closed_for_ever = ChangedAccount("alice", "0" * 32, 253_402_300_799, True, 253_402_300_799)
+    channel.told = ["what?", "token.1.2", text_of(closed_for_ever)]
     world.store.kept = [(START, "nonsense")]
     worker = Worker(world, channel=channel)
     await worker.revocations.begin()
     with hearing(worker):
-        await until(lambda: worker.revocations._position == "2")
+        await until(lambda: worker.revocations._position == "3")
     assert worker.revocations.known.complete
+    world.clock.passed_s = 2.0 * rules.ACCOUNT_CHANGE_S
     assert await worker.refusal(await worker.log_in()) is None
 
 
