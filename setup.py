@@ -96,6 +96,8 @@ TEST = [
     "python-docx>=1.2,<2",
     "pyyaml>=6,<7",
     "schemathesis>=4.32,<5",
+    # Another implementation of GCRA, beside which ours is put.
+    "throttled-py>=3.5,<4",
 ]
 
 setup(

@@ -9,6 +9,7 @@ from sanic import Blueprint, Request
 
 from blueprints.query import QueryRequest
 from gateway import API_PREFIX
+from gateway.domain.actions import SOCKET
 from gateway.edge.context import context_of
 from gateway.edge.http.endpoint import Success, route
 from gateway.edge.http.event_streams import OpenStreams
@@ -48,6 +49,7 @@ class AskMessage(QueryRequest, frozen=True, kw_only=True, forbid_unknown_fields=
     "GET",
     "/ws",
     action=None,
+    public_action=SOCKET,
     name="query_socket",
     kind="socket",
     summary="Ask several questions on one WebSocket",

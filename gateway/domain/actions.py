@@ -34,8 +34,9 @@ ACTIONS: Final = frozenset(
     }
 )
 
-# What limits count of those who are nobody yet.
+# What limits count of those who are nobody yet: a login, and a socket that is opened.
 LOGIN: Final = "login"
+SOCKET: Final = "socket"
 # Those whose answer is a stream that stays open; the routes say so too, and a test compares them.
 STREAMED: Final = frozenset({"query:run"})
 

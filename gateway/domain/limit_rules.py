@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
-from gateway.domain.actions import ACTIONS, LOGIN, STREAMED
+from gateway.domain.actions import ACTIONS, LOGIN, SOCKET, STREAMED
 from gateway.domain.limits import Rate
 
 # Whom a limit counts for, and which of them are known before anybody is identified.
@@ -25,7 +25,9 @@ PER: Final = ("subject", "key", "tenant", "account", "address")
 EVERYTHING: Final = "*"
 EVERY_ACTION: Final = "*:*"
 # Those that limits can name: what an admin does for somebody else counts as his own doing.
-COUNTED: Final = frozenset({a for a in ACTIONS if not a.endswith(":any-owner")} | {LOGIN})
+COUNTED: Final = frozenset(
+    {LOGIN, SOCKET} | {action for action in ACTIONS if not action.endswith(":any-owner")}
+)
 
 UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 LONGEST_S: Final = 31 * 86_400
@@ -36,7 +38,9 @@ _RATE = re.compile(r"(\d+)/(\d*)([smhd])(?: burst (\d+))?(?: per ([a-z]+))?\Z", 
 _OPEN = re.compile(r"(\d+) open(?: per ([a-z]+))?\Z", re.ASCII)
 
 A_LIMIT: Final = "a limit such as 60/m burst 10 per subject, or 8 open per subject"
-AN_ACTION: Final = "an action such as query:run, a group such as documents:*, *:*, login or *"
+AN_ACTION: Final = (
+    "an action such as query:run, a group such as documents:*, *:*, login, socket or *"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +96,14 @@ class LimitFaults(ValueError):
 
 
 def covers(actions: str, action: str) -> bool:
-    """Whether ``actions``, as a limit names them, hold ``action``; a login is in ``*`` only."""
+    """Whether ``actions``, as a limit names them, hold ``action``.
+
+    What nobody decides about, logins and sockets, is in ``*`` only.
+    """
     if actions in (EVERYTHING, action):
         return True
     if actions == EVERY_ACTION:
-        return action != LOGIN
+        return ":" in action
     return actions.endswith(":*") and action.startswith(actions[:-1])
 
 
@@ -191,6 +198,8 @@ def _check(limit: Limit) -> None:
     """Whether it can be counted at all."""
     if limit.per not in PER:
         raise _Wrong(f"per {', '.join(PER[:-1])} or {PER[-1]}")
+    if limit.actions == SOCKET and limit.per != "address":
+        raise _Wrong("a socket's limit per address: its questions are counted by themselves")
     if limit.actions == LOGIN and limit.per not in ("account", "address"):
         raise _Wrong("a login's limit per account or address: nobody is known yet")
     if limit.per == "account" and limit.actions != LOGIN:

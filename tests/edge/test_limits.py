@@ -6,7 +6,11 @@ import asyncio
 
 import pytest
 
+from gateway.domain.actions import STREAMED
+from gateway.edge.http.routes import endpoints
+
 from .conftest import Gateway, running_gateway
+from .sockets import signed_in
 from .stub_core import DONE, END, META, STREAM_HEAD, StubCore, chunk
 
 LIMITS = (
@@ -24,8 +28,10 @@ async def ask_me(gateway: Gateway, name: str, times: int = 1) -> list[int]:
     ]
 
 
-async def status_of_asking(gateway: Gateway, body: bytes = b'{"query": "hi"}') -> int:
-    stream = await gateway.asking(body)
+async def status_of_asking(
+    gateway: Gateway, body: bytes = b'{"query": "hi"}', credential: dict[str, str] | None = None
+) -> int:
+    stream = await gateway.asking(body, credential)
     stream.writer.close()
     return stream.status
 
@@ -203,6 +209,38 @@ async def test_when_nothing_can_be_counted_requests_are_let_in(core: StubCore) -
         gateway.state.down = True
 
         assert await ask_me(gateway, "alice", times=5) == [200] * 5
+
+
+async def test_the_actions_that_stream_are_those_of_the_routes(gateway: Gateway) -> None:
+    """Limits on open streams are for these; they are named where no route is known."""
+    declared = [one for _, _, one in endpoints(gateway.app) if one is not None]
+
+    assert {one.action for one in declared if one.kind == "stream"} == STREAMED
+
+
+async def test_a_question_on_a_socket_counts_as_one_over_http(core: StubCore) -> None:
+    """Against the same limits, with its own lease, which its end gives back."""
+    limits = "query:run 60/m burst 2 per subject, 1 open per subject"
+    async with running_gateway(core, LIMITS=limits) as gateway, signed_in(gateway) as socket:
+        for number in ("1", "2"):
+            await socket.ask(number)
+            assert (await socket.answer(number))[-1]["event"] == "done"
+        await socket.ask("3")
+        error = await socket.error("3")
+
+        assert error["code"] == "RATE_LIMITED"
+        assert error["details"]["limit"] == "query:run/subject/m"
+        assert not gateway.state.held
+        assert await status_of_asking(gateway) == 429
+
+
+async def test_sockets_that_are_opened_are_counted_by_their_address(core: StubCore) -> None:
+    """Each may bring a made-up credential."""
+    async with running_gateway(core, LIMITS="socket 60/m burst 2 per address") as gateway:
+        path = "/api/v1/query/ws"
+        answers = [await gateway.client.get(path) for _ in range(3)]
+
+        assert [answer.status_code for answer in answers] == [426, 426, 429]
 
 
 async def test_without_limits_there_is_no_stage_and_no_field(gateway: Gateway) -> None:

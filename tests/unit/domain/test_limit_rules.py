@@ -105,6 +105,7 @@ def test_every_fault_is_reported_at_once_with_what_was_expected() -> None:
         ("query:run 6/m per account", "per account for login only"),
         ("* 6/m per account", "per account for login only"),
         ("login 6/m per subject", "a login's limit per account or address"),
+        ("socket 6/m per subject", "a socket's limit per address"),
         ("query:run 6 open per address", "open streams per subject, key or tenant"),
         ("documents:* 6 open per subject", "open streams of an action that streams"),
         ("query:run 6/m per subject, 7/60s per subject", "one such limit"),
@@ -129,7 +130,9 @@ def test_what_actions_cover() -> None:
     assert covers("*", "login")
     assert covers("*", "query:run")
     assert covers("*:*", "query:run")
+    assert covers("*", "socket")
     assert not covers("*:*", "login")
+    assert not covers("*:*", "socket")
     assert covers("documents:*", "documents:list")
     assert not covers("documents:*", "query:run")
     assert covers("query:run", "query:run")
