@@ -194,6 +194,33 @@ async def read(request: Request, document_id: str, documents: Documents) -> HTTP
 
 @route(
     blueprint,
+    "GET",
+    "/<document_id:str>/content",
+    action="documents:content",
+    name="content_id",
+    resource_id="document_id",
+    summary="Where to download the document that was indexed",
+    any_owner=True,
+    successes=(
+        Success(
+            302, "The bytes are at `Location` for a minute, in the object store.", location=True
+        ),
+    ),
+    errors=(NotFound, Conflict, *_TEMPORAL, *_CORE),
+)
+async def content(request: Request, document_id: str, documents: Documents) -> HTTPResponse:
+    scope = scope_of(request)
+    url = await documents.content_url(
+        scope.on_behalf_of(),
+        ref_of(scope, document_id),
+        scope.deadline,
+        head=request.method == "HEAD",
+    )
+    return empty(302, {"Location": url})
+
+
+@route(
+    blueprint,
     "DELETE",
     "/<document_id:str>",
     action="documents:delete",

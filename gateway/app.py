@@ -15,7 +15,7 @@ from typing import Any
 from sanic import Blueprint, Sanic
 from sanic.config import Config
 
-from blueprints import auth, docs, documents, keys, ops, query, query_socket
+from blueprints import auth, docs, documents, keys, ops, query, query_socket, search
 from gateway import API_PREFIX, __version__
 from gateway.edge.context import AppContext, FormLimits, set_context
 from gateway.edge.http import pages
@@ -42,6 +42,7 @@ from gateway.flows.keys import Keys
 from gateway.flows.login import Login
 from gateway.flows.logout import Logout
 from gateway.flows.recheck import Recheck
+from gateway.flows.search import Search
 from gateway.flows.uploads import Uploads
 from gateway.settings import Settings
 from gateway.telemetry.catalogue import layout_for
@@ -177,7 +178,7 @@ def _cors(settings: Settings) -> Cors:
 
 
 def _mount(app: Sanic[Any, Any]) -> None:
-    groups = (auth, keys, documents, query, query_socket)
+    groups = (auth, keys, documents, query, query_socket, search)
     api = Blueprint.group(*(group.blueprint for group in groups), url_prefix=API_PREFIX)
     for blueprint in (api, auth.root_blueprint, ops.blueprint, docs.blueprint):
         app.blueprint(blueprint)
@@ -306,6 +307,7 @@ def _provided(services: Services, streams: OpenStreams, sockets: Sockets) -> dic
         Uploads: services.uploads,
         Documents: services.documents,
         Query: services.query,
+        Search: services.search,
         Recheck: services.recheck,
         Health: services.health,
         OpenStreams: streams,

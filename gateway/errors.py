@@ -257,6 +257,14 @@ class UnknownCoding(GatewayError):
     default_message = "The only transfer coding known here is chunked."
 
 
+class CoreLacks(GatewayError):
+    """The core behind this gateway does not have what is asked of it; another one may."""
+
+    status = 501
+    code = "NOT_IMPLEMENTED"
+    default_message = "The core of this knowledge base cannot do that."
+
+
 class CoreUnavailable(GatewayError):
     """The core could not be reached, or it refused or reset the connection before it answered."""
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from gateway.domain.api_keys import KeyRecord, StoredKey
+from gateway.domain.core_records import Passage
 from gateway.domain.documents import Announced, CoreDocument, DocumentRef, ObjectHead, UploadStatus
 from gateway.domain.identity import User
 from gateway.domain.limits import Charge, Lease, Outcome, Penalty
@@ -190,6 +191,22 @@ class ObjectStore(Protocol):
         self, key: str, *, upload_id: str, n: int, size: int, expires_in_s: int
     ) -> PresignedUpload: ...
 
+    def presign_read(
+        self,
+        key: str,
+        *,
+        version_id: str | None,
+        filename: str,
+        content_type: str,
+        head: bool,
+        expires_in_s: int,
+    ) -> str:
+        """A URL of one version of the object, for GET, or with ``head`` for HEAD.
+
+        The store answers with these ``filename`` (as an attachment) and ``content_type``, whatever
+        the object was stored with. ``None``: the version that is the newest when it is used.
+        """
+
     async def create_multipart(self, key: str, announced: Announced, deadline: Deadline) -> str:
         """Gives the upload id."""
 
@@ -308,6 +325,9 @@ class Core(Protocol):
 
         ``on_sent`` is called once the connection to the core stands and the request went out.
         """
+
+    async def search(self, who: OnBehalfOf, body: Mapping[str, Any]) -> Sequence[Passage]:
+        """The passages that fit, best first. Raises ``CoreLacks`` where the core has no search."""
 
     async def list_documents(
         self, who: OnBehalfOf, *, limit: int, cursor: str | None

@@ -64,6 +64,8 @@ class Record:
     """A document as the core's API shows it; times are RFC 3339 in UTC, ``size`` is in bytes.
 
     ``warnings`` has a sentence for its owner for each thing that could not be read of it.
+    ``version_id`` is the version of the object that the document was read from; None where the
+    bucket keeps no versions.
     """
 
     document_id: str
@@ -76,6 +78,7 @@ class Record:
     created_at: str
     updated_at: str
     chunks: int
+    version_id: str | None = None
     warnings: tuple[str, ...] = ()
 
 

@@ -1,4 +1,4 @@
-"""The core over HTTP: ``/v1/query``, ``/v1/documents`` and ``/healthz``.
+"""The core over HTTP: ``/v1/query``, ``/v1/search``, ``/v1/documents`` and ``/healthz``.
 
 Every ``/v1`` call carries the core's token and the identity the gateway vouches for; what it may
 see is what belongs to that (tenant, subject). The paths and events are the contract's.
@@ -29,7 +29,7 @@ from devstack.core.errors import (
     Unauthenticated,
 )
 from devstack.core.index import IndexBuilder, IndexReader
-from devstack.core.query import Event, Questions, Writer, parse_question
+from devstack.core.query import Event, Questions, Writer, parse_question, parse_search
 from devstack.core.registry import Registry
 
 logger = logging.getLogger(__name__)
@@ -70,6 +70,7 @@ class HttpService:
         )
         app.router.add_get("/healthz", self.healthz)
         app.router.add_post("/v1/query", self.query)
+        app.router.add_post("/v1/search", self.search)
         app.router.add_get("/v1/documents", self.list_documents)
         app.router.add_get("/v1/documents/{document_id}", self.read_document)
         app.router.add_delete("/v1/documents/{document_id}", self.delete_document)
@@ -103,6 +104,10 @@ class HttpService:
                 await response.write(_encode(Event("error", body)))
             await response.write_eof()
         return response
+
+    async def search(self, request: web.Request) -> web.Response:
+        question = parse_search(await _body(request))
+        return _json({"passages": await self._questions.search(request[_OWNER], question)})
 
     async def list_documents(self, request: web.Request) -> web.Response:
         limit, cursor = _paging(request)

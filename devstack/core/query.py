@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import re
 import uuid
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Set
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -30,7 +30,8 @@ MOST_DOCUMENT_IDS = 100
 EXTRACTIVE = "extractive"
 
 _CONVERSATION_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-_FIELDS = {"query", "top_k", "document_ids", "conversation_id"}
+_SEARCH_FIELDS = frozenset({"query", "top_k", "document_ids"})
+_FIELDS = _SEARCH_FIELDS | {"conversation_id"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,16 @@ class Writer(Protocol):
     def write(self, question: str, terms: str, hits: list[Hit]) -> AsyncGenerator[Part, None]: ...
 
 
-def parse_question(body: Any) -> Question:
+def parse_search(body: Any) -> Question:
+    """What passages are searched for, out of a request's JSON; it belongs to no conversation.
+
+    Raises:
+        InvalidRequest: with ``fields`` naming what is wrong with each field.
+    """
+    return parse_question(body, _SEARCH_FIELDS)
+
+
+def parse_question(body: Any, fields: Set[str] = _FIELDS) -> Question:
     """A question out of a request's JSON.
 
     Raises:
@@ -85,7 +95,7 @@ def parse_question(body: Any) -> Question:
     """
     if not isinstance(body, Mapping):
         raise InvalidRequest("The body is not a JSON object.")
-    faults = {str(name): "unknown field" for name in body.keys() - _FIELDS}
+    faults = {str(name): "unknown field" for name in body.keys() - fields}
     checks: dict[str, tuple[Callable[[Any], bool], str]] = {
         "query": (_is_query, f"a text of 1 to {LONGEST_QUERY} characters"),
         "top_k": (_is_top_k, f"a whole number from 1 to {MOST_SOURCES}"),
@@ -161,6 +171,18 @@ class Questions:
             async for part in parts:
                 for event in _events(part):
                     yield event
+
+    async def search(self, owner: Owner, question: Question) -> list[dict[str, Any]]:
+        """The passages that the question's words are found in, best first; nobody writes."""
+        hits = await self._in_thread(
+            self._reader.search,
+            owner,
+            question_terms(question.query, None),
+            question.top_k,
+            question.document_ids,
+            question.query,
+        )
+        return [_source(hit) for hit in hits]
 
     def _find(self, owner: Owner, question: Question) -> tuple[Writer, str, list[Hit]]:
         """Who writes the answer, what was looked for, and what was found."""

@@ -29,7 +29,8 @@ CONVERSATIONS_PER_OWNER = 50
 
 _RECORD = (
     "document_id, filename, content_type, size, sha256, status, error, created_at, updated_at,"
-    " chunks, warnings"
+    " chunks, (SELECT version_id FROM pins WHERE pins.tenant = documents.tenant"
+    " AND pins.owner = documents.owner AND pins.document_id = documents.document_id), warnings"
 )
 _OWNED = "tenant = ? AND owner = ?"
 _ONE = _OWNED + " AND document_id = ?"

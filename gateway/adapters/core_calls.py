@@ -50,7 +50,7 @@ class Call:
     """What is asked. ``target`` is path and query; ``late`` whether the call's time is over.
 
     ``bound_s`` is that time where it is short: connecting to one address must then leave some of it
-    for another one.
+    for another one. ``reads`` is a POST that changes nothing, and may be made twice.
     """
 
     method: str
@@ -60,6 +60,7 @@ class Call:
     content: bytes | None = None
     on_sent: Callable[[], None] | None = None
     bound_s: float | None = None
+    reads: bool = False
 
 
 class Answered:
@@ -172,7 +173,8 @@ class CoreCalls:
 
     def _may_repeat(self, call: Call, failure: httpx.TransportError, tried: list[Address]) -> bool:
         nothing_sent = isinstance(failure, _NOTHING_SENT)
-        if not nothing_sent and (call.method == "POST" or not isinstance(failure, _BROKEN)):
+        once = call.method == "POST" and not call.reads
+        if not nothing_sent and (once or not isinstance(failure, _BROKEN)):
             return False
         elsewhere = any(address not in tried for address in self._balancer.addresses)
         once_more = not nothing_sent and len(tried) == 1

@@ -25,33 +25,41 @@ from gateway.adapters.core_calls import (
     CoreCalls,
     CoreTimeouts,
     any_good,
-    end_lease,
     raise_for_transport,
 )
+from gateway.adapters.core_stream import HttpCoreStream
 from gateway.domain import core_json
 from gateway.domain.balancing import Address, Balancer, Outcome, RetryBudget
-from gateway.domain.core_records import page_fault, record_fault
+from gateway.domain.core_records import (
+    MOST_PASSAGES,
+    Passage,
+    page_fault,
+    passages_fault,
+    record_fault,
+)
 from gateway.domain.documents import CoreDocument
 from gateway.domain.headers import core_headers
 from gateway.domain.ids import is_uuid7
-from gateway.domain.plain_events import Framing
-from gateway.domain.stream import CoreReset, core_error_code
+from gateway.domain.stream import core_error_code
 from gateway.errors import (
+    CoreLacks,
     CoreProtocolError,
     CoreTimeout,
-    CoreTruncated,
     CoreUnavailable,
     NotFound,
     Overloaded,
     ValidationFailed,
 )
 from gateway.http_client.transport import Body, CoreTransport
-from gateway.ports import CorePage, CoreSink, OnBehalfOf
+from gateway.ports import CorePage, OnBehalfOf
 
 __all__ = ["CoreHttp", "CoreTimeouts", "HttpCoreStream"]
 
 log = logging.getLogger("gateway.core")
 
+_ABSENT = frozenset({404})
+# What servers say to a path, or to a method on it, that they do not have.
+_NO_SUCH_CALL = frozenset({404, 405, 501})
 # How long a health check waits for one address before it asks another one as well.
 ASK_NEXT_S = 0.1
 
@@ -61,8 +69,13 @@ class _Page(msgspec.Struct):
     next_cursor: str | None
 
 
+class _Passages(msgspec.Struct):
+    passages: list[Passage]
+
+
 _DOCUMENT = msgspec.json.Decoder(CoreDocument)
 _PAGE = msgspec.json.Decoder(_Page)
+_PASSAGES = msgspec.json.Decoder(_Passages)
 
 
 class CoreHttp:
@@ -133,6 +146,24 @@ class CoreHttp:
             raise
         return HttpCoreStream(answered)
 
+    async def search(self, who: OnBehalfOf, body: Mapping[str, Any]) -> Sequence[Passage]:
+        """Somebody else's documents name nothing to a search: a core that has one never says 404.
+
+        Raises:
+            CoreLacks: the core has no such call.
+        """
+        content = msgspec.json.encode(body)
+        status, answer = await self._call(
+            "POST", "/v1/search", who, also=_NO_SUCH_CALL, content=content
+        )
+        if status in _NO_SUCH_CALL:
+            log.warning("core_has_no_search", extra={"status": status})
+            raise CoreLacks("The core of this knowledge base has no search.")
+        passages = core_json.decode(_PASSAGES, answer).passages
+        most, document_ids = body.get("top_k", MOST_PASSAGES), body.get("document_ids")
+        _refuse_for(passages_fault(passages, most=most, document_ids=document_ids))
+        return passages
+
     async def list_documents(self, who: OnBehalfOf, *, limit: int, cursor: str | None) -> CorePage:
         query = {"limit": str(limit)} | ({"cursor": cursor} if cursor is not None else {})
         status, body = await self._call("GET", f"/v1/documents?{urlencode(query)}", who)
@@ -143,7 +174,7 @@ class CoreHttp:
         return CorePage(documents=page.documents, more=page.next_cursor is not None)
 
     async def get_document(self, who: OnBehalfOf, document_id: str) -> CoreDocument | None:
-        status, body = await self._call("GET", _document_path(document_id), who, absent=True)
+        status, body = await self._call("GET", _document_path(document_id), who, also=_ABSENT)
         if status == 404:
             return None
         if status != 200:
@@ -156,7 +187,7 @@ class CoreHttp:
 
     async def delete_document(self, who: OnBehalfOf, document_id: str) -> None:
         """A document that the core does not know counts as deleted."""
-        await self._call("DELETE", _document_path(document_id), who, absent=True)
+        await self._call("DELETE", _document_path(document_id), who, also=_ABSENT)
 
     async def check(self) -> None:
         """Asks ``/healthz``: good when one address answers well, be the others slow or gone.
@@ -205,25 +236,35 @@ class CoreHttp:
         )
 
     async def _call(
-        self, method: str, target: str, who: OnBehalfOf, *, absent: bool = False
+        self,
+        method: str,
+        target: str,
+        who: OnBehalfOf,
+        *,
+        also: frozenset[int] = frozenset(),
+        content: bytes | None = None,
     ) -> tuple[int, bytes]:
-        """One document call, bounded as a whole.
+        """One call that changes nothing twice, bounded as a whole.
 
-        Gives its status (2xx, or 404 where ``absent`` is an answer) and its body.
+        Gives its status (2xx, or one of ``also``, where no body is read) and its body.
         """
         headers = {**self._headers(who), "Accept": "application/json"}
+        if content is not None:
+            headers["Content-Type"] = "application/json"
         try:
             async with asyncio.timeout(self._timeouts.call_s) as bound:
                 limit_s = self._timeouts.call_s
-                call = Call(method, target, headers, bound.expired, bound_s=limit_s)
+                call = Call(
+                    *(method, target, headers, bound.expired, content), bound_s=limit_s, reads=True
+                )
                 answered = await self._calls.send(call)
                 try:
                     status = answered.body.status
                     if 200 <= status < 300:
                         return status, await self._read_whole(answered, bound.expired)
-                    if absent and status == 404:
+                    if status in also:
                         answered.end(Outcome.GOOD)
-                        return 404, b""
+                        return status, b""
                     await self._raise_for_status(answered.body)
                 finally:
                     answered.close()
@@ -291,56 +332,8 @@ class CoreHttp:
         return body
 
 
-class HttpCoreStream:
-    """Implements ``ports.CoreStream``: owns the answer and closes it on every way out.
-
-    It stands between the transport and the sink: bytes go straight through, failures in our words.
-    """
-
-    __slots__ = ("_body", "_lease", "_sink", "received")
-
-    def __init__(self, answered: Answered) -> None:
-        self._body = answered.body
-        self._lease = answered.lease
-        self._sink: CoreSink | None = None
-
-    def attach(self, sink: CoreSink) -> None:
-        self._sink = sink
-        self.received = sink.received
-        self._body.attach(self)
-
-    # --- what the transport calls; ``received`` is the sink's own -------------------------------
-
-    def framed_taker(
-        self, parse: Callable[[bytes], None], framing: Framing
-    ) -> Callable[[bytes], None]:
-        assert self._sink is not None
-        return self._sink.framed_taker(parse, framing)
-
-    def ended(self, error: httpx.TransportError | None) -> None:
-        end_lease(self._lease, Outcome.GOOD if error is None else Outcome.FAILED)
-        if self._sink is not None:
-            self._sink.ended(None if error is None else _broken(error))
-
-    def pause(self) -> None:
-        self._body.pause()
-
-    def resume(self) -> None:
-        self._body.resume()
-
-    async def aclose(self) -> None:
-        self._body.close()
-        self._lease.abandon()
-
-
 def _coding(answer: Body) -> str:
     return (answer.header(b"content-encoding") or "identity").lower()
-
-
-def _broken(error: httpx.TransportError) -> CoreTruncated:
-    ours = CoreTruncated() if isinstance(error, httpx.RemoteProtocolError) else CoreReset()
-    ours.__cause__ = error
-    return ours
 
 
 def _document_path(document_id: str) -> str:

@@ -66,6 +66,27 @@ class S3ObjectStore:
         url = self._presign("upload_part", key, arguments, expires_in_s)
         return PresignedUpload(url=url, fields={}, headers={})
 
+    def presign_read(
+        self,
+        key: str,
+        *,
+        version_id: str | None,
+        filename: str,
+        content_type: str,
+        head: bool,
+        expires_in_s: int,
+    ) -> str:
+        arguments = {
+            "ResponseContentDisposition": content_disposition(filename),
+            "ResponseContentType": content_type,
+            # What a cache kept would outlive the document.
+            "ResponseCacheControl": "private, no-store",
+        }
+        if version_id is not None:
+            arguments["VersionId"] = version_id
+        # The method is signed too: the store refuses a HEAD of what was signed for a GET.
+        return self._presign("head_object" if head else "get_object", key, arguments, expires_in_s)
+
     def _presign(
         self, operation: str, key: str, arguments: dict[str, Any], expires_in_s: int
     ) -> str:

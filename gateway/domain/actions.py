@@ -17,6 +17,8 @@ ACTIONS: Final = frozenset(
         "auth:logout",
         "auth:me",
         "documents:complete",
+        "documents:content",
+        "documents:content:any-owner",
         "documents:create",
         "documents:delete",
         "documents:delete:any-owner",
@@ -31,6 +33,7 @@ ACTIONS: Final = frozenset(
         "keys:revoke:any-owner",
         "keys:rotate",
         "query:run",
+        "search:run",
     }
 )
 

@@ -117,7 +117,11 @@ class UploadStatus:
 
 @dataclass(frozen=True, slots=True)
 class CoreDocument:
-    """A document as the core's registry knows it; authoritative once its workflow has ended."""
+    """A document as the core's registry knows it; authoritative once its workflow has ended.
+
+    ``version_id`` is the version of the object that was read; ``None`` where the core does not say,
+    or the bucket keeps no versions.
+    """
 
     document_id: str
     filename: str
@@ -129,6 +133,7 @@ class CoreDocument:
     updated_at: str
     sha256: str | None = None
     warnings: tuple[str, ...] = ()
+    version_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +266,29 @@ def content_disposition(filename: str) -> str:
     """
     plain = "".join(c if c.isascii() and (c.isalnum() or c in " ._-()") else "_" for c in filename)
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{encoded_filename(filename)}"
+
+
+# Of these a browser runs nothing, whatever it does with them. HTML and all others are given out as
+# bytes without a meaning: they might run in the store's origin, beside everybody's documents.
+_HARMLESS_TYPES = frozenset({"application/pdf", DOCX, "text/markdown", "text/plain"})
+
+
+def download_type(content_type: str) -> str:
+    """The type under which a stored document is given out: none that a browser would run."""
+    given = media_type(content_type)
+    return given if given in _HARMLESS_TYPES else "application/octet-stream"
+
+
+def download_name(filename: str) -> str:
+    """A name that is safe to save under, whatever a core says the document is called.
+
+    What an announcement would be refused for becomes ``_``; a name that is too long keeps its
+    ending.
+    """
+    safe = "".join("_" if c in "/\\" or _is_unsafe(c) else c for c in filename[-1024:]).strip()
+    while len(safe.encode()) > MOST_FILENAME_BYTES:
+        safe = safe[1:]
+    return safe if safe.strip(".") else "document"
 
 
 def encoded_filename(filename: str) -> str:

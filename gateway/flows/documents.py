@@ -21,10 +21,13 @@ from gateway.domain.documents import (
     IngestStage,
     UploadStatus,
     decode_cursor,
+    download_name,
+    download_type,
     encode_cursor,
 )
 from gateway.domain.ids import is_uuid7
 from gateway.errors import (
+    Conflict,
     CoreUnavailable,
     GatewayError,
     NotFound,
@@ -38,6 +41,9 @@ from gateway.ports import Core, Deadline, ObjectStore, OnBehalfOf, Workflows
 
 # How long a Temporal worker may take to report its progress; else the memo's state is shown.
 PROGRESS_S = 0.5
+# A client follows the redirect at once, and a download that has begun goes on. The clocks of the
+# gateway and the store may differ by as much.
+CONTENT_S = 60
 MOST_A_PAGE = 100
 DEFAULT_A_PAGE = 20
 
@@ -129,6 +135,53 @@ class Documents:
             return known
         # If the document was deleted meanwhile, the next request shows it: this one found it.
         return asked or known
+
+    async def content_url(
+        self, who: OnBehalfOf, ref: DocumentRef, deadline: Deadline, *, head: bool
+    ) -> str:
+        """Where the bytes of an indexed document are for ``CONTENT_S``, for GET or HEAD.
+
+        The bytes that were indexed: of an object that was stored again since, their version.
+
+        Raises:
+            NotFound: there is no such document, or its bytes are gone.
+            Conflict: it is not indexed, or the core does not say of which version it is and the
+                store has another one now.
+        """
+        record = await self._indexed(who, ref, deadline)
+        if record.version_id is None:
+            await self._refuse_other_bytes(ref, record, deadline)
+        return self._store.presign_read(
+            ref.object_key,
+            version_id=record.version_id,
+            filename=download_name(record.filename),
+            content_type=download_type(record.content_type),
+            head=head,
+            expires_in_s=CONTENT_S,
+        )
+
+    async def _indexed(self, who: OnBehalfOf, ref: DocumentRef, deadline: Deadline) -> CoreDocument:
+        record = await self._core.get_document(who, ref.document_id)
+        if record is not None and record.status == "indexed":
+            return record
+        # Whether it is still awaited, or does not exist, is for ``get`` to find out.
+        known = await self.get(who, ref, deadline)
+        if known.status != "indexed":
+            raise Conflict("The document is not indexed.", details={"status": known.status})
+        record = await self._core.get_document(who, ref.document_id)
+        if record is None:
+            raise NotFound
+        return record
+
+    async def _refuse_other_bytes(
+        self, ref: DocumentRef, record: CoreDocument, deadline: Deadline
+    ) -> None:
+        head = await self._store.head(ref.object_key, deadline)
+        if head is None:
+            raise NotFound
+        sums = {record.sha256, head.sha256} - {None}
+        if head.size != record.size or len(sums) > 1:
+            raise Conflict("The document was stored again after it was indexed.")
 
     # --- many ---
 

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from gateway.domain import core_json
+from gateway.domain.core_records import Passage
 from gateway.domain.sse import Event
 from gateway.domain.stream_state import StreamState
 from gateway.errors import CoreProtocolError, CoreTruncated, StreamMaxDuration
@@ -23,22 +24,8 @@ from gateway.flows.relay import ParsedEvents, Relay
 from gateway.flows.ticker import Ticker
 
 
-class Source(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A passage the answer draws on; ``score`` is the retriever's, larger is better.
-
-    ``page`` counts from 1, where the document has pages; ``section`` is the path of headings that
-    the passage stands under, outermost first. ``truncated`` tells that ``text`` is only the
-    passage's beginning.
-    """
-
-    document_id: str
-    filename: str
-    chunk_id: str
-    score: float
-    text: str
-    page: int | None = None
-    section: list[str] = []
-    truncated: bool = False
+class Source(Passage, frozen=True, omit_defaults=True):
+    """A passage the answer draws on."""
 
 
 class Citation(msgspec.Struct, frozen=True):

@@ -127,7 +127,7 @@ def _import_lookup(settings: Settings) -> None:
 CORE: Dependency[Core] = Dependency(
     "core",
     _core,
-    spans=frozenset({"open_query", "list_documents", "get_document", "delete_document"}),
+    spans=frozenset({"open_query", "search", "list_documents", "get_document", "delete_document"}),
     pooled=True,
     reloaded=frozenset({"core_token"}),
     before_fork=_import_lookup,

@@ -35,6 +35,7 @@ from gateway.flows.login import Login
 from gateway.flows.logout import Logout
 from gateway.flows.recheck import Recheck
 from gateway.flows.revocations import Revocations
+from gateway.flows.search import Search
 from gateway.flows.uploads import Uploads
 from gateway.ports import Clock, PasswordVerifier
 from gateway.settings import Settings
@@ -87,6 +88,7 @@ class Services:
     uploads: Uploads
     documents: Documents
     query: Query
+    search: Search
     recheck: Recheck
     revocations: Revocations
     leases: Leases
@@ -241,6 +243,7 @@ def _services(
         ),
         documents=Documents(store=store, workflows=workflows, core=core),
         query=Query(core, clock, stream_limits(settings)),
+        search=Search(core),
         recheck=recheck,
         revocations=revocations,
         leases=leases,

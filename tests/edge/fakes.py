@@ -133,6 +133,9 @@ class MemoryStore:
     def presign_part(self, key: str, *, n: int, **_: object) -> PresignedUpload:
         return PresignedUpload(f"http://s3.test/{key}?partNumber={n}", {}, {})
 
+    def presign_read(self, key: str, *, head: bool, version_id: str | None, **_: object) -> str:
+        return f"http://s3.test/{key}?{'HEAD' if head else 'GET'}&versionId={version_id}"
+
     async def create_multipart(self, key: str, _: Announced, deadline: Deadline) -> str:
         return "upload-1"
 

@@ -50,8 +50,10 @@ async def _answer(core: StubCore, writer: asyncio.StreamWriter) -> None:
         writer.write(STREAM_HEAD + chunk(META) + chunk(TOKEN) + chunk(DONE) + END)
     elif first.startswith("GET /v1/documents?"):
         writer.write(_json("200 OK", b'{"documents":[],"next_cursor":null}'))
+    elif first.startswith("POST /v1/search "):
+        writer.write(_json("200 OK", b'{"passages":[]}'))
     elif first.startswith("DELETE "):
-        writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+        writer.write(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
     else:
         writer.write(
             _json("404 Not Found", b'{"error":{"code":"NOT_FOUND","message":"","details":{}}}')
@@ -59,5 +61,6 @@ async def _answer(core: StubCore, writer: asyncio.StreamWriter) -> None:
 
 
 def _json(status: str, body: bytes) -> bytes:
-    head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
-    return head.encode() + b"\r\n\r\n" + body
+    # The stub core hangs up behind each answer, which would else be a connection that broke.
+    head = f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Type: application/json\r\n"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body

@@ -30,13 +30,16 @@ DOCUMENT = "019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b"
 KEY = "aaaaaaaaaaaaaaaa"
 BODIES: dict[str, Any] = {
     "/api/v1/query": {"query": "hi"},
+    "/api/v1/search": {"query": "hi"},
     "/api/v1/documents": {"filename": "a.txt", "content_type": "text/plain", "size": 5},
     "/api/v1/documents/<document_id:str>/parts": {"parts": [1]},
     "/api/v1/keys": {"name": "k", "scopes": ["query:run"]},
 }
 # What each role may do, told here a second time on purpose: the policy's data is what is tested.
-EVERYBODYS = {"auth:logout", "auth:me", "query:run", "documents:list", "documents:read"} | {
-    f"keys:{verb}" for verb in ("create", "list", "revoke", "rotate")
+EVERYBODYS = {
+    *("auth:logout", "auth:me", "query:run", "search:run"),
+    *(f"documents:{verb}" for verb in ("list", "read", "content")),
+    *(f"keys:{verb}" for verb in ("create", "list", "revoke", "rotate")),
 }
 EDITORS = EVERYBODYS | {"documents:create", "documents:complete", "documents:delete"}
 MAY = {"bob": EVERYBODYS, "alice": EDITORS, "root": set(ACTIONS)}

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ID = "019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b"
 DOCUMENTS, KEYS, QUERY = "/api/v1/documents", "/api/v1/keys", "/api/v1/query"
+SEARCH = "/api/v1/search"
 PARTS, COMPLETE = f"{DOCUMENTS}/{{document_id}}/parts", f"{DOCUMENTS}/{{document_id}}/complete"
 ROTATE = f"{KEYS}/{{key_id}}/rotate"
 
@@ -40,6 +41,7 @@ TAKEN: dict[str, dict[str, Any]] = {
     COMPLETE: {"parts": [{"n": 1, "etag": '"e"'}]},
     KEYS: {"name": "k", "scopes": ["query:run"], "expires_in": 60},
     ROTATE: {"overlap": 0},
+    SEARCH: {"query": "hi", "top_k": 5, "document_ids": [ID]},
     QUERY: {
         "query": "hi",
         "top_k": 5,
@@ -77,6 +79,9 @@ OWN: dict[tuple[str, str], list[Any]] = {
     (KEYS, "scopes"): [["keys:list"], ["keys:create"], ["query:run"] * 32, ["query:run"] * 33],
     (KEYS, "expires_in"): [315_360_000, 315_360_001, 60.0],
     (ROTATE, "overlap"): [604_800, 604_801, 604_800.0],
+    (SEARCH, "query"): ["x" * 8192, "x" * 8193, "😀" * 8192],
+    (SEARCH, "top_k"): [50, 51, 50.0],
+    (SEARCH, "document_ids"): [[ID] * 100, [ID] * 101, [ID.upper()], [ID + "\n"]],
     (QUERY, "query"): ["x" * 8192, "x" * 8193, "😀" * 8192],
     (QUERY, "top_k"): [50, 51, 50.0],
     (QUERY, "document_ids"): [[ID] * 100, [ID] * 101, [ID.upper()], [ID + "\n"]],

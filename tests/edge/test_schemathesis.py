@@ -41,6 +41,7 @@ MEANT: dict[str, dict[str, object]] = {
 # Nothing is uploaded here: what these find is a document that awaits its bytes, in one part.
 NEEDING_BYTES = {
     "/api/v1/documents/{document_id}/complete",
+    "/api/v1/documents/{document_id}/content",
     "/api/v1/documents/{document_id}/parts",
 }
 

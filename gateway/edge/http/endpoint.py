@@ -54,13 +54,15 @@ PUBLIC: frozenset[tuple[str, str]] = frozenset(
 class Success:
     """A good answer: its status, what its body is and what it means.
 
-    ``body`` is a type msgspec can describe, or ``None`` for an answer without a body.
+    ``body`` is a type msgspec can describe, or ``None`` for an answer without a body. ``location``
+    tells that it leads elsewhere, by a header of that name.
     """
 
     status: int
     description: str
     body: Any = None
     content_type: str = "application/json"
+    location: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -226,6 +226,8 @@ def _responses(endpoint: Endpoint) -> dict[str, Any]:
     responses: dict[str, Any] = {}
     for success in endpoint.successes:
         entry = responses.setdefault(str(success.status), _response(success.description))
+        if success.location:
+            entry["headers"]["Location"] = _LOCATION
         if success.body is not None:
             entry.setdefault("content", {})[success.content_type] = {"schema": _schema(success)}
     for status, classes in sorted(_error_classes(endpoint).items()):
@@ -248,6 +250,11 @@ def _heads(responses: dict[str, Any]) -> dict[str, Any]:
 
 _ERROR_REF = {"$ref": REF.format(name="Error")}
 _REQUEST_ID = {"schema": {"type": "string"}, "required": True, "description": "The request's id."}
+_LOCATION = {
+    "schema": {"type": "string", "format": "uri"},
+    "required": True,
+    "description": "Where it is.",
+}
 _CHALLENGE = {"schema": {"type": "string"}, "required": True, "description": "How to prove it."}
 _RETRY_AFTER = {
     "schema": {"type": "integer", "minimum": 1},

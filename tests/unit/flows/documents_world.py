@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from gateway.domain.core_records import Passage
 from gateway.domain.documents import (
     Announced,
     CoreDocument,
@@ -67,6 +68,19 @@ class MemoryStore(Failing):
     ) -> PresignedUpload:
         url = f"https://s3.test/{key}?{upload_id}&{n}&{size}&{expires_in_s}"
         return PresignedUpload(url, {}, {})
+
+    def presign_read(
+        self,
+        key: str,
+        *,
+        version_id: str | None,
+        filename: str,
+        content_type: str,
+        head: bool,
+        expires_in_s: int,
+    ) -> str:
+        method = "HEAD" if head else "GET"
+        return f"{method} {key} {version_id} {filename} {content_type} {expires_in_s}"
 
     async def create_multipart(self, key: str, announced: Announced, deadline: float) -> str:
         self._maybe("create_multipart")
@@ -168,6 +182,9 @@ class MemoryCore(Failing):
         body: Mapping[str, Any],
         on_sent: Callable[[], None] | None = None,
     ) -> CoreStream:
+        raise NotImplementedError
+
+    async def search(self, who: OnBehalfOf, body: Mapping[str, Any]) -> Sequence[Passage]:
         raise NotImplementedError
 
     async def list_documents(self, who: OnBehalfOf, *, limit: int, cursor: str | None) -> CorePage:

@@ -248,7 +248,7 @@ async def test_record_has_the_documented_fields(state: State, client: Client) ->
         record = await answer.json()
     assert set(record) == {
         *("document_id", "filename", "content_type", "size", "sha256", "status", "error"),
-        *("created_at", "updated_at", "chunks", "warnings"),
+        *("created_at", "updated_at", "chunks", "version_id", "warnings"),
     }
     assert (record["filename"], record["status"], record["chunks"]) == ("tëa.pdf", "indexed", 1)
     async with client.get("/v1/documents") as answer:

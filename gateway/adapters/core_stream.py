@@ -1,0 +1,62 @@
+"""A core's answer under way, between the transport and whoever takes its bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import httpx
+
+from gateway.adapters.core_calls import Answered, end_lease
+from gateway.domain.balancing import Outcome
+from gateway.domain.plain_events import Framing
+from gateway.domain.stream import CoreReset
+from gateway.errors import CoreTruncated
+from gateway.ports import CoreSink
+
+
+class HttpCoreStream:
+    """Implements ``ports.CoreStream``: owns the answer and closes it on every way out.
+
+    It stands between the transport and the sink: bytes go straight through, failures in our words.
+    """
+
+    __slots__ = ("_body", "_lease", "_sink", "received")
+
+    def __init__(self, answered: Answered) -> None:
+        self._body = answered.body
+        self._lease = answered.lease
+        self._sink: CoreSink | None = None
+
+    def attach(self, sink: CoreSink) -> None:
+        self._sink = sink
+        self.received = sink.received
+        self._body.attach(self)
+
+    # --- what the transport calls; ``received`` is the sink's own -------------------------------
+
+    def framed_taker(
+        self, parse: Callable[[bytes], None], framing: Framing
+    ) -> Callable[[bytes], None]:
+        assert self._sink is not None
+        return self._sink.framed_taker(parse, framing)
+
+    def ended(self, error: httpx.TransportError | None) -> None:
+        end_lease(self._lease, Outcome.GOOD if error is None else Outcome.FAILED)
+        if self._sink is not None:
+            self._sink.ended(None if error is None else _broken(error))
+
+    def pause(self) -> None:
+        self._body.pause()
+
+    def resume(self) -> None:
+        self._body.resume()
+
+    async def aclose(self) -> None:
+        self._body.close()
+        self._lease.abandon()
+
+
+def _broken(error: httpx.TransportError) -> CoreTruncated:
+    ours = CoreTruncated() if isinstance(error, httpx.RemoteProtocolError) else CoreReset()
+    ours.__cause__ = error
+    return ours
