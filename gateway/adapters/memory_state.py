@@ -129,40 +129,41 @@ class MemoryState:
         write: bool,
     ) -> Sequence[Outcome]:
         now = self._clock()
-        counted: dict[Digest, Counted] = {}
         outcomes: list[Outcome] = []
+        counted: dict[bytes, Counted] = {}
         for charge, digest in zip(charges, digests, strict=False):
-            before = counted.get(digest) or self._counted(digest)
-            outcome, counted[digest] = charged(charge.rate, charge.cost, before, now)
+            before = counted.get(digest.tag) or self._counted(digest)
+            outcome, counted[digest.tag] = charged(charge.rate, charge.cost, before, now)
             outcomes.append(outcome)
         more: dict[Digest, int] = {}
         for lease, digest in zip(leases, digests[len(charges) :], strict=True):
             outcomes.append(self._leased_now(lease, digest, more.get(digest, 0), now))
             more[digest] = more.get(digest, 0) + 1
         if write and all(outcome.passed for outcome in outcomes):
-            self._store(counted, more, now)
-            self._leased.update(lease.key for lease in leases)
+            # Leases first: they may find no number for this process, and then nothing is charged.
+            for digest, count in more.items():
+                self._leases.add(digest, count, now)
+            self._leased.update([lease.key for lease in leases])
+            self._store(digests[: len(charges)], counted, now)
         return outcomes
 
     def _counted(self, digest: Digest) -> Counted:
         place = self._rates.find(digest)
         return Counted(0.0 if place is None else self._rates.floats[place + SharedTable.ENDS])
 
+    def _store(
+        self, digests: Sequence[Digest], counted: Mapping[bytes, Counted], now: float
+    ) -> None:
+        rates = self._rates
+        for digest in digests:
+            place = rates.find_or_make(digest, now)
+            rates.floats[place + SharedTable.ENDS] = counted[digest.tag].full_at
+
     def _leased_now(self, lease: Lease, digest: Digest, more: int, now: float) -> Outcome:
         outcome = leased(lease.most, self._leases.held(digest, now) + more)
         if outcome.passed or not self._leases.bury():
             return outcome
         return leased(lease.most, self._leases.held(digest, now) + more)
-
-    def _store(
-        self, counted: Mapping[Digest, Counted], more: Mapping[Digest, int], now: float
-    ) -> None:
-        # Leases first: they may find no number free for this process, and then nothing is charged.
-        for digest, count in more.items():
-            self._leases.add(digest, count, now)
-        for digest, state in counted.items():
-            place = self._rates.find_or_make(digest, now)
-            self._rates.floats[place + SharedTable.ENDS] = state.full_at
 
     def release(self, keys: Sequence[str]) -> None:
         digests = [self._digest(key) for key in keys]
@@ -265,6 +266,9 @@ class MemoryState:
         self.unlocked += 1
 
     def _lock_at_once(self, digests: Sequence[Digest]) -> bool:
+        numbers = {digest.lock for digest in digests}
         # All take them in one order: of those that meet, one gets all of his.
-        numbers = sorted({digest.lock for digest in digests})
-        return any(self._locks.take_all(numbers) for _ in range(TRIES_AT_ONCE))
+        in_order = sorted(numbers)
+        if self._locks.take_all(in_order):
+            return True
+        return any(self._locks.take_all(in_order) for _ in range(TRIES_AT_ONCE))
