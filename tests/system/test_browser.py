@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
@@ -19,6 +22,7 @@ from .browser.chromium import Browser, Page, find_chromium
 from .browser.page_server import FIRST_WORDS, LIMIT_S, OTHER_WORDS, PageServer
 from .people import until
 
+SOCKETS_PAGE = Path(__file__).parents[2] / "docs" / "websocket.md"
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(300)]
 
 
@@ -184,6 +188,37 @@ async def test_a_page_of_another_origin_gets_nothing(
 
 def _cors_failures(page: Page) -> list[dict[str, dict[str, str]]]:
     return [one for one in page.named("Network.loadingFailed") if "corsErrorStatus" in one]
+
+
+async def test_a_page_asks_over_a_websocket_as_the_docs_show(
+    line: Stack, pages: PageServer, browser: Browser
+) -> None:
+    """Chromium's own, with the function of ``docs/websocket.md`` as it stands there."""
+    function = re.search(r"```js\n(.*?)```", SOCKETS_PAGE.read_text("utf-8"), re.S)
+    assert function is not None
+    url = line.base_url.replace("http://", "ws://") + "/api/v1/query/ws"
+
+    def call(token: str) -> str:
+        given = json.dumps([url, token, "Is there anything about a lighthouse in Ushuaia?"])
+        return f"""(async () => {{
+            {function[1]}
+            const texts = [];
+            try {{
+                const done = await ask(...{given}, (text) => texts.push(text));
+                return {{ done, text: texts.join("") }};
+            }} catch (error) {{
+                return {{ failed: error.message }};
+            }}
+        }})()"""
+
+    async with browser.page(pages.address("none")) as page:
+        told = await page.evaluate(call(pages.config["token"]))
+        assert told.get("done"), told
+        assert told["text"]
+        refused = await page.evaluate(call("nonsense"))
+        assert refused == {"failed": "4401 UNAUTHENTICATED"}
+    async with browser.page(pages.address("none", pages.stranger)) as page:
+        assert await page.evaluate(call(pages.config["token"])) == {"failed": "1006 "}
 
 
 async def test_the_docs_page_shows_every_route_and_asks_nobody_else(

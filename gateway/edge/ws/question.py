@@ -135,7 +135,11 @@ class Question:
     def refuse(self, error: GatewayError) -> None:
         scope = self.scope
         scope.error, scope.auth_reason = error, getattr(error, "reason", None)
-        self.tell("error", error_body(error, scope.request_id))
+        body = error_body(error, scope.request_id)
+        if error.retry_after_s is not None:
+            # There is no header here to say it.
+            body["error"]["details"]["retry_after_s"] = error.retry_after_s
+        self.tell("error", body)
 
     def refuse_at_once(self, error: GatewayError) -> None:
         """Refuses what was never asked about."""
