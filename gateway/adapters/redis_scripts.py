@@ -163,12 +163,13 @@ return table.concat(answer, ' ')
 """
 )
 
-# KEYS: the set of replicas. ARGV: this replica, and how long it is known. Answer: how many are.
+# KEYS: the set of replicas. ARGV: this replica, or nothing for who only looks, and how long one is
+# known. Answer: how many are.
 ANNOUNCE = Script(
     _NOW
     + b"""
 local life = tonumber(ARGV[2])
-redis.call('ZADD', KEYS[1], string.format('%.6f', now), ARGV[1])
+if ARGV[1] ~= '' then redis.call('ZADD', KEYS[1], string.format('%.6f', now), ARGV[1]) end
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.6f', now - life))
 redis.call('PEXPIRE', KEYS[1], math.ceil(life * 1000))
 return redis.call('ZCARD', KEYS[1])

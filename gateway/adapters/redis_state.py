@@ -41,6 +41,8 @@ from gateway.errors import SharedStateUnavailable
 
 # This replica: workers are forked from the process that imported this, and so have one name.
 REPLICA: Final = secrets.token_hex(8).encode()
+# Who serves nobody, such as ``gateway check``, is no replica.
+NO_REPLICA: Final = b""
 # A renewal of more is divided, so that Redis serves others in between.
 RENEWED_AT_ONCE = 500
 NO_EVICTION = b"noeviction"
@@ -59,8 +61,9 @@ class RedisState:
         lost: called when its connection breaks, or cannot be made.
     """
 
-    def __init__(self, access: Callable[[], RedisAccess]) -> None:
+    def __init__(self, access: Callable[[], RedisAccess], replica: bytes = REPLICA) -> None:
         """``access`` is asked for every new connection; its prefix and timeout stay the first."""
+        self._replica = replica
         first = access()
         self._prefix = first.prefix.encode()
         self.lost: Callable[[SharedStateUnavailable], None] = lambda problem: None
@@ -180,7 +183,7 @@ class RedisState:
         """Says that this replica is there, for ``life_s`` seconds; gives how many are."""
         return int(
             await self._calls.run(
-                ANNOUNCE, [self._prefix + b"replicas"], [REPLICA, b"%.6f" % life_s]
+                ANNOUNCE, [self._prefix + b"replicas"], [self._replica, b"%.6f" % life_s]
             )
         )
 

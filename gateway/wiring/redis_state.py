@@ -32,13 +32,16 @@ def import_redis(settings: Settings) -> None:
         import gateway.adapters.redis_state  # noqa: F401
 
 
-async def counted_in_redis(building: Building, alone: SharedState) -> Built[SharedState]:
-    """``alone`` counts for this replica while Redis is away."""
+async def counted_in_redis(
+    building: Building, alone: SharedState, *, serves: bool
+) -> Built[SharedState]:
+    """``alone`` counts for this replica while Redis is away; ``serves``: whether it is one."""
     from gateway.adapters.fallback_state import FallbackState
-    from gateway.adapters.redis_state import RedisState
+    from gateway.adapters.redis_state import NO_REPLICA, REPLICA, RedisState
 
     current, contexts = building.settings, redis_contexts(building)
-    redis = RedisState(lambda: redis_access(current, contexts))
+    replica = REPLICA if serves else NO_REPLICA
+    redis = RedisState(lambda: redis_access(current, contexts), replica)
     building.closing.push_async_callback(redis.aclose)
     # The one connection lasts as long as the worker: an authority that is trusted no more ends it.
     building.tls.on_change("redis", building.settings.tls_files("redis"), redis.drop)

@@ -27,7 +27,7 @@ async def _state(building: Building) -> Built[SharedState]:
     memory = MemoryState(_memory or SharedMemory(HOLDERS_PER_WORKER))
     building.closing.callback(memory.close)
     if _in_redis(building.settings):
-        return await counted_in_redis(building, memory)
+        return await counted_in_redis(building, memory, serves=_memory is not None)
     return Built(memory, memory.check, (lambda: samples.shared_state("memory", 1, 0),))
 
 

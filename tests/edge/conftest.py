@@ -201,7 +201,8 @@ async def running_gateway(
     """``settings`` are environment names without their prefix: ``CORS_ORIGINS="…"``.
 
     ``protocol`` is another than the application's own; ``trust`` is what clients bring to a gateway
-    that serves HTTPS. ``revocations`` are kept where another gateway of the test keeps them, too.
+    that serves HTTPS. With ``REDIS_URL`` a real Redis counts. ``revocations`` are kept where
+    another gateway of the test keeps them, too.
     """
     environ = {**ENVIRONMENT, "GATEWAY_SERVICES_CORE": core.url}
     environ.update({f"GATEWAY_{name}": text for name, text in settings.items()})
@@ -212,14 +213,15 @@ async def running_gateway(
 
     async def build(loaded: Settings, tasks: Tasks) -> Services:
         local = Local(clock, users, PlainPasswords())  # type: ignore[arg-type]
-        in_memory = {
+        in_memory: dict[str, Any] = {
             STORAGE.name: store,
             KEYS.name: keys,
             REVOCATIONS.name: RevocationWays(revocations),
             TEMPORAL.name: workflows,
-            STATE.name: state,
             REPLICA.name: state,
         }
+        if loaded.redis_url is None:
+            in_memory[STATE.name] = state
         return await assemble(loaded, tasks, local, with_stand_ins(core.url, in_memory))
 
     application = create_app(Settings.load(environ), build=build, name=f"edge_{next(_numbers)}")
