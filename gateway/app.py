@@ -27,6 +27,7 @@ from gateway.edge.http.pipeline import Pipeline
 from gateway.edge.http.render import ErrorRenderer
 from gateway.edge.lifecycle import Lifecycle
 from gateway.edge.observe.edge_samples import TaskCount, of_edge
+from gateway.edge.observe.limits_desk import LimitsDesk
 from gateway.edge.tasks import Tasks
 from gateway.edge.wire import guard
 from gateway.edge.wire.body_limit import limit_bodies
@@ -228,6 +229,7 @@ class _Assembly:
             metrics=worker_metrics.recorder, client_stall_s=settings.stream_client_stall
         )
         self._pipeline: Pipeline | None = None
+        self._desk: LimitsDesk | None = None
         admin_port = settings.admin_port
         self.lifecycle = Lifecycle(
             app,
@@ -237,6 +239,7 @@ class _Assembly:
             streams=self._streams,
             worker_metrics=worker_metrics,
             tls=tls,
+            desk=lambda: self._desk,
             admin_address=(settings.admin_host, admin_port) if admin_port else None,
             grace_s=settings.drain_grace,
             drain_limit_s=settings.drain_limit,
@@ -250,6 +253,8 @@ class _Assembly:
         sockets = self._make_sockets(services, self._pipeline)
         self._begin_metrics(services, sockets)
         self._set_context(services, self._pipeline, sockets)
+        if services.limits is not None:
+            self._desk = LimitsDesk(services.limits, services.login, services.clock)
 
     def _make_pipeline(self, services: Services) -> Pipeline:
         settings = self._settings

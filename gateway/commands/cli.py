@@ -93,6 +93,7 @@ def make_parser(environ: Environ) -> argparse.ArgumentParser:
     _add_health(commands, environ)
     _add_setup(commands, environ)
     _add_user(commands, environ)
+    _add_limits(commands, environ)
     _add_demo(commands)
     return parser
 
@@ -220,6 +221,14 @@ def _add_user(commands: Commands[argparse.ArgumentParser], environ: Environ) -> 
     from gateway.commands import users
 
     users.register(commands, environ.get(SPECS["users_file"].env or ""))
+
+
+def _add_limits(commands: Commands[argparse.ArgumentParser], environ: Environ) -> None:
+    from gateway.commands import limits
+
+    limits.register(
+        commands, lambda parsed: Settings.load(environ, parsed.config), add_config=_add_config
+    )
 
 
 def _add_demo(commands: Commands[argparse.ArgumentParser]) -> None:

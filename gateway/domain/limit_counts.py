@@ -7,7 +7,7 @@ fields (RFC 9651), each item a limit's name with its numbers.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network, ip_address
@@ -45,12 +45,17 @@ class Asked:
 
 def asked_of(limits: Iterable[Limit], who: Principal) -> Asked:
     """What is counted for ``who``; a limit per key counts nobody who has a token."""
+    return asked_under(limits, lambda per: counted_of(per, who))
+
+
+def asked_under(limits: Iterable[Limit], counted_for: Callable[[str], str | None]) -> Asked:
+    """``counted_for`` says whom a limit counts, by its ``per``; ``None`` is nobody."""
     rates: list[Limit] = []
     opens: list[Limit] = []
     charges: list[Charge] = []
     leases: list[Lease] = []
     for limit in limits:
-        counted = counted_of(limit.per, who)
+        counted = counted_for(limit.per)
         if counted is None:
             continue
         key = key_of(limit, counted)

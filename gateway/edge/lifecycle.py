@@ -24,6 +24,7 @@ from sanic import Sanic
 from gateway.edge.http.event_streams import OpenStreams
 from gateway.edge.http.routes import check_routes
 from gateway.edge.observe import admin_listener
+from gateway.edge.observe.limits_desk import LimitsDesk
 from gateway.edge.tasks import Tasks
 from gateway.edge.wire.connections import Connections
 from gateway.edge.wire.server_tls import ServerTls
@@ -71,7 +72,8 @@ class Lifecycle:
     """Registers itself on ``app``; ``attach`` receives the services once they exist.
 
     ``grace_s`` and ``drain_limit_s`` both count from the start of the drain; ``let_go_s`` is how
-    long clients may take their last answers afterwards.
+    long clients may take their last answers afterwards. ``desk`` gives what answers operators about
+    limits, once the services are attached.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class Lifecycle:
         streams: OpenStreams,
         worker_metrics: WorkerMetrics,
         tls: ServerTls | None = None,
+        desk: Callable[[], LimitsDesk | None] = lambda: None,
         admin_address: tuple[str, int] | None,
         grace_s: float,
         drain_limit_s: float,
@@ -96,6 +99,7 @@ class Lifecycle:
         self._worker_metrics = worker_metrics
         self._tls = tls
         self._admin_address = admin_address
+        self._desk = desk
         self._grace_s = grace_s
         self._drain_limit_s = drain_limit_s
         self._let_go_s = let_go_s
@@ -144,7 +148,10 @@ class Lifecycle:
         self.tasks.spawn(self._worker_metrics.run(), "sample metrics")
         if self._admin_address is not None:
             self._admin = await admin_listener.listen(
-                *self._admin_address, self._services.health, self._worker_metrics.page
+                *self._admin_address,
+                self._services.health,
+                self._worker_metrics.page,
+                self._desk(),
             )
 
     async def _after_start(self, _app: Sanic[Any, Any]) -> None:

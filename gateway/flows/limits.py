@@ -13,7 +13,14 @@ from typing import Any
 import structlog
 
 from gateway.domain.identity import Principal
-from gateway.domain.limit_counts import Asked, Found, asked_of, key_of, network_of
+from gateway.domain.limit_counts import (
+    Asked,
+    Found,
+    asked_of,
+    asked_under,
+    key_of,
+    network_of,
+)
 from gateway.domain.limit_rules import Limit
 from gateway.domain.limit_table import LimitTable, MalformedObligation
 from gateway.domain.limits import Charge
@@ -79,6 +86,29 @@ class Limits:
         if not asked.leases or not found or not all(one.outcome.passed for one in found):
             return found, None
         return found, self._leases.hold([lease.key for lease in asked.leases])
+
+    async def look(self, per: str, counted: str, *, forget: bool = False) -> list[Found]:
+        """What one more request would find, for an operator; then perhaps all of it is forgotten.
+
+        By the configured numbers, as those of a plan are only known with a verdict.
+
+        Args:
+            counted: ``tenant/name`` of a subject, a key's id, a tenant, an address, or an account's
+                digest.
+
+        Raises:
+            SharedStateUnavailable
+        """
+        limits = [one for one in self.table.limits if one.per == per]
+        state, who = self._shared, counted
+        if per == "address":
+            state, who = self._replica, network_of(counted)
+        asked = asked_under(limits, lambda _: who)
+        found = asked.found(await state.peek(asked.charges, asked.leases))
+        if forget:
+            keys = [charge.key for charge in asked.charges]
+            await state.reset(keys + [lease.key for lease in asked.leases])
+        return found
 
     def _limits_under(self, action: str, obligations: Mapping[str, Any]) -> tuple[Limit, ...]:
         if not obligations:

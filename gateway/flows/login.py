@@ -56,8 +56,11 @@ class Login:
         """
         if self._limits is None or not self._limits.table.accounts:
             return []
-        digest = _typed_digest(username, self.tokens.secrets[0])
-        return await self._limits.of_account(digest)
+        return await self._limits.of_account(self.digest(username))
+
+    def digest(self, username: str) -> str:
+        """What a name that is typed is counted under, and logged where it is nobody's."""
+        return _typed_digest(username, self.tokens.secrets[0])
 
     def attempt(self, username: str) -> LoginAttempt:
         """Whom a login with this name is about, before it is known whether it succeeds.

@@ -1,9 +1,10 @@
 """The admin listener, inside the cluster: readiness with latency, reason and since; metrics.
 
 A few lines of asyncio rather than a second Sanic application: it answers GET and HEAD, ``/readyz``
-to people and ``/metrics`` to Prometheus, on an address that is loopback by default, and must work
-when the public side is full. Every worker listens on the same address (``SO_REUSEPORT``) and any of
-them may answer: with its own readiness, and with the metrics of all.
+to people and ``/metrics`` to Prometheus, and ``/limits`` to operators, on an address that is
+loopback by default, and must work when the public side is full. Every worker listens on the same
+address (``SO_REUSEPORT``) and any of them may answer: with its own readiness, and with the metrics
+and the limits of all.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from gateway.edge.observe.limits_desk import PATH, LimitsDesk, no_desk
 from gateway.edge.wire.json_writer import dump_json
 from gateway.edge.wire.security_headers import header_lines, security_headers
 from gateway.edge.wire.whole_answer import whole_answer, whole_error, without_body
-from gateway.errors import MethodNotAllowed, NotFound
+from gateway.errors import GatewayError, MethodNotAllowed, NotFound
 from gateway.flows.health import DependencyState, Health
 from gateway.telemetry.exposition import CONTENT_TYPE
 
@@ -28,13 +30,21 @@ _SECURITY_LINES = header_lines(security_headers())
 
 
 async def listen(
-    host: str, port: int, health: Health, metrics: Callable[[], bytes]
+    host: str,
+    port: int,
+    health: Health,
+    metrics: Callable[[], bytes],
+    desk: LimitsDesk | None = None,
 ) -> asyncio.Server:
     """Starts listening; the caller closes the server."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            writer.write(_answer(await _request_line(reader), health, metrics))
+            request_line, authorization = await _head(reader)
+            if _path(request_line) == PATH:
+                writer.write(await _at_desk(desk, request_line, authorization))
+            else:
+                writer.write(_answer(request_line, health, metrics))
             await writer.drain()
         except (
             TimeoutError,
@@ -56,10 +66,29 @@ async def listen(
     return await asyncio.start_server(serve, sock=listener, limit=HEAD_LIMIT_BYTES)
 
 
-async def _request_line(reader: asyncio.StreamReader) -> str:
+async def _head(reader: asyncio.StreamReader) -> tuple[str, str]:
+    """The request line, and what ``Authorization`` says."""
     async with asyncio.timeout(HEAD_TIMEOUT_S):
         head = await reader.readuntil(b"\r\n\r\n")
-    return head.split(b"\r\n", 1)[0].decode("latin-1")
+    first, *lines = head.decode("latin-1").split("\r\n")
+    fields = (line.partition(":") for line in lines)
+    said = [value.strip() for name, _, value in fields if name.lower() == "authorization"]
+    return first, said[0] if len(said) == 1 else ""
+
+
+def _path(request_line: str) -> str:
+    return request_line.partition(" ")[2].partition(" ")[0].partition("?")[0]
+
+
+async def _at_desk(desk: LimitsDesk | None, request_line: str, authorization: str) -> bytes:
+    method, target, *_ = request_line.split(" ")
+    try:
+        if desk is None:
+            raise no_desk()
+        body = dump_json(await desk.answer(method, target, authorization))
+    except GatewayError as error:
+        return whole_error(error, security_lines=_SECURITY_LINES)
+    return whole_answer(200, body, "application/json", security_lines=_SECURITY_LINES)
 
 
 def _answer(request_line: str, health: Health, metrics: Callable[[], bytes]) -> bytes:
