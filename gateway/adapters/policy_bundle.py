@@ -77,8 +77,21 @@ def load(policy_dir: Path | None) -> Bundle:
     Blocks while ``opa`` compiles, some 50 ms. Raises ``PolicyBroken``, whose cause says what is
     wrong.
     """
+    return opened(read(policy_dir))
+
+
+def read(policy_dir: Path | None) -> bytes:
+    """The bundle's bytes, as ``load`` finds them. Raises ``PolicyBroken``."""
     try:
-        return parse(_bytes_of(policy_dir))
+        return _bytes_of(policy_dir)
+    except (OSError, ValueError) as exc:
+        raise PolicyBroken from exc
+
+
+def opened(content: bytes) -> Bundle:
+    """What is in a bundle. Raises ``PolicyBroken``."""
+    try:
+        return parse(content)
     except (OSError, EOFError, ValueError, tarfile.TarError, zlib.error, RecursionError) as exc:
         raise PolicyBroken from exc
 
@@ -141,7 +154,7 @@ def build_with(opa: Path, policy_dir: Path, *arguments: str) -> bytes:
 
 
 def parse(content: bytes) -> Bundle:
-    """Reads a bundle. Raises ``ValueError`` and others for what is none; see ``load``."""
+    """Reads a bundle. Raises ``ValueError`` and others for what is none; see ``opened``."""
     files = _unpacked(content)
     manifest = _object(files, ".manifest")
     wasm = files.get(_module_name(manifest))

@@ -31,6 +31,7 @@ _COMPILE_LIMIT_S: Final = 60.0
 _CHILD: Final = f"import sys; sys.path[:] = sys.argv[1:]; from {__name__} import main; main()"
 _HANDOVER_BYTES: Final = 32 * 1024 * 1024
 _DIGEST_BYTES: Final = 32
+_HEAD_BYTES: Final = 2 * _DIGEST_BYTES + 8
 
 
 @cache
@@ -122,10 +123,10 @@ def _compile_in_child(wasm: bytes) -> bytes:
 
 
 class Handover:
-    """What the supervisor compiled at a reload, for its workers: one module in shared memory.
+    """What the supervisor made at a reload, for its workers: one piece of bytes in shared memory.
 
-    Mapped before the workers are forked, and written by the supervisor alone, which puts a policy
-    here before it tells them to reload. A digest tells a module that is just being written.
+    Mapped before the workers are forked, and written by the supervisor alone, which puts it here
+    before it tells them to reload. A digest tells what is just being written.
     """
 
     def __init__(self, size_bytes: int = _HANDOVER_BYTES) -> None:
@@ -133,20 +134,22 @@ class Handover:
         self._memory = mmap.mmap(-1, size_bytes)
         self._owner = os.getpid()
 
-    def put(self, wasm: bytes, code: bytes) -> None:
-        """Does nothing in a worker, or where it does not fit: each worker then compiles."""
-        whole = _digest(wasm) + len(code).to_bytes(8, "little") + _digest(code) + code
-        if os.getpid() == self._owner and len(whole) <= len(self._memory):
-            self._memory[: len(whole)] = whole
+    def put(self, made_of: bytes, made: bytes) -> None:
+        """Does nothing in a worker. What does not fit is left out: each worker makes its own."""
+        if os.getpid() != self._owner:
+            return
+        whole = _digest(made_of) + len(made).to_bytes(8, "little") + _digest(made) + made
+        if len(whole) > len(self._memory):
+            whole = bytes(_HEAD_BYTES)
+        self._memory[: len(whole)] = whole
 
-    def get(self, wasm: bytes) -> bytes | None:
-        begin = 2 * _DIGEST_BYTES + 8
-        head = self._memory[:begin]
+    def get(self, made_of: bytes) -> bytes | None:
+        head = self._memory[:_HEAD_BYTES]
         size = int.from_bytes(head[_DIGEST_BYTES : _DIGEST_BYTES + 8], "little")
-        if not size or head[:_DIGEST_BYTES] != _digest(wasm):
+        if not size or head[:_DIGEST_BYTES] != _digest(made_of):
             return None
-        code = self._memory[begin : begin + size]
-        return code if _digest(code) == head[_DIGEST_BYTES + 8 :] else None
+        made = self._memory[_HEAD_BYTES : _HEAD_BYTES + size]
+        return made if _digest(made) == head[_DIGEST_BYTES + 8 :] else None
 
 
 def _digest(content: bytes) -> bytes:

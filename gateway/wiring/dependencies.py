@@ -20,8 +20,7 @@ from gateway.adapters.s3 import S3ObjectStore
 from gateway.adapters.s3_client import S3Access, S3Client, make_client
 from gateway.adapters.s3_keys import S3KeyStore
 from gateway.adapters.temporal import TemporalWorkflows
-from gateway.adapters.wasm_module import share_from_here
-from gateway.adapters.wasm_policy import WasmPolicy, compile_ahead
+from gateway.adapters.wasm_policy import WasmPolicy, compile_ahead, share_from_here
 from gateway.domain.balancing import Balancer
 from gateway.errors import PolicyBroken
 from gateway.flows.health import Check

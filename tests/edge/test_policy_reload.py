@@ -7,6 +7,8 @@ import signal
 import sys
 from pathlib import Path
 
+import pytest
+
 from gateway.adapters.policy_bundle import BUNDLE_NAME, build_with
 from tests.components import component
 
@@ -32,6 +34,13 @@ def put_bundle(folder: Path, scratch: Path, action: str, revision: str) -> None:
     fresh = scratch / BUNDLE_NAME
     fresh.write_bytes(build_with(opa, scratch, "-r", revision))
     fresh.rename(folder / BUNDLE_NAME)
+
+
+def put_rego(folder: Path, action: str) -> None:
+    """The same as it is written; replaced in one step, too."""
+    fresh = folder / "fresh"
+    fresh.write_text(RULES.format(action))
+    fresh.rename(folder / "authz.rego")
 
 
 async def statuses(running: Served) -> list[int]:
@@ -79,3 +88,22 @@ async def test_a_new_bundle_decides_in_every_worker_after_sighup(
             os.kill(pid, signal.SIGKILL)
         await running.said("worker ready", 3 * WORKERS)
         assert await statuses(running) == [403, 503]
+
+
+@pytest.mark.usefixtures("opa_on_path")
+async def test_rego_is_compiled_by_the_supervisor_alone(core: StubCore, tmp_path: Path) -> None:
+    """At the start, at a reload and for a worker that starts later: once for them all."""
+    folder = tmp_path / "policy"
+    folder.mkdir()
+    put_rego(folder, "auth:me")
+    async with served(core, tmp_path, WORKERS, POLICY_DIR=str(folder)) as running:
+        assert await statuses(running) == [200, 403]
+        put_rego(folder, "keys:list")
+        running.signal(signal.SIGHUP)
+        await running.said("reloaded", WORKERS)
+        assert await statuses(running) == [403, 503]
+        os.kill(next(iter(running.workers())), signal.SIGKILL)
+        await running.said("worker ready", WORKERS + 1)
+        assert await statuses(running) == [403, 503]
+        if sys.platform == "linux":
+            assert compiled_by(running) == set()

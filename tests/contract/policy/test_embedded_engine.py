@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -553,3 +554,62 @@ async def test_sprintf_says_what_opas_says(
         both = zip(left.obligations["said"], right.obligations["said"], strict=True)
         for case, (theirs, ours) in zip(cases, both, strict=True):
             assert theirs == ours, case
+
+
+# What a supervisor does: read, share, fork, read again; and its worker, which reads no files.
+FORKS = """
+import asyncio, os, sys
+from pathlib import Path
+from gateway.adapters.wasm_policy import WasmPolicy, compile_ahead, share_from_here
+
+folder = Path(sys.argv[1])
+rules = (folder / "authz.rego").read_text()
+compile_ahead(folder)
+share_from_here()
+waits, told = os.pipe()
+says, said = os.pipe()
+worker = os.fork()
+if worker == 0:
+    policy = WasmPolicy(folder)
+    async def allowed(who):
+        return (await policy.decide_input({"who": who})).allow
+    async def main():
+        os.read(waits, 1)
+        assert await policy.faults() == []
+        await policy.reload()
+        assert await allowed("bob") and not await allowed("ann")
+        os.write(said, b".")
+        os.read(waits, 1)
+        (fault,) = await policy.faults()
+        assert "neither" in fault, fault
+        assert await allowed("bob")
+    asyncio.run(main())
+    os._exit(0)
+(folder / "authz.rego").write_text(rules.replace("ann", "bob"))
+compile_ahead(folder)
+(folder / "authz.rego").unlink()
+os.write(told, b".")
+os.read(says, 1)
+try:
+    compile_ahead(folder)
+except Exception:
+    (folder / "authz.rego").write_text(rules)
+os.write(told, b".")
+late = os.fork()
+if late == 0:
+    os._exit(not asyncio.run(WasmPolicy(folder).decide_input({"who": "bob"})).allow)
+sys.exit(sum(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in (worker, late)))
+"""
+
+
+def test_workers_serve_what_the_supervisor_read(policy_folder: Write) -> None:
+    """Whatever has become of the files by the time that they reload, or are started."""
+    folder = policy_folder(OPEN_TO.format("ann"))
+    done = subprocess.run(
+        [sys.executable, "-c", FORKS, str(folder)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
