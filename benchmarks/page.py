@@ -125,6 +125,33 @@ def workers(folder: Path) -> str:
     return f"{_by_load(several, columns)}\n\n{_by_load(among, eight)}"
 
 
+SHAPE_STREAMS = (100, 300)
+SHAPE_HEADS = ("µs", "of `first`", "of Go")
+
+
+def shapes(folder: Path) -> str:
+    """A row for each way of writing an event, and each pair of size and pace: the gateway's cost.
+
+    In microseconds of CPU an event, as a ratio to its own first row, and to Go's for the same load.
+    """
+    result = _read(folder, "shapes")
+    if result is None:
+        return "No results."
+    cells: dict[str, dict[int, list[str]]] = {}
+    for row, ratio in zip(result["summary"], result["ratios"], strict=True):
+        if row["system"] == "gateway" and row["streams"] in SHAPE_STREAMS:
+            told = (row["cpu_us_per_event"], ratio.get("of_first"), ratio.get("of_go-reverseproxy"))
+            shown = [NONE if value is None else _number(value) for value in told]
+            cells.setdefault(row["load"], {})[row["streams"]] = shown
+    none = [NONE] * len(SHAPE_HEADS)
+    head = ["", *(f"{n} streams: {name}" for n in SHAPE_STREAMS for name in SHAPE_HEADS)]
+    made = [
+        [f"`{load}`", *(cell for n in SHAPE_STREAMS for cell in by_streams.get(n, none))]
+        for load, by_streams in cells.items()
+    ]
+    return markdown_table(head, made)
+
+
 def _by_load(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> str:
     made = [
         [
@@ -138,6 +165,7 @@ def _by_load(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> s
 
 TABLES: Mapping[str, Callable[[Path], str]] = {
     "figures": figures,
+    "shapes": shapes,
     "soak": soaked,
     "workers": workers,
 }

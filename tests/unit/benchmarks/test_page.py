@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import page
+from benchmarks.summary import ratios
 
 PLACES = "\n".join(
     f"{page.BEGIN.format(name)}\nold\n{page.END.format(name)}" for name in page.TABLES
@@ -34,7 +35,22 @@ def test_a_table_shows_the_systems_that_have_figures(tmp_path: Path) -> None:
     assert "| `nginx` | 16 | – | – | – | – | – |" in text
     assert "haproxy" not in text
     assert "old" not in text
-    assert text.count("No results.") == 2
+    assert text.count("No results.") == 3
+
+
+def test_the_shapes_show_the_gateway_beside_itself_and_go(tmp_path: Path) -> None:
+    """A pair of size and pace that was measured with other numbers of streams has dashes there."""
+    summary = [
+        {"system": "gateway", "streams": 100, "load": "first", "cpu_us_per_event": 20.0},
+        {"system": "gateway", "streams": 300, "load": "first", "cpu_us_per_event": 18.0},
+        {"system": "gateway", "streams": 100, "load": "20B-50/s", "cpu_us_per_event": 22.0},
+        {"system": "go-reverseproxy", "streams": 100, "load": "first", "cpu_us_per_event": 25.0},
+    ]
+    found = {"summary": summary, "ratios": ratios(summary, "cpu_us_per_event")}
+    (tmp_path / "shapes.json").write_text(json.dumps(found), "utf-8")
+    text = page.renewed(PLACES, tmp_path)
+    assert "| `first` | 20 | 1 | 0.8 | 18 | 1 | – |" in text
+    assert "| `20B-50/s` | 22 | 1.1 | – | – | – | – |" in text
 
 
 def test_a_page_without_its_places_is_refused(tmp_path: Path) -> None:
