@@ -31,7 +31,7 @@ REQUIRES = [
     "ujson>=6.1,<7",
     "uvloop>=0.23,<1; sys_platform != 'win32'",
     "wasmtime>=50,<51",
-    "websockets>=15,<18",
+    "websockets>=17,<18",
 ]
 
 DEVSTACK = [

@@ -70,6 +70,17 @@ async def test_several_questions_are_open_at_once(gateway: Gateway) -> None:
         assert [one["event"] for one in await socket.answer("ninth")] == ["meta", "done"]
 
 
+async def test_an_id_is_free_when_the_last_message_came(gateway: Gateway) -> None:
+    """Also while the core takes its time to end the body, and for a socket full of questions."""
+    gateway.core.holds(STREAM_HEAD + chunk(META + DONE))  # and no end of the body
+    async with signed_in(gateway) as socket:
+        for _ in range(3):
+            for name in "abcdefgh"[:OPEN_LIMIT]:
+                await socket.ask(name)
+            told = [await socket.next() for _ in range(2 * OPEN_LIMIT)]
+            assert [one["event"] for one in told].count("done") == OPEN_LIMIT
+
+
 async def test_a_question_that_is_cancelled_ends_at_the_core(gateway: Gateway) -> None:
     """With one last message; the other questions run on, and the id can be used again."""
     gateway.core.holds(STREAM_HEAD + chunk(META))

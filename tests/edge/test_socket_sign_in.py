@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from websockets.exceptions import InvalidStatus
 
 from gateway.edge.http.event_streams import OpenStreams
 from gateway.edge.ws import door, session
+from gateway.edge.ws.connection import FIRST_LIMIT_BYTES
 from gateway.edge.ws.door import UNSIGNED_PER_ADDRESS
 from gateway.errors import Forbidden, StorageUnavailable
 
@@ -210,6 +212,18 @@ async def test_messages_that_wait_for_the_key_store_are_few(gateway: Gateway) ->
             await socket.ask(str(number))
         assert await socket.closed() == (1008, "TOO_MANY_MESSAGES")
     go_on.set()
+
+
+async def test_a_client_nobody_knows_says_little(gateway: Gateway) -> None:
+    """What it sends is kept, so it may send no more than a credential needs."""
+    async with opened(gateway) as socket:
+        await socket.say(type="auth", token="x" * FIRST_LIMIT_BYTES)
+        assert (await socket.closed())[0] == 1009
+    long = "ä" * 8192
+    async with signing_in(gateway, "header", await gateway.token()) as socket:
+        await socket.ask("1", long)
+        assert (await socket.answer())[-1]["event"] == "done"
+    assert json.loads(gateway.core.bodies[-1])["query"] == long
 
 
 async def test_a_store_that_is_down_is_no_fault_of_the_client(gateway: Gateway) -> None:

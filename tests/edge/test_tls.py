@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 from gateway.domain.sse import CONNECTED
 from tests.certificates import Authority, Pair, client, expired
 
+from . import sockets
 from .conftest import Gateway, running_gateway
 from .keeping_core import After, Visit, keeping_core, settled
 from .raw import TIMEOUT_S, assert_error_shape, exchange, read_answer, request, stops
@@ -424,3 +425,21 @@ async def test_nothing_is_dropped_while_certificates_change_under_load(
         go_on.set()
     assert len(seen) == 20
     assert served
+
+
+async def test_a_socket_works_under_tls_and_ends_as_it_should(
+    core: StubCore, authority: Authority, pair: Pair
+) -> None:
+    """Frames are no chunks, and TLS has no half-close: a close arrives all the same."""
+    async with running_gateway(core, trust=client(authority), **https(pair)) as gateway:
+        async with sockets.signed_in(gateway) as one:
+            await one.ask()
+            assert (await one.answer())[-1]["event"] == "done"
+            await one.of.send(b"binary")
+            assert (await one.closed())[0] == 1003
+        core.holds(STREAM_HEAD + chunk(META))
+        async with sockets.signed_in(gateway) as one:
+            await one.ask()
+            await one.next()
+        async with asyncio.timeout(TIMEOUT_S):
+            await core.closed.wait()

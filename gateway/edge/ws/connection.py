@@ -28,6 +28,8 @@ from gateway.edge.wire.protocol import GuardedProtocol
 
 # A question of 8,192 characters, each of them escaped as JSON may (twelve bytes), and its ids.
 MESSAGE_LIMIT_BYTES = 128 * 1024
+# Of a client that nobody knows yet: a credential, and maybe a first question.
+FIRST_LIMIT_BYTES = 16 * 1024
 # How many frames a client may send between two ticks: each costs some microseconds, however small.
 FRAMES_A_TICK = 2048
 # How much of a read is taken at once, so that a read of tiny frames ends at that limit.
@@ -93,7 +95,7 @@ class Connection(asyncio.Protocol):
         """After ``ping_s`` of silence a ping is sent, which is to be answered in ``pong_s``."""
         self._guarded = guarded
         self._connections = connections
-        self._frames = Frames(Side.SERVER, max_size=MESSAGE_LIMIT_BYTES, logger=_SILENT)
+        self._frames = Frames(Side.SERVER, max_size=FIRST_LIMIT_BYTES, logger=_SILENT)
         self.progress = Progress(guarded, pong_s)
         self.send = sender(self.progress.transport)
         self.gone = asyncio.get_running_loop().create_future()
@@ -122,6 +124,10 @@ class Connection(asyncio.Protocol):
         if self._outcome is None:
             return "client_closed" if self._frames.close_rcvd_then_sent else "client_left"
         return self._outcome
+
+    def take_whole_messages(self) -> None:
+        """It is known who sends them: from here on they may have their full size."""
+        self._frames.max_message_size = MESSAGE_LIMIT_BYTES
 
     # --- what the transport calls ---------------------------------------------------------------
 

@@ -70,6 +70,7 @@ class Question:
     """
 
     __slots__ = (
+        "_answer",
         "_client",
         "_connection",
         "_is_told",
@@ -87,6 +88,13 @@ class Question:
         self._connection = connection
         self._messages = EventMessages(msgspec.json.encode(ask.id))
         self._client: MessageClient | None = None
+        self._answer: Answer | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its last message was told: from then on the client may use its id again."""
+        answer = self._answer
+        return self._is_told or (answer is not None and answer.end is not None)
 
     @property
     def scope(self) -> Scope:
@@ -100,6 +108,7 @@ class Question:
             CoreProtocolError: an event's data is not JSON.
         """
         self._client = client = MessageClient(self._connection, self._messages)
+        self._answer = answer
         self.begun, self.scope.first_byte_s = True, now_s()
         try:
             await Relay(answer, client, ticker).run()

@@ -31,8 +31,9 @@ SIGN_IN_S = 5.0
 OPEN_LIMIT = 8
 # How long a socket may have none open.
 IDLE_S = 600.0
-# Messages that may wait until it is known who sends them.
+# Messages that may wait until it is known who sends them, and their bytes.
 WAITING_LIMIT = 16
+WAITING_LIMIT_BYTES = 32 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,8 @@ class Session:
         self._retained: RetainedCredential | None = None
         self._signing_in: asyncio.Task[None] | None = None
         self._waiting: list[bytes] = []
-        self._open: dict[str, tuple[Question, asyncio.Task[None]]] = {}
+        # Also those whose last message was told, and whose core may still end its body.
+        self._open: dict[asyncio.Task[None], Question] = {}
         # What the socket is closed with when no question is open any more.
         self._last: Close | None = None
         self._is_gone = False
@@ -126,6 +128,7 @@ class Session:
             self._ends_at = self._loop.time() + self._asking.lifetime_s(expires_at)
         self._retained = self._scope.give_credential(self._asking.retain)
         self._idle_since_s = self._loop.time()
+        self._connection.take_whole_messages()
         self._on_signed_in()
 
     def _refuse(self, error: GatewayError) -> None:
@@ -137,10 +140,14 @@ class Session:
     def received(self, text: bytes) -> None:
         if self._signing_in is None:
             self._take(text)
-        elif len(self._waiting) < WAITING_LIMIT:
+        elif self._may_wait(text):
             self._waiting.append(text)
         else:
             self._connection.fail(Close(websocket.POLICY_VIOLATION, "TOO_MANY_MESSAGES"))
+
+    def _may_wait(self, text: bytes) -> bool:
+        waiting = [*self._waiting, text]
+        return len(waiting) <= WAITING_LIMIT and sum(map(len, waiting)) <= WAITING_LIMIT_BYTES
 
     def _take(self, text: bytes) -> None:
         if self._is_gone:
@@ -169,13 +176,14 @@ class Session:
 
     def _cancel(self, question_id: str) -> None:
         """Nothing where there is none: its last message may be under way."""
-        if question_id in self._open:
-            question, task = self._open[question_id]
-            question.cancelled = True
-            task.cancel()
+        for task, question in self._open.items():
+            if question.ask.id == question_id and not question.is_over:
+                question.cancelled = True
+                task.cancel()
 
     def _ask(self, ask: Ask | BadAsk, retained: RetainedCredential) -> None:
-        if ask.id in self._open:
+        open_ids = [one.ask.id for one in self._open.values() if not one.is_over]
+        if ask.id in open_ids:
             self._connection.fail(Close(websocket.POLICY_VIOLATION, "ID_IN_USE"))
             return
         self.asked += 1
@@ -183,11 +191,11 @@ class Session:
         context = contextvars.copy_context()
         question = Question(ask, self._asking.make_request(), self._connection)
         context.run(self._open_scope, question.request, retained)
-        if len(self._open) >= OPEN_LIMIT:
+        if len(open_ids) >= OPEN_LIMIT:
             question.refuse_at_once(Conflict(f"{OPEN_LIMIT} questions are open on this socket."))
             return
         task = self._loop.create_task(self._answer(question), name="question", context=context)
-        self._open[ask.id] = question, task
+        self._open[task] = question
         task.add_done_callback(self._answered)
 
     def _open_scope(self, request: Request, retained: RetainedCredential) -> None:
@@ -205,8 +213,7 @@ class Session:
         await self._asking.answer(question)
 
     def _answered(self, task: asyncio.Task[None]) -> None:
-        question = next(one for one, its in self._open.values() if its is task)
-        del self._open[question.ask.id]
+        question = self._open.pop(task)
         question.scope.give_back()
         question.over(task)
         self._remember(question)
@@ -241,13 +248,12 @@ class Session:
         self._is_gone = True
         if self._signing_in is not None:
             self._signing_in.cancel()
-        for question, task in self._open.values():
+        for task, question in self._open.items():
             question.mute()
             task.cancel()
 
     async def end(self) -> None:
         """Returns when no question is under way any more: the core was left, the log written."""
         self.gone()
-        tasks = [task for _, task in self._open.values()]
-        if tasks:
-            await asyncio.wait(tasks)
+        if self._open:
+            await asyncio.wait(self._open)
