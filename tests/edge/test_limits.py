@@ -20,6 +20,11 @@ LIMITS = (
 )
 
 
+def counted(gateway: Gateway, series: str) -> float:
+    lines = gateway.application.worker_metrics.page().decode().splitlines()
+    return next(float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{series} "))
+
+
 async def ask_me(gateway: Gateway, name: str, times: int = 1) -> list[int]:
     headers = await gateway.bearer(name)
     return [
@@ -63,6 +68,7 @@ async def test_what_is_over_a_limit_is_told_which_and_when(core: StubCore) -> No
         gateway.clock.now += 14.5
         assert await ask_me(gateway, "alice") == [200]
         assert await ask_me(gateway, "bob", times=3) == [200, 200, 429]
+        assert counted(gateway, 'gateway_limited_total{per="subject",limit="rate"}') == 2.0
 
 
 async def test_nothing_is_charged_unless_all_limits_pass(core: StubCore) -> None:
@@ -209,6 +215,8 @@ async def test_when_nothing_can_be_counted_requests_are_let_in(core: StubCore) -
         gateway.state.down = True
 
         assert await ask_me(gateway, "alice", times=5) == [200] * 5
+        # Of the login and of each request its address, and then its account or its caller.
+        assert counted(gateway, "gateway_limits_not_counted_total") == 12.0
 
 
 async def test_the_actions_that_stream_are_those_of_the_routes(gateway: Gateway) -> None:

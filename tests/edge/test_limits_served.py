@@ -1,56 +1,27 @@
-"""Limits over two real workers: what is asked at random moments is let in as the limit says."""
+"""Limits over real workers and replicas: what is let in is what the limit says, come what may."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import signal
 import time
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
 from pathlib import Path
-from random import Random
 
+from devstack.components import Running
+from tests.components import running_redis
+
+from .histories import ME, History, windows_above
 from .raw import exchange, request
 from .served import Served, served
 from .stub_core import StubCore
 
-ME = "/api/v1/auth/me"
 COUNT, BURST = 120, 12
 LIMIT = f"auth:me {COUNT}/m burst {BURST} per subject"
 RATE_S = COUNT / 60
 LASTS_S = 15.0
-
-
-@dataclass
-class History:
-    """What was asked, and when: sent, answered, and with which status."""
-
-    asked: list[tuple[float, float, int]] = field(default_factory=list)
-
-    async def ask(self, running: Served) -> None:
-        """On a connection of its own, so that either worker may have it."""
-        sent = time.monotonic()
-        answer = await running.get(ME)
-        self.asked.append((sent, time.monotonic(), answer.status))
-
-    @property
-    def passed(self) -> list[tuple[float, float]]:
-        return sorted((sent, got) for sent, got, status in self.asked if status == 200)
-
-
-def windows_above(passed: list[tuple[float, float]], rate: float, burst: int) -> list[str]:
-    """Every window in which more passed than GCRA lets pass, whatever the network did meanwhile.
-
-    A request was decided between its sending and its answer. So of those from the i-th to the j-th
-    all were decided between the i-th's sending and the last answer among them.
-    """
-    faults = []
-    for i, (began, _) in enumerate(passed):
-        last = began
-        for j in range(i, len(passed)):
-            last = max(last, passed[j][1])
-            most = burst + rate * (last - began)
-            if j - i + 1 > most + 1e-6:
-                faults.append(f"{j - i + 1} in {last - began:.3f} s, at most {most:.1f}")
-    return faults
 
 
 def test_the_checker_finds_a_window_that_is_too_full() -> None:
@@ -58,25 +29,82 @@ def test_the_checker_finds_a_window_that_is_too_full() -> None:
 
     assert windows_above(even, 2.0, 1) == []
     assert windows_above(sorted([*even, (3.1, 3.11)]), 2.0, 1)
+    assert windows_above(sorted([*even, (3.1, 3.11)]), 2.0, 1, [(3.05, 3.15)]) == []
 
 
-async def test_two_workers_let_in_what_one_limit_says(core: StubCore, tmp_path: Path) -> None:
-    """Twice the rate is asked for, in bunches of up to twice the burst at random moments."""
-    random, history = Random(7), History()
-    async with served(core, tmp_path, workers=2, LIMITS=LIMIT) as running:
-        began = time.monotonic()
-        while (now := time.monotonic()) < began + LASTS_S:
-            bunch = random.randint(1, 2 * BURST)
-            await asyncio.gather(*(history.ask(running) for _ in range(bunch)))
-            # Moments are what this test is about.
-            due = now + bunch / (2 * RATE_S) * random.random()
-            await asyncio.sleep(max(due - time.monotonic(), 0.0))
-        took_s = max(got for _, got, _ in history.asked) - began
-
-    assert {status for *_, status in history.asked} == {200, 429}
+def assert_as_the_limit_says(history: History, took_s: float) -> None:
+    """Within five per cent above, ten below, and in no window too many."""
+    assert history.statuses == {200, 429}
     assert windows_above(history.passed, RATE_S, BURST) == []
     expected = BURST + RATE_S * took_s
     assert 0.9 * expected <= len(history.passed) <= 1.05 * expected
+
+
+async def test_two_workers_let_in_what_one_limit_says(core: StubCore, tmp_path: Path) -> None:
+    history = History()
+    async with served(core, tmp_path, workers=2, LIMITS=LIMIT) as running:
+        took_s = await history.ask_in_bunches([running], lasts_s=LASTS_S, rate=RATE_S, burst=BURST)
+
+    assert_as_the_limit_says(history, took_s)
+
+
+@contextlib.asynccontextmanager
+async def two_replicas(core: StubCore, folder: Path) -> AsyncIterator[tuple[Running, list[Served]]]:
+    """Of two workers each, that count in one Redis; with that Redis."""
+    for name in ("redis", "a", "b"):
+        (folder / name).mkdir()
+    # What a busy machine does to Redis's answers is no subject here.
+    settings = {"LIMITS": LIMIT, "REDIS_TIMEOUT": "5s"}
+    async with running_redis(folder / "redis") as redis:
+        settings["REDIS_URL"] = f"redis://{redis.launch.address}"
+        async with (
+            served(core, folder / "a", workers=2, **settings) as one,
+            served(core, folder / "b", workers=2, **settings) as other,
+        ):
+            yield redis, [one, other]
+
+
+async def test_two_replicas_let_in_what_one_limit_says(core: StubCore, tmp_path: Path) -> None:
+    """Counted in one Redis, not once for each replica."""
+    history = History()
+    async with two_replicas(core, tmp_path) as (_, replicas):
+        took_s = await history.ask_in_bunches(replicas, lasts_s=LASTS_S, rate=RATE_S, burst=BURST)
+
+    assert_as_the_limit_says(history, took_s)
+
+
+async def test_kills_and_an_emptied_redis_give_no_more_than_a_burst(
+    core: StubCore, tmp_path: Path
+) -> None:
+    """Workers are killed, and twice Redis forgets everything: a burst for each time, no more."""
+    history = History()
+    async with two_replicas(core, tmp_path) as (redis, replicas):
+        troubles = asyncio.create_task(_trouble(history, redis, replicas))
+        await history.ask_in_bunches(replicas, lasts_s=LASTS_S, rate=RATE_S, burst=BURST)
+        await troubles
+
+    assert history.statuses == {200, 429}
+    assert len(history.emptied) == 2
+    assert windows_above(history.passed, RATE_S, BURST, history.emptied) == []
+
+
+async def _trouble(history: History, redis: Running, replicas: list[Served]) -> None:
+    for replica in replicas:
+        await asyncio.sleep(LASTS_S / 5)
+        os.kill(replica.workers()[0], signal.SIGKILL)
+        await asyncio.sleep(LASTS_S / 5)
+        began = time.monotonic()
+        await _flush(redis)
+        history.emptied.append((began, time.monotonic()))
+
+
+async def _flush(redis: Running) -> None:
+    host, _, port = redis.launch.address.rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(b"FLUSHALL\r\n")
+    assert await reader.readline() == b"+OK\r\n"
+    writer.close()
+    await writer.wait_closed()
 
 
 async def test_both_workers_count_and_either_may_refuse(core: StubCore, tmp_path: Path) -> None:
