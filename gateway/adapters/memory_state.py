@@ -58,6 +58,10 @@ class SharedMemory:
 
     Args:
         holders: how many processes may hold leases at once, those that only end their streams too.
+
+    Attributes:
+        unlocked: how often this process went on without a lock, because another one stood still
+            with it.
     """
 
     def __init__(self, holders: int, buckets: Buckets = Buckets()) -> None:  # noqa: B008
@@ -67,14 +71,19 @@ class SharedMemory:
         self.rates = SharedTable(buckets.rates, 0)
         self.failures = SharedTable(buckets.failures, 2)
         self.leases = SharedTable(buckets.leases, holders)
+        self.unlocked = 0
+
+    def evicted(self) -> dict[str, int]:
+        """How many entries of each table made room before their end, for this process."""
+        return {
+            "rates": self.rates.evicted,
+            "failures": self.failures.evicted,
+            "leases": self.leases.evicted,
+        }
 
 
 class MemoryState:
-    """Implements ``ports.SharedState`` for one worker; ``clock`` gives monotonic seconds.
-
-    Attributes:
-        unlocked: how often it went on without a lock, because another worker stood still with it.
-    """
+    """Implements ``ports.SharedState`` for one worker; ``clock`` gives monotonic seconds."""
 
     def __init__(
         self,
@@ -84,6 +93,7 @@ class MemoryState:
     ) -> None:
         self._clock = clock
         self._patience_s = patience_s
+        self._memory = memory
         self._locks = memory.locks
         self._rates = memory.rates
         self._failures = memory.failures
@@ -92,7 +102,6 @@ class MemoryState:
         self._digest = lru_cache(DIGESTS_KEPT)(partial(digest_of, secret=memory.secret))
         # Under which keys it may hold leases: a renewal clears those that it no longer names.
         self._leased: set[str] = set()
-        self.unlocked = 0
 
     # --- rates and leases ----------------------------------------------------------------------
 
@@ -263,7 +272,7 @@ class MemoryState:
             await asyncio.sleep(PAUSE_S)
             if self._lock_at_once(digests):
                 return
-        self.unlocked += 1
+        self._memory.unlocked += 1
 
     def _lock_at_once(self, digests: Sequence[Digest]) -> bool:
         numbers = {digest.lock for digest in digests}

@@ -59,6 +59,8 @@ AUTH_REASONS = (
 # Where a worker counts limits: in its replica's memory, as the settings name no Redis; in Redis; in
 # memory while Redis is away, and in both for a while after its return.
 STATE_MODES = ("memory", "shared", "alone", "rejoining")
+# What is in that memory, each in a table of a fixed size.
+STATE_TABLES = ("rates", "failures", "leases")
 DEPENDENCY_STATES = ("unknown", "ok", "down", "broken")
 CLIENT_STALLED = "client_stalled"
 POOL_STATES = ("open", "idle", "in_use", "waiting")
@@ -207,6 +209,16 @@ STATE_REPLICAS = Gauge(
 )
 STATE_LOSSES = Counter(
     "gateway_shared_state_losses_total", "Times a worker lost Redis and went on by itself."
+)
+STATE_EVICTED = Counter(
+    "gateway_shared_state_evicted_total",
+    "Counts in the replica's memory that made room for others before they were over.",
+    labels=("table",),
+    series=sets_of(STATE_TABLES),
+)
+STATE_UNLOCKED = Counter(
+    "gateway_shared_state_unlocked_total",
+    "Times a worker counted in memory without a lock, as another one stood still with it.",
 )
 
 # --- who may --------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ here these numbers get their metric. Of a counter the total is given, as it is c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Protocol
 
 from gateway.domain.balancing import Balancer, RetryBudget
@@ -109,6 +109,13 @@ def shared_state(mode: str, replicas: int, losses: int) -> Iterator[Sample]:
         yield c.STATE_WORKERS, (one,), float(one == mode)
     yield c.STATE_REPLICAS, (), replicas
     yield c.STATE_LOSSES, (), losses
+
+
+def shared_memory(evicted: Mapping[str, int], unlocked: int) -> Iterator[Sample]:
+    """``evicted`` by ``STATE_TABLES``."""
+    for table, count in evicted.items():
+        yield c.STATE_EVICTED, (table,), count
+    yield c.STATE_UNLOCKED, (), unlocked
 
 
 def worker(state: str) -> Iterator[Sample]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from gateway.adapters.memory_state import MemoryState, SharedMemory
 from gateway.ports import SharedState
 from gateway.settings import Settings
 from gateway.telemetry import samples
+from gateway.telemetry.samples import Sample
 from gateway.wiring.dependency import Building, Built, Dependency
 from gateway.wiring.redis_state import RELOADED, counted_in_redis, import_redis
 
@@ -22,13 +25,19 @@ def _share_memory(settings: Settings) -> None:
     import_redis(settings)
 
 
+def _in_memory(building: Building) -> tuple[SharedMemory, MemoryState]:
+    memory = _memory or SharedMemory(HOLDERS_PER_WORKER)
+    state = MemoryState(memory)
+    building.closing.callback(state.close)
+    return memory, state
+
+
 async def _state(building: Building) -> Built[SharedState]:
     """In memory it is there also for Redis, for when that is away."""
-    memory = MemoryState(_memory or SharedMemory(HOLDERS_PER_WORKER))
-    building.closing.callback(memory.close)
+    _, state = _in_memory(building)
     if _in_redis(building.settings):
-        return await counted_in_redis(building, memory, serves=_memory is not None)
-    return Built(memory, memory.check, (lambda: samples.shared_state("memory", 1, 0),))
+        return await counted_in_redis(building, state, serves=_memory is not None)
+    return Built(state, state.check, (lambda: samples.shared_state("memory", 1, 0),))
 
 
 def _in_redis(settings: Settings) -> bool:
@@ -36,9 +45,12 @@ def _in_redis(settings: Settings) -> bool:
 
 
 async def _replica(building: Building) -> Built[SharedState]:
-    memory = MemoryState(_memory or SharedMemory(HOLDERS_PER_WORKER))
-    building.closing.callback(memory.close)
-    return Built(memory, memory.check)
+    memory, state = _in_memory(building)
+
+    def counted() -> Iterator[Sample]:
+        return samples.shared_memory(memory.evicted(), memory.unlocked)
+
+    return Built(state, state.check, (counted,))
 
 
 def _never(_settings: Settings) -> bool:

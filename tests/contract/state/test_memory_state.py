@@ -79,7 +79,7 @@ async def test_the_locks_of_a_killed_worker_are_free_at_once() -> None:
     locked_in_a_process(replica.memory.locks, signal.SIGKILL)
     await state.admit([Charge("a", RATE)], [Lease("b", 1)])
     assert await left(state, "a") == 2
-    assert state.unlocked == 0
+    assert replica.memory.unlocked == 0
 
 
 async def test_the_leases_of_a_killed_worker_are_free_as_soon_as_somebody_is_refused() -> None:
@@ -229,7 +229,7 @@ async def test_a_worker_that_is_stopped_with_a_lock_stops_nobody_else() -> None:
             while not asked.done():
                 await asyncio.sleep(0)
                 turns += 1
-        assert (asked.result()[0].passed, state.unlocked) == (True, 1)
+        assert (asked.result()[0].passed, replica.memory.unlocked) == (True, 1)
         assert turns > 10
         state.release(["b"])
     finally:
@@ -237,7 +237,7 @@ async def test_a_worker_that_is_stopped_with_a_lock_stops_nobody_else() -> None:
     async with asyncio.timeout(PATIENT_S):
         while await held(state, "b"):
             await a_moment()
-    assert (await left(state, "a"), state.unlocked) == (2, 1)
+    assert (await left(state, "a"), replica.memory.unlocked) == (2, 1)
 
 
 async def test_a_call_that_is_cancelled_while_it_waits_counts_nothing() -> None:
