@@ -18,7 +18,10 @@ _COUNT_MASK: Final = (1 << _GENERATION_SHIFT) - 1
 
 
 class HeldLeases:
-    """The leases of all, with those of this process as its own. Call it with the key's lock."""
+    """The leases of all, with those of this process as its own.
+
+    Call it with the key's lock, but for ``prolong``.
+    """
 
     def __init__(self, table: SharedTable, holders: Holders) -> None:
         self._table = table
@@ -62,6 +65,22 @@ class HeldLeases:
         place = self._table.find_or_make(digest, now) if count else self._table.find(digest)
         if place is not None:
             self._store(place, number, count, now)
+
+    def prolong(self, digest: Digest, count: int, now: float) -> bool:
+        """Whether it is still known that this process holds ``count``: then it does for longer.
+
+        Without the lock: only this process changes what it holds, and where the entry makes room
+        for another one at this very moment, that one only ends a little later or sooner.
+        """
+        number = self._alive(now)
+        place = self._table.find(digest)
+        if place is None:
+            return count == 0
+        cell = self._holders.generation(number) << _GENERATION_SHIFT | count
+        if self._table.ints[self._cell(place, number)] != cell:
+            return False
+        self._table.floats[place + SharedTable.ENDS] = now + LEASE_S
+        return True
 
     def give_all(self) -> None:
         """This process ends: all it holds is free."""

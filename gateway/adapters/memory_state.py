@@ -100,8 +100,8 @@ class MemoryState:
         self._tables = (memory.rates, memory.failures, memory.leases)
         self._leases = HeldLeases(memory.leases, memory.holders)
         self._digest = lru_cache(DIGESTS_KEPT)(partial(digest_of, secret=memory.secret))
-        # Under which keys it may hold leases: a renewal clears those that it no longer names.
-        self._leased: set[str] = set()
+        # The keys that it may hold leases of: a renewal clears those that it no longer names.
+        self._leased: dict[str, Digest] = {}
 
     # --- rates and leases ----------------------------------------------------------------------
 
@@ -152,7 +152,9 @@ class MemoryState:
             # Leases first: they may find no number for this process, and then nothing is charged.
             for digest, count in more.items():
                 self._leases.add(digest, count, now)
-            self._leased.update([lease.key for lease in leases])
+            self._leased.update(
+                zip([lease.key for lease in leases], digests[len(charges) :], strict=True)
+            )
             self._store(digests[: len(charges)], counted, now)
         return outcomes
 
@@ -189,18 +191,23 @@ class MemoryState:
 
     async def renew(self, held: Mapping[str, int]) -> None:
         """``held`` is looked at as it goes: what changes meanwhile is not overwritten."""
-        for number, key in enumerate((*held, *(self._leased - held.keys())), start=1):
-            await self._put(key, held)
+        gone = self._leased.keys() - held.keys()
+        for number, key in enumerate((*held, *gone), start=1):
+            digest = self._leased.get(key) or self._digest(key)
+            if key in gone or not self._leases.prolong(digest, held.get(key, 0), self._clock()):
+                await self._put(key, digest, held)
             if number % RENEWED_AT_ONCE == 0:
                 await asyncio.sleep(0)
 
-    async def _put(self, key: str, held: Mapping[str, int]) -> None:
-        digest = self._digest(key)
+    async def _put(self, key: str, digest: Digest, held: Mapping[str, int]) -> None:
         await self._lock([digest])
         try:
             count = held.get(key, 0)
             self._leases.put(digest, count, self._clock())
-            (self._leased.add if count else self._leased.discard)(key)
+            if count:
+                self._leased[key] = digest
+            else:
+                self._leased.pop(key, None)
         finally:
             self._locks.give_all()
 
