@@ -32,6 +32,10 @@ def lines(base_url: str, headers: Path, password: str, question: str) -> list[tu
         ("ask, and watch the answer stream", f"{as_me} -N {api}/query -d {_body(query(question))}"),
         ("list your documents", f"{as_me} {api}/documents"),
         ("make an API key", f"{as_me} {api}/keys -d {key}"),
+        (
+            "log out: these lines' token ends",
+            f"{as_me} -w '%{{http_code}}' -X POST {api}/auth/logout",
+        ),
     ]
 
 

@@ -170,6 +170,17 @@ def account_change(before: User, now: User | None, at: float) -> ChangedAccount 
     )
 
 
+def account_as_found(user: User, at: float) -> ChangedAccount:
+    """What other replicas must be told of an account that may have been changed before."""
+    return ChangedAccount(
+        subject=user.subject,
+        state=account_state(user),
+        changed_at=_changed_at(user),
+        closed=user.disabled,
+        expires_at=int(at) + ACCOUNT_CHANGE_S,
+    )
+
+
 def shows(user: User, change: ChangedAccount) -> bool:
     """Whether ``user`` is what the change made of it, or what a later edit made."""
     return account_state(user) == change.state or _changed_at(user) > change.changed_at

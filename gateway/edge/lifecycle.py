@@ -61,6 +61,8 @@ class Running(Protocol):
     @property
     def leases(self) -> Leases: ...
 
+    async def know_revocations(self) -> None: ...
+
     def reload_if_changed(self) -> None: ...
 
     async def reload(self, settings: Settings) -> None: ...
@@ -135,7 +137,7 @@ class Lifecycle:
         self._services = await self._build(self.tasks)
         self._attach(self._services)
         # Before it is ready, a worker knows what was revoked while it was not there.
-        await asyncio.gather(self._services.health.check_all(), self._services.revocations.begin())
+        await asyncio.gather(self._services.health.check_all(), self._services.know_revocations())
         self.tasks.spawn(self._services.revocations.run(), "revocations")
         self.tasks.spawn(self._services.health.run(), "health")
         self.tasks.spawn(self._services.recheck.run(), "recheck streams")

@@ -25,6 +25,7 @@ from gateway.domain.revocations import (
     ChangedAccount,
     ChangedKey,
     Revocation,
+    account_as_found,
     account_change,
     expires_at,
     revocation_of,
@@ -58,6 +59,9 @@ TIDY_LIMIT_S: Final = 60.0
 TIDY_AFTER_S: Final = 3600.0
 # Of accounts that one edit of the users file changed.
 ACCOUNTS_AT_ONCE: Final = 1000
+# Of a replica that starts: whose accounts it tells of.
+CHANGED_LATELY_S: Final = 3600.0
+CHANGED_LATELY_LIMIT: Final = 100
 
 
 class Revocations:
@@ -181,12 +185,27 @@ class Revocations:
             if self._unsaved.get(change.subject) is change:
                 del self._unsaved[change.subject]
 
+    def _changed_lately(self, accounts: Mapping[str, User]) -> list[ChangedAccount]:
+        """Those edited not long before this replica started, the latest first.
+
+        Other replicas may have a file of before: in a roll-out the new ones get the new file.
+        """
+        now = self._clock.time()
+        changes = [account_as_found(user, now) for user in accounts.values()]
+        lately = [one for one in changes if one.changed_at > now - CHANGED_LATELY_S]
+        return sorted(lately, key=lambda one: -one.changed_at)[:CHANGED_LATELY_LIMIT]
+
     # --- hearing --------------------------------------------------------------------------------
 
-    async def begin(self) -> None:
-        """Before this worker is ready: reads all there is. Never fails."""
+    async def begin(self, accounts: Mapping[str, User]) -> None:
+        """Before this worker is ready: reads all there is. Never fails.
+
+        ``accounts`` are those of its users file.
+        """
         self.known.catch_up()
         await self._read_store(FIRST_READ_LIMIT_S)
+        news = [one for one in self._changed_lately(accounts) if self._is_news(one)]
+        self._unsaved.update({one.subject: one for one in news})
 
     async def run(self) -> None:
         """Hears what others ended, until it is cancelled."""

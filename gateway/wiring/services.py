@@ -104,6 +104,10 @@ class Services:
     # One at a time, in their order: of two at once, the earlier could end last and stay.
     reloading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
+    async def know_revocations(self) -> None:
+        """Before this worker is ready. Never fails."""
+        await self.revocations.begin(self.users.accounts)
+
     async def reload(self, settings: Settings) -> None:
         """Takes over other secrets, users and policy: all of them, or none where one is wrong."""
         async with self.reloading:

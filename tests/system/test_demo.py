@@ -225,18 +225,19 @@ def test_own_pdf_gets_a_cited_answer_with_nothing_but_python(
 
 def run_curl_lines(running: Demo) -> None:
     lines = re.findall(r"^  (curl .*)$", running.text, re.MULTILINE)
-    assert len(lines) == 4
+    assert len(lines) == 5
     if shutil.which("curl") is None:
         pytest.skip("curl is not installed")
     said = [
         subprocess.run(shlex.split(line), capture_output=True, text=True, timeout=60, check=True)
         for line in lines
     ]
-    login, query, documents, key = (one.stdout for one in said)
+    login, query, documents, key, logout = (one.stdout for one in said)
     assert '"access_token"' in login
     assert "event: done" in query
     assert "marrowby report.pdf" in documents
     assert '"secret":"kbg_' in key
+    assert logout == "204"
 
 
 def test_demo_once_answers_about_its_sample_and_ends(demo: Callable[..., Demo]) -> None:

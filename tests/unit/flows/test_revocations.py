@@ -299,7 +299,7 @@ async def test_revoking_a_key_once_more_tells_it_once_more(world: World) -> None
 async def test_another_replica_reads_it_in_the_store(world: World, quick: None) -> None:
     """Without any channel, when its turn to read has come."""
     here, there = Worker(world), Worker(world)
-    await there.revocations.begin()
+    await there.revocations.begin({})
     token = await here.log_in()
     assert await there.refusal(token) is None
     with hearing(there):
@@ -314,7 +314,7 @@ async def test_one_worker_of_a_replica_reads_for_all(world: World, quick: None) 
     board = RevocationBoard()
     reader, other, elsewhere = Worker(world, board), Worker(world, board), Worker(world)
     for worker in (reader, other):
-        await worker.revocations.begin()
+        await worker.revocations.begin({})
     token = await elsewhere.log_in()
     await elsewhere.log_out(token)
     world.clock.passed_s += module.READ_EVERY_S
@@ -330,7 +330,7 @@ async def test_another_replica_hears_of_it(world: World, quick: None) -> None:
     """Tokens and keys: no clock moves, so that no store is read."""
     channel = Channel()
     here, there = Worker(world, channel=channel), Worker(world, channel=channel)
-    await there.revocations.begin()
+    await there.revocations.begin({})
     token = await here.log_in()
     record, text = await here.keys.create(person(ALICE), "key", ["query:run"], None, soon())
     key = Credential("api_key", text)
@@ -348,7 +348,7 @@ async def test_what_may_have_been_missed_is_asked_for(world: World, quick: None)
     """Of the store at once, and of no key a look-up of before is believed."""
     channel = Channel()
     here, there = Worker(world), Worker(world, channel=channel)
-    await there.revocations.begin()
+    await there.revocations.begin({})
     token = await here.log_in()
     record, text = await here.keys.create(person(ALICE), "key", ["query:run"], None, soon())
     key = Credential("api_key", text)
@@ -389,7 +389,7 @@ async def test_a_worker_that_starts_knows_all(world: World) -> None:
     token = await first.log_in()
     await first.log_out(token)
     for started in (Worker(world), Worker(world, board)):
-        await started.revocations.begin()
+        await started.revocations.begin({})
         assert started.revocations.known.complete
         assert await started.refusal(token) == "token_revoked"
 
@@ -405,7 +405,7 @@ async def test_a_worker_that_starts_while_the_store_is_down_serves_what_it_knows
     await elsewhere.log_out(there)
     world.store.down = True
     started = Worker(world, board)
-    await started.revocations.begin()
+    await started.revocations.begin({})
     assert not started.revocations.known.complete
     assert await started.refusal(here) == "token_revoked"
     assert await started.refusal(there) is None
@@ -422,7 +422,7 @@ async def test_a_worker_that_missed_something_on_the_board_reads_all_of_the_stor
     """A burst larger than the board: nothing is forgotten, and no key's look-up believed."""
     board = RevocationBoard(slots=2)
     first, second = Worker(world, board), Worker(world, board)
-    await second.revocations.begin()
+    await second.revocations.begin({})
     tokens = [await first.log_in() for _ in range(5)]
     for token in tokens:
         await first.log_out(token)
@@ -441,7 +441,7 @@ async def test_nonsense_in_store_and_channel_harms_nobody(world: World, quick: N
     channel.told = ["what?", "token.1.2", text_of(closed_for_ever)]
     world.store.kept = [(START, "nonsense")]
     worker = Worker(world, channel=channel)
-    await worker.revocations.begin()
+    await worker.revocations.begin({})
     with hearing(worker):
         await until(lambda: worker.revocations._position == "3")
     assert worker.revocations.known.complete
@@ -466,7 +466,7 @@ async def test_whatever_fails_in_a_step_the_next_one_is_made(
 ) -> None:
     """Without them no revocation would be heard of again."""
     here, there = Worker(world), Worker(world)
-    await there.revocations.begin()
+    await there.revocations.begin({})
     monkeypatch.setattr(there.board, "read", lambda since: 1 / 0)
     token = await here.log_in()
     await there.board.write("key", soon())
@@ -503,7 +503,7 @@ async def test_a_user_disabled_at_one_replica_is_refused_at_another_whose_file_i
 ) -> None:
     """His token, his key, and his login; until that file says so, or for ten minutes."""
     here, there = Worker(world), Worker(world)
-    await there.revocations.begin()
+    await there.revocations.begin({})
     token = await there.log_in()
     _, text = await there.keys.create(person(ALICE), "key", ["query:run"], None, soon())
     key = Credential("api_key", text)
@@ -520,7 +520,7 @@ async def test_a_user_disabled_at_one_replica_is_refused_at_another_whose_file_i
 async def test_a_file_that_has_caught_up_decides_again(world: World, quick: None) -> None:
     """Also one that has a later edit already, such as enabling the user again."""
     here, there = Worker(world), Worker(world)
-    await there.revocations.begin()
+    await there.revocations.begin({})
     await edit(here, "alice", disabled=True, tokens_valid_after=int(START))
     await heard_by(there, world)
     with pytest.raises(InvalidCredentials):
@@ -534,7 +534,7 @@ async def test_another_password_at_one_replica_ends_tokens_at_another(
 ) -> None:
     """And the old password gives out no new one; keys go on."""
     here, there = Worker(world), Worker(world)
-    await there.revocations.begin()
+    await there.revocations.begin({})
     token = await there.log_in()
     _, text = await there.keys.create(person(ALICE), "key", ["query:run"], None, soon())
     await edit(here, "alice", password_hash="new", password_changed_at=int(START))
@@ -545,6 +545,24 @@ async def test_another_password_at_one_replica_ends_tokens_at_another(
         await there.log_in()
 
 
+async def test_a_replica_that_starts_with_a_newer_file_tells_those_that_have_an_older_one(
+    world: World, quick: None
+) -> None:
+    """As in a roll-out, where only new replicas get the new file; what was edited long ago is known
+    to all."""
+    started, there = Worker(world), Worker(world)
+    await there.revocations.begin({})
+    token = await there.log_in()
+    disabled = replace(ALICE, disabled=True, tokens_valid_after=int(START) - 60)
+    bob = replace(BOB, password_hash="new", password_changed_at=int(START) - 7200)
+    started.accounts = Accounts(disabled, bob)
+    await started.revocations.begin(started.accounts.users)
+    await started.revocations._save_and_read()
+    await heard_by(there, world)
+    assert await there.refusal(token) == "user_disabled"
+    assert list(there.revocations.known.ledger.accounts) == ["alice"]
+
+
 async def test_a_change_is_told_by_one_worker_and_tried_until_it_is_kept(
     world: World, quick: None
 ) -> None:
@@ -552,7 +570,7 @@ async def test_a_change_is_told_by_one_worker_and_tried_until_it_is_kept(
     board = RevocationBoard()
     workers = [Worker(world, board) for _ in range(2)]
     for worker in workers:
-        await worker.revocations.begin()
+        await worker.revocations.begin({})
     world.store.down = True
     await edit(workers[0], "alice", disabled=True)
     assert workers[0].revocations._unsaved
