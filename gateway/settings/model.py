@@ -314,7 +314,7 @@ class Settings(LimitSettings):
         " answer, the stream may go on until the next check.",
     )
     stream_ping: float = _streams(
-        p.duration("50ms", "1h"), "15s", "How often an idle stream gets a comment, to stay open."
+        p.duration("50ms", "1h"), "15s", "How often an idle stream gets a comment, a socket a ping."
     )
     stream_client_stall: float = _streams(
         p.duration("100ms", "1h"),
