@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks import cores, page, plots, rest, results, scenarios, shapes, slow, workers
+from benchmarks import cores, limits, page, plots, rest, results, scenarios, shapes, slow, workers
 from benchmarks.bench import Bench, prepared
 from benchmarks.digest import ANSWERED, ANSWERS, code_digest
 from benchmarks.peers import DEFAULT_PEERS, PEERS, QUICK_PEERS
@@ -29,6 +29,7 @@ SCENARIOS: Mapping[str, Callable[[Run], Awaitable[None]]] = {
     "churn": scenarios.churn,
     "slow": slow.slow,
     "workers": workers.workers,
+    "limits": limits.limits,
 }
 FULL: Mapping[str, Sizes] = {
     "relay": Sizes(streams=(100, 300)),
@@ -41,6 +42,7 @@ FULL: Mapping[str, Sizes] = {
     "churn": Sizes(rounds=1),
     "slow": Sizes(rounds=1, streams=(4,), seconds=180.0),
     "workers": Sizes(streams=(200,), seconds=8.0),
+    "limits": Sizes(rounds=5, seconds=5.0),
 }
 # Enough to see whether everything works, with rough results.
 QUICK: Mapping[str, Sizes] = {
@@ -54,6 +56,7 @@ QUICK: Mapping[str, Sizes] = {
     "churn": Sizes(rounds=1, total=2000),
     "slow": Sizes(rounds=1, seconds=10, warm_s=1, streams=(4,)),
     "workers": Sizes(rounds=1, seconds=2, warm_s=1, streams=(100,)),
+    "limits": Sizes(rounds=1, seconds=2, warm_s=1),
 }
 # The gateway alone, with surroundings of their own.
 ALONE = ("rest", "answers")
@@ -62,7 +65,7 @@ WORKERS_OF: Mapping[str, int] = {"many": 2, "workers": max(workers.WORKERS)}
 # Settings that differ from the default; recorded with the results, like those of --set.
 SETTINGS_OF: Mapping[str, Mapping[str, str]] = {"many": {"GATEWAY_CORE_CONNECTIONS": "6000"}}
 # Every stream has a user of its own, where the number of streams does not say so.
-USERS_OF: Mapping[str, int] = {"churn": 2000, "shapes": 1000, "workers": 600}
+USERS_OF: Mapping[str, int] = {"churn": 2000, "shapes": 1000, "workers": 600, "limits": 1000}
 # These take minutes for each peer, and show little about a proxy that only relays.
 FEW_PEERS = ("shapes", "cores", "many", "churn", "slow", "workers")
 # Compared with Go doing the same work, requests matter here, not streams.
@@ -252,6 +255,8 @@ async def run_rest(options: argparse.Namespace) -> int:
 
 
 def _default_peers(options: argparse.Namespace) -> Sequence[str]:
+    if options.scenario == "limits":
+        return ("gateway",)  # compared with itself
     if options.quick:
         return QUICK_PEERS_OF.get(options.scenario, QUICK_PEERS)
     return QUICK_PEERS if options.scenario in FEW_PEERS else DEFAULT_PEERS

@@ -152,6 +152,21 @@ def shapes(folder: Path) -> str:
     return markdown_table(head, made)
 
 
+def limits(folder: Path) -> str:
+    """A row for each way of counting."""
+    result = _read(folder, "limits")
+    if result is None:
+        return "No results."
+    columns = {
+        "cpu_us_per_request": "CPU a document read, 32 connections, µs",
+        "cpu_us_per_request_alone": "2 connections, µs",
+        "open_cpu_us": "CPU an opened stream, µs",
+        "leave_cpu_us": "CPU a stream that is left, µs",
+        "cpu_us_per_event": "CPU a relayed event, µs",
+    }
+    return _by_load(result["summary"], columns)
+
+
 def _by_load(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> str:
     made = [
         [
@@ -168,6 +183,7 @@ TABLES: Mapping[str, Callable[[Path], str]] = {
     "shapes": shapes,
     "soak": soaked,
     "workers": workers,
+    "limits": limits,
 }
 
 

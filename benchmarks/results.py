@@ -71,6 +71,13 @@ SHOWN: Mapping[str, tuple[str, tuple[str, ...]]] = {
             *("others_p50_ms", "others_p99_ms", "by_slow"),
         ),
     ),
+    "limits": (
+        "cpu_us_per_request",
+        (
+            *("failed", "cpu_us_per_request", "cpu_us_per_request_alone"),
+            *("open_cpu_us", "leave_cpu_us", "cpu_us_per_event"),
+        ),
+    ),
     "soak": ("rss_kib_per_h", ("failed", "rss_kib_per_h", "files_per_h", "tasks_per_h")),
     "slow": (
         "grown_kib_per_stream",
