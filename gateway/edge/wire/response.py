@@ -19,8 +19,8 @@ _OFTEN_THE_SAME = frozenset(
         *("access-control-allow-credentials", "access-control-allow-origin"),
         *("access-control-expose-headers", "cache-control", "connection", "content-encoding"),
         *("content-security-policy", "content-type", "cross-origin-resource-policy"),
-        *("referrer-policy", "strict-transport-security", "transfer-encoding", "vary"),
-        *("x-accel-buffering", "x-content-type-options"),
+        *("ratelimit-policy", "referrer-policy", "strict-transport-security"),
+        *("transfer-encoding", "vary", "x-accel-buffering", "x-content-type-options"),
     }
 )
 _CACHED_LINES = 256
@@ -48,10 +48,12 @@ class Response(HTTPResponse):
 
 def _encoded(name: str, value: str) -> tuple[bytes, bytes]:
     """A line's two sides, without what would end the line or the head."""
-    return (
-        name.translate(_LINE_ENDS).encode("ascii"),
-        value.translate(_LINE_ENDS).encode("utf-8", "surrogateescape"),
-    )
+    # What can be printed ends no line: to know that is cheaper than to look each character up.
+    if not name.isprintable():
+        name = name.translate(_LINE_ENDS)
+    if not value.isprintable():
+        value = value.translate(_LINE_ENDS)
+    return name.encode("ascii"), value.encode("utf-8", "surrogateescape")
 
 
 _encoded_once = lru_cache(maxsize=_CACHED_LINES)(_encoded)
