@@ -19,6 +19,7 @@ from gateway.errors import (
     Conflict,
     InvalidCredentials,
     Overloaded,
+    RateLimited,
     SharedStateUnavailable,
     StorageUnavailable,
 )
@@ -76,7 +77,7 @@ async def log_in(request: Request, login: Login, body: Credentials) -> HTTPRespo
     # Before the check: whatever comes of it, the log says whom it was about.
     scope.login = login.attempt(body.username)
     note(scope, await login.counted(body.username))
-    issued = await login.login(body.username, body.password)
+    issued = await login.login(body.username, body.password, scope.client_ip)
     scope.login = replace(scope.login, token_id=issued.token_id)
     return json_response(
         {
@@ -100,7 +101,7 @@ for place in (blueprint, root_blueprint):
         body=Credentials,
         body_limit_bytes=LOGIN_LIMIT_BYTES,
         successes=(Success(200, "A token to send as `Authorization: Bearer`.", Token),),
-        errors=(InvalidCredentials,),
+        errors=(InvalidCredentials, RateLimited, Overloaded),
     )(log_in)
 
 

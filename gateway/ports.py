@@ -8,7 +8,7 @@ waits under ``asyncio.timeout_at(deadline)``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -44,8 +44,19 @@ class Users(Protocol):
 
 
 class PasswordVerifier(Protocol):
-    async def verify(self, password_hash: str | None, password: str) -> bool:
-        """Costs the same for ``None`` (an unknown user) as for a hash; ``Overloaded`` when full."""
+    async def verify(
+        self,
+        password_hash: str | None,
+        password: str,
+        *,
+        group: str,
+        in_turn: Callable[[], Awaitable[None]],
+    ) -> bool:
+        """Costs the same for ``None`` (an unknown user) as for a hash; ``Overloaded`` when full.
+
+        ``group`` is who shares a turn with whom: the client's address. ``in_turn`` is awaited right
+        before the check, one at a time; what it raises is raised, and nothing is checked.
+        """
 
 
 class KeyStore(Protocol):

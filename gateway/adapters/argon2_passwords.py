@@ -1,8 +1,9 @@
 """Passwords as argon2id hashes (m=19 MiB, t=2, p=1), checked off the event loop.
 
 One hash takes some 20 ms of a core and 19 MiB. They run one at a time in a thread of their own, so
-that a burst of logins neither fills a worker's memory nor delays its streams; a few wait, and the
-next one is refused with 503. Workers of one gateway can take turns, too: ``one_at_a_time``.
+that a burst of logins neither fills a worker's memory nor delays its streams; a few wait, each
+client address in its turn (``domain/fair_queue.py``), and one more is refused with 503. Workers of
+one gateway can take turns, too: ``one_at_a_time``.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ import os
 import secrets
 import tempfile
 import unicodedata
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import argon2
 from argon2.low_level import Type, hash_secret
 
+from gateway.domain.fair_queue import FairQueue
 from gateway.errors import Overloaded
 
 _MEMORY_KIB: Final = 19 * 1024
@@ -112,47 +115,79 @@ def _matches(password_hash: str, password: str) -> bool:
         return False
 
 
+async def _let_in() -> None:
+    return None
+
+
 class Argon2Passwords:
     """Implements ``ports.PasswordVerifier`` for one worker and its event loop."""
 
     def __init__(self, max_waiting: int) -> None:
-        self._max_waiting = max_waiting
-        self._inside = 0
-        self._turn = asyncio.Lock()
+        self._busy = False
+        self._queue: FairQueue[asyncio.Future[None]] = FairQueue(max_waiting)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="argon2")
 
     @property
     def waiting(self) -> int:
         """How many callers wait for their turn; one more may be having it."""
-        return max(0, self._inside - 1)
+        return len(self._queue)
 
-    async def verify(self, password_hash: str | None, password: str) -> bool:
+    async def verify(
+        self,
+        password_hash: str | None,
+        password: str,
+        *,
+        group: str = "",
+        in_turn: Callable[[], Awaitable[None]] = _let_in,
+    ) -> bool:
         """Whether they belong together. ``None`` (no such user) costs the same and is ``False``.
 
         Raises:
-            Overloaded: one is being checked and ``max_waiting`` wait already.
+            Overloaded: one is being checked and ``max_waiting`` wait already, none of them in a
+                group that has more waiting than this one.
         """
-        if self._inside > self._max_waiting:
-            raise Overloaded
-        self._inside += 1
+        await self._my_turn(group)
         try:
-            await self._turn.acquire()
+            await in_turn()
+            check = self._check(password_hash or _NOBODY, password)
         except BaseException:
-            self._inside -= 1  # The caller left while waiting, and its place is free again.
+            self._next()
             raise
-        matches = await self._check(password_hash or _NOBODY, password)
-        return matches and password_hash is not None
+        # One under way cannot be stopped: its turn lasts until it is done, whoever leaves.
+        check.add_done_callback(lambda _: self._next())
+        return await asyncio.shield(check) and password_hash is not None
 
-    async def _check(self, password_hash: str, password: str) -> bool:
-        """Holds the turn until the hash is done, because one under way cannot be stopped."""
+    async def _my_turn(self, group: str) -> None:
+        if not self._busy:
+            self._busy = True
+            return
+        turn = asyncio.get_running_loop().create_future()
+        turned_away = self._queue.put(group, turn)
+        if turned_away is turn:
+            raise Overloaded
+        if turned_away is not None and not turned_away.done():
+            turned_away.set_exception(Overloaded())
+        try:
+            await turn
+        except asyncio.CancelledError:
+            self._queue.discard(group, turn)
+            # It may have been given the turn in the moment in which its caller left.
+            if turn.done() and not turn.cancelled() and turn.exception() is None:
+                self._next()
+            raise
+
+    def _check(self, password_hash: str, password: str) -> asyncio.Future[bool]:
         loop = asyncio.get_running_loop()
-        check = loop.run_in_executor(self._thread, _matches, password_hash, password)
-        check.add_done_callback(self._done)
-        return await asyncio.shield(check)
+        return loop.run_in_executor(self._thread, _matches, password_hash, password)
 
-    def _done(self, _: asyncio.Future[bool]) -> None:
-        self._inside -= 1
-        self._turn.release()
+    def _next(self) -> None:
+        """The turn goes on to the next one, or is free."""
+        turn = self._queue.take()
+        while turn is not None and turn.done():
+            turn = self._queue.take()  # Its caller left in this moment.
+        self._busy = turn is not None
+        if turn is not None:
+            turn.set_result(None)
 
     def close(self) -> None:
         self._thread.shutdown(wait=False, cancel_futures=True)

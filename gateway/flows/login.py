@@ -1,21 +1,25 @@
 """Login: a username and a password become a token.
 
 Whatever is wrong (no such user, disabled, another password), the answer is the same and takes one
-password check's time, so that nobody learns from it which names exist.
+password check's time, so that nobody learns from it which names exist. Failures make the next login
+wait, by the same rule for names that do not exist (``login_delays.py``).
 """
 
 from __future__ import annotations
 
 import hmac
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 from gateway.domain.identity import User
-from gateway.domain.limit_counts import Found
+from gateway.domain.limit_counts import Found, network_of
 from gateway.domain.passwords import is_checkable
 from gateway.domain.tokens import IssuedToken, TokenSettings, issue
 from gateway.errors import InvalidCredentials
 from gateway.flows.known_revocations import KnownRevocations
 from gateway.flows.limits import Limits
+from gateway.flows.login_delays import LoginDelays
 from gateway.ports import Clock, PasswordVerifier, Users
 
 
@@ -41,12 +45,14 @@ class Login:
         clock: Clock,
         revoked: KnownRevocations,
         limits: Limits | None = None,
+        delays: LoginDelays | None = None,
     ) -> None:
         self._users = users
         self._passwords = passwords
         self._clock = clock
         self._revoked = revoked
         self._limits = limits
+        self._delays = delays
         self.tokens = tokens
 
     async def counted(self, username: str) -> list[Found]:
@@ -75,17 +81,36 @@ class Login:
             return LoginAttempt(typed_digest=digest)
         return LoginAttempt(user.subject, user.tenant)
 
-    async def login(self, username: str, password: str) -> IssuedToken:
-        """A fresh token for the user whose password this is.
+    async def login(self, username: str, password: str, address: str = "") -> IssuedToken:
+        """A fresh token for the user whose password this is; ``address`` is the client's.
 
         Raises:
             InvalidCredentials: they do not belong together, or the account is disabled.
+            LoginDelayed: too many failed before, of this account or at this address.
             Overloaded: too many logins wait already.
         """
         if not is_checkable(password):
             raise InvalidCredentials(reason="password_unusable")
+        if self._delays is None:
+            return await self._checked(username, password, address, _go_on)
+        digest = _typed_digest(username, self.tokens.secrets[0])
+        await self._delays.admit(digest, address, count=False)
+        begin = partial(self._delays.admit, digest, address, count=True)
+        try:
+            issued = await self._checked(username, password, address, begin)
+        except InvalidCredentials:
+            await self._delays.failed(digest, address)
+            raise
+        await self._delays.succeeded(digest, address)
+        return issued
+
+    async def _checked(
+        self, username: str, password: str, address: str, begin: Callable[[], Awaitable[None]]
+    ) -> IssuedToken:
         user = self._users.get(username)
-        matches = await self._passwords.verify(user.password_hash if user else None, password)
+        password_hash = user.password_hash if user else None
+        group = network_of(address) if address else ""
+        matches = await self._passwords.verify(password_hash, password, group=group, in_turn=begin)
         if user is None or not matches:
             raise InvalidCredentials(reason="mismatch")
         account, generation = self._unchanged(user), self._revoked.generation(user.subject)
@@ -102,6 +127,10 @@ class Login:
         if current.disabled:
             raise InvalidCredentials(reason="disabled")
         return current
+
+
+async def _go_on() -> None:
+    return None
 
 
 def _typed_digest(text: str, secret: bytes) -> str:

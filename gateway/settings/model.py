@@ -13,8 +13,8 @@ from pathlib import Path
 from gateway.domain.documents import ALLOWED_TYPES
 from gateway.settings import parsers as p
 from gateway.settings.faults import SettingsError
-from gateway.settings.limit_settings import LimitSettings
 from gateway.settings.loading import read
+from gateway.settings.login_settings import LoginSettings
 from gateway.settings.spec import Spec, group, specs_of
 
 _server = group("Server")
@@ -32,7 +32,7 @@ _reports = group("Logs, traces and error reports")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Settings(LimitSettings):
+class Settings(LoginSettings):
     """The gateway's settings, loaded once per process and never changed.
 
     Durations are seconds, sizes bytes. ``repr`` shows secrets as ``***``.
@@ -114,12 +114,6 @@ class Settings(LimitSettings):
         secret=True,
     )
     admin_tenant: str = _identity(p.NAME, "main", "That admin's tenant.")
-    login_waiting: int = _identity(
-        p.integer(0, 1000),
-        "16",
-        "Logins that may wait in a worker, as all workers together hash one password at a time; one"
-        " more is answered 503.",
-    )
 
     services_core: tuple[str, ...] = _core(
         p.list_of(

@@ -233,6 +233,13 @@ UNLIMITED = Counter(
     "gateway_limits_not_counted_total",
     "Requests let in without their limits, because nothing could count them.",
 )
+LOGIN_DELAYED = Counter(
+    "gateway_login_delayed_total",
+    "Logins refused because too many failed before, of the account or at the address.",
+    labels=("per",),
+    series=sets_of(("account", "address")),
+    sparse=True,
+)
 DECISIONS = Counter(
     "gateway_policy_decisions_total",
     "Policy decisions on requests.",

@@ -8,8 +8,10 @@ from gateway.adapters.core_calls import CoreTimeouts
 from gateway.adapters.s3_client import S3Access
 from gateway.adapters.temporal import TemporalAccess
 from gateway.domain.documents import ALLOWED_TYPES, UploadRules
+from gateway.domain.limits import Penalty
 from gateway.domain.stream_state import StreamLimits
 from gateway.domain.tokens import TokenSettings
+from gateway.flows.login_delays import DelayRules
 from gateway.settings import Settings
 
 
@@ -90,4 +92,14 @@ def token_settings(settings: Settings) -> TokenSettings:
         audience=settings.jwt_audience,
         lifetime_s=int(settings.jwt_expiration),
         skew_s=int(settings.jwt_skew),
+    )
+
+
+def delay_rules(settings: Settings) -> DelayRules:
+    """What failed logins cost."""
+    times = (settings.login_first_delay, settings.login_longest_delay, settings.login_memory)
+    return DelayRules(
+        account=Penalty(settings.login_free_failures, *times),
+        address=Penalty(settings.login_address_free_failures, *times),
+        known_s=settings.login_known_addresses,
     )

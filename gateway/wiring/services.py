@@ -32,6 +32,7 @@ from gateway.flows.known_revocations import KnownRevocations
 from gateway.flows.leases import Leases
 from gateway.flows.limits import Limits
 from gateway.flows.login import Login
+from gateway.flows.login_delays import LoginDelays
 from gateway.flows.logout import Logout
 from gateway.flows.recheck import Recheck
 from gateway.flows.revocations import Revocations
@@ -53,7 +54,7 @@ from gateway.wiring.dependency import (
     Spawn,
     build_all,
 )
-from gateway.wiring.from_settings import stream_limits, token_settings, upload_rules
+from gateway.wiring.from_settings import delay_rules, stream_limits, token_settings, upload_rules
 from gateway.wiring.reload import needing_restart
 from gateway.wiring.shared_state import REPLICA, STATE
 
@@ -229,11 +230,12 @@ def _services(
     known.on_change(recheck.wake)
     leases = Leases(built.adapter(STATE))
     limits = _limits(settings, built, leases, clock)
+    delays = _delays(settings, built)
     return Services(
         clock=clock,
         policy=policy,
         authenticator=authenticator,
-        login=Login(users, local.passwords, tokens, clock, known, limits),
+        login=Login(users, local.passwords, tokens, clock, known, limits, delays),
         logout=Logout(authenticator, revocations, clock),
         keys=Keys(key_store, clock, revocations, actions=ACTIONS),
         uploads=Uploads(
@@ -259,7 +261,9 @@ def _services(
         settings=settings,
         sample_sources=[
             *built.samples,
-            *([] if limits is None else [lambda: samples.limits(limits.unchecked)]),
+            lambda: samples.limits(
+                sum(one.unchecked for one in (limits, delays) if one is not None)
+            ),
             partial(
                 samples.caches, policy.count, authenticator.token_count, authenticator.key_count
             ),
@@ -278,6 +282,13 @@ def _limits(
         return None
     shared, replica = built.adapter(STATE), built.adapter(REPLICA)
     return Limits(settings.limits, shared=shared, replica=replica, leases=leases, clock=clock)
+
+
+def _delays(settings: Settings, built: BuiltDependencies) -> LoginDelays | None:
+    """``None`` where failed logins cost no delay."""
+    if not settings.login_longest_delay:
+        return None
+    return LoginDelays(built.adapter(STATE), delay_rules(settings))
 
 
 def _tracer(settings: Settings, closing: AsyncExitStack) -> Tracer | None:

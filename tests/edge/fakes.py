@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from gateway.domain.api_keys import KeyRecord, StoredKey
@@ -55,7 +55,15 @@ def some_users() -> DictUsers:
 class PlainPasswords:
     """The "hash" is the password itself: argon2 has tests of its own."""
 
-    async def verify(self, password_hash: str | None, password: str) -> bool:
+    async def verify(
+        self,
+        password_hash: str | None,
+        password: str,
+        *,
+        group: str,
+        in_turn: Callable[[], Awaitable[None]],
+    ) -> bool:
+        await in_turn()
         return password_hash == password
 
 

@@ -77,7 +77,7 @@ async def test_a_login_that_is_turned_away_tells_the_account_too(
 ) -> None:
     """A flood of logins is about somebody."""
 
-    async def full(*_: object) -> bool:
+    async def full(*_: object, **__: object) -> bool:
         raise Overloaded
 
     monkeypatch.setattr(PlainPasswords, "verify", full)

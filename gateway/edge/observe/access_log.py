@@ -15,6 +15,7 @@ from gateway.edge.observe import log_output, request_metrics, spans
 from gateway.edge.scope import Scope, now_s
 from gateway.errors import Unauthenticated
 from gateway.flows.login import LoginAttempt
+from gateway.flows.login_delays import LoginDelayed
 from gateway.telemetry.tracing import trace_id
 
 
@@ -94,6 +95,8 @@ def _verdict(scope: Scope) -> dict[str, Any]:
         fields["error"] = scope.error.code
         if isinstance(scope.error, LimitReached):
             fields["limit"] = scope.error.limit.name
+        elif isinstance(scope.error, LoginDelayed):
+            fields["limit"] = f"login/failures/{scope.error.per}"
     if scope.auth_reason is not None:
         fields["auth_reason"] = scope.auth_reason
     if scope.upstream is not None:

@@ -15,6 +15,7 @@ from gateway.errors import (
     InvalidCredentials,
     PolicyUnavailable,
 )
+from gateway.flows.login_delays import LoginDelayed
 from gateway.telemetry import catalogue as c
 from gateway.telemetry.metric import OTHER, LabelSet
 from gateway.telemetry.recorder import MetricsRecorder
@@ -76,6 +77,8 @@ def _count_error(metrics: MetricsRecorder, scope: Scope, error: GatewayError) ->
     if isinstance(error, LimitReached):
         what = "open" if error.limit.rate is None else "rate"
         metrics.add(c.LIMITED, (error.limit.per, what))
+    elif isinstance(error, LoginDelayed):
+        metrics.add(c.LOGIN_DELAYED, (error.per,))
     asked = scope.action is not None and scope.decision is None
     if asked and isinstance(error, PolicyUnavailable):
         metrics.add(c.DECISIONS, ("error", "false"))

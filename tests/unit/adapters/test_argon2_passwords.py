@@ -142,3 +142,52 @@ async def test_who_leaves_in_his_turn_keeps_it_until_the_hash_is_done(
 def test_other_hashes_are_named_as_such(text: str) -> None:
     """Another cost would tell the clock which users exist."""
     assert hash_fault(text) is not None
+
+
+async def test_addresses_take_turns(gate: Gate) -> None:
+    """Who sends many at once is not checked before those who came after him with one."""
+    passwords = Argon2Passwords(max_waiting=8)
+    crowd = [
+        asyncio.create_task(passwords.verify(HASH, f"crowd {n}", group="crowd")) for n in range(4)
+    ]
+    honest = asyncio.create_task(passwords.verify(HASH, "honest", group="honest"))
+    await gate.has_started()
+    gate.turns.release(5)
+    await asyncio.gather(*crowd, honest)
+    assert gate.checked == ["crowd 0", "crowd 1", "honest", "crowd 2", "crowd 3"]
+    passwords.close()
+
+
+async def test_a_crowd_makes_room_for_another_address(
+    gate: Gate, passwords: Argon2Passwords
+) -> None:
+    """When all places are taken, its last one is turned away and not the newcomer."""
+    crowd = [
+        asyncio.create_task(passwords.verify(HASH, f"crowd {n}", group="crowd")) for n in range(3)
+    ]
+    await gate.has_started()
+    honest = asyncio.create_task(passwords.verify(HASH, "honest", group="honest"))
+    with pytest.raises(Overloaded):
+        await crowd[2]
+    gate.turns.release(3)
+    assert await asyncio.gather(crowd[0], crowd[1], honest) == [True] * 3
+
+
+async def test_what_refuses_in_its_turn_is_not_checked(
+    gate: Gate, passwords: Argon2Passwords
+) -> None:
+    """And the turn goes on to the next."""
+
+    async def refuse() -> None:
+        raise Overloaded
+
+    first = asyncio.create_task(passwords.verify(HASH, "first"))
+    await gate.has_started()
+    refused = asyncio.create_task(passwords.verify(HASH, "refused", in_turn=refuse))
+    last = asyncio.create_task(passwords.verify(HASH, "last"))
+    await asyncio.sleep(0)
+    gate.turns.release(2)
+    with pytest.raises(Overloaded):
+        await refused
+    assert await asyncio.gather(first, last) == [True, True]
+    assert gate.checked == ["first", "last"]

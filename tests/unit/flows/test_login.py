@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import pytest
@@ -47,9 +47,17 @@ class Passwords:
         self.while_checking: Callable[[], None] = lambda: None
         self.overloaded = False
 
-    async def verify(self, password_hash: str | None, password: str) -> bool:
+    async def verify(
+        self,
+        password_hash: str | None,
+        password: str,
+        *,
+        group: str,
+        in_turn: Callable[[], Awaitable[None]],
+    ) -> bool:
         if self.overloaded:
             raise Overloaded
+        await in_turn()
         self.checked.append(password_hash)
         self.while_checking()
         return password_hash == f"hash of {password}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -46,7 +46,15 @@ TOKENS = token_settings(b"x" * 32, lifetime_s=3600)
 
 
 class Passwords:
-    async def verify(self, password_hash: str | None, password: str) -> bool:
+    async def verify(
+        self,
+        password_hash: str | None,
+        password: str,
+        *,
+        group: str,
+        in_turn: Callable[[], Awaitable[None]],
+    ) -> bool:
+        await in_turn()
         return True
 
 

@@ -1,0 +1,52 @@
+"""The settings of logging in, of delays after failed logins, and of keys that nobody has seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.settings import parsers as p
+from gateway.settings.limit_settings import LimitSettings
+from gateway.settings.spec import group
+
+_login = group("Failed logins and unknown keys")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class LoginSettings(LimitSettings):
+    """Part of ``Settings``: what guessing costs."""
+
+    login_waiting: int = _login(
+        p.integer(0, 1000),
+        "16",
+        "Logins that may wait in a worker, as all workers together hash one password at a time;"
+        " client addresses take turns, and one more is answered 503.",
+    )
+    login_free_failures: int = _login(
+        p.integer(0, 1000),
+        "5",
+        "Failed logins of an account, known or not, that cost no delay; the next one costs"
+        " `GATEWAY_LOGIN_FIRST_DELAY`, each further one twice as long.",
+    )
+    login_address_free_failures: int = _login(
+        p.integer(0, 100_000),
+        "20",
+        "The same for all failed logins from one client address (IPv6: one /64).",
+    )
+    login_first_delay: float = _login(
+        p.duration("100ms", "1h"), "1s", "The delay after the first failed login that is not free."
+    )
+    login_longest_delay: float = _login(
+        p.duration("0s", "24h"),
+        "5m",
+        "The longest delay after failed logins, and so the longest that others can keep an owner"
+        " from logging in at an address where he never did before. 0 turns all delays off.",
+    )
+    login_memory: float = _login(
+        p.duration("1s", "7d"), "1h", "When failed logins are forgotten, after the last of them."
+    )
+    login_known_addresses: float = _login(
+        p.duration("0s", "365d"),
+        "30d",
+        "How long after a login its address is known for its account: there others' failures cause"
+        " no delay. 0: no address is.",
+    )
