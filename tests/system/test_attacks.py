@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from typing import get_args
 from urllib.parse import urlsplit
 
 import httpx
@@ -46,7 +45,7 @@ async def test_no_process_writes_down_a_secret(stack: Stack, people: People) -> 
     await until(last_line_is_written)
     signature = next(value for name, value in fields.items() if name.lower().endswith("signature"))
     kept = [PASSWORD, guess, question, token, token.rsplit(".", 1)[1], key, key[-40:], signature]
-    for part in get_args(Part):
+    for part in [one.name for one in stack.table() if one.kind == "real"]:
         said = _said(stack, part)
         assert not [secret for secret in kept if secret in said], part
 
