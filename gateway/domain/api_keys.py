@@ -1,9 +1,9 @@
 """API keys: how one is spelled, what is stored of it, and when it is valid.
 
 A key reads ``kbg_<key_id>_<secret><checksum>``. The id finds the record, the secret proves the
-right to use it, and the checksum (CRC32 of all before it) shows a typo without asking
-anybody. The secret has 256 random bits, so a plain SHA-256 is what is stored: there is nothing to
-guess, and a request costs no password hash. Times are Unix seconds.
+right to use it, and the checksum tells typos and made-up keys without asking anybody
+(``key_checksums.py``). The secret has 256 random bits, so a plain SHA-256 is what is stored: there
+is nothing to guess, and a request costs no password hash. Times are Unix seconds.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import hashlib
 import hmac
 import re
 import secrets
-import string
-import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final
+
+from gateway.domain.key_checksums import BASE62, CHARS, KeyChecksums, is_plain, plain_checksum
 
 PREFIX: Final = "kbg_"
 KEYS_PER_OWNER_LIMIT: Final = 100
@@ -26,18 +26,16 @@ NAME_LIMIT_CHARS: Final = 100
 LIFETIME_LIMIT_S: Final = 10 * 365 * 24 * 3600
 OVERLAP_LIMIT_S: Final = 7 * 24 * 3600
 
-_BASE62: Final = string.digits + string.ascii_uppercase + string.ascii_lowercase
 # No upper case: the id is part of object keys, and some stores' file systems fold case.
 _ID_ALPHABET: Final = "abcdefghijklmnopqrstuvwxyz234567"
 _ID_CHARS: Final = 16  # 80 bits
 _SECRET_CHARS: Final = 43  # 256 bits
-_CHECKSUM_CHARS: Final = 6  # 62**6 > 2**32
 _KEY_ID = re.compile(rf"[a-z2-7]{{{_ID_CHARS}}}\Z")
 # The same for OpenAPI's readers, to whom ``$`` is the very end.
 KEY_ID_PATTERN: Final = f"^[a-z2-7]{{{_ID_CHARS}}}$"
 _KEY = re.compile(
     rf"{PREFIX}(?P<id>[a-z2-7]{{{_ID_CHARS}}})_"
-    rf"(?P<secret>[0-9A-Za-z]{{{_SECRET_CHARS}}})(?P<sum>[0-9A-Za-z]{{{_CHECKSUM_CHARS}}})\Z"
+    rf"(?P<secret>[0-9A-Za-z]{{{_SECRET_CHARS}}})(?P<sum>[0-9A-Za-z]{{{CHARS}}})\Z"
 )
 
 
@@ -74,10 +72,14 @@ class StoredKey:
 
 @dataclass(frozen=True, slots=True)
 class PresentedKey:
-    """A key as a request brought it: well spelled, which proves nothing yet."""
+    """A key as a request brought it: well spelled, which proves nothing yet.
+
+    ``made_here``: its checksum proves that it was given out by this gateway, whatever became of it.
+    """
 
     key_id: str
     secret: str = field(repr=False)
+    made_here: bool = False
 
 
 def is_key_id(text: str) -> bool:
@@ -90,30 +92,29 @@ def new_key_id() -> str:
 
 
 def new_secret() -> str:
-    return "".join(secrets.choice(_BASE62) for _ in range(_SECRET_CHARS))
+    return "".join(secrets.choice(BASE62) for _ in range(_SECRET_CHARS))
 
 
-def format_key(key_id: str, secret: str) -> str:
-    """The whole key, as its owner sees it once."""
+def format_key(key_id: str, secret: str, checksums: KeyChecksums | None = None) -> str:
+    """The whole key, as its owner sees it once; without ``checksums`` one of the old form."""
     body = f"{PREFIX}{key_id}_{secret}"
-    return body + _checksum(body)
+    return body + (plain_checksum(body) if checksums is None else checksums.of(body))
 
 
-def parse_key(text: str) -> PresentedKey | None:
-    """The parts of a key, or ``None`` when it is misspelled."""
+def parse_key(text: str, checksums: KeyChecksums | None = None) -> PresentedKey | None:
+    """The parts of a key, or ``None`` when it is misspelled or certainly made up.
+
+    Without ``checksums`` a key of the old form is all that is taken.
+    """
     match = _KEY.match(text)
-    if match is None or not hmac.compare_digest(_checksum(text[:-_CHECKSUM_CHARS]), match["sum"]):
+    if match is None:
         return None
-    return PresentedKey(match["id"], match["secret"])
-
-
-def _checksum(body: str) -> str:
-    number = zlib.crc32(body.encode("ascii"))
-    digits = ""
-    for _ in range(_CHECKSUM_CHARS):
-        number, digit = divmod(number, len(_BASE62))
-        digits = _BASE62[digit] + digits
-    return digits
+    body, checksum = text[:-CHARS], match["sum"]
+    if checksums is None:
+        made = None if is_plain(body, checksum) else False
+    else:
+        made = checksums.made(body, checksum)
+    return None if made is False else PresentedKey(match["id"], match["secret"], made is True)
 
 
 def secret_hash(secret: str) -> str:

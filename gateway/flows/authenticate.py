@@ -18,14 +18,12 @@ from gateway.domain.api_keys import (
     PREFIX,
     KeyRecord,
     KeySecret,
-    PresentedKey,
     earliest,
     is_over,
-    matching_secret,
-    parse_key,
 )
 from gateway.domain.hit_count import HitCount
 from gateway.domain.identity import AuthMethod, Principal, User
+from gateway.domain.key_checksums import KeyChecksums
 from gateway.domain.revocations import token_mark
 from gateway.domain.tokens import (
     TOKEN_LIMIT_BYTES,
@@ -37,7 +35,9 @@ from gateway.domain.tokens import (
 )
 from gateway.errors import AmbiguousCredentials, Named, TokenExpired, Unauthenticated
 from gateway.flows.key_lookups import KeyLookups
+from gateway.flows.key_matching import KeyMatching, match_of, unknown_key
 from gateway.flows.known_revocations import KnownRevocations
+from gateway.flows.unknown_keys import UnknownKeys
 from gateway.ports import Clock, Deadline, KeyStore, Users
 
 # RFC 6750, section 2.1: SP and HTAB are what may separate scheme and token.
@@ -110,6 +110,8 @@ class Authenticator:
         key_ttl_s: how long an API key's look-up is good for, counted from when it was sent.
         max_keys: how many found keys are cached, and how many ids that no key has.
         max_tokens: how many verified tokens are cached; the least recently used one makes room.
+        checksums: tell made-up keys; ``use_checksums`` changes them later.
+        unknown: limits the look-ups for keys that nobody has seen; without it none is.
     """
 
     def __init__(
@@ -123,6 +125,8 @@ class Authenticator:
         key_ttl_s: float,
         max_keys: int,
         max_tokens: int,
+        checksums: KeyChecksums | None = None,
+        unknown: UnknownKeys | None = None,
     ) -> None:
         self._users = users
         self._tokens = tokens
@@ -131,6 +135,7 @@ class Authenticator:
         self._lookups = KeyLookups(keys, clock, ttl_s=key_ttl_s, max_entries=max_keys)
         revoked.on_key_change(self._lookups.forget)
         self._key_ttl_s = key_ttl_s
+        self._keys = KeyMatching(self._lookups, clock, checksums, unknown)
         self._max_tokens = max_tokens
         self._verified: OrderedDict[bytes, VerifiedToken] = OrderedDict()
         self._users_revision = users.revision
@@ -145,17 +150,23 @@ class Authenticator:
         self._tokens = tokens
         self._verified.clear()
 
-    async def authenticate(self, credential: Credential, deadline: Deadline) -> Principal:
-        """The principal of ``credential`` at this moment.
+    def use_checksums(self, checksums: KeyChecksums) -> None:
+        self._keys.checksums = checksums
+
+    async def authenticate(
+        self, credential: Credential, deadline: Deadline, address: str | None = None
+    ) -> Principal:
+        """The principal of ``credential`` at this moment; ``address`` is the client's.
 
         Raises:
+            RateLimited: there are too many look-ups for unknown keys.
             Unauthenticated: it is not valid; ``reason`` says why, for the log.
             TokenExpired: it was valid once.
             StorageUnavailable: an API key cannot be looked up now.
         """
         if credential.kind == "jwt":
             return self._by_token(credential.text).principal
-        return await self._by_key(credential.text, deadline)
+        return await self._by_key(credential.text, deadline, address=address)
 
     def retain(self, credential: Credential) -> RetainedCredential:
         """What to keep of a credential that was accepted just now, to check it again later."""
@@ -192,17 +203,17 @@ class Authenticator:
         if retained.kind == "jwt":
             verified = self._by_token(retained.text)
             return verified, verified.principal
-        presented = _presented(retained.text)
+        presented = self._keys.presented(retained.text)
         self._revoked.catch_up()
         kept = self._lookups.kept(presented.key_id, sent_after=self._sent_after(within_s))
         if kept is None:
             return None
-        match = _match(kept.record, presented)
+        match = match_of(kept.record, presented)
         if match is not None:
             return retained, self._by_record(*match)
         if kept.record is not None:
-            return None  # it may be older than a rotation, as in ``_matching``
-        raise _unknown(presented)
+            return None  # it may be older than a rotation, as in ``key_matching``
+        raise unknown_key(presented)
 
     def account(self, subject: str, tenant: str, credential_id: str) -> User:
         """The account behind a credential, where nothing else of it can be checked now.
@@ -298,9 +309,15 @@ class Authenticator:
         return VerifiedToken(principal, user, claims, self._tokens, claims.expires_at, mark)
 
     async def _by_key(
-        self, text: str, deadline: Deadline, sent_after: float = float("-inf")
+        self,
+        text: str,
+        deadline: Deadline,
+        sent_after: float = float("-inf"),
+        address: str | None = None,
     ) -> Principal:
-        return self._by_record(*await self._matching(_presented(text), deadline, sent_after))
+        presented = self._keys.presented(text)
+        self._revoked.catch_up()
+        return self._by_record(*await self._keys.find(presented, deadline, sent_after, address))
 
     def _by_record(self, record: KeyRecord, secret: KeySecret) -> Principal:
         """Whom a key stands for at this moment, by its record and the secret that was presented."""
@@ -319,25 +336,6 @@ class Authenticator:
             scopes=record.scopes,
             expires_at=ends,
         )
-
-    async def _matching(
-        self, presented: PresentedKey, deadline: Deadline, sent_after: float
-    ) -> tuple[KeyRecord, KeySecret]:
-        """The record and which of its secrets was presented.
-
-        A cached record without the secret may be older than a rotation whose answer the client
-        has already, so the store is asked once more before the key is refused.
-        """
-        self._revoked.catch_up()
-        arrived_at = self._clock.monotonic()
-        answer = await self._lookups.get(presented.key_id, deadline, sent_after=sent_after)
-        match = _match(answer.record, presented)
-        if match is None and answer.record is not None and answer.sent_at < arrived_at:
-            answer = await self._lookups.get(presented.key_id, deadline, sent_after=arrived_at)
-            match = _match(answer.record, presented)
-        if match is None:
-            raise _unknown(presented)
-        return match
 
     def _enabled_user(self, subject: str, credential_id: str) -> User:
         user = self._users.get(subject)
@@ -359,22 +357,3 @@ def _named_by(proved: Claims | KeyRecord) -> Named:
     if isinstance(proved, Claims):
         return Named(proved.subject, proved.token_id)
     return Named(proved.owner, proved.key_id)
-
-
-def _presented(text: str) -> PresentedKey:
-    presented = parse_key(text)
-    if presented is None:
-        raise Unauthenticated(reason="key_malformed")
-    return presented
-
-
-def _unknown(presented: PresentedKey) -> Unauthenticated:
-    """Names no owner, also where the id is a key's: who sent it has shown nothing."""
-    return Unauthenticated(reason="key_unknown", named=Named(credential_id=presented.key_id))
-
-
-def _match(record: KeyRecord | None, presented: PresentedKey) -> tuple[KeyRecord, KeySecret] | None:
-    if record is None:
-        return None
-    secret = matching_secret(record, presented.secret)
-    return None if secret is None else (record, secret)

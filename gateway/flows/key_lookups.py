@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import Any, Protocol
 from weakref import WeakSet
 
 from gateway.domain.api_keys import KeyRecord
@@ -27,6 +28,16 @@ class LookedUp:
 
     record: KeyRecord | None
     sent_at: float
+
+
+class LookupLimit(Protocol):
+    """How many look-ups may be made; ``unknown_keys.LimitAt`` is the real one."""
+
+    async def admit(self) -> None:
+        """Raises ``RateLimited`` where one more would be too many."""
+
+    def count(self, task: asyncio.Task[Any]) -> None:
+        """``task`` is a look-up that was let in."""
 
 
 _Answers = OrderedDict[str, LookedUp]
@@ -55,11 +66,23 @@ class KeyLookups:
         return len(self._hits) + len(self._misses)
 
     async def get(
-        self, key_id: str, deadline: Deadline, *, sent_after: float = float("-inf")
+        self,
+        key_id: str,
+        deadline: Deadline,
+        *,
+        sent_after: float = float("-inf"),
+        limit: LookupLimit | None = None,
+        in_line: bool = False,
     ) -> LookedUp:
         """The record of ``key_id``, from an answer that was sent at ``sent_after`` or later.
 
+        Args:
+            limit: asked where the store has to be; not where somebody else asks it already.
+            in_line: waits for the look-up of this id that is under way, though it was sent too
+                early, before another one is made: at most one travels.
+
         Raises:
+            RateLimited: what ``limit`` says.
             StorageUnavailable: no kept answer is good and the store gives none by ``deadline``.
         """
         kept = self.kept(key_id, sent_after=sent_after)
@@ -67,15 +90,23 @@ class KeyLookups:
             return kept
         self.count.misses += 1
         while True:
-            task = self._joinable(key_id, sent_after) or self._send(key_id, deadline)
-            try:
-                async with asyncio.timeout_at(deadline):
-                    # ``wait`` and not ``shield``: a caller who leaves here leaves nothing behind.
-                    await asyncio.wait({task})
-            except TimeoutError as exc:
-                raise StorageUnavailable from exc
+            if in_line:
+                await self._line(key_id, deadline, sent_after)
+            task = self._joinable(key_id, sent_after)
+            if task is None and limit is not None:
+                await limit.admit()
+                task = self._joinable(key_id, sent_after)
+            if task is None:
+                task = self._send(key_id, deadline)
+                if limit is not None:
+                    limit.count(task)
+            await _wait(task, deadline)
             if task not in self._outdated:
                 return task.result()
+
+    async def _line(self, key_id: str, deadline: Deadline, sent_after: float) -> None:
+        while key_id in self._under_way and self._joinable(key_id, sent_after) is None:
+            await _wait(self._under_way[key_id][1], deadline)
 
     def forget(self, key_id: str | None) -> None:
         """The record was changed (``None``: that of any key): no answer to an earlier question is
@@ -147,3 +178,12 @@ class KeyLookups:
         answers = self._misses if answer.record is None else self._hits
         answers[key_id] = answer
         make_room(answers, self._max_entries, lambda old: not self._is_fresh(old))
+
+
+async def _wait(task: asyncio.Task[LookedUp], deadline: Deadline) -> None:
+    try:
+        async with asyncio.timeout_at(deadline):
+            # ``wait`` and not ``shield``: a caller who leaves here leaves nothing behind.
+            await asyncio.wait({task})
+    except TimeoutError as exc:
+        raise StorageUnavailable from exc

@@ -28,6 +28,7 @@ from gateway.domain.api_keys import (
     secret_hash,
 )
 from gateway.domain.identity import Principal
+from gateway.domain.key_checksums import KeyChecksums
 from gateway.errors import (
     Conflict,
     Forbidden,
@@ -54,12 +55,14 @@ class Keys:
         *,
         actions: frozenset[str],
         keys_per_owner: int = KEYS_PER_OWNER_LIMIT,
+        checksums: KeyChecksums | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
         self._revocations = revocations
         self._allowed_scopes = actions - PERSON_ONLY
         self._keys_per_owner = keys_per_owner
+        self.checksums = checksums
 
     async def create(
         self,
@@ -94,7 +97,7 @@ class Keys:
             expires_at=None if expires_in_s is None else now + expires_in_s,
         )
         await self._store.create(record, deadline)
-        return record, format_key(record.key_id, secret)
+        return record, format_key(record.key_id, secret, self.checksums)
 
     async def list(self, tenant: str, owner: str, deadline: Deadline) -> Sequence[KeyRecord]:
         """The owner's keys, newest first, revoked and expired ones too."""
@@ -153,7 +156,7 @@ class Keys:
             raise Conflict("The key was rotated too often: wait for an overlap to end, or end all.")
         await self._store.replace(record, stored.version, deadline)
         await self._told_of_rotation(key_id, deadline)
-        return record, format_key(key_id, secret)
+        return record, format_key(key_id, secret, self.checksums)
 
     async def _told_of_rotation(self, key_id: str, deadline: Deadline) -> None:
         """Whatever comes of it: the new secret is in force and has to be shown, this once. Who was

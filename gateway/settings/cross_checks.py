@@ -66,6 +66,15 @@ def _jwt_secrets_differ(values: Values) -> Iterator[Fault]:
         yield Fault("GATEWAY_JWT_SECRET_PREVIOUS", None, expected)
 
 
+def _keys_secrets_differ(values: Values) -> Iterator[Fault]:
+    secret, previous = values.get("keys_secret"), values.get("keys_secret_previous")
+    if previous is not None and previous == secret:
+        yield Fault("GATEWAY_KEYS_SECRET_PREVIOUS", None, "another secret than GATEWAY_KEYS_SECRET")
+    if previous is not None and "keys_secret" in values and secret is None:
+        expected = "to be set, as GATEWAY_KEYS_SECRET_PREVIOUS is"
+        yield Fault("GATEWAY_KEYS_SECRET", None, expected)
+
+
 def _credentials_need_listed_origins(values: Values) -> Iterator[Fault]:
     origins = values.get("cors_origins") or ()
     if "*" in origins and values.get("cors_credentials"):
@@ -126,6 +135,7 @@ _RULES: tuple[Callable[[Values], Iterator[Fault]], ...] = (
     _somebody_can_log_in,
     _admin_has_one_password,
     _jwt_secrets_differ,
+    _keys_secrets_differ,
     _credentials_need_listed_origins,
     _listeners_differ,
     _parts_are_enough,

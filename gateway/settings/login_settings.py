@@ -50,3 +50,38 @@ class LoginSettings(LimitSettings):
         "How long after a login its address is known for its account: there others' failures cause"
         " no delay. 0: no address is.",
     )
+    keys_secret: bytes | None = _login(
+        p.JWT_SECRET,
+        None,
+        "Key of the checksum in new API keys, the same on every replica: made-up keys of that form"
+        " are refused without a look-up. It opens nothing. Unset: it is derived from"
+        " `GATEWAY_JWT_SECRET`, and keys made before that was rotated are looked up as unknown"
+        " ones.",
+        secret=True,
+    )
+    keys_secret_previous: bytes | None = _login(
+        p.JWT_SECRET,
+        None,
+        "The previous key of the checksum, for as long as API keys made with it are in use; without"
+        " it they are refused.",
+        secret=True,
+    )
+    keys_unknown_rate: int = _login(
+        p.integer(1, 100_000),
+        "10",
+        "Look-ups a second for API keys that a worker has not let in yet and whose checksum proves"
+        " nothing, per client address (IPv6: one /64) in a replica; four times as many at once."
+        " More are answered 429.",
+    )
+    keys_unknown_in_flight: int = _login(
+        p.integer(1, 1000),
+        "8",
+        "How many of these look-ups a worker has under way at once. Below the 16 connections that a"
+        " worker has to the keys' bucket, so that known keys always find one free.",
+    )
+
+    @property
+    def keys_secrets(self) -> tuple[bytes, ...]:
+        """The keys of the checksum; the first one makes it."""
+        both = (self.keys_secret, self.keys_secret_previous)
+        return tuple(secret for secret in both if secret is not None)

@@ -240,6 +240,11 @@ LOGIN_DELAYED = Counter(
     series=sets_of(("account", "address")),
     sparse=True,
 )
+UNKNOWN_KEYS_LIMITED = Counter(
+    "gateway_unknown_keys_limited_total",
+    "API keys that nobody has seen, refused without a look-up because there were too many.",
+    sparse=True,
+)
 DECISIONS = Counter(
     "gateway_policy_decisions_total",
     "Policy decisions on requests.",

@@ -8,7 +8,8 @@ from gateway.adapters.core_calls import CoreTimeouts
 from gateway.adapters.s3_client import S3Access
 from gateway.adapters.temporal import TemporalAccess
 from gateway.domain.documents import ALLOWED_TYPES, UploadRules
-from gateway.domain.limits import Penalty
+from gateway.domain.key_checksums import KeyChecksums
+from gateway.domain.limits import Penalty, Rate
 from gateway.domain.stream_state import StreamLimits
 from gateway.domain.tokens import TokenSettings
 from gateway.flows.login_delays import DelayRules
@@ -103,3 +104,12 @@ def delay_rules(settings: Settings) -> DelayRules:
         address=Penalty(settings.login_address_free_failures, *times),
         known_s=settings.login_known_addresses,
     )
+
+
+def key_checksums(settings: Settings) -> KeyChecksums:
+    return KeyChecksums(settings.jwt_secrets, settings.keys_secrets)
+
+
+def unknown_key_rate(settings: Settings) -> Rate:
+    """For each client address; a moment's burst is what some clients behind one proxy need."""
+    return Rate(settings.keys_unknown_rate, 1.0, burst=4 * settings.keys_unknown_rate)

@@ -9,7 +9,7 @@ from gateway.wiring import dependencies
 _OF_IDENTITY = frozenset(
     {
         *("jwt_secret", "jwt_secret_previous", "jwt_expiration", "jwt_skew"),
-        *("jwt_issuer", "jwt_audience"),
+        *("jwt_issuer", "jwt_audience", "keys_secret", "keys_secret_previous"),
         *("users_file", "admin_username", "admin_password", "admin_password_hash", "admin_tenant"),
     }
 )

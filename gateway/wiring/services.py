@@ -37,6 +37,7 @@ from gateway.flows.logout import Logout
 from gateway.flows.recheck import Recheck
 from gateway.flows.revocations import Revocations
 from gateway.flows.search import Search
+from gateway.flows.unknown_keys import UnknownKeys
 from gateway.flows.uploads import Uploads
 from gateway.ports import Clock, PasswordVerifier
 from gateway.settings import Settings
@@ -54,7 +55,14 @@ from gateway.wiring.dependency import (
     Spawn,
     build_all,
 )
-from gateway.wiring.from_settings import delay_rules, stream_limits, token_settings, upload_rules
+from gateway.wiring.from_settings import (
+    delay_rules,
+    key_checksums,
+    stream_limits,
+    token_settings,
+    unknown_key_rate,
+    upload_rules,
+)
 from gateway.wiring.reload import needing_restart
 from gateway.wiring.shared_state import REPLICA, STATE
 
@@ -129,6 +137,8 @@ class Services:
         self.policy.clear()
         self.login.tokens = tokens = token_settings(settings)
         self.authenticator.use_tokens(tokens)
+        self.keys.checksums = checksums = key_checksums(settings)
+        self.authenticator.use_checksums(checksums)
         before, self.settings = self.settings, settings
         log.info("reloaded", users=len(self.users), policy=self.policy.revision)
         if needing := needing_restart(before, settings):
@@ -219,6 +229,8 @@ def _services(
         key_ttl_s=settings.keys_cache_ttl,
         max_keys=settings.keys_cache_entries,
         max_tokens=settings.token_cache_entries,
+        checksums=(checksums := key_checksums(settings)),
+        unknown=_unknown_keys(settings, built),
     )
     recheck = Recheck(
         authenticator,
@@ -237,7 +249,7 @@ def _services(
         authenticator=authenticator,
         login=Login(users, local.passwords, tokens, clock, known, limits, delays),
         logout=Logout(authenticator, revocations, clock),
-        keys=Keys(key_store, clock, revocations, actions=ACTIONS),
+        keys=Keys(key_store, clock, revocations, actions=ACTIONS, checksums=checksums),
         uploads=Uploads(
             store=store,
             workflows=workflows,
@@ -289,6 +301,15 @@ def _delays(settings: Settings, built: BuiltDependencies) -> LoginDelays | None:
     if not settings.login_longest_delay:
         return None
     return LoginDelays(built.adapter(STATE), delay_rules(settings))
+
+
+def _unknown_keys(settings: Settings, built: BuiltDependencies) -> UnknownKeys:
+    return UnknownKeys(
+        built.adapter(REPLICA),
+        unknown_key_rate(settings),
+        in_flight=settings.keys_unknown_in_flight,
+        max_known=settings.keys_cache_entries,
+    )
 
 
 def _tracer(settings: Settings, closing: AsyncExitStack) -> Tracer | None:

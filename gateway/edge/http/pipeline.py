@@ -222,7 +222,9 @@ class Pipeline:
         if credential is None:
             raise Unauthenticated(reason="missing")
         scope.credential = credential
-        scope.principal = await self._authenticator.authenticate(credential, scope.deadline)
+        scope.principal = await self._authenticator.authenticate(
+            credential, scope.deadline, scope.client_ip
+        )
 
     async def _authorize(self, request: Request, scope: Scope, endpoint: Endpoint | None) -> None:
         if endpoint is None and request.route is not None:

@@ -16,6 +16,7 @@ from gateway.edge.scope import Scope, now_s
 from gateway.errors import Unauthenticated
 from gateway.flows.login import LoginAttempt
 from gateway.flows.login_delays import LoginDelayed
+from gateway.flows.unknown_keys import UnknownKeysLimited
 from gateway.telemetry.tracing import trace_id
 
 
@@ -97,6 +98,8 @@ def _verdict(scope: Scope) -> dict[str, Any]:
             fields["limit"] = scope.error.limit.name
         elif isinstance(scope.error, LoginDelayed):
             fields["limit"] = f"login/failures/{scope.error.per}"
+        elif isinstance(scope.error, UnknownKeysLimited):
+            fields["limit"] = "keys/unknown"
     if scope.auth_reason is not None:
         fields["auth_reason"] = scope.auth_reason
     if scope.upstream is not None:

@@ -16,6 +16,7 @@ from gateway.errors import (
     PolicyUnavailable,
 )
 from gateway.flows.login_delays import LoginDelayed
+from gateway.flows.unknown_keys import UnknownKeysLimited
 from gateway.telemetry import catalogue as c
 from gateway.telemetry.metric import OTHER, LabelSet
 from gateway.telemetry.recorder import MetricsRecorder
@@ -79,6 +80,8 @@ def _count_error(metrics: MetricsRecorder, scope: Scope, error: GatewayError) ->
         metrics.add(c.LIMITED, (error.limit.per, what))
     elif isinstance(error, LoginDelayed):
         metrics.add(c.LOGIN_DELAYED, (error.per,))
+    elif isinstance(error, UnknownKeysLimited):
+        metrics.add(c.UNKNOWN_KEYS_LIMITED)
     asked = scope.action is not None and scope.decision is None
     if asked and isinstance(error, PolicyUnavailable):
         metrics.add(c.DECISIONS, ("error", "false"))
