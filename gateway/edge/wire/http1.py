@@ -96,6 +96,10 @@ class GuardedHttp(Http):
             pass
         finally:
             self._end_request()
+            if self.request is not None:
+                # Sanic leaves this circle behind when the client left: it would keep all of the
+                # connection until the garbage collector comes.
+                self.request.stream = None
         if not self.upgrade_websocket:
             await self.protocol.linger()
 
