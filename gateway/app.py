@@ -253,8 +253,7 @@ class _Assembly:
         sockets = self._make_sockets(services, self._pipeline)
         self._begin_metrics(services, sockets)
         self._set_context(services, self._pipeline, sockets)
-        if services.limits is not None:
-            self._desk = LimitsDesk(services.limits, services.login, services.clock)
+        self._desk = LimitsDesk(services.limits, services.login, services.clock)
 
     def _make_pipeline(self, services: Services) -> Pipeline:
         settings = self._settings

@@ -27,7 +27,7 @@ _WHOM = {
     "subject": ("TENANT/NAME", "a user"),
     "key": ("ID", "an API key"),
     "tenant": ("TENANT", "all users of a tenant"),
-    "account": ("NAME", "logins with this name"),
+    "account": ("NAME", "logins with this name, failed ones too"),
     "address": ("IP", "a client's address, as the asked replica counts it"),
 }
 

@@ -68,6 +68,15 @@ class Login:
         """What a name that is typed is counted under, and logged where it is nobody's."""
         return _typed_digest(username, self.tokens.secrets[0])
 
+    async def delays(self, name: str, address: str, *, forget: bool) -> dict[str, float]:
+        """How long logins of a name, from an address, have to wait, as ``LoginDelays.look``.
+
+        Nothing where failures cost no delay.
+        """
+        if self._delays is None:
+            return {}
+        return await self._delays.look(self.digest(name) if name else "", address, forget=forget)
+
     def attempt(self, username: str) -> LoginAttempt:
         """Whom a login with this name is about, before it is known whether it succeeds.
 

@@ -161,6 +161,24 @@ class LoginDelays:
         except SharedStateUnavailable:
             self.unchecked += 1
 
+    async def look(self, account: str, address: str, *, forget: bool) -> dict[str, float]:
+        """Seconds until the next attempt, for operators: of an account, an address, or both.
+
+        An account's failures at an address that is known for it count apart from its others, so
+        that they are only found where both are named. ``""`` names none.
+
+        Raises:
+            SharedStateUnavailable
+        """
+        keys = _Keys(account, address)
+        named = {"account": keys.account} if account else {}
+        named |= {"address": keys.address} if address else {}
+        named |= {"account at address": keys.pair} if account and address else {}
+        waits = await self._state.wait_s(list(named.values()))
+        if forget:
+            await self._state.forgive(list(named.values()))
+        return dict(zip(named, waits, strict=True))
+
     async def _mark(self, key: str, for_s: float) -> None:
         """Remembers ``key`` for a while: as one failure whose delay is how long."""
         await self._state.failed([key], Penalty(0, for_s, for_s, for_s))

@@ -73,3 +73,21 @@ async def test_without_whom_the_command_lists_and_asks_nobody(tmp_path: Path) ->
     assert (await command(running, 1, "show", limits="")) == "0 No limits are set.\n"
     assert (await command(running, 1, "reset")).startswith("2 gateway limits reset: say for whom")
     assert (await command(running, 1, "show", "--key", "a")).startswith("1 gateway limits show: ")
+
+
+async def test_an_operator_lets_somebody_log_in_again(core: StubCore, tmp_path: Path) -> None:
+    """Without any limit set: delays after failed logins are on by default."""
+    port = free_port()
+    strict = {"LOGIN_FREE_FAILURES": "1", "LOGIN_FIRST_DELAY": "4m", "ADMIN_LISTEN_PORT": str(port)}
+    headers = {"Content-Type": "application/json"}
+    wrong = request("POST", "/auth/login", headers, b'{"username":"root","password":"nope"}')
+    whom = ("--account", "root", "--address", "127.0.0.1")
+    async with served(core, tmp_path, 2, port=None, **strict) as running:
+        for _ in range(3):
+            refused = await exchange(running.address, wrong)
+        assert refused.status == 429
+
+        shown = await command(running, port, "show", *whom, limits="")
+        assert "failed logins/account at address  root at 127.0.0.1: 0 left of 1 at" in shown
+        await command(running, port, "reset", *whom, limits="")
+        assert await running.log_in()

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -22,10 +23,10 @@ PATH = "/limits"
 
 
 class LimitsDesk:
-    """Made only where limits are set."""
+    """What an operator may ask of one worker."""
 
-    def __init__(self, limits: Limits, login: Login, clock: Clock) -> None:
-        """``login`` knows the secrets, and what a typed name counts under."""
+    def __init__(self, limits: Limits | None, login: Login, clock: Clock) -> None:
+        """``limits`` where some are set; ``login`` knows the secrets, and its own delays."""
         self._limits = limits
         self._login = login
         self._clock = clock
@@ -41,12 +42,22 @@ class LimitsDesk:
         secrets, now = self._login.tokens.secrets, self._clock.time()
         if not is_signed(secrets, method, target, authorization, now):
             raise Forbidden("Only an operator's signed request may; `gateway limits` makes one.")
-        rows: list[dict[str, Any]] = []
-        for per, who in _whom(target):
-            counted = self._login.digest(who) if per == "account" else who
-            found = await self._limits.look(per, counted, forget=method == "DELETE")
-            rows += [_row(one, who) for one in found]
-        return {"limits": rows}
+        whom, forget = _whom(target), method == "DELETE"
+        rows = [row for per, who in whom for row in await self._limited(per, who, forget=forget)]
+        return {"limits": rows + await self._delayed(dict(whom), forget=forget)}
+
+    async def _limited(self, per: str, who: str, *, forget: bool) -> list[dict[str, Any]]:
+        if self._limits is None:
+            return []
+        counted = self._login.digest(who) if per == "account" else who
+        found = await self._limits.look(per, counted, forget=forget)
+        return [_row(one, who) for one in found]
+
+    async def _delayed(self, whom: Mapping[str, str], *, forget: bool) -> list[dict[str, Any]]:
+        name, address = whom.get("account", ""), whom.get("address", "")
+        delays = await self._login.delays(name, address, forget=forget)
+        who = {"account": name, "address": address, "account at address": f"{name} at {address}"}
+        return [_delay(per, who[per], delay_s) for per, delay_s in delays.items()]
 
 
 def _whom(target: str) -> list[tuple[str, str]]:
@@ -74,5 +85,17 @@ def _row(one: Found, who: str) -> dict[str, Any]:
     }
 
 
+def _delay(per: str, who: str, delay_s: float) -> dict[str, Any]:
+    """What failed logins cost, as a limit of one attempt."""
+    return {
+        "limit": f"failed logins/{per}",
+        "allowed": "1 attempt at a time",
+        "per": per,
+        "counted": who,
+        "left": 0 if delay_s else 1,
+        "retry_after_s": round(delay_s, 3),
+    }
+
+
 def no_desk() -> NotFound:
-    return NotFound("No limits are set.")
+    return NotFound("This worker is not ready to show limits.")
