@@ -169,6 +169,8 @@ async def world(stack: Stack, folder: Path) -> AsyncIterator[World]:
             "GATEWAY_LOG_FORMAT": "json",
             "GATEWAY_JWT_SECRET": jwt,
             "GATEWAY_JWT_SECRET_PREVIOUS": canary("jwt-previous"),
+            "GATEWAY_KEYS_SECRET": canary("keys-secret"),
+            "GATEWAY_KEYS_SECRET_PREVIOUS": canary("keys-previous"),
             "GATEWAY_ADMIN_PASSWORD": canary("admin-password"),
             "GATEWAY_USERS_FILE": str(folder.parent / "users.json"),
             "GATEWAY_SERVICES_CORE": f"http://{local['core']}",
