@@ -127,7 +127,12 @@ class RedisState:
         renewals = self._renewals
 
         def done(answer: asyncio.Future[bytes]) -> None:
-            self._asked -= Counter(keys)
+            for key in keys:
+                # Not by subtracting counters: that looks at every key there is.
+                if self._asked[key] > 1:
+                    self._asked[key] -= 1
+                else:
+                    del self._asked[key]
             passed = not _failed(answer) and answer.result()[:1] == b"1"
             if (passed and caller.cancelled()) or (not passed and renewals != self._renewals):
                 self._release(keys)

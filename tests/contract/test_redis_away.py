@@ -25,6 +25,7 @@ from gateway.adapters.redis_state import NO_REPLICA, REPLICA, RedisState
 from gateway.domain.limits import Charge, Lease, Rate
 from gateway.errors import SharedStateUnavailable
 from tests.components import component, running_redis
+from tests.contract.test_mutual_tls import loaded, started, until
 from tests.simulated_state import Simulated
 
 PATIENT_S = 60.0
@@ -219,6 +220,26 @@ async def test_a_wrong_password_counts_as_away(tmp_path: Path) -> None:
         writer.close()
         await one.reaches("rejoining")
         assert right.password not in repr(right)
+
+
+async def test_another_password_is_taken_over_by_a_reload(tmp_path: Path) -> None:
+    """A rotation needs no restart: Redis knows both for a while, and we are told the new one."""
+    async with running_redis(tmp_path, {"requirepass": "second"}) as redis:
+        url = f"redis://{redis.launch.address}"
+        old = loaded(REDIS_URL=url, REDIS_PASSWORD="first")
+        async with started(old) as services:
+            check = services.checks()["state"]
+            with pytest.raises(SharedStateUnavailable):
+                await check()
+            await services.reload(replace(old, redis_password="second"))
+
+            async def answered() -> bool:
+                with contextlib.suppress(SharedStateUnavailable):
+                    await check()
+                    return True
+                return False
+
+            await until(answered)
 
 
 # --- Sentinels ------------------------------------------------------------------------------------
