@@ -135,7 +135,7 @@ def test_memory_and_cpu_fit_what_is_asked_and_allowed(overlay: str, tmp_path: Pa
     resources = pod(overlay)["containers"][0]["resources"]
     assert resources["requests"] | {"ephemeral-storage": ""} == {
         "cpu": "100m",
-        "memory": "128Mi",
+        "memory": "144Mi",
         "ephemeral-storage": "",
     }
     assert resources["limits"] | {"ephemeral-storage": ""} == {
