@@ -282,7 +282,10 @@ class Ledger:
         if mark in self.tokens:
             return True
         ended = self.generations.get(claims.subject)
-        return ended is not None and _generation(claims) < ended.generation
+        if ended is None or claims.issued_at >= ended.expires_at:
+            # What is issued that late is none of them: some processes have forgotten it already.
+            return False
+        return generation_of(claims) < ended.generation
 
     def outdates(self, user: User, now: float) -> ChangedAccount | None:
         """The change that ``user``, as this process knows it, does not show yet."""
@@ -292,7 +295,7 @@ class Ledger:
         return change
 
 
-def _generation(claims: Claims) -> int:
+def generation_of(claims: Claims) -> int:
     """Of a token made elsewhere, which names none, the second in which it was issued."""
     if claims.password_tag is None:
         return claims.issued_at * 1000

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.domain.revocations import EndedToken, EndedTokens, Revocation
+from gateway.domain.revocations import EndedToken, EndedTokens, Revocation, generation_of
 from gateway.domain.tokens import SKEW_LIMIT_S
 from gateway.errors import Conflict, Forbidden, Overloaded
 from gateway.flows.authenticate import Authenticator, Credential, VerifiedToken
@@ -44,7 +44,7 @@ class Logout:
                 raise Conflict("You have ended too many tokens one by one: end all with ?all=true.")
             case "full":
                 raise Overloaded("Too many tokens were ended one by one: end all with ?all=true.")
-        return EndedToken(token.mark, claims.subject, claims.generation, claims.expires_at)
+        return EndedToken(token.mark, claims.subject, generation_of(claims), claims.expires_at)
 
     def _all_of(self, token: VerifiedToken) -> Revocation:
         """Of a later generation than any that is known, however far this clock is behind."""

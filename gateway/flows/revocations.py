@@ -94,6 +94,8 @@ class Revocations:
         self._tried_at = float("-inf")
         self._forgot_at = self._tidied_at = clock.monotonic()
         self._asked_to_read = False
+        # What this worker learned from the store and the others may not have been told.
+        self._untold_here: set[str] = set()
         # Changes of accounts that are not in the store yet.
         self._unsaved: dict[str, ChangedAccount] = {}
 
@@ -250,10 +252,9 @@ class Revocations:
         deadline = self._in(limit_s)
         try:
             texts = await self._store.list(0.0 if whole else self._since, deadline)
-            news = [text for text in texts if self.known.learn(text)]
-            # Each worker reads the whole by itself at its start: the board is for what is new.
-            for text in () if whole else news:
-                await self._board.write(text, deadline)
+            self._untold_here.update([text for text in texts if self.known.learn(text)])
+            if not whole:
+                await self._tell_here(texts, deadline)
         except GatewayError as exc:
             self._asked_to_read = True
             self._note_reading(False, type(exc.__cause__ or exc).__name__)
@@ -261,7 +262,21 @@ class Revocations:
         self._note_reading(True)
         self._since = wall
         self.known.complete = losses == self.known.losses
-        self._board.store_read_at = self._tried_at
+        if not whole:
+            self._board.store_read_at = self._tried_at
+
+    async def _tell_here(self, texts: Iterable[str], deadline: Deadline) -> None:
+        """Writes what is new on the board, also what only this worker's first reading found.
+
+        Each worker reads the whole by itself, and the board has no room for that. So only a reading
+        of what is new counts for the others, and it tells what they may have missed; what is older
+        than it lists, they have read.
+        """
+        for text in texts:
+            if text in self._untold_here:
+                await self._board.write(text, deadline)
+                self._untold_here.discard(text)
+        self._untold_here.clear()
 
     def _note_reading(self, works: bool, reason: str | None = None) -> None:
         """One line when it begins to fail, and one when it is over."""

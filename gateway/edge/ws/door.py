@@ -14,6 +14,7 @@ from sanic import Request
 from sanic.compat import Header
 from sanic.exceptions import RequestCancelled
 
+from gateway.domain.limit_counts import network_of
 from gateway.domain.websocket import Upgrade, read_upgrade
 from gateway.edge.http.pipeline import Pipeline
 from gateway.edge.observe import access_log
@@ -40,7 +41,7 @@ _TAKEN_OVER = ("x-forwarded-for", "forwarded", "traceparent")
 
 
 class Unsigned:
-    """Counts the sockets that are not signed in, by address."""
+    """Counts the sockets that are not signed in, by address; an IPv6 one by its /64."""
 
     def __init__(self) -> None:
         self._by_address: Counter[str] = Counter()
@@ -54,6 +55,7 @@ class Unsigned:
         Raises:
             Overloaded: there are too many.
         """
+        address = network_of(address) if address else ""
         if len(self) >= UNSIGNED_LIMIT or self._by_address[address] >= UNSIGNED_PER_ADDRESS:
             raise Overloaded
         self._by_address[address] += 1

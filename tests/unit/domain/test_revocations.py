@@ -21,6 +21,7 @@ from gateway.domain.revocations import (
     Revocation,
     account_change,
     account_state,
+    generation_of,
     revocation_of,
     shows,
     text_of,
@@ -107,6 +108,26 @@ def test_a_token_made_elsewhere_ends_by_when_it_was_issued() -> None:
     ledger.add(EndedTokens("ada", NOW * 1000 + 1, NOW + 60))
     assert ledger.ends_token("", claims(tag=None))
     assert not ledger.ends_token("", replace(claims(tag=None), issued_at=NOW + 1))
+
+
+def test_a_token_made_elsewhere_and_ended_alone_stays_ended_whatever_else_ends() -> None:
+    """Also one that was issued after all others were ended, or by a clock that is ahead."""
+    late = replace(claims(tag=None), issued_at=NOW + 10)
+    alone = EndedToken(token_mark("jti"), "ada", generation_of(late), late.expires_at)
+    everything = EndedTokens("ada", NOW * 1000, NOW + 3600)
+    for order in itertools.permutations((alone, everything)):
+        ledger = Ledger()
+        for revocation in order:
+            assert ledger.add(revocation)
+        assert ledger.ends_token(token_mark("jti"), late)
+
+
+def test_a_token_issued_when_others_have_forgotten_that_all_were_ended_is_good() -> None:
+    """Processes forget at moments of their own; what the call ended has expired by then."""
+    ledger = Ledger()
+    ledger.add(EndedTokens("ada", NOW * 1000, NOW + 60))
+    assert ledger.ends_token("", replace(claims(0), issued_at=NOW + 59))
+    assert not ledger.ends_token("", replace(claims(0), issued_at=NOW + 60))
 
 
 def test_the_order_of_hearing_makes_no_difference() -> None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+import jwt
 import pytest
 
 from gateway.adapters.revocation_board import RevocationBoard
@@ -332,6 +333,42 @@ async def test_one_worker_of_a_replica_reads_for_all(world: World, quick: None) 
     assert not other.revocations._is_due()
     assert await other.refusal(token) == "token_revoked"
     assert world.store.since == [0, 0, START]
+
+
+async def test_what_a_worker_that_starts_finds_reaches_those_that_ran_before(
+    world: World, quick: None
+) -> None:
+    """Its first reading is its own: it neither counts for the others nor hides what is in it."""
+    board = RevocationBoard()
+    before, elsewhere = Worker(world, board), Worker(world)
+    await before.revocations.begin({})
+    token = await elsewhere.log_in()
+    await elsewhere.log_out(token)
+    starting = Worker(world, board)
+    await starting.revocations.begin({})
+    world.clock.passed_s += module.READ_EVERY_S
+    assert before.revocations._is_due()
+    await starting.revocations._save_and_read()
+    assert not before.revocations._is_due()
+    assert await before.refusal(token) == "token_revoked"
+
+
+async def test_a_logged_out_token_from_elsewhere_is_refused_after_all_others_were_ended(
+    world: World,
+) -> None:
+    """It names no generation: the second in which it was issued stands for one."""
+    worker = Worker(world)
+    await worker.log_out(await worker.log_in(), all_tokens=True)
+    world.clock.passed_s += 5
+    now = int(world.clock.time())
+    whose = {"sub": "alice", "tenant": ALICE.tenant, "roles": sorted(ALICE.roles), "jti": "foreign"}
+    when = {"iat": now, "nbf": now, "exp": now + 600}
+    where = {"iss": TOKENS.issuer, "aud": TOKENS.audience}
+    text = jwt.encode(whose | when | where, TOKENS.secrets[0], "HS256")
+    token = Credential("jwt", text)
+    assert await worker.refusal(token) is None
+    await worker.log_out(token)
+    assert await worker.refusal(token) == "token_revoked"
 
 
 async def test_another_replica_hears_of_it(world: World, quick: None) -> None:
