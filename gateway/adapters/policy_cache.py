@@ -132,9 +132,13 @@ class CachedPolicy:
         make_room(self._kept, self._max_entries, lambda kept: kept.until <= now)
 
 
+_LONGEST_S = 1e9
+
+
 def _ttl_s(decision: Decision) -> float:
     """How long the policy lets this decision be kept, in seconds; 0 for what is no number."""
     if decision.reason == POLICY_BROKEN or decision.obligations.get("cache", True) is not True:
         return 0.0
     ttl_s = decision.obligations.get("ttl_s", float("inf"))
-    return float(ttl_s) if type(ttl_s) in (int, float) else 0.0
+    # An integer of JSON may be larger than any float.
+    return float(min(ttl_s, _LONGEST_S)) if type(ttl_s) in (int, float) else 0.0

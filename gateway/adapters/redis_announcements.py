@@ -78,8 +78,9 @@ class RedisAnnouncements:
 
 def _heard(known: int, last: int, found: list[bytes]) -> Heard:
     entries = [entry.decode("ascii", "replace").partition(" ") for entry in found]
-    numbers = [int(number) for number, _, _ in entries]
+    numbers = [int(number) for number, _, _ in entries if number.isdecimal()]
     texts = [text for _, _, text in entries]
-    if not numbers:
+    # Somebody else wrote there: what stands in the store is asked for instead.
+    if len(numbers) < len(entries) or not numbers:
         return Heard((), str(last), missed=True)
     return Heard(texts, str(numbers[-1]), missed=numbers[0] != known + 1)

@@ -127,3 +127,9 @@ async def test_a_redis_that_is_away_says_nothing_and_is_no_silence(redis: Runnin
                 found = await heard(one)
                 break
         assert "before" in found.texts
+
+
+def test_what_somebody_else_wrote_there_is_passed_over() -> None:
+    """What may have been told beside it stands in the store, which is then read."""
+    heard_now = redis_announcements._heard(3, 5, [b"nonsense", b"5 a"])
+    assert heard_now == Heard((), "5", missed=True)

@@ -180,6 +180,7 @@ async def test_time_counts_from_the_question_and_not_the_answer(
         ({"ttl_s": 2}, 2),
         ({"ttl_s": 0.5}, 0.5),
         ({"ttl_s": 3600}, 5),
+        ({"ttl_s": 10**400}, 5),
         ({"ttl_s": 0}, 0),
         ({"ttl_s": -1}, 0),
         ({"ttl_s": "2"}, 0),
