@@ -11,6 +11,7 @@ from sanic.response import HTTPResponse
 
 from gateway.edge.context import context_of
 from gateway.edge.http.accept import weights
+from gateway.edge.http.cache_fields import add_cache_status, cache_control
 from gateway.edge.http.endpoint import Success, route
 from gateway.edge.http.event_streams import OpenStreams
 from gateway.edge.http.render import json_response
@@ -109,7 +110,13 @@ async def ask(
     scope.upstream = "core"
     expires_at = scope.caller.expires_at
     streamed = body.stream and not prefers_json(request)
-    answer = query.open(scope.on_behalf_of(), body.for_core(), token_expires_at=expires_at)
+    asked_of = "" if query.answers is None else cache_control(request)
+    answer = query.open(
+        scope.on_behalf_of(),
+        body.for_core(),
+        token_expires_at=expires_at,
+        cache_control=asked_of,
+    )
     del body  # it is not kept while the stream runs
     grant = scope.give_grant(recheck.retain)
     with streams.under_way(request, answer), recheck.watching(grant, answer):
@@ -119,7 +126,9 @@ async def ask(
                 return None
             limit_bytes = context_of(request.app).answer_limit_bytes
             found = await collect(answer, streams.ticker, limit_bytes=limit_bytes)
-            return json_response(msgspec.to_builtins(found))
+            response = json_response(msgspec.to_builtins(found))
+            add_cache_status(response, answer)
+            return response
 
 
 def prefers_json(request: Request) -> bool:

@@ -1,4 +1,4 @@
-"""The core over HTTP: ``/v1/query``, ``/v1/search``, ``/v1/documents`` and ``/healthz``.
+"""The core over HTTP: questions, searches, documents and their revision, and ``/healthz``.
 
 Every ``/v1`` call carries the core's token and the identity the gateway vouches for; what it may
 see is what belongs to that (tenant, subject). The paths and events are the contract's.
@@ -11,7 +11,7 @@ import contextlib
 import hmac
 import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any, NoReturn
@@ -40,6 +40,10 @@ BODY_LIMIT_BYTES = 256 * 1024
 THREADS = 4
 DEFAULT_PAGE = 50
 LARGEST_PAGE = 200
+
+# Of the owner's documents, on every answer that depends on them.
+REVISION = "X-KB-Corpus-Revision"
+_NO_HEADERS: Mapping[str, str] = {}
 
 _OWNER = web.RequestKey("owner", Owner)
 
@@ -71,6 +75,7 @@ class HttpService:
         app.router.add_get("/healthz", self.healthz)
         app.router.add_post("/v1/query", self.query)
         app.router.add_post("/v1/search", self.search)
+        app.router.add_get("/v1/revision", self.revision)
         app.router.add_get("/v1/documents", self.list_documents)
         app.router.add_get("/v1/documents/{document_id}", self.read_document)
         app.router.add_delete("/v1/documents/{document_id}", self.delete_document)
@@ -82,12 +87,14 @@ class HttpService:
 
     async def query(self, request: web.Request) -> web.StreamResponse:
         question = parse_question(await _body(request))
+        revision = await self._revision(request)
         async with contextlib.aclosing(self._questions.answer(request[_OWNER], question)) as events:
             first = await anext(events)  # what fails before it still has its own status
             response = web.StreamResponse(
                 headers={
                     "Content-Type": "text/event-stream; charset=utf-8",
                     "Cache-Control": "no-store",
+                    **revision,
                 }
             )
             await response.prepare(request)
@@ -106,11 +113,25 @@ class HttpService:
         return response
 
     async def search(self, request: web.Request) -> web.Response:
-        question = parse_search(await _body(request))
-        return _json({"passages": await self._questions.search(request[_OWNER], question)})
+        question, revision = parse_search(await _body(request)), await self._revision(request)
+        passages = await self._questions.search(request[_OWNER], question)
+        return _json({"passages": passages}, headers=revision)
+
+    async def revision(self, request: web.Request) -> web.Response:
+        revision = await self._revision(request)
+        return _json({"revision": revision[REVISION]}, headers=revision)
+
+    async def _revision(self, request: web.Request) -> dict[str, str]:
+        """The header that names the owner's revision.
+
+        Asked for before what is answered is read: the answer is never older than it says. After a
+        change it is asked for afterwards.
+        """
+        return {REVISION: await self._in_thread(self._registry.corpus_revision, request[_OWNER])}
 
     async def list_documents(self, request: web.Request) -> web.Response:
         limit, cursor = _paging(request)
+        revision = await self._revision(request)
         records = await self._in_thread(self._registry.page, request[_OWNER], limit + 1, cursor)
         page = records[:limit]
         more = len(records) > limit
@@ -118,14 +139,16 @@ class HttpService:
             {
                 "documents": [asdict(record) for record in page],
                 "next_cursor": page[-1].document_id if more else None,
-            }
+            },
+            headers=revision,
         )
 
     async def read_document(self, request: web.Request) -> web.Response:
+        revision = await self._revision(request)
         record = await self._in_thread(self._registry.get, request[_OWNER], _document_id(request))
         if record is None:
             raise NotFound
-        return _json(asdict(record))
+        return _json(asdict(record), headers=revision)
 
     async def delete_document(self, request: web.Request) -> web.Response:
         owner = request[_OWNER]
@@ -135,7 +158,7 @@ class HttpService:
         task = asyncio.create_task(asyncio.to_thread(self._rebuild, owner), name="rebuild")
         self._rebuilds.add(task)
         task.add_done_callback(self._rebuilds.discard)
-        return web.Response(status=204)
+        return web.Response(status=204, headers=await self._revision(request))
 
     def _rebuild(self, owner: Owner) -> None:
         try:
@@ -262,12 +285,12 @@ def _error(request: web.Request, fault: CoreError) -> web.Response:
     return response
 
 
-def _json(value: Any, status: int = 200) -> web.Response:
+def _json(value: Any, status: int = 200, headers: Mapping[str, str] = _NO_HEADERS) -> web.Response:
     return web.Response(
         body=event_lines.to_json(value).encode(),
         status=status,
         content_type="application/json",
-        headers={"Cache-Control": "no-store"},
+        headers={"Cache-Control": "no-store", **headers},
     )
 
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from devstack.core.chunks import Chunk, from_row, to_row
 from devstack.core.documents import Announced, Owner, Record, Status, rfc3339
-from devstack.core.schema import SCHEMA, upgrade
+from devstack.core.schema import REVISIONS, SCHEMA, upgrade
 
 BUSY_TIMEOUT_S = 15.0
 QUESTIONS_PER_CONVERSATION = 5
@@ -68,7 +68,7 @@ class Registry:
         self._path = data_dir / "registry.sqlite3"
         self._lock = threading.Lock()
         self._connection = self._connect()
-        self._connection.executescript(SCHEMA)
+        self._connection.executescript(SCHEMA + REVISIONS)
         with self._transaction("IMMEDIATE") as connection:
             upgrade(connection)
 
@@ -292,6 +292,19 @@ class Registry:
                 key,
             ).fetchall()
         return Searchable(None if pointer is None else pointer[0], dict(rows))
+
+    def corpus_revision(self, owner: Owner) -> str:
+        """Changes with everything that a question of the owner may find; never what it was.
+
+        The registry's own name is in it: of another one, or one begun anew, none is the same.
+        """
+        with self._transaction("DEFERRED") as connection:
+            name, revision = connection.execute(
+                "SELECT name, coalesce((SELECT revision FROM corpora"
+                f" WHERE {_OWNED}), 0) FROM identity",
+                (owner.tenant, owner.subject),
+            ).fetchone()
+        return f"{name}.{revision}"
 
     def stale_owners(self) -> list[Owner]:
         """Owners whose index lags behind their chunks, after a crash for instance."""

@@ -26,7 +26,26 @@ CREATE TABLE IF NOT EXISTS indexes (
 CREATE TABLE IF NOT EXISTS questions (
   id INTEGER PRIMARY KEY, tenant TEXT, owner TEXT, conversation_id TEXT, terms TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS questions_by_owner ON questions (tenant, owner, conversation_id, id);
+CREATE TABLE IF NOT EXISTS corpora (
+  tenant TEXT, owner TEXT, revision INTEGER NOT NULL, PRIMARY KEY (tenant, owner)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS identity (only_one INTEGER PRIMARY KEY CHECK (only_one = 1), name TEXT);
+INSERT INTO identity VALUES (1, lower(hex(randomblob(8)))) ON CONFLICT DO NOTHING;
 """
+
+# Whatever changes what a question may find, in whichever process and by whichever statement, counts
+# the owner's revision up in the same transaction.
+_CHANGES = {
+    "documents": ("INSERT", "UPDATE", "DELETE"),
+    "indexes": ("INSERT", "UPDATE OF generation", "DELETE"),
+}
+REVISIONS = "".join(
+    f"CREATE TRIGGER IF NOT EXISTS {table}_{n} AFTER {change} ON {table} BEGIN"
+    f" INSERT INTO corpora VALUES ({row}.tenant, {row}.owner, 1)"
+    " ON CONFLICT DO UPDATE SET revision = revision + 1; END;\n"
+    for table, changes in _CHANGES.items()
+    for n, change in enumerate(changes)
+    for row in ("OLD" if change == "DELETE" else "NEW",)
+)
 
 # What words are and how nodes look in an index. One of another form cannot be searched.
 INDEX_FORM = 2

@@ -27,8 +27,9 @@ from gateway.adapters.core_calls import (
     any_good,
     raise_for_transport,
 )
-from gateway.adapters.core_stream import HttpCoreStream
+from gateway.adapters.core_stream import HttpCoreStream, revision_in
 from gateway.domain import core_json
+from gateway.domain.answer_keys import Told, is_revision
 from gateway.domain.balancing import Address, Balancer, Outcome, RetryBudget
 from gateway.domain.core_records import (
     MOST_PASSAGES,
@@ -73,9 +74,14 @@ class _Passages(msgspec.Struct):
     passages: list[Passage]
 
 
+class _Revision(msgspec.Struct):
+    revision: str
+
+
 _DOCUMENT = msgspec.json.Decoder(CoreDocument)
 _PAGE = msgspec.json.Decoder(_Page)
 _PASSAGES = msgspec.json.Decoder(_Passages)
+_REVISION = msgspec.json.Decoder(_Revision)
 
 
 class CoreHttp:
@@ -107,6 +113,7 @@ class CoreHttp:
         self._timeouts = timeouts
         self._calls = CoreCalls(transport, cores, self._timeouts)
         self._body_limit_bytes = body_limit_bytes
+        self._listener: Told | None = None
 
     @property
     def retries(self) -> RetryBudget:
@@ -115,6 +122,10 @@ class CoreHttp:
     def use_token(self, token: str) -> None:
         """Another one from the next call on."""
         self._token = token
+
+    def tell(self, listener: Told) -> None:
+        """Tells it which revision of whose documents each answer's head names, from now on."""
+        self._listener = listener
 
     async def open_query(
         self,
@@ -132,7 +143,7 @@ class CoreHttp:
             "Accept": "text/event-stream",
             "Content-Type": "application/json",
         }
-        content = msgspec.json.encode(body)
+        content, sent_at = msgspec.json.encode(body), self._now()
         try:
             async with asyncio.timeout(self._timeouts.head_s) as bound:
                 call = Call("POST", "/v1/query", headers, bound.expired, content, on_sent)
@@ -144,6 +155,7 @@ class CoreHttp:
         except BaseException:
             answered.close()
             raise
+        self._overhear(who, answered.body, sent_at)
         return HttpCoreStream(answered)
 
     async def search(self, who: OnBehalfOf, body: Mapping[str, Any]) -> Sequence[Passage]:
@@ -163,6 +175,18 @@ class CoreHttp:
         most, document_ids = body.get("top_k", MOST_PASSAGES), body.get("document_ids")
         _refuse_for(passages_fault(passages, most=most, document_ids=document_ids))
         return passages
+
+    async def revision(self, who: OnBehalfOf) -> str | None:
+        """The revision of their documents now; ``None`` where it is none that a core may name.
+
+        Raises:
+            CoreLacks: the core has no such call.
+        """
+        status, body = await self._call("GET", "/v1/revision", who, also=_NO_SUCH_CALL)
+        if status in _NO_SUCH_CALL:
+            raise CoreLacks("The core of this knowledge base tells no revision.")
+        revision = core_json.decode(_REVISION, body).revision
+        return revision if is_revision(revision) else None
 
     async def list_documents(self, who: OnBehalfOf, *, limit: int, cursor: str | None) -> CorePage:
         query = {"limit": str(limit)} | ({"cursor": cursor} if cursor is not None else {})
@@ -248,7 +272,7 @@ class CoreHttp:
 
         Gives its status (2xx, or one of ``also``, where no body is read) and its body.
         """
-        headers = {**self._headers(who), "Accept": "application/json"}
+        headers, sent_at = {**self._headers(who), "Accept": "application/json"}, self._now()
         if content is not None:
             headers["Content-Type"] = "application/json"
         try:
@@ -261,6 +285,9 @@ class CoreHttp:
                 try:
                     status = answered.body.status
                     if 200 <= status < 300:
+                        # What follows a change was read after it, however long ago it was sent.
+                        changes = method == "DELETE"
+                        self._overhear(who, answered.body, self._now() if changes else sent_at)
                         return status, await self._read_whole(answered, bound.expired)
                     if status in also:
                         answered.end(Outcome.GOOD)
@@ -272,6 +299,17 @@ class CoreHttp:
             raise CoreTimeout from exc
         except httpx.TransportError as exc:
             raise_for_transport(exc)
+
+    def _now(self) -> float:
+        return 0.0 if self._listener is None else self._listener.now()
+
+    def _overhear(self, who: OnBehalfOf, answer: Body, sent_at: float) -> None:
+        """A head that names no revision says nothing: not every call depends on documents."""
+        if self._listener is None:
+            return
+        revision = revision_in(answer)
+        if revision is not None:
+            self._listener.told(who.tenant, who.subject, revision, sent_at)
 
     async def _check_stream_head(self, answer: Body) -> None:
         if answer.status != 200:

@@ -7,10 +7,12 @@ from collections.abc import Callable
 import httpx
 
 from gateway.adapters.core_calls import Answered, end_lease
+from gateway.domain.answer_keys import is_revision
 from gateway.domain.balancing import Outcome
 from gateway.domain.plain_events import Framing
 from gateway.domain.stream import CoreReset
 from gateway.errors import CoreTruncated
+from gateway.http_client.transport import Body
 from gateway.ports import CoreSink
 
 
@@ -26,6 +28,11 @@ class HttpCoreStream:
         self._body = answered.body
         self._lease = answered.lease
         self._sink: CoreSink | None = None
+
+    @property
+    def revision(self) -> str | None:
+        """Of the documents that it is made of, where the core says so; before ``attach`` only."""
+        return revision_in(self._body)
 
     def attach(self, sink: CoreSink) -> None:
         self._sink = sink
@@ -54,6 +61,12 @@ class HttpCoreStream:
     async def aclose(self) -> None:
         self._body.close()
         self._lease.abandon()
+
+
+def revision_in(body: Body) -> str | None:
+    """What an answer's head says of the revision of its owner's documents, if it says one."""
+    revision = body.header(b"x-kb-corpus-revision")
+    return revision if is_revision(revision) else None
 
 
 def _broken(error: httpx.TransportError) -> CoreTruncated:

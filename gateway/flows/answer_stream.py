@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 from gateway.domain.stream import StreamEnd, StreamOutcome, broken_by
 from gateway.domain.stream_state import StreamLimits, StreamState
@@ -22,10 +22,41 @@ from gateway.ports import Clock, Core, CoreStream, OnBehalfOf
 _NEVER = float("inf")
 
 
-class Query:
-    """The use case; one per worker."""
+class Opens(Protocol):
+    """What opens the stream of an answer: the core, or what stands in its place."""
 
-    def __init__(self, core: Core, clock: Clock, limits: StreamLimits) -> None:
+    async def open_query(
+        self,
+        who: OnBehalfOf,
+        body: Mapping[str, Any],
+        on_sent: Callable[[], None] | None = None,
+    ) -> CoreStream: ...
+
+
+class Cached(Opens, Protocol):
+    """What stands in its place where answers are kept; see ``answer_cache.CachedQuestion``."""
+
+    status: str
+    is_replayed: bool
+
+
+class Answers(Protocol):
+    """Answers that are kept; ``answer_cache.AnswerCache`` is the real one."""
+
+    def question(self, state: StreamState, cache_control: str) -> Cached: ...
+
+
+class Query:
+    """The use case; one per worker.
+
+    Attributes:
+        answers: those that are kept; ``None`` where none are.
+    """
+
+    def __init__(
+        self, core: Core, clock: Clock, limits: StreamLimits, answers: Answers | None = None
+    ) -> None:
+        self.answers = answers
         self._core = core
         self._clock = clock
         self._limits = limits
@@ -36,12 +67,19 @@ class Query:
         body: Mapping[str, Any],
         *,
         token_expires_at: float | None = None,
+        cache_control: str = "",
     ) -> Answer:
-        """An answer to be entered with ``async with``; ``token_expires_at`` is in Unix seconds."""
+        """An answer to be entered with ``async with``; ``token_expires_at`` is in Unix seconds.
+
+        ``cache_control`` is the request's header of that name, of use where answers are kept.
+        """
         lifetime_s = _NEVER if token_expires_at is None else token_expires_at - self._clock.time()
         now = asyncio.get_running_loop().time()
         state = StreamState(self._limits, who.request_id, now=now, expires_at=now + lifetime_s)
-        return Answer(self._core, who, body, state)
+        if self.answers is None:
+            return Answer(self._core, who, body, state)
+        cached = self.answers.question(state, cache_control)
+        return Answer(cached, who, body, state, cached)
 
 
 class Answer:
@@ -50,6 +88,7 @@ class Answer:
     Attributes:
         state: what is known of it; the relay drives it.
         on_stop: called when somebody wants it to end; the relay sets it.
+        cached: what is known of kept answers to its question; ``None`` where none are kept.
     """
 
     __slots__ = (
@@ -63,15 +102,22 @@ class Answer:
         "_stream",
         "_waiter",
         "_who",
+        "cached",
         "on_stop",
         "request_id",
         "state",
     )
 
     def __init__(
-        self, core: Core, who: OnBehalfOf, body: Mapping[str, Any], state: StreamState
+        self,
+        core: Opens,
+        who: OnBehalfOf,
+        body: Mapping[str, Any],
+        state: StreamState,
+        cached: Cached | None = None,
     ) -> None:
         self.state = state
+        self.cached = cached
         self.request_id = who.request_id
         self.on_stop: Callable[[], None] | None = None
         self._core = core

@@ -6,6 +6,7 @@ import importlib.util
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from gateway.settings.answer_settings import answer_faults
 from gateway.settings.faults import Fault
 from gateway.settings.redis_settings import redis_faults
 from gateway.settings.tls_settings import certificate_faults
@@ -143,5 +144,6 @@ _RULES: tuple[Callable[[Values], Iterator[Fault]], ...] = (
     _tracing_is_installed,
     _redis_is_installed,
     redis_faults,
+    answer_faults,
     certificate_faults,
 )

@@ -261,9 +261,10 @@ AUTH_FAILURES = Counter(
 )
 CACHE_LOOKUPS = Counter(
     "gateway_cache_lookups_total",
-    "Look-ups in a worker's caches of verified tokens, API keys and policy decisions.",
+    "Look-ups in a worker's caches: verified tokens, API keys, policy decisions, answers.",
     labels=("cache", "result"),
-    series=sets_of(("token", "key", "policy"), ("hit", "miss")),
+    series=sets_of(("token", "key", "policy", "answer"), ("hit", "miss")),
+    sparse=True,
 )
 
 REVOCATIONS = Gauge(

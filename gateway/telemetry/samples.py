@@ -53,6 +53,11 @@ def caches(policy: HitCount, token: HitCount, key: HitCount) -> Iterator[Sample]
         yield c.CACHE_LOOKUPS, (name, "miss"), count.misses
 
 
+def answers(count: HitCount) -> Iterator[Sample]:
+    yield c.CACHE_LOOKUPS, ("answer", "hit"), count.hits
+    yield c.CACHE_LOOKUPS, ("answer", "miss"), count.misses
+
+
 class Revocations(Protocol):
     """``flows.revocations.Revocations`` is the real one."""
 

@@ -47,6 +47,7 @@ from gateway.telemetry.tracing import Tracer
 from gateway.tls.outgoing import OutgoingTls
 from gateway.wiring import dependencies
 from gateway.wiring.accounts import Accounts, build_users, users_found
+from gateway.wiring.answers import answer_cache
 from gateway.wiring.dependencies import CORE, KEYS, POLICY, REVOCATIONS, STORAGE, TEMPORAL
 from gateway.wiring.dependency import (
     Building,
@@ -243,6 +244,7 @@ def _services(
     leases = Leases(built.adapter(STATE))
     limits = _limits(settings, built, leases, clock)
     delays = _delays(settings, built)
+    answers = answer_cache(settings, core, policy, clock, building.tasks)
     return Services(
         clock=clock,
         policy=policy,
@@ -260,7 +262,7 @@ def _services(
             base_path=f"{settings.public_url or ''}{API_PREFIX}/documents",
         ),
         documents=Documents(store=store, workflows=workflows, core=core),
-        query=Query(core, clock, stream_limits(settings)),
+        query=Query(core, clock, stream_limits(settings), answers),
         search=Search(core),
         recheck=recheck,
         revocations=revocations,
@@ -280,6 +282,7 @@ def _services(
                 samples.caches, policy.count, authenticator.token_count, authenticator.key_count
             ),
             partial(samples.revocations, revocations),
+            *(() if answers is None else (partial(samples.answers, answers.count),)),
         ],
         tracer=tracer,
         closing=building.closing,

@@ -78,13 +78,13 @@ async def test_more_headers_are_allowed_by_a_setting(core: StubCore) -> None:
 
 
 async def test_a_page_may_read_what_tells_it_how_to_go_on(core: StubCore) -> None:
-    """Its limits, when to come again, which version it has, what to report."""
+    """Its limits, when to come again, which version it has, whether it was kept, what to report."""
     async with running_gateway(core, CORS_ORIGINS=HERE) as gateway:
         answer = await send(gateway, "GET", "/api/v1/documents", {"Origin": HERE})
     exposed = (answer.header("access-control-expose-headers") or "").split(", ")
     assert set(exposed) == {
         *("ETag", "RateLimit", "RateLimit-Policy", "Retry-After", "WWW-Authenticate"),
-        "X-Request-ID",
+        *("X-Request-ID", "Cache-Status"),
     }
 
 

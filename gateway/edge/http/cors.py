@@ -21,7 +21,7 @@ ALLOWED_HEADERS = (
 )
 # What a page may read of an answer, beside what the Fetch standard lets it read anyway.
 EXPOSED_HEADERS = (
-    *("ETag", "RateLimit", "RateLimit-Policy", "Retry-After"),
+    *("Cache-Status", "ETag", "RateLimit", "RateLimit-Policy", "Retry-After"),
     *("WWW-Authenticate", "X-Request-ID"),
 )
 _EXPOSED = ", ".join(EXPOSED_HEADERS)

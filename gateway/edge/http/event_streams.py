@@ -10,6 +10,7 @@ from sanic.exceptions import RequestCancelled
 from sanic.response import HTTPResponse
 
 from gateway.domain.sse import CONNECTED
+from gateway.edge.http.cache_fields import add_cache_status
 from gateway.edge.observe import access_log
 from gateway.edge.observe.request_metrics import count_stream_end
 from gateway.edge.scope import Scope, now_s, scope_of
@@ -112,6 +113,7 @@ class OpenStreams:
             # It may be full of an answer before this one: Sanic would wait there without a clock.
             await progress.room(answer.leave_core_if_over)
             head = Response(headers=HEADERS, content_type=CONTENT_TYPE)
+            add_cache_status(head, answer)
             response = await request.respond(head)
             await response.send(CONNECTED)
             forget_head(request, response)

@@ -56,12 +56,16 @@ class State:
     def add(self, owner: Owner, *pages: str, filename: str = "notes.txt") -> str:
         """Index a document as the worker does; its id."""
         document_id = self.begin(owner, filename)
+        self.index(owner, document_id, *pages)
+        return document_id
+
+    def index(self, owner: Owner, document_id: str, *pages: str) -> None:
+        """What follows ``begin``."""
         blocks = [Block(Kind.PARAGRAPH, text, n) for n, text in enumerate(pages, start=1)]
         chunks = split(document_id, ReadDocument(tuple(blocks)), threading.Event())
         self.registry.put_chunks(owner, document_id, chunks)
         self.builder.refresh(owner)
         self.registry.mark_indexed(owner, document_id, "0" * 64)
-        return document_id
 
     def find(
         self, owner: Owner, terms: str, top_k: int = 10, document_ids: list[str] | None = None

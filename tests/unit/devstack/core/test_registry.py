@@ -217,3 +217,40 @@ def test_warnings_belong_to_the_last_reading(state: State) -> None:
     record = state.registry.get(ALICE, document)
     assert record is not None
     assert record.warnings == ()
+
+
+def test_the_corpus_revision_changes_with_what_may_be_found(state: State) -> None:
+    """With each that is added, changed or removed, in every process, for its owner alone."""
+    other = Registry(state.data_dir)  # as the worker has one
+    seen = [other.corpus_revision(ALICE)]
+
+    def changed() -> bool:
+        now = state.registry.corpus_revision(ALICE)
+        assert now == other.corpus_revision(ALICE)
+        seen.append(now)
+        return now not in seen[:-1]
+
+    before = (state.registry.corpus_revision(BOB), state.registry.corpus_revision(ALICE_ELSEWHERE))
+    document = state.add(ALICE, "Green tea.")
+    assert changed()
+    other.mark_indexed(ALICE, document, "ab" * 32)
+    assert changed()
+    other.put_chunks(ALICE, document, [chunk(document, "Black tea.")])
+    state.builder.refresh(ALICE)
+    assert changed()
+    other.finish(announced(ALICE, document), NOW, "failed", "It is broken.")
+    assert changed()
+    state.registry.tombstone(ALICE, document)
+    assert changed()
+    state.registry.tombstone(ALICE, document)
+    assert not changed()
+    after = (state.registry.corpus_revision(BOB), state.registry.corpus_revision(ALICE_ELSEWHERE))
+    assert after == before
+    other.close()
+
+
+def test_no_revision_is_that_of_another_registry(state: State, tmp_path: Path) -> None:
+    """One that is begun anew counts from nothing, and may be asked by the same gateway."""
+    anew = Registry(tmp_path / "anew")
+    assert anew.corpus_revision(ALICE) != state.registry.corpus_revision(ALICE)
+    anew.close()
