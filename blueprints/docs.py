@@ -59,4 +59,4 @@ async def docs(request: Request) -> HTTPResponse:
 @lru_cache(maxsize=1)
 def page_of(app: Sanic[Any, Any]) -> pages.Page:
     """Rendered when the application is made, which a template with a fault then stops."""
-    return pages.render(app, "docs.html", title=openapi.TITLE, version=__version__)
+    return pages.render(app, TEMPLATES, "docs.html", title=openapi.TITLE, version=__version__)

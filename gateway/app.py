@@ -18,7 +18,6 @@ from sanic.config import Config
 from blueprints import auth, docs, documents, keys, ops, query, query_socket, search
 from gateway import API_PREFIX, __version__
 from gateway.edge.context import AppContext, FormLimits, set_context
-from gateway.edge.http import pages
 from gateway.edge.http.cors import Cors
 from gateway.edge.http.endpoint import check_provided
 from gateway.edge.http.event_streams import OpenStreams
@@ -183,7 +182,6 @@ def _mount(app: Sanic[Any, Any]) -> None:
     api = Blueprint.group(*(group.blueprint for group in groups), url_prefix=API_PREFIX)
     for blueprint in (api, auth.root_blueprint, ops.blueprint, docs.blueprint):
         app.blueprint(blueprint)
-    pages.install(app, docs.TEMPLATES)
     docs.page_of(app)
 
 
