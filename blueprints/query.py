@@ -78,6 +78,7 @@ class StreamEvent(msgspec.Struct, frozen=True):
     action="query:run",
     name="query",
     kind="stream",
+    door="sse",
     summary="Ask, and read the answer as it streams",
     body=QueryRequest,
     successes=(
@@ -110,6 +111,8 @@ async def ask(
     scope.upstream = "core"
     expires_at = scope.caller.expires_at
     streamed = body.stream and not prefers_json(request)
+    if not streamed:
+        scope.door = "json"
     asked_of = "" if query.answers is None else cache_control(request)
     answer = query.open(
         scope.on_behalf_of(),

@@ -52,6 +52,7 @@ class AskMessage(QueryRequest, frozen=True, kw_only=True, forbid_unknown_fields=
     public_action=SOCKET,
     name="query_socket",
     kind="socket",
+    door="ws",
     summary="Ask several questions on one WebSocket",
     successes=(
         Success(

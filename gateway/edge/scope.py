@@ -10,6 +10,7 @@ from typing import NamedTuple, cast
 
 from sanic import Request
 
+from gateway.domain.doors import Door
 from gateway.domain.identity import Principal
 from gateway.domain.limit_counts import Found
 from gateway.domain.policy import Decision, PolicyQuestion
@@ -37,9 +38,10 @@ class Scope:
 
     ``started_s`` is monotonic; ``deadline`` bounds all S3 and Temporal work of the request. Both
     are moved on by what the client takes to send its body: that time is not the gateway's.
-    ``door`` is the protocol that it came by. ``retained`` is in place of ``credential`` where that
-    was accepted some time ago, on the same socket: the caller is who it stands for now. ``held``
-    are the leases by which its stream is counted as open, ``limits`` all that were asked for.
+    ``door`` is the protocol that it came by, at first its route's. ``retained`` is in place of
+    ``credential`` where that was accepted some time ago, on the same socket: the caller is who it
+    stands for now. ``held`` are the leases by which its stream is counted as open, ``limits`` all
+    that were asked for.
     """
 
     request_id: str
@@ -64,7 +66,7 @@ class Scope:
     span: Span | None = None
     events: int = 0
     first_event_s: float | None = None
-    door: str = "http"
+    door: Door = "http"
     socket_end: SocketEnd | None = None
     retained: RetainedCredential | None = field(default=None, repr=False)
     held: Held | None = None

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from gateway.domain.doors import DOORS
 from gateway.domain.limit_rules import PER
 from gateway.domain.stream import ENDINGS, Ending, StreamOutcome
 from gateway.errors import by_code
@@ -39,17 +40,9 @@ STATUSES = (
 )
 # Why a credential was refused; a test holds this list and the words in the code together.
 AUTH_REASONS = (
-    *(
-        "ambiguous",
-        "audience",
-        "claim_exp",
-        "claim_gen",
-        "claim_iat",
-        "claim_jti",
-        "claim_nbf",
-        "claim_pwv",
-    ),
-    *("claim_roles", "claim_sub", "claim_tenant", "empty", "expired", "header", "issuer"),
+    *("ambiguous", "audience", "claim_exp", "claim_gen", "claim_iat", "claim_jti", "claim_nbf"),
+    *("claim_pwv", "claim_roles", "claim_sub", "claim_tenant", "empty", "expired", "header"),
+    "issuer",
     *("key_expired", "key_malformed", "key_owner_moved", "key_revoked", "key_unknown"),
     *("malformed", "missing", "not_yet_valid", "scheme", "signature", "superseded"),
     *("token_revoked", "too_long"),
@@ -86,12 +79,11 @@ def _codes(ending: Ending) -> Sequence[str]:
 STREAMS_OPEN = Gauge("gateway_streams_open", "Answers of the core under way.")
 STREAMS_ENDED = Counter(
     "gateway_streams_ended_total",
-    "Answers of the core that ended: how, with which error code, by whose doing.",
-    labels=("end", "code", "by"),
-    series=tuple(_ends()),
+    "Answers of the core that ended: at which door, how, with which error code, by whose doing.",
+    labels=("door", "end", "code", "by"),
+    series=tuple((door, *end) for door in DOORS for end in _ends()),
     sparse=True,
 )
-DOORS = ("http", "ws")
 STREAMS_STARTED = Counter(
     "gateway_streams_started_total",
     "Answers asked of the core, by the door that the question came through.",
@@ -350,6 +342,13 @@ REQUESTS = Counter(
         (*pair, status) for pair in _methods_and_routes(names) for status in STATUSES
     ),
     others=(OTHER, UNMATCHED, OTHER),
+    sparse=True,
+)
+DOOR_REQUESTS = Counter(
+    "gateway_door_requests_total",
+    "Requests answered, and questions on sockets, by the door they came through.",
+    labels=("door", "status"),
+    series=sets_of(DOORS, STATUSES),
     sparse=True,
 )
 REQUEST_SECONDS = Histogram(

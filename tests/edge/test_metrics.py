@@ -99,7 +99,9 @@ async def test_a_stream_and_its_end(watched: Watched) -> None:
     assert during[c.STREAM_BYTES.name,] - before[c.STREAM_BYTES.name,] >= len(META)
     reset(streaming.writer)
     after = await watched.until(lambda found: not found[c.STREAMS_OPEN.name,])
-    assert since(before, after, c.STREAMS_ENDED.name) == {("client_left", "none", "client"): 1}
+    assert since(before, after, c.STREAMS_ENDED.name) == {
+        ("sse", "client_left", "none", "client"): 1
+    }
     assert after[c.STREAM_EVENTS.name,] == during[c.STREAM_EVENTS.name,]
     for name in (c.STREAM_SECONDS.name, c.FIRST_EVENT_SECONDS.name):
         assert since(before, after, f"{name}_count") == {(): 1}
@@ -123,8 +125,9 @@ async def test_streams_that_end_well_and_badly(watched: Watched) -> None:
     assert answer.status_code == 502
     after = await watched.samples()
     assert since(before, after, c.STREAMS_ENDED.name) == {
-        ("done", "none", "nobody"): 1,
-        ("core_eof", "CORE_TRUNCATED", "core"): 2,
+        ("sse", "done", "none", "nobody"): 1,
+        ("sse", "core_eof", "CORE_TRUNCATED", "core"): 1,
+        ("json", "core_eof", "CORE_TRUNCATED", "core"): 1,
     }
     assert since(before, after, f"{c.GAP_SECONDS.name}_count") == {(): 1}
     assert since(before, after, c.REQUESTS.name)["POST", "/api/v1/query", "502"] == 1

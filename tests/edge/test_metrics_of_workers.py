@@ -92,7 +92,8 @@ async def test_any_worker_answers_for_all(fleet: Fleet, core: StubCore) -> None:
     for streaming in streams:
         streaming.writer.close()
     found = await fleet.until(lambda one: one[c.STREAMS_OPEN.name,] == 0)
-    assert since(before, found, c.STREAMS_ENDED.name) == {("client_left", "none", "client"): 12}
+    ended = since(before, found, c.STREAMS_ENDED.name)
+    assert ended == {("sse", "client_left", "none", "client"): 12}
 
 
 async def test_a_killed_worker_takes_no_count_with_it_and_leaves_no_gauge(

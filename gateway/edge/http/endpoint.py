@@ -25,6 +25,7 @@ from sanic import Blueprint, Request, Sanic
 from sanic.response import HTTPResponse
 
 from gateway import API_PREFIX
+from gateway.domain.doors import Door
 from gateway.edge.context import context_of
 from gateway.edge.http import bodies
 from gateway.errors import GatewayError
@@ -74,7 +75,9 @@ class Endpoint:
     goes into the policy's question. ``narrowed`` says what the settings allow of the body's fields,
     field by field, for the OpenAPI document; it is asked with what handlers are provided with.
     ``body_limit_bytes`` is below the limit of all bodies where anybody may send one.
-    ``public_action`` is what limits call a public route that they count.
+    ``public_action`` is what limits call a public route that they count. ``door`` is the protocol
+    that its clients speak, as the log and the metrics name it. The scope begins with it; whoever
+    knows better (a handler that has read the body, a socket that makes requests) changes it there.
     """
 
     method: str
@@ -94,6 +97,7 @@ class Endpoint:
     resource_id: str | None = None
     tag: str = ""
     kind: Literal["plain", "stream", "socket"] = "plain"
+    door: Door = "http"
 
     @property
     def methods(self) -> frozenset[str]:

@@ -198,4 +198,4 @@ class _UnderWay:
         if end is not None:
             self._scope.stream_end = self._scope.stream_end or end.outcome
             lasted_s = asyncio.get_running_loop().time() - self._answer.state.started
-            count_stream_end(self._streams.metrics, end, self._scope.stream_end, lasted_s)
+            count_stream_end(self._streams.metrics, self._scope, end, lasted_s)

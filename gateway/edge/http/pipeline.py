@@ -157,12 +157,14 @@ class Pipeline:
         """The request's scope, made at the first call: an early error may come before any stage."""
         scope: Scope | None = getattr(request.ctx, "scope", None)
         if scope is None:
+            endpoint = endpoint_of(request)
             scope = Scope(
                 request_id=self._request_id(request),
                 client_ip=client_ip(request, self._trusted),
                 traceparent=traceparent(request),
                 started_s=now_s(),
                 deadline=deadline_in(self._io_deadline_s),
+                door="http" if endpoint is None else endpoint.door,
             )
             request.ctx.scope = scope
             spans.begin(self._tracer, request, scope)

@@ -36,7 +36,9 @@ def count_request(
     metrics = context_of(request.app).metrics
     method, route = request.method, route or c.UNMATCHED
     metrics.observe(c.REQUEST_SECONDS, (method, route), duration_s)
-    metrics.add(c.REQUESTS, (method, route, _STATUSES.get(status, OTHER)))
+    shown = _STATUSES.get(status, OTHER)
+    metrics.add(c.REQUESTS, (method, route, shown))
+    metrics.add(c.DOOR_REQUESTS, (scope.door, shown))
     if scope.decision is not None:
         metrics.add(c.DECISIONS, _decision(scope.decision))
     error = scope.error
@@ -49,13 +51,14 @@ def count_request(
 
 
 def count_stream_end(
-    metrics: MetricsRecorder, end: StreamEnd, outcome: str, duration_s: float
+    metrics: MetricsRecorder, scope: Scope, end: StreamEnd, duration_s: float
 ) -> None:
-    """``outcome`` is ``end.outcome``, or how the client left before it took the end."""
+    """``scope.stream_end`` is ``end.outcome``, or how the client left before it took the end."""
+    outcome = scope.stream_end or end.outcome
     if outcome == end.outcome:
-        metrics.add(c.STREAMS_ENDED, (outcome, end.code or c.NONE, end.by))
+        metrics.add(c.STREAMS_ENDED, (scope.door, outcome, end.code or c.NONE, end.by))
     else:
-        metrics.add(c.STREAMS_ENDED, (outcome, c.NONE, "client"))
+        metrics.add(c.STREAMS_ENDED, (scope.door, outcome, c.NONE, "client"))
     metrics.observe(c.STREAM_SECONDS, (), duration_s)
     first_event_s, events = end.first_event_s, end.events
     if first_event_s is None:

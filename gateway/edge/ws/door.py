@@ -115,7 +115,6 @@ class Sockets:
             GatewayError: the upgrade is refused.
         """
         scope = scope_of(request)
-        scope.door = "ws"
         upgrade = self._read(request)
         await self._identify(request, scope, upgrade)
         give_back = _nothing if scope.principal else self.unsigned.take(scope.client_ip)

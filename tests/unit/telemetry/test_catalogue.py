@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.domain.doors import DOORS
 from gateway.domain.stream import ENDINGS, terminal_error
 from gateway.errors import by_code
 from gateway.telemetry import catalogue as c
@@ -41,6 +42,7 @@ def test_every_ending_has_its_series() -> None:
     for outcome, ending in ENDINGS.items():
         for kind in by_code().values() if ending.given else [None]:
             error = terminal_error(outcome, kind() if kind is not None else None)
-            assert (outcome.value, error.code if error else c.NONE, ending.by) in listed
+            code = error.code if error else c.NONE
+            assert all((door, outcome.value, code, ending.by) in listed for door in DOORS)
     for left in ("client_left", c.CLIENT_STALLED):
-        assert (left, c.NONE, "client") in listed
+        assert all((door, left, c.NONE, "client") in listed for door in DOORS)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gateway.domain.doors import Door
 from gateway.domain.policy import Decision, deny
 from gateway.domain.stream import StreamEnd
 from gateway.edge.observe.request_metrics import count_request, count_stream_end
@@ -67,6 +68,11 @@ def record(
     app = SimpleNamespace(ctx=SimpleNamespace(gateway=context))
     request: Any = SimpleNamespace(app=app, method=method)
     count_request(request, scope, route, status, duration_s)
+
+
+def ended(door: Door, how: str) -> Scope:
+    """The scope of a question whose answer is over."""
+    return Scope("id", "", None, 0.0, 0.0, door=door, stream_end=how)
 
 
 def counted(status: int, **known: Any) -> Recorded:
@@ -159,8 +165,8 @@ def test_a_fault_of_our_own_counts_once(status: int) -> None:
 def test_a_streams_end_counts_with_its_times(recorded: Recorded) -> None:
     """The gap is the mean over the stream: (10 s - 2 s) / 8."""
     end = StreamEnd("done", None, "nobody", 9, 900, 2.0)
-    count_stream_end(recorded.recorder, end, "done", 10.0)
-    assert recorded.counts(c.STREAMS_ENDED) == {("done", "none", "nobody"): 1.0}
+    count_stream_end(recorded.recorder, ended("sse", "done"), end, 10.0)
+    assert recorded.counts(c.STREAMS_ENDED) == {("sse", "done", "none", "nobody"): 1.0}
     for metric, value in (
         (c.FIRST_EVENT_SECONDS, 2.0),
         (c.GAP_SECONDS, 1.0),
@@ -174,5 +180,5 @@ def test_a_streams_end_counts_with_its_times(recorded: Recorded) -> None:
 def test_a_client_that_stalls_over_the_last_bytes_has_stalled(recorded: Recorded) -> None:
     """However the core's part of the stream had ended."""
     end = StreamEnd("draining", "DRAINING", "gateway", 0, 0, None)
-    count_stream_end(recorded.recorder, end, "client_stalled", 1.0)
-    assert recorded.counts(c.STREAMS_ENDED) == {("client_stalled", "none", "client"): 1.0}
+    count_stream_end(recorded.recorder, ended("ws", "client_stalled"), end, 1.0)
+    assert recorded.counts(c.STREAMS_ENDED) == {("ws", "client_stalled", "none", "client"): 1.0}
