@@ -1,23 +1,18 @@
 """Replays ``conformance/*.jsonl``: a scripted core behind a gateway, before it a client by door.
 
-The files' format is told in ``docs/protocol.md``. A door is one function here, which asks one
-question and says what it was told; whoever builds another door adds it to ``DOORS``.
+The files' format is told in ``docs/protocol.md``, the doors are those of ``doors.DOORS``.
 """
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import httpx
-
-from gateway.domain.sse import CONNECTED, SseParser
 from gateway.errors import (
     CredentialRevoked,
     Draining,
@@ -28,10 +23,8 @@ from gateway.errors import (
     TokenExpired,
 )
 
-from .conftest import Streaming
+from .doors import Door, Progress, Told
 from .keeping_core import After, Visit, settled
-from .raw import read_chunk
-from .sockets import signed_in
 from .stub_core import END, chunk
 
 FOLDER = Path(__file__).parents[2] / "conformance"
@@ -98,19 +91,6 @@ def all_cases() -> Iterator[Case]:
 
 
 # --- the core's part ------------------------------------------------------------------------------
-
-
-class Progress:
-    """How far the client is, which the core's script waits for; ``blind`` clients cannot tell."""
-
-    def __init__(self, *, blind: bool) -> None:
-        self.events = 0
-        self.blind = blind
-        self.has_head = False
-        self.leave: Callable[[], object] = lambda: None
-
-    async def until(self, events: int) -> None:
-        await settled(lambda: self.blind or self.events >= events)
 
 
 @dataclass(frozen=True)
@@ -216,160 +196,15 @@ def _refusal(head: dict[str, Any]) -> bytes:
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
-# --- the clients' part ----------------------------------------------------------------------------
-
-
-@dataclass
-class Told:
-    """What a client was told: events, and how it ended: ``done``, an error's code, or ``None``.
-
-    ``raw`` are the bytes of an event stream, ``status`` where one answer told all.
-    """
-
-    events: list[tuple[str, Any]] = field(default_factory=list)
-    ends: str | None = None
-    raw: bytes | None = None
-    status: int | None = None
-    answer: Any = None
-    error: Any = None
-
-
-class Asked(Protocol):
-    """A running gateway, as far as clients know it."""
-
-    client: httpx.AsyncClient
-    trust: Any
-
-    @property
-    def address(self) -> tuple[str, int]: ...
-
-    async def asking(self) -> Streaming: ...
-
-    async def bearer(self, username: str = ...) -> dict[str, str]: ...
-
-
-Door = Callable[[Asked, Progress], Awaitable[Told]]
-
-
-async def sse(gateway: Asked, progress: Progress) -> Told:
-    """``POST /api/v1/query``, streamed."""
-    streaming = await gateway.asking()
-    progress.has_head = True
-    progress.leave = streaming.writer.transport.abort
-    try:
-        if streaming.status != 200:
-            size = int(streaming.headers["content-length"])
-            return _refused(streaming.status, json.loads(await streaming.reader.readexactly(size)))
-        return await _streamed(streaming, progress)
-    except (ConnectionError, asyncio.IncompleteReadError):
-        return Told()
-    finally:
-        streaming.writer.close()
-
-
-async def _streamed(streaming: Streaming, progress: Progress) -> Told:
-    told, parser = Told(raw=b""), SseParser()
-    assert told.raw is not None
-    while piece := await read_chunk(streaming.reader):
-        told.raw += piece
-        told.events += [(event.type, event.data) for event in parser.feed(piece)]
-        progress.events = len(told.events)
-    told.events += [(event.type, event.data) for event in parser.finish()]
-    assert told.events, told.raw
-    name = told.events[-1][0]
-    if name == "error":
-        told.error = json.loads(told.events.pop()[1])["error"]
-    told.ends = told.error["code"] if told.error else name
-    return told
-
-
-async def one_json(gateway: Asked, progress: Progress) -> Told:
-    """``POST /api/v1/query`` with ``"stream": false``; what came so far nobody sees."""
-    progress.blind = progress.has_head = True
-    body = {"query": "hi", "stream": False}
-    bearer = await gateway.bearer()
-    asking = asyncio.ensure_future(gateway.client.post("/api/v1/query", json=body, headers=bearer))
-    progress.leave = asking.cancel
-    try:
-        answer = await asking
-    except (asyncio.CancelledError, httpx.RemoteProtocolError):
-        return Told()
-    if answer.status_code != 200:
-        return _refused(answer.status_code, answer.json())
-    return Told(ends="done", status=200, answer=answer.json())
-
-
-async def socket(gateway: Asked, progress: Progress) -> Told:
-    """``GET /api/v1/query/ws``: one question on a socket of its own."""
-    told = Told()
-    progress.has_head = True  # the socket's own, which there was before the question
-    async with signed_in(gateway) as opened:  # type: ignore[arg-type]
-        progress.leave = opened.of.transport.abort
-        await opened.ask()
-        while told.ends is None:
-            try:
-                message = await opened.next()
-            except Exception:  # the socket's own kinds of end
-                return told
-            if message["event"] == "error":
-                told.error = message["data"]["error"]
-                told.ends = told.error["code"]
-                return told
-            told.events.append((message["event"], message["data"]))
-            progress.events = len(told.events)
-            told.ends = "done" if message["event"] == "done" else None
-    return told
-
-
-def _refused(status: int, body: Any) -> Told:
-    return Told(ends=body["error"]["code"], status=status, error=body["error"])
-
-
-DOORS: Mapping[str, Door] = {"sse": sse, "json": one_json, "ws": socket}
-
-
 # --- what must be so ------------------------------------------------------------------------------
 
 
-def assert_told(door: str, case: Case, told: Told) -> None:
+def assert_told(door: Door, case: Case, told: Told) -> None:
     """What a client of this door was told is what the case says, and nothing of the core's own."""
-    expected = case.told_at(door)
-    where = f"{case.name} at {door}: {told}"
+    expected = case.told_at(door.name)
+    where = f"{case.name} at {door.name}: {told}"
     assert told.ends == expected["ends"], where
     assert "secret" not in json.dumps(told.error), where
     if told.error is not None:
         assert told.error["details"]["request_id"], where
-    _ASSERTS[door](expected, told, where)
-
-
-def _assert_sse(expected: dict[str, Any], told: Told, where: str) -> None:
-    if expected.get("early"):
-        assert told.status == expected["status"], where
-        return
-    if expected["ends"] is None:
-        return
-    assert told.raw is not None, where
-    assert told.events == [tuple(event) for event in expected["events"]], where
-    passed = CONNECTED + expected["bytes"].encode()
-    assert told.raw.startswith(passed), where
-    tail = told.raw[len(passed) :]
-    if expected["ends"] == "done":
-        assert tail == b"", where
-    else:
-        assert tail.startswith(b"event: error\ndata: "), where
-        assert (tail[-2:], tail.count(b"\n")) == (b"\n\n", 3), where
-
-
-def _assert_json(expected: dict[str, Any], told: Told, where: str) -> None:
-    if expected["ends"] == "done":
-        assert (told.status, told.answer) == (200, expected["answer"]), where
-    elif expected["ends"] is not None:
-        assert told.status == expected["status"], where
-
-
-def _assert_ws(expected: dict[str, Any], told: Told, where: str) -> None:
-    events = [(name, json.loads(data)) for name, data in expected["events"]]
-    assert told.events == events, where
-
-
-_ASSERTS = {"sse": _assert_sse, "json": _assert_json, "ws": _assert_ws}
+    door.check(expected, told, where)

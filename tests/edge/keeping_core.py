@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Literal
 
 from .raw import TIMEOUT_S
-from .stub_core import END, STREAM_HEAD, StubCore, _content_length, chunk
+from .stub_core import DONE, END, META, STREAM_HEAD, StubCore, _content_length, chunk
 
 After = Literal["keep", "close", "reset"]
 
@@ -20,6 +20,11 @@ async def settled(reached: Callable[[], bool]) -> None:
     async with asyncio.timeout(TIMEOUT_S):
         while not reached():  # noqa: ASYNC110
             await asyncio.sleep(0.002)
+
+
+def numbered(number: int) -> bytes:
+    """An event of four thousand bytes, whose text begins with its number."""
+    return b'event: token\ndata: {"text":"%06d%b"}\n\n' % (number, b"x" * 4000)
 
 
 class Visit:
@@ -68,9 +73,23 @@ class KeepingCore(StubCore):
         self.tasks: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     async def plays_well(self, visit: Visit) -> After:
-        done = b'event: done\ndata: {"finish_reason":"stop"}\n\n'
-        await visit.send(STREAM_HEAD + chunk(done) + END, 1 << 20)
+        await visit.send(STREAM_HEAD + chunk(DONE) + END, 1 << 20)
         return "keep"
+
+    def counts(self, events: int) -> list[int]:
+        """Sends so many numbered events from now on; the list has each that went out."""
+        sent: list[int] = []
+
+        async def play(visit: Visit) -> After:
+            await visit.send(STREAM_HEAD + chunk(META), 1 << 20)
+            for number in range(events):
+                await visit.send(chunk(numbered(number)), 1 << 20)
+                sent.append(number)
+            await visit.send(chunk(DONE) + END, 1 << 20)
+            return "keep"
+
+        self.play = play
+        return sent
 
     async def visit(self, number: int) -> Visit:
         """The query with this number, once it has come."""

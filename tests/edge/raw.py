@@ -8,10 +8,21 @@ import socket
 import ssl
 import struct
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 # What a test waits at most, however busy the machine is: no speed that is asserted.
 TIMEOUT_S = 60.0
+
+
+class Where(Protocol):
+    """A running gateway, as far as clients know it."""
+
+    @property
+    def address(self) -> tuple[str, int]: ...
+
+    @property
+    def trust(self) -> ssl.SSLContext | None:
+        """What clients bring to a gateway that serves HTTPS."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from .conftest import Gateway
-from .raw import TIMEOUT_S, request
+from .raw import TIMEOUT_S, Where, request
 
 SILENT = logging.getLogger("tests.sockets")
 SILENT.setLevel(logging.CRITICAL)
@@ -66,7 +66,7 @@ class Socket:
 
 @contextlib.asynccontextmanager
 async def opened(
-    gateway: Gateway,
+    gateway: Where,
     headers: dict[str, str] | None = None,
     subprotocols: list[str] | None = None,
     **options: Any,

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from gateway.domain.stream import CORE_MAY_SAY, ENDINGS
@@ -18,24 +16,22 @@ from gateway.errors import by_code
 
 from .conformance import (
     AS_GIVEN,
-    DOORS,
     FILES,
     FOLDER,
     GATEWAY_ACTS,
     IN_PIECES,
-    Asked,
     Case,
     Pieces,
-    Progress,
     Script,
     all_cases,
     assert_told,
     cases,
 )
-from .conftest import Gateway, Streaming, running_gateway
+from .conftest import Gateway, running_gateway
+from .doors import DOORS, Door, Progress
 from .keeping_core import KeepingCore
 from .raw import TIMEOUT_S
-from .served import Served, served
+from .served import served
 from .test_endings import caught, core
 from .test_logs import Lines, uncached
 
@@ -92,24 +88,24 @@ class World:
         else:
             self.streams.stop_all(GATEWAY_ACTS[what]())
 
-    async def replay(self, door: str, case: Case, pieces: Pieces) -> None:
-        progress = Progress(blind=False)
+    async def replay(self, door: Door, case: Case, pieces: Pieces) -> None:
+        progress = Progress(blind=door.blind)
         self.core.play = Script(case, pieces, progress, self.act).play
         async with asyncio.timeout(TIMEOUT_S):
-            told = await DOORS[door](self.gateway, progress)
+            told = await door.ask(self.gateway, await self.gateway.bearer(), progress)
         assert_told(door, case, told)
         self.fails = False
         await self._assert_logged(door, case)
 
-    async def _assert_logged(self, door: str, case: Case) -> None:
+    async def _assert_logged(self, door: Door, case: Case) -> None:
         """The log's word for what ended it; none where it did not begin."""
-        outcome = case.told_at(door)["outcome"]
+        outcome = case.told_at(door.name)["outcome"]
         if outcome is None:
             return
         async with asyncio.timeout(TIMEOUT_S):
             while len(found := self._ends()) <= self._ended:  # noqa: ASYNC110
                 await asyncio.sleep(0.002)
-        assert found[self._ended :] == [outcome], (case.name, door)
+        assert found[self._ended :] == [outcome], (case.name, door.name)
         self._ended = len(found)
 
     def _ends(self) -> list[str]:
@@ -144,26 +140,7 @@ async def test_each_case_is_told_as_it_says(
         for case in chosen:
             is_cut = case.may_be_cut and case not in cases("core_errors")
             for pieces in IN_PIECES if is_cut else (AS_GIVEN,):
-                await world.replay(door, case, pieces)
-
-
-@dataclass
-class OfProcess:
-    """A gateway in processes of its own, as the doors' clients see it."""
-
-    running: Served
-    client: httpx.AsyncClient
-    trust: None = None
-
-    @property
-    def address(self) -> tuple[str, int]:
-        return self.running.address
-
-    async def asking(self) -> Streaming:
-        return await self.running.asking()
-
-    async def bearer(self, username: str = "root") -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.running.token}"}
+                await world.replay(DOORS[door], case, pieces)
 
 
 async def test_a_gateway_in_processes_of_its_own_tells_the_same(
@@ -173,19 +150,13 @@ async def test_a_gateway_in_processes_of_its_own_tells_the_same(
     chosen = [case for case in by_settings()["defaults"] if not case.needs_a_hand]
     assert len(chosen) > len(ENDINGS)
     async with served(core, tmp_path, 2) as running:
-        url = "http://{}:{}".format(*running.address)
-        async with httpx.AsyncClient(base_url=url, timeout=30, trust_env=False) as client:
-            of_process = OfProcess(running, client)
-            for door in DOORS:
-                for case in chosen:
-                    await replayed(door, case, of_process, core)
-
-
-async def replayed(door: str, case: Case, asked: Asked, core: KeepingCore) -> None:
-    progress = Progress(blind=False)
-    core.play = Script(case, AS_GIVEN, progress, lambda what: None).play
-    async with asyncio.timeout(TIMEOUT_S):
-        assert_told(door, case, await DOORS[door](asked, progress))
+        credential = {"Authorization": f"Bearer {running.token}"}
+        for door in DOORS.values():
+            for case in chosen:
+                progress = Progress(blind=door.blind)
+                core.play = Script(case, AS_GIVEN, progress, lambda what: None).play
+                async with asyncio.timeout(TIMEOUT_S):
+                    assert_told(door, case, await door.ask(running, credential, progress))
 
 
 def failing(feed: Any, world: World) -> Any:

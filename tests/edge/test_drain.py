@@ -10,34 +10,6 @@ from .stub_core import META, STREAM_HEAD, StubCore, chunk
 from .test_query import terminal
 
 
-async def test_a_stop_ends_streams_with_draining(gateway: Gateway) -> None:
-    """A stream still open when the drain limit is over gets one last event and a clean end."""
-    gateway.core.holds(STREAM_HEAD, chunk(META))
-    streaming = await gateway.asking()
-    await streaming.until(META)
-    await gateway.drain()
-    assert terminal(META + await streaming.rest())["code"] == "DRAINING"
-    streaming.writer.close()
-    async with asyncio.timeout(20):
-        await gateway.core.closed.wait()
-
-
-async def test_a_stop_ends_json_answers_with_draining(gateway: Gateway) -> None:
-    """One JSON answer is a stream of ours too: it ends as a plain 503."""
-    gateway.core.holds(STREAM_HEAD, chunk(META))
-    asked = asyncio.create_task(
-        gateway.client.post(
-            "/api/v1/query", json={"query": "hi", "stream": False}, headers=await gateway.bearer()
-        )
-    )
-    async with asyncio.timeout(20):
-        await gateway.core.asked.wait()
-    await gateway.drain()
-    response = await asked
-    assert (response.status_code, response.json()["error"]["code"]) == (503, "DRAINING")
-    assert response.headers["retry-after"]
-
-
 async def test_a_stop_ends_a_query_whose_head_is_not_there_yet(core: StubCore) -> None:
     """A core that has not answered delays no drain: the answer can still be a 503."""
     async with running_gateway(core, STREAM_EARLY_HEAD="60s") as gateway:

@@ -15,13 +15,12 @@ import pytest
 from gateway.domain.sse import CONNECTED
 
 from .conftest import Gateway, running_gateway
-from .keeping_core import After, KeepingCore, Visit, keeping_core, settled
+from .keeping_core import After, KeepingCore, Visit, keeping_core, numbered, settled
 from .raw import TIMEOUT_S, request, stops
 from .stub_core import DONE, END, META, STREAM_HEAD, TOKEN, chunk
 
 BOTH_LOOPS = True
 CHURNED = int(os.environ.get("GATEWAY_TEST_CHURN", "600"))
-EVENT = b"event: token\ndata: %06d" + b"x" * 4000 + b"\n\n"
 
 
 @pytest.fixture(params=["written below", "sent"], autouse=True)
@@ -55,28 +54,12 @@ async def raw_query(
     return sock
 
 
-def counting(core: KeepingCore, events: int) -> list[int]:
-    """The core sends that many numbered events; the list grows by one with each that went out."""
-    sent: list[int] = []
-
-    async def play(visit: Visit) -> After:
-        await visit.send(STREAM_HEAD + chunk(META), 1 << 20)
-        for number in range(events):
-            await visit.send(chunk(EVENT % number), 1 << 20)
-            sent.append(number)
-        await visit.send(chunk(DONE) + END, 1 << 20)
-        return "keep"
-
-    core.play = play
-    return sent
-
-
 async def test_a_client_that_stops_reading_stops_the_core_and_loses_nothing(
     core: KeepingCore,
 ) -> None:
     """The core's socket fills up, not our memory; afterwards every byte comes, in order."""
     events = 4000
-    sent = counting(core, events)
+    sent = core.counts(events)
     async with running_gateway(core) as gateway:
         client = await raw_query(gateway, 16384)
         assert await stops(sent) < events
@@ -89,7 +72,7 @@ async def test_a_client_that_stops_reading_stops_the_core_and_loses_nothing(
                 got += await loop.sock_recv(client, 1 << 18)
         client.close()
     _, _, body = bytes(got).partition(b"\r\n\r\n")
-    wanted = [CONNECTED, META, *(EVENT % number for number in range(events)), DONE]
+    wanted = [CONNECTED, META, *(numbered(number) for number in range(events)), DONE]
     assert unchunked(body) == b"".join(wanted)
 
 
@@ -106,7 +89,7 @@ def unchunked(body: bytes) -> bytes:
 
 async def test_a_client_that_takes_a_little_is_not_cut_off(core: KeepingCore) -> None:
     """What waits for it grows, since the core is faster; it takes some all the time."""
-    counting(core, 100_000)
+    core.counts(100_000)
     async with running_gateway(core, STREAM_CLIENT_STALL="1500ms") as gateway:
         client = await raw_query(gateway, 4096)
         loop = asyncio.get_running_loop()
@@ -124,7 +107,7 @@ async def test_a_client_that_takes_a_little_is_not_cut_off(core: KeepingCore) ->
 @pytest.mark.parametrize("version", [b"HTTP/1.1", b"HTTP/1.0"], ids=["1.1", "1.0"])
 async def test_a_client_that_takes_nothing_is_reset(core: KeepingCore, version: bytes) -> None:
     """What it reads later ends in a broken connection: to HTTP/1.0 a close is a whole answer."""
-    sent = counting(core, 100_000)
+    sent = core.counts(100_000)
     async with running_gateway(core, STREAM_CLIENT_STALL="500ms") as gateway:
         client = await raw_query(gateway, 4096, version)
         await stops(sent)
@@ -144,7 +127,7 @@ async def read_to_end(client: socket.socket) -> None:
 
 async def test_a_full_client_does_not_keep_the_core(core: KeepingCore) -> None:
     """A stream that has ended leaves the core at once; the client may take its time."""
-    counting(core, 100_000)
+    core.counts(100_000)
     async with running_gateway(
         core, STREAM_TOTAL="1s", STREAM_IDLE="1s", STREAM_FIRST_EVENT="1s"
     ) as gateway:
@@ -157,7 +140,7 @@ async def test_a_full_client_that_reads_on_gets_all_events_and_one_last_one(
     core: KeepingCore,
 ) -> None:
     """A drain ends its stream while it takes nothing: the last event waits behind the others."""
-    sent = counting(core, 100_000)
+    sent = core.counts(100_000)
     async with running_gateway(core) as gateway:
         client = await raw_query(gateway, 4096)
         await stops(sent)
@@ -175,7 +158,7 @@ async def test_a_full_client_that_reads_on_gets_all_events_and_one_last_one(
     assert [json.loads(one)["error"]["code"] for one in terminal] == ["DRAINING"]
     passed = events.count(b"\n\n") - 2
     assert passed > 10
-    assert events == b"".join([CONNECTED, META, *(EVENT % number for number in range(passed))])
+    assert events == b"".join([CONNECTED, META, *(numbered(number) for number in range(passed))])
 
 
 async def test_a_client_that_never_took_its_last_answer_gets_no_stream(core: KeepingCore) -> None:
@@ -212,7 +195,7 @@ async def test_a_client_that_never_took_its_last_answer_gets_no_stream(core: Kee
 
 async def test_a_client_that_says_it_leaves_is_gone_however_full(core: KeepingCore) -> None:
     """A FIN ends an event stream also while bytes wait that the client will never take."""
-    sent = counting(core, 100_000)
+    sent = core.counts(100_000)
     async with running_gateway(core) as gateway:
         client = await raw_query(gateway, 4096)
         await stops(sent)

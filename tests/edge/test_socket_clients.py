@@ -13,7 +13,7 @@ from gateway.edge.ws import session
 from gateway.edge.ws.connection import FRAMES_A_TICK, MESSAGE_LIMIT_BYTES
 
 from .conftest import Gateway, running_gateway
-from .keeping_core import After, KeepingCore, Visit, keeping_core, settled
+from .keeping_core import keeping_core, settled
 from .raw import exchange, request, reset, stops
 from .sockets import (
     BINARY,
@@ -38,25 +38,6 @@ BOTH_LOOPS = True
 ASK = json.dumps({"type": "ask", "id": "1", "query": "hi"}).encode()
 
 
-EVENT = b'event: token\ndata: {"n":%d,"text":"' + b"x" * 4000 + b'"}\n\n'
-
-
-def counting(core: KeepingCore, events: int) -> list[int]:
-    """The core sends that many numbered events; the list grows by one with each that went out."""
-    sent: list[int] = []
-
-    async def play(visit: Visit) -> After:
-        await visit.send(STREAM_HEAD + chunk(META), 1 << 20)
-        for number in range(events):
-            await visit.send(chunk(EVENT % number), 1 << 20)
-            sent.append(number)
-        await visit.send(chunk(DONE) + END, 1 << 20)
-        return "keep"
-
-    core.play = play
-    return sent
-
-
 async def first_event(socket: RawSocket) -> None:
     opcode, data = await socket.next()
     assert opcode == TEXT
@@ -66,27 +47,10 @@ async def first_event(socket: RawSocket) -> None:
 # --- slow ---------------------------------------------------------------------------------------
 
 
-async def test_a_client_that_stops_reading_stops_the_core_and_loses_nothing() -> None:
-    """The core's socket fills up, not our memory; afterwards every message comes, in order."""
-    events = 4000
-    async with keeping_core() as core, running_gateway(core) as gateway:
-        sent = counting(core, events)
-        async with by_hand(gateway) as socket:
-            socket.send(frame(TEXT, ASK))
-            await first_event(socket)
-            assert await stops(sent) < events
-            held = [one.transport.get_write_buffer_size() for one in gateway.server.connections]
-            assert max(held) < 512 * 1024
-            for number in range(events):
-                message = json.loads((await socket.next())[1])
-                assert message["data"]["n"] == number
-            assert json.loads((await socket.next())[1])["event"] == "done"
-
-
 async def test_a_client_that_takes_nothing_is_reset(lines_of: Lines) -> None:
     """After ``GATEWAY_STREAM_CLIENT_STALL``; its core's request ends with it."""
     async with keeping_core() as core, running_gateway(core, STREAM_CLIENT_STALL="1s") as gateway:
-        sent = counting(core, 100_000)
+        sent = core.counts(100_000)
         async with by_hand(gateway) as socket:
             socket.send(frame(TEXT, ASK))
             await first_event(socket)

@@ -1,7 +1,6 @@
-"""Every row of ``ENDINGS`` over a WebSocket: what the client, the core and the log see.
+"""What every row of ``ENDINGS`` leaves of a socket, and of the core's connection.
 
-The same cases, core and shapes as over HTTP (``test_endings.py``): the events that would have been
-forwarded are the messages, and the last one is what the stream would have ended with.
+What is told of each, in all spellings and pieces, is in ``test_conformance.py``.
 """
 
 from __future__ import annotations
@@ -24,8 +23,6 @@ from .raw import TIMEOUT_S
 from .sockets import Socket, signed_in
 from .test_endings import (
     CASES,
-    SPELLED,
-    SPELLINGS,
     Case,
     Shape,
     World,
@@ -34,7 +31,6 @@ from .test_endings import (
     core,
     playing,
     poisonous,
-    spelled,
 )
 from .test_logs import Lines, uncached
 
@@ -98,32 +94,29 @@ def asked_lines(lines: Lines) -> Iterator[dict[str, object]]:
             yield line
 
 
-async def logged(lines: Lines, number: int) -> dict[str, object]:
-    """The line of this question, the first being 0."""
+async def logged(lines: Lines) -> dict[str, object]:
+    """The line of the question."""
     async with asyncio.timeout(TIMEOUT_S):
-        while len(found := list(asked_lines(lines))) <= number:  # noqa: ASYNC110
+        while not (found := list(asked_lines(lines))):  # noqa: ASYNC110
             await asyncio.sleep(0.005)
-    return found[number]
+    return found[0]
 
 
-async def check(core: KeepingCore, caught: list[OpenStreams], cases: list[Case]) -> None:
-    async with running_gateway(core, **cases[0].settings) as gateway:
+async def check(core: KeepingCore, caught: list[OpenStreams], case: Case) -> None:
+    shape = case.shapes[0]
+    async with running_gateway(core, **case.settings) as gateway:
         lines = Lines()
         log_output.configure("debug", "json", lines.stream)
-        number = 0
-        for case in cases:
-            for shape in case.shapes[:3]:
-                world = World(gateway, core, caught[-1], lines, len(core.visits))
-                core.play = playing(case, shape)
-                async with signed_in(gateway) as socket:
-                    request_id = await follow(world, case, shape, socket)
-                    line = await logged(lines, number)
-                    assert line["stream_end"] == case.outcome.value
-                    told = None if case.tells in (None, "done") else case.tells
-                    assert line.get("error") == told
-                    assert request_id in (None, line["request_id"])
-                    await assert_alive_or_closed(case, socket)
-                number += 1
+        world = World(gateway, core, caught[-1], lines, len(core.visits))
+        core.play = playing(case, shape)
+        async with signed_in(gateway) as socket:
+            request_id = await follow(world, case, shape, socket)
+            line = await logged(lines)
+            assert line["stream_end"] == case.outcome.value
+            told = None if case.tells in (None, "done") else case.tells
+            assert line.get("error") == told
+            assert request_id in (None, line["request_id"])
+            await assert_alive_or_closed(case, socket)
         with contextlib.suppress(TimeoutError):
             await caught[-1].wait_until_none(TIMEOUT_S)
         assert len(caught[-1]) == 0
@@ -139,11 +132,4 @@ async def test_each_ending_is_what_the_table_says(
 ) -> None:
     if case.outcome is StreamOutcome.INTERNAL:
         request.getfixturevalue("poisonous")
-    await check(core, caught, [case])
-
-
-@pytest.mark.parametrize("what", SPELLED)
-async def test_an_ending_is_the_same_however_events_are_written(
-    what: str, core: KeepingCore, caught: list[OpenStreams], uncached: None
-) -> None:
-    await check(core, caught, [spelled(spelling, what) for spelling in SPELLINGS])
+    await check(core, caught, case)

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
-from websockets.asyncio.client import connect
 
 PASSWORD = "a password of the system tests"
 # How long a document may take to be indexed before a test gives up. Not a speed that is asserted.
@@ -124,21 +123,6 @@ class Person:
         if answer.status_code != 200:
             return Streamed(answer.status_code, raw=raw)
         return Streamed(200, list(parse_events(raw)), raw)
-
-    async def ask_on_socket(self, query: str, **more: Any) -> Streamed:
-        """The same over a WebSocket; ``status`` is 200 where the answer is whole."""
-        url = str(self.http.base_url).replace("http", "ws", 1).rstrip("/") + "/api/v1/query/ws"
-        signed = {"Authorization": self.http.headers["Authorization"]}
-        events: list[tuple[str, Any]] = []
-        raw = b""
-        async with connect(url, additional_headers=signed, proxy=None) as socket:
-            await socket.send(json.dumps({"type": "ask", "id": "1", "query": query, **more}))
-            while not events or events[-1][0] not in ("done", "error"):
-                text = await socket.recv()
-                raw += text.encode() if isinstance(text, str) else text
-                message = json.loads(text)
-                events.append((message["event"], message["data"]))
-        return Streamed(200 if events[-1][0] == "done" else 500, events, raw)
 
     async def aclose(self) -> None:
         await self.http.aclose()

@@ -1,0 +1,283 @@
+"""The doors through which a question can be asked, as their clients see them: one class a door.
+
+``DOORS`` is the one table of them. The cases of ``conformance/*.jsonl`` (``test_conformance.py``)
+and whatever must be the same everywhere (``test_doors.py``, ``test_doors_served.py``,
+``tests/system/test_doors.py``) are asked of each entry; whoever builds another door adds its class.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from gateway.domain.sse import CONNECTED, SseParser
+
+from .raw import TIMEOUT_S, Where, read_answer, read_chunk, read_head, request
+from .sockets import Socket, opened
+
+QUERY = "/api/v1/query"
+# What a client's own kernel takes for it: a slow client is one with little room.
+RECEIVE_BYTES = 16 * 1024
+
+
+class Progress:
+    """How far a client is, and what a test has it do: leave, or read no more for a while.
+
+    Attributes:
+        events: how many it was told; ``blind`` clients are told all at once.
+        has_head: whether the head of its answer has come.
+        leave: ends its connection.
+        rests_at: after so many events it reads nothing until ``go_on`` is set.
+    """
+
+    def __init__(self, *, blind: bool = False, rests_at: int | None = None) -> None:
+        self.events = 0
+        self.blind = blind
+        self.has_head = False
+        self.leave: Callable[[], object] = lambda: None
+        self.rests_at = rests_at
+        self.go_on = asyncio.Event()
+
+    async def until(self, events: int) -> None:
+        async with asyncio.timeout(TIMEOUT_S):
+            while not (self.blind or self.events >= events):  # noqa: ASYNC110  (nothing tells)
+                await asyncio.sleep(0.002)
+
+    async def may_read(self) -> None:
+        if self.rests_at is not None and self.events >= self.rests_at:
+            await self.go_on.wait()
+
+
+@dataclass
+class Told:
+    """What a client was told: events, and how it ended: ``done``, an error's code, or ``None``.
+
+    ``raw`` is all that came of an answer or its messages; ``status`` is that of a client that was
+    told all by one answer; ``error`` is the error's body, in the gateway's shape or the door's.
+    """
+
+    events: list[tuple[str, Any]] = field(default_factory=list)
+    ends: str | None = None
+    raw: bytes = b""
+    status: int | None = None
+    answer: Any = None
+    error: Any = None
+    retry_after_s: int | None = None
+
+
+Credential = Mapping[str, str]
+
+
+class Door(ABC):
+    """What clients of one protocol do.
+
+    Attributes:
+        name: as the log and the metrics have it.
+        blind: its clients are told nothing before the answer is whole.
+    """
+
+    name: ClassVar[str]
+    blind: ClassVar[bool] = False
+
+    @abstractmethod
+    async def ask(
+        self, where: Where, credential: Credential, progress: Progress, query: str = "hi"
+    ) -> Told:
+        """Asks one question, on a connection of its own, and follows it to its end.
+
+        Args:
+            credential: headers that say who asks.
+            progress: is kept up, and obeyed.
+        """
+
+    @abstractmethod
+    def check(self, expected: dict[str, Any], told: Told, where: str) -> None:
+        """Fails where this is not what a case of the conformance files says of this door."""
+
+
+async def _connected(
+    where: Where, progress: Progress
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection with little room if its client is to rest."""
+    sock = await small_socket(where) if progress.rests_at is not None else None
+    if sock is None:
+        reader, writer = await asyncio.open_connection(*where.address, ssl=where.trust)
+    else:
+        reader, writer = await asyncio.open_connection(sock=sock, limit=RECEIVE_BYTES)
+    progress.leave = writer.transport.abort
+    return reader, writer
+
+
+async def _closed(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()
+
+
+async def small_socket(where: Where) -> socket.socket:
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
+    sock.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(sock, where.address)
+    return sock
+
+
+def refused(status: int, body: Any, headers: Mapping[str, str]) -> Told:
+    """A refusal by one HTTP answer in the gateway's shape."""
+    after = headers.get("retry-after")
+    error = body["error"]
+    return Told(
+        ends=error["code"],
+        status=status,
+        error=error,
+        retry_after_s=None if after is None else int(after),
+    )
+
+
+class Sse(Door):
+    """``POST /api/v1/query``, streamed."""
+
+    name = "sse"
+
+    async def ask(
+        self, where: Where, credential: Credential, progress: Progress, query: str = "hi"
+    ) -> Told:
+        reader, writer = await _connected(where, progress)
+        typed = {"Content-Type": "application/json", **credential}
+        try:
+            writer.write(request("POST", QUERY, typed, json.dumps({"query": query}).encode()))
+            status, pairs = await read_head(reader)
+            progress.has_head = True
+            headers = dict(pairs)
+            if status != 200:
+                body = await reader.readexactly(int(headers["content-length"]))
+                return refused(status, json.loads(body), headers)
+            return await self._streamed(reader, progress)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            return Told()
+        finally:
+            await _closed(writer)
+
+    async def _streamed(self, reader: asyncio.StreamReader, progress: Progress) -> Told:
+        told, parser = Told(), SseParser()
+        pieces = []
+        while piece := await read_chunk(reader):
+            pieces.append(piece)
+            told.events += [(event.type, event.data) for event in parser.feed(piece)]
+            progress.events = len(told.events)
+            await progress.may_read()
+        told.raw = b"".join(pieces)
+        told.events += [(event.type, event.data) for event in parser.finish()]
+        assert told.events, told.raw
+        name = told.events[-1][0]
+        if name == "error":
+            told.error = json.loads(told.events.pop()[1])["error"]
+        told.ends = told.error["code"] if told.error else name
+        return told
+
+    def check(self, expected: dict[str, Any], told: Told, where: str) -> None:
+        if expected.get("early"):
+            assert told.status == expected["status"], where
+            return
+        if expected["ends"] is None:
+            return
+        assert told.events == [tuple(event) for event in expected["events"]], where
+        passed = CONNECTED + expected["bytes"].encode()
+        assert told.raw.startswith(passed), where
+        tail = told.raw[len(passed) :]
+        if expected["ends"] == "done":
+            assert tail == b"", where
+        else:
+            assert tail.startswith(b"event: error\ndata: "), where
+            assert (tail[-2:], tail.count(b"\n")) == (b"\n\n", 3), where
+
+
+class Json(Door):
+    """``POST /api/v1/query`` with ``"stream": false``; what came so far nobody sees."""
+
+    name = "json"
+    blind = True
+
+    async def ask(
+        self, where: Where, credential: Credential, progress: Progress, query: str = "hi"
+    ) -> Told:
+        progress.blind = progress.has_head = True
+        reader, writer = await _connected(where, progress)
+        typed = {"Content-Type": "application/json", **credential}
+        body = json.dumps({"query": query, "stream": False}).encode()
+        try:
+            writer.write(request("POST", QUERY, typed, body))
+            await progress.may_read()
+            answer = await read_answer(reader)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            return Told()
+        finally:
+            await _closed(writer)
+        if answer.status != 200:
+            return refused(answer.status, answer.json(), dict(answer.headers))
+        return Told(ends="done", status=200, answer=answer.json(), raw=answer.body)
+
+    def check(self, expected: dict[str, Any], told: Told, where: str) -> None:
+        if expected["ends"] == "done":
+            assert (told.status, told.answer) == (200, expected["answer"]), where
+        elif expected["ends"] is not None:
+            assert told.status == expected["status"], where
+
+
+class WebSocket(Door):
+    """``GET /api/v1/query/ws``: one question on a socket of its own."""
+
+    name = "ws"
+
+    async def ask(
+        self, where: Where, credential: Credential, progress: Progress, query: str = "hi"
+    ) -> Told:
+        progress.has_head = True  # the socket's own, which there was before the question
+        options: dict[str, Any] = {}
+        if progress.rests_at is not None:
+            options = {"sock": await small_socket(where), "max_queue": 1}
+        try:
+            async with opened(where, dict(credential), **options) as socket:
+                progress.leave = socket.of.transport.abort
+                await socket.ask(query=query)
+                return await self._followed(socket, progress)
+        except InvalidStatus as refusal:
+            answer = refusal.response
+            headers = {name.lower(): text for name, text in answer.headers.raw_items()}
+            return refused(answer.status_code, json.loads(answer.body or b""), headers)
+
+    async def _followed(self, socket: Socket, progress: Progress) -> Told:
+        told, texts = Told(), []
+        while told.ends is None:
+            try:
+                texts.append(str(await socket.of.recv()))
+            except ConnectionClosed as closed:
+                told.ends = closed.rcvd.reason if closed.rcvd else None
+                break
+            message = json.loads(texts[-1])
+            if message["event"] == "error":
+                told.error = message["data"]["error"]
+                told.ends = told.error["code"]
+                told.retry_after_s = told.error["details"].get("retry_after_s")
+                break
+            told.events.append((message["event"], message["data"]))
+            progress.events = len(told.events)
+            told.ends = "done" if message["event"] == "done" else None
+            await progress.may_read()
+        told.raw = "".join(texts).encode()
+        return told
+
+    def check(self, expected: dict[str, Any], told: Told, where: str) -> None:
+        events = [(name, json.loads(data)) for name, data in expected["events"]]
+        assert told.events == events, where
+
+
+DOORS: Mapping[str, Door] = {door.name: door for door in (Sse(), Json(), WebSocket())}
