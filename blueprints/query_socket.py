@@ -95,7 +95,7 @@ async def open_socket(
         shape=AskMessage,
         answer=answer,
         make_request=requests_for(request, "POST", f"{API_PREFIX}/query"),
-        retain=recheck.retain,
+        recheck=recheck,
         lifetime_s=sockets.lifetime_s,
     )
     await sockets.serve(request, asking)

@@ -18,6 +18,10 @@ reason to cut off everybody; and then, because a long outage must not be a way r
 It counts for each group by itself, and only where it was asked about in vain or nobody at all got
 an answer meanwhile. Who has but waited for a turn, because a slow peer has too many to answer for,
 runs on until that turn.
+
+A socket on which nothing is asked is watched too, but asks nobody by itself: each of its questions
+is asked about anyway. It ends by what this process knows, and where it knows that its key was
+changed, by one look-up.
 """
 
 from __future__ import annotations
@@ -54,6 +58,8 @@ AT_ONCE = 64
 # Half of the store client's threads: the others are for the look-ups that requests wait for.
 LOOKUPS_AT_ONCE = 8
 QUESTIONS_AT_ONCE = 64
+# Of changed keys, how many are told apart: with more, all are taken for changed.
+_CHANGED_KEYS_LIMIT = 1000
 
 
 class Stoppable(Protocol):
@@ -62,10 +68,10 @@ class Stoppable(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What let a stream in."""
+    """What let a stream in; without a ``question``, who may put some on a socket."""
 
     credential: RetainedCredential
-    question: PolicyQuestion
+    question: PolicyQuestion | None
 
 
 @dataclass(slots=True, eq=False)
@@ -102,6 +108,8 @@ class Recheck:
         self._recheck_s = recheck_s
         self._answer_s = answer_s
         self._watched: dict[Grant, _Watched] = {}
+        # Ids of keys that were changed since the last round; ``None`` where any may have been.
+        self._changed_keys: set[str | None] = set()
         now = clock.monotonic
         self._woken = asyncio.Event()
         self._lookups = RecheckQueue(self._look_up, now, at_once=LOOKUPS_AT_ONCE)
@@ -118,11 +126,13 @@ class Recheck:
         """Watches ``stream`` for the length of a ``with`` block."""
         return _Watching(self, grant, stream)
 
-    def watch(self, grant: Grant, stream: Stoppable) -> None:
+    def watch(self, grant: Grant, stream: Stoppable, principal: Principal | None = None) -> None:
+        """Until ``unwatch``; ``principal`` is given where the grant has no question."""
         watched = self._watched.get(grant)
         if watched is None:
             now = self._clock.monotonic()
-            self._watched[grant] = _Watched(grant, now, grant.credential, streams=[stream])
+            new = _Watched(grant, now, grant.credential, principal, streams=[stream])
+            self._watched[grant] = new
         else:
             watched.streams.append(stream)
 
@@ -137,6 +147,12 @@ class Recheck:
     def wake(self) -> None:
         """Something was revoked: the next round begins at once, or soon after the last one."""
         self._woken.set()
+
+    def key_changed(self, key_id: str | None) -> None:
+        """The next round looks it up for those who would ask nobody; ``None``: all of theirs."""
+        if len(self._changed_keys) >= _CHANGED_KEYS_LIMIT:
+            key_id = None
+        self._changed_keys.add(key_id)
 
     async def run(self) -> None:
         """Checks them for ever, whatever happens in a round: else no stream could be stopped."""
@@ -161,6 +177,10 @@ class Recheck:
     async def check_due(self) -> None:
         """One round: decides what can be decided, and lets the queues ask for the rest."""
         due = [watched for watched in self._watched.values() if self._is_due(watched)]
+        changed_keys, self._changed_keys = self._changed_keys, set()
+        for watched in due if changed_keys else ():
+            if watched.grant.question is None and _has_key_of(watched, changed_keys):
+                self._lookups.wait(watched)
         for first in range(0, len(due), AT_ONCE):
             for watched in due[first : first + AT_ONCE]:
                 # Its last stream may have ended since: the queues would ask about nobody.
@@ -176,6 +196,8 @@ class Recheck:
         )
 
     def _asks_policy(self, watched: _Watched) -> bool:
+        if watched.grant.question is None:
+            return False
         return self._clock.monotonic() - watched.asked_at >= self._recheck_s
 
     def _check(self, watched: _Watched) -> None:
@@ -199,14 +221,18 @@ class Recheck:
             self._lookups.forget(watched)
             return
         self._check_account(watched)
+        if watched.grant.question is None:
+            return
         self._lookups.wait(watched)
         if self._lookups.is_hopeless(watched, self._recheck_s):
             _stop(watched, StorageUnavailable())
 
     def _check_account(self, watched: _Watched) -> None:
         """What is known of a key while the store is asked: whether its owner is still there."""
-        question, principal = watched.grant.question, watched.principal
-        user = self._authenticator.account(question.subject, question.tenant, "")
+        principal = watched.principal
+        who = watched.grant.question or principal
+        assert who is not None
+        user = self._authenticator.account(who.subject, who.tenant, "")
         if principal is not None and principal.roles is not user.roles:
             watched.principal = replace(principal, roles=user.roles)
 
@@ -228,9 +254,14 @@ class Recheck:
 
     async def _ask(self, watched: _Watched) -> bool:
         """Whether the policy answered, asked with the roles of now."""
-        now, principal = self._clock.monotonic(), watched.principal
+        now, principal, question = (
+            self._clock.monotonic(),
+            watched.principal,
+            watched.grant.question,
+        )
         assert principal is not None
-        question = replace(watched.grant.question, roles=principal.roles, scopes=principal.scopes)
+        assert question is not None
+        question = replace(question, roles=principal.roles, scopes=principal.scopes)
         try:
             async with asyncio.timeout(self._answer_s):
                 decision = await self._policy.decide(question)
@@ -245,6 +276,13 @@ class Recheck:
         if decision.allow is not True:
             _stop(watched, Forbidden(details={"decision_id": decision.decision_id}))
         return True
+
+
+def _has_key_of(watched: _Watched, changed: set[str | None]) -> bool:
+    who = watched.principal
+    if who is None or who.auth != "api_key":
+        return False
+    return None in changed or who.credential_id in changed
 
 
 def _ended_by(refusal: Unauthenticated) -> GatewayError:

@@ -241,6 +241,7 @@ def _services(
         answer_s=max(settings.io_deadline, settings.policy_budget),
     )
     known.on_change(recheck.wake)
+    known.on_key_change(recheck.key_changed)
     leases = Leases(built.adapter(STATE))
     limits = _limits(settings, built, leases, clock)
     delays = _delays(settings, built)

@@ -16,6 +16,7 @@ from gateway.edge.ws import door, session
 from gateway.edge.ws.connection import FIRST_LIMIT_BYTES
 from gateway.edge.ws.door import UNSIGNED_PER_ADDRESS
 from gateway.errors import Forbidden, StorageUnavailable
+from gateway.flows.recheck import Recheck
 
 from .conftest import Gateway, running_gateway
 from .forging import forge
@@ -272,33 +273,66 @@ async def test_a_token_that_ends_closes_a_socket_without_a_question(core: StubCo
 async def test_a_user_who_is_disabled_loses_his_questions_and_his_sockets(
     gateway: Gateway,
 ) -> None:
-    """Those under way within a second; an idle socket at its next question."""
+    """Within a second, whether or not anything is asked on them."""
     users = gateway.users.users
     idle_token, busy_token = await gateway.token(), await gateway.token()
     async with (
-        signing_in(gateway, "header", idle_token) as idle,
+        signing_in(gateway, "message", idle_token) as idle,
         signing_in(gateway, "header", busy_token) as busy,
+        signing_in(gateway, "header", await gateway.token("bob")) as bobs,
     ):
+        await idle.ask()
+        assert (await idle.answer())[-1]["event"] == "done"
         await asked(busy, gateway.core)
         users["alice"] = replace(users["alice"], disabled=True)
         assert (await busy.error())["code"] == "CREDENTIAL_REVOKED"
         assert await busy.closed() == (4401, "CREDENTIAL_REVOKED")
-        await idle.ask()
-        assert (await idle.error())["code"] == "UNAUTHENTICATED"
-        assert await idle.closed() == (4401, "UNAUTHENTICATED")
+        assert await idle.closed() == (4401, "CREDENTIAL_REVOKED")
+        await (await bobs.of.ping())
 
 
-async def test_a_key_that_is_revoked_asks_nothing_more(gateway: Gateway) -> None:
+@pytest.mark.parametrize("looked_up", ["just now", "long ago"])
+async def test_a_key_that_is_revoked_closes_its_sockets(gateway: Gateway, looked_up: str) -> None:
+    """At once, and no other key's; no question has to come for it."""
     key_id, secret = await made_key(gateway)
+    _, other = await made_key(gateway)
+    async with (
+        signing_in(gateway, "header", secret) as socket,
+        signing_in(gateway, "message", other) as others,
+    ):
+        await others.ask()
+        await others.answer()
+        if looked_up == "long ago":
+            gateway.clock.now += 60
+        gone = await gateway.client.delete(f"/api/v1/keys/{key_id}", headers=await gateway.bearer())
+        assert gone.status_code == 204
+        assert await socket.closed() == (4401, "CREDENTIAL_REVOKED")
+        await others.ask("2")
+        assert (await others.answer("2"))[-1]["event"] == "done"
+
+
+async def test_idle_sockets_ask_the_key_store_nothing(gateway: Gateway) -> None:
+    """However long they stand, and also while it is away: their next question asks."""
+    _, secret = await made_key(gateway)
     async with signing_in(gateway, "header", secret) as socket:
         await socket.ask()
         await socket.answer()
-        gone = await gateway.client.delete(f"/api/v1/keys/{key_id}", headers=await gateway.bearer())
-        assert gone.status_code == 204
-        gateway.clock.now += 6  # as long as a look-up is good for
+        gateway.clock.now += 600
+        recheck = gateway.app.ctx.gateway.provided[Recheck]
+        get, asked_for = gateway.keys.get, []
+
+        async def counted(*given: Any) -> Any:
+            asked_for.append(given)
+            return await get(*given)
+
+        gateway.keys.get = counted  # type: ignore[method-assign]
+        for _ in range(3):
+            await recheck.check_due()
+        await (await socket.of.ping())
+        assert asked_for == []
         await socket.ask("2")
-        assert (await socket.error("2"))["code"] == "UNAUTHENTICATED"
-        assert await socket.closed() == (4401, "UNAUTHENTICATED")
+        assert (await socket.answer("2"))[-1]["event"] == "done"
+        assert asked_for
 
 
 async def test_a_permission_that_is_withdrawn_closes_the_socket(gateway: Gateway) -> None:

@@ -22,9 +22,17 @@ from gateway.edge.scope import Scope
 from gateway.edge.ws.connection import Connection
 from gateway.edge.ws.messages import Ask, Auth, BadAsk, Cancel, NotJson, read_message
 from gateway.edge.ws.question import Question
-from gateway.errors import Conflict, Forbidden, GatewayError, InternalError, Unauthenticated
+from gateway.errors import (
+    Conflict,
+    Forbidden,
+    GatewayError,
+    InternalError,
+    TokenExpired,
+    Unauthenticated,
+)
 from gateway.errors import ValidationFailed as Invalid
-from gateway.flows.authenticate import Credential, RetainedCredential
+from gateway.flows.authenticate import RetainedCredential
+from gateway.flows.recheck import Grant, Recheck
 
 SIGN_IN_S = 5.0
 # Questions that may be open at once.
@@ -44,14 +52,14 @@ class Asking:
         shape: the message that asks one.
         answer: gives the answer of one that was admitted.
         make_request: what stands for one in the pipeline, as if it had come over HTTP.
-        retain: what is kept of a credential that was accepted.
+        recheck: watches who is signed in, as it does the questions that run.
         lifetime_s: for how many seconds a credential still stands that ends at this Unix time.
     """
 
     shape: type[Any]
     answer: Callable[[Question], Awaitable[None]]
     make_request: Callable[[], Request]
-    retain: Callable[[Credential], RetainedCredential]
+    recheck: Recheck
     lifetime_s: Callable[[float], float]
 
 
@@ -79,6 +87,7 @@ class Session:
         self._began_s = self._idle_since_s = self._loop.time()
         self._ends_at = float("inf")
         self._retained: RetainedCredential | None = None
+        self._grant: Grant | None = None
         self._signing_in: asyncio.Task[None] | None = None
         self._waiting: list[bytes] = []
         # Also those whose last message was told, and whose core may still end its body.
@@ -126,7 +135,10 @@ class Session:
         expires_at = self._scope.caller.expires_at
         if expires_at is not None:
             self._ends_at = self._loop.time() + self._asking.lifetime_s(expires_at)
-        self._retained = self._scope.give_credential(self._asking.retain)
+        recheck = self._asking.recheck
+        self._retained = self._scope.give_credential(recheck.retain)
+        self._grant = Grant(self._retained, None)
+        recheck.watch(self._grant, self, self._scope.caller)
         self._idle_since_s = self._loop.time()
         self._connection.take_whole_messages()
         self._on_signed_in()
@@ -233,6 +245,15 @@ class Session:
 
     # --- ends -----------------------------------------------------------------------------------
 
+    def stop(self, error: GatewayError) -> None:
+        """Who is signed in is no more. Open questions end first, by the same; each is told."""
+        if self._open:
+            self._last = close_for(error)
+        elif isinstance(error, TokenExpired):
+            self._connection.close(close_for(error), "expired")
+        else:
+            self._refuse(error)
+
     def check(self, now_s: float) -> None:
         if self.is_busy:
             return
@@ -255,5 +276,8 @@ class Session:
     async def end(self) -> None:
         """Returns when no question is under way any more: the core was left, the log written."""
         self.gone()
+        if self._grant is not None:
+            self._asking.recheck.unwatch(self._grant, self)
+            self._grant = None
         if self._open:
             await asyncio.wait(self._open)

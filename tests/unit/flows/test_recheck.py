@@ -119,6 +119,21 @@ async def test_a_good_stream_runs_on(world: World) -> None:
     assert len(world.asked) == 2
 
 
+async def test_who_asks_nothing_is_held_to_his_credential_alone(world: World) -> None:
+    """A socket between its questions: the policy is not asked about any."""
+    recheck, idle = recheck_of(world), Stream()
+    grant = Grant(GRANT.credential, None)
+    recheck.watch(grant, idle, ALICE)
+    world.now += 10 * RECHECK_S
+    await look(recheck)
+    assert (world.asked, idle.stopped) == ([], [])
+    world.auth_error = Unauthenticated(reason="token_revoked")
+    await look(recheck)
+    assert idle.kind is CredentialRevoked
+    recheck.unwatch(grant, idle)
+    assert len(recheck) == 0
+
+
 @pytest.mark.parametrize(
     ("refusal", "kind"),
     [
