@@ -9,7 +9,19 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks import cores, limits, page, plots, rest, results, scenarios, shapes, slow, workers
+from benchmarks import (
+    cores,
+    doors,
+    limits,
+    page,
+    plots,
+    rest,
+    results,
+    scenarios,
+    shapes,
+    slow,
+    workers,
+)
 from benchmarks.bench import Bench, prepared
 from benchmarks.digest import ANSWERED, ANSWERS, code_digest
 from benchmarks.peers import DEFAULT_PEERS, PEERS, QUICK_PEERS
@@ -30,6 +42,7 @@ SCENARIOS: Mapping[str, Callable[[Run], Awaitable[None]]] = {
     "slow": slow.slow,
     "workers": workers.workers,
     "limits": limits.limits,
+    "doors": doors.doors,
 }
 FULL: Mapping[str, Sizes] = {
     "relay": Sizes(streams=(100, 300)),
@@ -43,6 +56,7 @@ FULL: Mapping[str, Sizes] = {
     "slow": Sizes(rounds=1, streams=(4,), seconds=180.0),
     "workers": Sizes(streams=(200,), seconds=8.0),
     "limits": Sizes(rounds=5, seconds=5.0),
+    "doors": Sizes(rounds=7, seconds=5.0, streams=(100, 300)),
 }
 # Enough to see whether everything works, with rough results.
 QUICK: Mapping[str, Sizes] = {
@@ -57,6 +71,7 @@ QUICK: Mapping[str, Sizes] = {
     "slow": Sizes(rounds=1, seconds=10, warm_s=1, streams=(4,)),
     "workers": Sizes(rounds=1, seconds=2, warm_s=1, streams=(100,)),
     "limits": Sizes(rounds=1, seconds=2, warm_s=1),
+    "doors": Sizes(rounds=1, seconds=2, warm_s=1, streams=(100,)),
 }
 # The gateway alone, with surroundings of their own.
 ALONE = ("rest", "answers")
@@ -255,7 +270,7 @@ async def run_rest(options: argparse.Namespace) -> int:
 
 
 def _default_peers(options: argparse.Namespace) -> Sequence[str]:
-    if options.scenario == "limits":
+    if options.scenario in ("limits", "doors"):
         return ("gateway",)  # compared with itself
     if options.quick:
         return QUICK_PEERS_OF.get(options.scenario, QUICK_PEERS)

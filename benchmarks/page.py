@@ -167,6 +167,23 @@ def limits(folder: Path) -> str:
     return _by_load(result["summary"], columns)
 
 
+def doors(folder: Path) -> str:
+    """A row for each door and number of streams, with the ratio to server-sent events."""
+    result = _read(folder, "doors")
+    if result is None:
+        return "No results."
+    found = {(row["streams"], row["load"]): row for row in result["summary"]}
+    made = [
+        [
+            f"`{door}`, {streams} streams",
+            _number(row["cpu_us_per_event"]),
+            _number(row["cpu_us_per_event"] / found[streams, "sse"]["cpu_us_per_event"]),
+        ]
+        for (streams, door), row in found.items()
+    ]
+    return markdown_table(["", "CPU a relayed event, µs", "of `sse`"], made)
+
+
 def _by_load(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> str:
     made = [
         [
@@ -184,6 +201,7 @@ TABLES: Mapping[str, Callable[[Path], str]] = {
     "soak": soaked,
     "workers": workers,
     "limits": limits,
+    "doors": doors,
 }
 
 

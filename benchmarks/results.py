@@ -64,6 +64,7 @@ SHOWN: Mapping[str, tuple[str, tuple[str, ...]]] = {
             "login_worker_pss_mib",
         ),
     ),
+    "doors": ("cpu_us_per_event", ("failed", "cpu_us_per_event", "p50_ms", "p99_ms")),
     "workers": (
         "cpu_us_per_event",
         (

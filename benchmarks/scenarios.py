@@ -160,7 +160,8 @@ async def paced(
 
 async def warm(run: Run, system: Running, **more: Any) -> None:
     """Uses every code path once, so that modules imported late are imported."""
-    await paced(run, system.url("/query"), 50, run.sizes.warm_s, **more)
+    url = more.pop("url", system.url("/query"))
+    await paced(run, url, 50, run.sizes.warm_s, **more)
 
 
 # --- memory ---------------------------------------------------------------------------------------

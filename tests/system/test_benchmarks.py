@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import cli, gobuild
+from benchmarks import cli, doors, gobuild
 from benchmarks.soak import run
 from devstack import components
 from devstack.components import Missing
@@ -56,3 +56,12 @@ def test_a_tiny_soak_loads_everything_and_finds_nothing_left(
     assert set(result["done"]) == kinds
     assert result["faults"] == []
     assert "nothing grew" in capsys.readouterr().out
+
+
+def test_a_tiny_run_asks_at_every_door(tmp_path: Path) -> None:
+    """Whatever a door tells is the core's events again, every byte of them."""
+    command = "doors --quick --streams 10 --seconds 1"
+    assert cli.main([*command.split(), "--out", str(tmp_path)]) == 0
+    result = json.loads((tmp_path / "doors.json").read_text("utf-8"))
+    assert {row["load"] for row in result["summary"]} == set(doors.PATHS)
+    assert all(row["failed"] == 0 and row["cpu_us_per_event"] > 0 for row in result["summary"])

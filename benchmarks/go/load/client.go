@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -104,23 +103,12 @@ func (c caller) open(ctx context.Context, conn *net.TCPConn, order string) (*ans
 	if c.plan.Shape != "" {
 		order = fmt.Sprintf("%s shape=%s payload=%d", order, c.plan.Shape, c.plan.Payload)
 	}
-	body, _ := json.Marshal(map[string]string{"query": fmt.Sprintf("id=%d %s", c.number, order)})
-	if _, err := conn.Write([]byte(c.head("POST", c.plan.path, string(body)))); err != nil {
-		return nil, err
-	}
-	reader := bufio.NewReaderSize(conn, 4096)
-	response, err := http.ReadResponse(reader, nil)
+	body, err := c.body(conn, fmt.Sprintf("id=%d %s", c.number, order))
 	if err != nil {
 		return nil, err
 	}
-	if response.StatusCode != http.StatusOK {
-		return nil, refusal(response)
-	}
-	if kind := response.Header.Get("Content-Type"); !strings.HasPrefix(kind, "text/event-stream") {
-		return nil, fmt.Errorf("content type %q", kind)
-	}
 	return &answer{
-		conn: conn, body: response.Body, checker: events.Checker{Shape: shape, Stream: c.number},
+		conn: conn, body: body, checker: events.Checker{Shape: shape, Stream: c.number},
 		buffer: make([]byte, 4096),
 	}, ctx.Err()
 }
