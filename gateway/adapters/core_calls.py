@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, NoReturn
 import httpx
 import structlog
 
-from gateway.domain.balancing import Address, Balancer, Lease, Outcome, RetryBudget
+from gateway.domain.balancing import Address, Balancer, Lease, Outcome, RetryBudget, Work
 from gateway.errors import CoreProtocolError, CoreTimeout, CoreUnavailable, Overloaded
 from gateway.http_client.pool import Origin
 from gateway.http_client.transport import Body, CoreTransport
@@ -25,7 +25,7 @@ log = structlog.get_logger("gateway.core")
 _NOTHING_SENT = (httpx.ConnectError, httpx.ConnectTimeout)
 _BROKEN = (httpx.NetworkError, httpx.RemoteProtocolError)
 # A gateway or a load balancer in front of a core says these when the core is gone or full.
-_CANNOT_SERVE = (502, 503, 504)
+CANNOT_SERVE = (502, 503, 504)
 MAX_TRIES = 3
 NO_ADDRESS = "no address of the core is known"
 
@@ -61,6 +61,7 @@ class Call:
     on_sent: Callable[[], None] | None = None
     bound_s: float | None = None
     reads: bool = False
+    work: Work | None = None
 
 
 class Answered:
@@ -116,7 +117,7 @@ class CoreCalls:
         self.budget.request(_now())
         tried: list[Address] = []
         while True:
-            lease = self.lease(tried)
+            lease = self.lease(tried, call.work)
             try:
                 return await self.send_once(lease, call)
             except httpx.TransportError as exc:
@@ -146,11 +147,11 @@ class CoreCalls:
             end_lease(lease, Outcome.FAILED if call.late() else Outcome.UNKNOWN)
             raise
         answered = Answered(body, lease)
-        if body.status in _CANNOT_SERVE:
+        if body.status in CANNOT_SERVE:
             answered.end(Outcome.FAILED)
         return answered
 
-    def lease(self, tried: Sequence[Address]) -> Lease:
+    def lease(self, tried: Sequence[Address], work: Work | None = None) -> Lease:
         """One that was not tried yet, where there is such a one. Raises ``CoreUnavailable``."""
         now = _now()
         lease = self._balancer.choose(now, tried) or self._balancer.choose(now)

@@ -30,7 +30,7 @@ from gateway.adapters.core_calls import (
 from gateway.adapters.core_stream import HttpCoreStream, revision_in
 from gateway.domain import core_json
 from gateway.domain.answer_keys import Told, is_revision
-from gateway.domain.balancing import Address, Balancer, Outcome, RetryBudget
+from gateway.domain.balancing import Address, Balancer, Outcome, RetryBudget, Work
 from gateway.domain.core_records import (
     MOST_PASSAGES,
     Passage,
@@ -93,6 +93,7 @@ class CoreHttp:
             else keeps up to date (``http_client.discovery``).
         token: ``GATEWAY_CORE_TOKEN``, which the core checks.
         body_limit_bytes: the largest document answer that is read.
+        calls: what sends them; ``limited_calls.LimitedCalls`` keeps addresses from overload.
     """
 
     def __init__(
@@ -103,6 +104,7 @@ class CoreHttp:
         *,
         timeouts: CoreTimeouts,
         body_limit_bytes: int,
+        calls: Callable[[CoreTransport, Balancer, CoreTimeouts], CoreCalls] = CoreCalls,
     ) -> None:
         if not isinstance(cores, Balancer):
             if not cores:
@@ -111,7 +113,7 @@ class CoreHttp:
         self._balancer = cores
         self._token = token
         self._timeouts = timeouts
-        self._calls = CoreCalls(transport, cores, self._timeouts)
+        self._calls = calls(transport, cores, self._timeouts)
         self._body_limit_bytes = body_limit_bytes
         self._listener: Told | None = None
 
@@ -146,7 +148,10 @@ class CoreHttp:
         content, sent_at = msgspec.json.encode(body), self._now()
         try:
             async with asyncio.timeout(self._timeouts.head_s) as bound:
-                call = Call("POST", "/v1/query", headers, bound.expired, content, on_sent)
+                call = Call(
+                    *("POST", "/v1/query", headers, bound.expired, content, on_sent),
+                    work=Work.QUESTION,
+                )
                 answered = await self._calls.send(call)
         except TimeoutError as exc:
             raise CoreTimeout from exc
@@ -166,7 +171,7 @@ class CoreHttp:
         """
         content = msgspec.json.encode(body)
         status, answer = await self._call(
-            "POST", "/v1/search", who, also=_NO_SUCH_CALL, content=content
+            Work.SEARCH, "/v1/search", who, also=_NO_SUCH_CALL, content=content
         )
         if status in _NO_SUCH_CALL:
             log.warning("core_has_no_search", extra={"status": status})
@@ -182,7 +187,7 @@ class CoreHttp:
         Raises:
             CoreLacks: the core has no such call.
         """
-        status, body = await self._call("GET", "/v1/revision", who, also=_NO_SUCH_CALL)
+        status, body = await self._call(Work.REVISION, "/v1/revision", who, also=_NO_SUCH_CALL)
         if status in _NO_SUCH_CALL:
             raise CoreLacks("The core of this knowledge base tells no revision.")
         revision = core_json.decode(_REVISION, body).revision
@@ -190,7 +195,7 @@ class CoreHttp:
 
     async def list_documents(self, who: OnBehalfOf, *, limit: int, cursor: str | None) -> CorePage:
         query = {"limit": str(limit)} | ({"cursor": cursor} if cursor is not None else {})
-        status, body = await self._call("GET", f"/v1/documents?{urlencode(query)}", who)
+        status, body = await self._call(Work.LIST, f"/v1/documents?{urlencode(query)}", who)
         if status != 200:
             raise CoreProtocolError
         page = core_json.decode(_PAGE, body)
@@ -198,7 +203,7 @@ class CoreHttp:
         return CorePage(documents=page.documents, more=page.next_cursor is not None)
 
     async def get_document(self, who: OnBehalfOf, document_id: str) -> CoreDocument | None:
-        status, body = await self._call("GET", _document_path(document_id), who, also=_ABSENT)
+        status, body = await self._call(Work.READ, _document_path(document_id), who, also=_ABSENT)
         if status == 404:
             return None
         if status != 200:
@@ -211,7 +216,7 @@ class CoreHttp:
 
     async def delete_document(self, who: OnBehalfOf, document_id: str) -> None:
         """A document that the core does not know counts as deleted."""
-        await self._call("DELETE", _document_path(document_id), who, also=_ABSENT)
+        await self._call(Work.DELETE, _document_path(document_id), who, also=_ABSENT)
 
     async def check(self) -> None:
         """Asks ``/healthz``: good when one address answers well, be the others slow or gone.
@@ -261,7 +266,7 @@ class CoreHttp:
 
     async def _call(
         self,
-        method: str,
+        work: Work,
         target: str,
         who: OnBehalfOf,
         *,
@@ -277,16 +282,16 @@ class CoreHttp:
             headers["Content-Type"] = "application/json"
         try:
             async with asyncio.timeout(self._timeouts.call_s) as bound:
-                limit_s = self._timeouts.call_s
                 call = Call(
-                    *(method, target, headers, bound.expired, content), bound_s=limit_s, reads=True
+                    *(work.method, target, headers, bound.expired, content, None),
+                    *(self._timeouts.call_s, True, work),
                 )
                 answered = await self._calls.send(call)
                 try:
                     status = answered.body.status
                     if 200 <= status < 300:
                         # What follows a change was read after it, however long ago it was sent.
-                        changes = method == "DELETE"
+                        changes = work is Work.DELETE
                         self._overhear(who, answered.body, self._now() if changes else sent_at)
                         return status, await self._read_whole(answered, bound.expired)
                     if status in also:

@@ -47,6 +47,28 @@ class Address:
         return f"{self.base_url} at {shown}:{port}"
 
 
+class Work(Enum):
+    """The kinds of calls to a core; each takes another time."""
+
+    QUESTION = "question"
+    SEARCH = "search"
+    REVISION = "revision"
+    LIST = "list"
+    READ = "read"
+    DELETE = "delete"
+
+    @property
+    def method(self) -> str:
+        if self is Work.DELETE:
+            return "DELETE"
+        return "POST" if self in (Work.QUESTION, Work.SEARCH) else "GET"
+
+    @property
+    def goes_first(self) -> bool:
+        """Document calls cost a core little, and pages that people look at wait for them."""
+        return self not in (Work.QUESTION, Work.SEARCH)
+
+
 class Outcome(Enum):
     """How a call went, as far as that depends on its address.
 

@@ -11,8 +11,9 @@ from urllib.parse import unquote, urlsplit
 
 from gateway.settings import parsers as p
 from gateway.settings.faults import Fault
+from gateway.settings.overload_settings import OverloadSettings
 from gateway.settings.spec import group
-from gateway.settings.tls_settings import TlsSettings, ca_setting, cert_setting, key_setting
+from gateway.settings.tls_settings import ca_setting, cert_setting, key_setting
 
 DEFAULT_PORT = 6379
 SENTINEL_PORT = 26379
@@ -99,7 +100,7 @@ PREFIX = p.Parser("up to 30 letters, digits, dots, hyphens or _, and then a colo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class RedisSettings(TlsSettings):
+class RedisSettings(OverloadSettings):
     """Part of ``Settings``: what replicas count together."""
 
     redis_url: RedisUrl | None = _redis(

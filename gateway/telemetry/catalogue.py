@@ -17,6 +17,7 @@ from gateway.domain.doors import DOORS
 from gateway.domain.limit_rules import PER
 from gateway.domain.stream import ENDINGS, Ending, StreamOutcome
 from gateway.errors import by_code
+from gateway.telemetry import core_metrics
 from gateway.telemetry.layout import Layout
 from gateway.telemetry.metric import (
     OTHER,
@@ -370,7 +371,8 @@ def _declared() -> list[Metric]:
     """Everything above. What is the same in every process comes first and the routes last: so that
     a process that knows no names finds the same cells for all metrics that need none.
     """
-    found = [value for value in globals().values() if isinstance(value, Metric)]
+    here = [value for value in globals().values() if isinstance(value, Metric)]
+    found = [*here, *core_metrics.METRICS]
     return sorted(found, key=lambda metric: callable(metric.series))
 
 

@@ -12,6 +12,7 @@ from typing import Protocol
 from gateway.domain.balancing import Balancer, RetryBudget
 from gateway.domain.hit_count import HitCount
 from gateway.telemetry import catalogue as c
+from gateway.telemetry import core_metrics
 from gateway.telemetry.metric import Counter, Gauge, LabelSet
 
 Sample = tuple[Counter | Gauge, LabelSet, float]
@@ -95,6 +96,25 @@ def core(cores: Balancer, retries: RetryBudget, now: float) -> Iterator[Sample]:
         yield c.EJECTIONS, (outcome.value,), times
     yield c.RETRIES, ("made",), retries.taken
     yield c.RETRIES, ("over_budget",), retries.refused
+
+
+class CoreLimits(Protocol):
+    """``adapters.limited_calls.CoreLimits`` is the real one."""
+
+    @property
+    def refused(self) -> Mapping[str, int]: ...
+
+    @property
+    def places(self) -> tuple[float, int, int]: ...
+
+
+def core_limits(one: CoreLimits) -> Iterator[Sample]:
+    limit, questions, documents = one.places
+    yield core_metrics.CORE_PLACES, ("limit",), limit
+    yield core_metrics.CORE_PLACES, ("questions",), questions
+    yield core_metrics.CORE_PLACES, ("documents",), documents
+    for work, times in one.refused.items():
+        yield core_metrics.CORE_OVERLOADED, (work,), times
 
 
 def limits(unchecked: int) -> Iterator[Sample]:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
+import time
 from collections.abc import Callable
 from functools import partial
 from random import Random
 from typing import Any
 
+from gateway.adapters.core_calls import CoreCalls
 from gateway.adapters.core_http import CoreHttp
 from gateway.adapters.opa import OpaPolicy
 from gateway.adapters.s3 import S3ObjectStore
@@ -88,22 +90,40 @@ async def _core(building: Building) -> Built[Core]:
     contexts = _contexts(building, "core", *settings.services_core)
     transport = CoreTransport(limit=settings.core_connections, tls=contexts)
     building.closing.push_async_callback(transport.aclose)
+    calls, limits = _calls(settings, cores)
     core = CoreHttp(
         transport,
         cores,
         settings.core_token,
         timeouts=core_timeouts(settings),
         body_limit_bytes=settings.answer_limit,
+        calls=calls,
     )
 
     async def reload(fresh: Settings) -> None:
         core.use_token(fresh.core_token)
 
-    sources = (
+    sources: tuple[samples.SampleSource, ...] = (
         partial(samples.pool, CORE.name, transport),
         lambda: samples.core(cores, core.retries, clock()),
+        *limits,
     )
     return Built(core, core.check, sources, reload=reload)
+
+
+def _calls(
+    settings: Settings, cores: Balancer
+) -> tuple[Callable[..., CoreCalls], tuple[samples.SampleSource, ...]]:
+    """What sends calls to the core, and what there is to tell of its limits."""
+    if not settings.core_adaptive_limit:
+        return CoreCalls, ()
+    from gateway.adapters.limited_calls import CoreLimits, LimitedCalls
+    from gateway.domain.adaptive_limit import LimitRules
+
+    ahead_s = time.time() - asyncio.get_running_loop().time()
+    rules = LimitRules(most=float(settings.core_connections), ahead_s=ahead_s)
+    limits = CoreLimits(cores, rules)
+    return partial(LimitedCalls, limits), (partial(samples.core_limits, limits),)
 
 
 def _lookup(settings: Settings) -> Lookup:
@@ -118,9 +138,11 @@ def _looks_up_names(settings: Settings) -> bool:
     return any(source.startswith(("dns+", "srv+")) for source in settings.services_core)
 
 
-def _import_lookup(settings: Settings) -> None:
+def _import_for_core(settings: Settings) -> None:
     if _looks_up_names(settings):
-        import gateway.http_client.dns_lookup  # noqa: F401
+        import gateway.http_client.dns_lookup
+    if settings.core_adaptive_limit:
+        import gateway.adapters.limited_calls  # noqa: F401
 
 
 CORE: Dependency[Core] = Dependency(
@@ -129,7 +151,7 @@ CORE: Dependency[Core] = Dependency(
     spans=frozenset({"open_query", "search", "list_documents", "get_document", "delete_document"}),
     pooled=True,
     reloaded=frozenset({"core_token"}),
-    before_fork=_import_lookup,
+    before_fork=_import_for_core,
 )
 
 

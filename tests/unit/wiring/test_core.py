@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import ssl
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
@@ -18,7 +21,7 @@ from gateway.wiring import dependencies
 from gateway.wiring.dependencies import CORE
 from gateway.wiring.dependency import Building
 
-from ..valid_settings import load
+from ..valid_settings import REQUIRED, load
 
 
 class Noting(OutgoingTls):
@@ -81,3 +84,30 @@ async def test_the_search_for_cores_ends_with_their_client(monkeypatch: pytest.M
         await CORE.build(built)
         assert len(searching()) == 1
     assert searching() == []
+
+
+IMPORTS = """
+import json, sys
+from gateway.settings import Settings
+from gateway.wiring.services import import_for
+import_for(Settings.load(json.loads(sys.argv[1])))
+ours = ("gateway.adapters.limited_calls", "gateway.domain.adaptive_limit")
+print(*(name in sys.modules for name in ours))
+"""
+
+
+@pytest.mark.parametrize(("on", "imported"), [("false", "False False"), ("true", "True True")])
+def test_a_limit_that_is_off_is_not_imported(on: str, imported: str) -> None:
+    """Where it is on, it is imported before the fork, once for all workers."""
+    environ = {
+        **REQUIRED,
+        "GATEWAY_CORE_ADAPTIVE_LIMIT": on,
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTS, json.dumps(environ)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.strip() == imported
