@@ -86,6 +86,8 @@ TEST = [
     "hypothesis>=6.170,<7",
     # Brings Kubernetes' own schemas.
     "kubernetes-validate>=1.37,<2",
+    # The client that the door for OpenAI's clients is for.
+    "openai>=3.51,<4",
     # Its parser reads back what we tell Prometheus.
     "prometheus-client>=0.26,<1",
     "pytest>=9.2,<10",

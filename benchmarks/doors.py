@@ -14,7 +14,11 @@ from benchmarks.summary import Row, order
 from devstack.processes import StartFailed
 
 # Each door's path. A whole JSON answer has no events that a client sees.
-PATHS: Mapping[str, str] = {"sse": "/query", "ws": "/query/ws"}
+PATHS: Mapping[str, str] = {
+    "sse": "/query",
+    "ws": "/query/ws",
+    "openai": "/openai/v1/chat/completions",
+}
 
 
 async def doors(run: Run) -> None:

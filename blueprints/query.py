@@ -25,6 +25,7 @@ from gateway.errors import (
     Draining,
     EventTooLarge,
     FirstEventTimeout,
+    GatewayError,
     NotFound,
     StreamIdleTimeout,
     StreamMaxDuration,
@@ -71,6 +72,22 @@ class StreamEvent(msgspec.Struct, frozen=True):
     data: str
 
 
+# What can go wrong with an answer, before it begins or in the middle.
+ANSWER_ERRORS: tuple[type[GatewayError], ...] = (
+    NotFound,
+    CoreUnavailable,
+    CoreProtocolError,
+    CoreTimeout,
+    CoreTruncated,
+    FirstEventTimeout,
+    StreamIdleTimeout,
+    StreamMaxDuration,
+    EventTooLarge,
+    Draining,
+    CredentialRevoked,
+)
+
+
 @route(
     blueprint,
     "POST",
@@ -90,19 +107,7 @@ class StreamEvent(msgspec.Struct, frozen=True):
         ),
         Success(200, "The answer.", QueryAnswer),
     ),
-    errors=(
-        NotFound,
-        CoreUnavailable,
-        CoreProtocolError,
-        CoreTimeout,
-        CoreTruncated,
-        FirstEventTimeout,
-        StreamIdleTimeout,
-        StreamMaxDuration,
-        EventTooLarge,
-        Draining,
-        CredentialRevoked,
-    ),
+    errors=ANSWER_ERRORS,
 )
 async def ask(
     request: Request, query: Query, streams: OpenStreams, recheck: Recheck, body: QueryRequest

@@ -15,7 +15,7 @@ from typing import Any
 from sanic import Blueprint, Sanic
 from sanic.config import Config
 
-from blueprints import auth, docs, documents, keys, ops, query, query_socket, search
+from blueprints import auth, docs, documents, keys, openai, ops, query, query_socket, search
 from gateway import API_PREFIX, __version__
 from gateway.edge.context import AppContext, FormLimits, set_context
 from gateway.edge.http.cors import Cors
@@ -27,6 +27,7 @@ from gateway.edge.http.render import ErrorRenderer
 from gateway.edge.lifecycle import Lifecycle
 from gateway.edge.observe.edge_samples import TaskCount, of_edge
 from gateway.edge.observe.limits_desk import LimitsDesk
+from gateway.edge.openai.door import ChatDoor
 from gateway.edge.tasks import Tasks
 from gateway.edge.wire import guard
 from gateway.edge.wire.body_limit import limit_bodies
@@ -178,7 +179,7 @@ def _cors(settings: Settings) -> Cors:
 
 
 def _mount(app: Sanic[Any, Any]) -> None:
-    groups = (auth, keys, documents, query, query_socket, search)
+    groups = (auth, keys, documents, query, query_socket, search, openai)
     api = Blueprint.group(*(group.blueprint for group in groups), url_prefix=API_PREFIX)
     for blueprint in (api, auth.root_blueprint, ops.blueprint, docs.blueprint):
         app.blueprint(blueprint)
@@ -250,7 +251,7 @@ class _Assembly:
         self._pipeline = self._make_pipeline(services)
         sockets = self._make_sockets(services, self._pipeline)
         self._begin_metrics(services, sockets)
-        self._set_context(services, self._pipeline, sockets)
+        self._set_context(services, self._pipeline, sockets, self._make_chat(services))
         self._desk = LimitsDesk(services.limits, services.login, services.clock)
 
     def _make_pipeline(self, services: Services) -> Pipeline:
@@ -274,17 +275,29 @@ class _Assembly:
         ping_s, pong_s = self._settings.stream_ping, self._settings.stream_client_stall
         return Sockets(pipeline, self._connections, services.clock, ping_s=ping_s, pong_s=pong_s)
 
+    def _make_chat(self, services: Services) -> ChatDoor:
+        documents_url = f"{self._settings.public_url or ''}{API_PREFIX}/documents"
+        limit_bytes = self._settings.answer_limit
+        return ChatDoor(services.clock, documents_url=documents_url, limit_bytes=limit_bytes)
+
     def _begin_metrics(self, services: Services, sockets: Sockets) -> None:
         edge = partial(of_edge, self._streams, self._connections, services.health)
         self._worker_metrics.begin([edge, sockets.samples, TaskCount(), *services.sample_sources])
 
-    def _set_context(self, services: Services, pipeline: Pipeline, sockets: Sockets) -> None:
+    def _set_context(
+        self, services: Services, pipeline: Pipeline, sockets: Sockets, chat: ChatDoor
+    ) -> None:
         settings = self._settings
         context = AppContext(
             form_limits=FormLimits(settings.form_limit, settings.form_parts),
             answer_limit_bytes=settings.answer_limit,
             metrics=self._worker_metrics.recorder,
-            provided=_provided(services, self._streams, sockets),
+            provided={
+                **_provided(services),
+                OpenStreams: self._streams,
+                Sockets: sockets,
+                ChatDoor: chat,
+            },
             ask_again=pipeline.ask_again,
         )
         check_provided(self._app, context.provided)
@@ -300,8 +313,8 @@ class _Assembly:
         await self._pipeline.on_response(request, response)
 
 
-def _provided(services: Services, streams: OpenStreams, sockets: Sockets) -> dict[type, object]:
-    """What handlers can have by naming its type."""
+def _provided(services: Services) -> dict[type, object]:
+    """What handlers can have by naming its type, of what is made from the settings."""
     return {
         Login: services.login,
         Logout: services.logout,
@@ -312,6 +325,4 @@ def _provided(services: Services, streams: OpenStreams, sockets: Sockets) -> dic
         Search: services.search,
         Recheck: services.recheck,
         Health: services.health,
-        OpenStreams: streams,
-        Sockets: sockets,
     }

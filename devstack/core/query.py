@@ -16,6 +16,7 @@ from devstack.core.answering.extract import Citation, Token, extract, pieces
 from devstack.core.answering.outline import is_named, outline, summary_of
 from devstack.core.documents import Owner
 from devstack.core.errors import InvalidRequest
+from devstack.core.finding.earlier import left_out
 from devstack.core.finding.wanted import content_words, question_terms
 from devstack.core.finding.words import words
 from devstack.core.index import Hit, IndexReader
@@ -27,21 +28,28 @@ LONGEST_QUERY = 8_192
 MOST_SOURCES = 50
 DEFAULT_SOURCES = 6
 MOST_DOCUMENT_IDS = 100
+MOST_MESSAGES = 50
+MESSAGES_LIMIT_BYTES = 64 * 1024
+ROLES = ("system", "user", "assistant")
 EXTRACTIVE = "extractive"
 
 _CONVERSATION_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _SEARCH_FIELDS = frozenset({"query", "top_k", "document_ids"})
-_FIELDS = _SEARCH_FIELDS | {"conversation_id"}
+_FIELDS = _SEARCH_FIELDS | {"conversation_id", "messages"}
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A checked question; ``document_ids`` None means all of the owner's."""
+    """A checked question; ``document_ids`` None means all of the owner's.
+
+    ``earlier`` are the questions before it in the same conversation, the oldest first.
+    """
 
     query: str
     top_k: int
     document_ids: tuple[str, ...] | None
     conversation_id: str | None
+    earlier: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +109,11 @@ def parse_question(body: Any, fields: Set[str] = _FIELDS) -> Question:
         "top_k": (_is_top_k, f"a whole number from 1 to {MOST_SOURCES}"),
         "document_ids": (_is_ids, f"a list of at most {MOST_DOCUMENT_IDS} texts"),
         "conversation_id": (_is_conversation_id, "1 to 128 of A-Z a-z 0-9 . _ : -"),
+        "messages": (
+            _are_messages,
+            f"at most {MOST_MESSAGES} of role ({', '.join(ROLES)}) and content, a text,"
+            f" with {MESSAGES_LIMIT_BYTES} bytes of content together",
+        ),
     }
     for name, (check, expected) in checks.items():
         missing = body.get(name) is None
@@ -114,14 +127,23 @@ def parse_question(body: Any, fields: Set[str] = _FIELDS) -> Question:
         top_k=body.get("top_k") or DEFAULT_SOURCES,
         document_ids=None if ids is None else tuple(ids),
         conversation_id=body.get("conversation_id"),
+        earlier=tuple(
+            message["content"]
+            for message in body.get("messages") or ()
+            if message["role"] == "user"
+        ),
     )
 
 
 def _is_query(value: Any) -> bool:
     if not isinstance(value, str) or len(value) > LONGEST_QUERY or not value.strip():
         return False
-    # JSON can spell half a surrogate pair, which no UTF-8 can.
-    return not any("\ud800" <= letter <= "\udfff" for letter in value)
+    return _is_utf8(value)
+
+
+def _is_utf8(text: str) -> bool:
+    """JSON can spell half a surrogate pair, which no UTF-8 can."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _is_top_k(value: Any) -> bool:
@@ -138,6 +160,21 @@ def _is_ids(value: Any) -> bool:
 
 def _is_conversation_id(value: Any) -> bool:
     return isinstance(value, str) and _CONVERSATION_ID.fullmatch(value) is not None
+
+
+def _are_messages(value: Any) -> bool:
+    if not isinstance(value, list) or len(value) > MOST_MESSAGES:
+        return False
+    if not all(_is_message(entry) for entry in value):
+        return False
+    return sum(len(entry["content"].encode()) for entry in value) <= MESSAGES_LIMIT_BYTES
+
+
+def _is_message(value: Any) -> bool:
+    if not isinstance(value, Mapping) or value.keys() != {"role", "content"}:
+        return False
+    content = value["content"]
+    return value["role"] in ROLES and isinstance(content, str) and _is_utf8(content)
 
 
 class Questions:
@@ -210,6 +247,8 @@ class Questions:
 
     def _terms(self, owner: Owner, question: Question) -> str:
         conversation = question.conversation_id
+        if more := left_out(question.query, question.earlier):
+            return " ".join((*content_words(question.query), more))
         if conversation is None:
             return question_terms(question.query, None)
         terms = question_terms(question.query, self._registry.last_terms(owner, conversation))

@@ -78,12 +78,8 @@ class EventMessages:
         return b'%b%b%b","data":%b}' % (head, begin, name, data)
 
     def _parsed(self, piece: bytes) -> bytes:
-        events = self._parser.feed(piece)
-        if piece.endswith(b"\r"):
-            # It ends a block: no LF that the parser waits for is a part of it.
-            events += self._parser.finish()
         frames = []
-        for event in events:
+        for event in self._parser.feed_whole(piece):
             data = event.data.encode()
             if not _is_json(data):
                 self.broken = True

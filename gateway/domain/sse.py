@@ -56,6 +56,11 @@ class SseParser:
         """
         return self._events(self._blocks.feed(data))
 
+    def feed_whole(self, piece: bytes) -> list[Event]:
+        """As ``feed``, of a piece that ends on an event boundary: a CR at its end ends a block."""
+        events = self.feed(piece)
+        return events + self.finish() if piece.endswith(b"\r") else events
+
     def finish(self) -> list[Event]:
         """To be called at the end of the stream; an event without its blank line is dropped."""
         return self._events(self._blocks.finish())

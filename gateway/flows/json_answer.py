@@ -76,6 +76,16 @@ _DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
 }
 
 
+def value_of(name: str, data: str | bytes) -> Any:
+    """What an event of this name says; ``None`` for a name that the contract does not have.
+
+    Raises:
+        CoreProtocolError: its data is not what the contract says.
+    """
+    decoder = _DECODERS.get(name)
+    return None if decoder is None else core_json.decode(decoder, data)
+
+
 @dataclass(slots=True)
 class _Collected:
     meta: _Meta | None = None
@@ -87,10 +97,7 @@ class _Collected:
 
     def take(self, event: Event) -> None:
         """Adds what one event says; one of a name that the contract does not have adds nothing."""
-        decoder = _DECODERS.get(event.type)
-        if decoder is None:
-            return
-        value = core_json.decode(decoder, event.data)
+        value = value_of(event.type, event.data)
         match event.type:
             case "token":
                 self.text.append(value.text)
@@ -122,10 +129,12 @@ class _Collected:
 class _Collector:
     """Implements ``flows.relay.EventClient``; ``sent_bytes`` of ``state`` is what it was given."""
 
-    __slots__ = ("_limit_bytes", "_state", "collected")
+    __slots__ = ("_limit_bytes", "_state", "_take")
 
-    def __init__(self, state: StreamState, limit_bytes: int) -> None:
-        self.collected = _Collected()
+    def __init__(
+        self, take: Callable[[Event], object], state: StreamState, limit_bytes: int
+    ) -> None:
+        self._take = take
         self._state = state
         self._limit_bytes = limit_bytes
 
@@ -133,7 +142,7 @@ class _Collector:
         if self._state.sent_bytes > self._limit_bytes:
             raise CoreProtocolError
         for event in events:
-            self.collected.take(event)
+            self._take(event)
         return True
 
     def on_room(self, call: Callable[[], None]) -> None:
@@ -147,7 +156,21 @@ class _Collector:
 async def collect(
     answer: Answer, ticker: Ticker, *, limit_bytes: int, timeout_s: float | None = None
 ) -> QueryAnswer:
-    """Reads an entered answer to its end. The stream's own clocks run as always.
+    """Reads an entered answer to its end; raises what ``read_whole`` does."""
+    collected = _Collected()
+    await read_whole(answer, ticker, collected.take, limit_bytes=limit_bytes, timeout_s=timeout_s)
+    return collected.answer()
+
+
+async def read_whole(
+    answer: Answer,
+    ticker: Ticker,
+    take: Callable[[Event], object],
+    *,
+    limit_bytes: int,
+    timeout_s: float | None = None,
+) -> None:
+    """Gives ``take`` each event of an entered answer. The stream's own clocks run as always.
 
     Raises:
         GatewayError: whatever the stream ended with: ``CoreTruncated``, ``CoreUnavailable``, …
@@ -155,7 +178,7 @@ async def collect(
             larger than ``limit_bytes``.
         StreamMaxDuration: it took longer than ``timeout_s``.
     """
-    collector = _Collector(answer.state, limit_bytes)
+    collector = _Collector(take, answer.state, limit_bytes)
     try:
         async with asyncio.timeout(timeout_s):
             await Relay(answer, ParsedEvents(collector), ticker).run()
@@ -163,4 +186,3 @@ async def collect(
         raise StreamMaxDuration from exc
     if answer.error is not None:
         raise answer.error
-    return collector.collected.answer()

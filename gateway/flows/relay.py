@@ -105,11 +105,7 @@ class ParsedEvents:
         self.stalled = client.stalled
 
     def send(self, data: bytes) -> bool:
-        events = self._parser.feed(data)
-        if data.endswith(b"\r"):
-            # It ends a block: no LF that the parser waits for is a part of it.
-            events += self._parser.finish()
-        return self._take(events)
+        return self._take(self._parser.feed_whole(data))
 
 
 class Relay:

@@ -44,8 +44,8 @@ class Settings(AnswerSettings):
     public_url: str | None = _server(
         p.URL,
         None,
-        "The gateway's address as clients know it; `complete_url` starts with it. Unset:"
-        " `complete_url` is a path.",
+        "The gateway's address as clients know it; `complete_url` and OpenAI's annotations start"
+        " with it. Unset: they have a path.",
         example="https://kb.example.com",
     )
     admin_host: str = _server(

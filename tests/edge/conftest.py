@@ -141,13 +141,14 @@ class Gateway:
         self,
         body: bytes = b'{"query": "hi"}',
         credential: dict[str, str] | None = None,
+        path: str = "/api/v1/query",
         **headers: str,
     ) -> Streaming:
         """A query by alice (or by ``credential``) on a socket of its own, its head read."""
         reader, writer = await asyncio.open_connection(*self.address, ssl=self.trust)
         typed = {"Content-Type": "application/json", **(credential or await self.bearer())}
         typed.update(headers)
-        writer.write(request("POST", "/api/v1/query", typed, body))
+        writer.write(request("POST", path, typed, body))
         async with asyncio.timeout(TIMEOUT_S):
             status, head = await read_head(reader)
         return Streaming(reader, writer, status, dict(head))

@@ -24,8 +24,13 @@ from .raw import TIMEOUT_S, Where, read_answer, read_chunk, read_head, request
 from .sockets import Socket, opened
 
 QUERY = "/api/v1/query"
+CHAT = "/api/v1/openai/v1/chat/completions"
 # What a client's own kernel takes for it: a slow client is one with little room.
 RECEIVE_BYTES = 16 * 1024
+
+
+def chat_question(query: str) -> dict[str, Any]:
+    return {"model": "knowledge-base", "messages": [{"role": "user", "content": query}]}
 
 
 class Progress:
@@ -142,18 +147,25 @@ def refused(status: int, body: Any, headers: Mapping[str, str]) -> Told:
     )
 
 
-class Sse(Door):
-    """``POST /api/v1/query``, streamed."""
+class _EventStream(Door):
+    """A door whose answer is an event stream: what is asked, and how the stream is read."""
 
-    name = "sse"
+    path: ClassVar[str]
+
+    @abstractmethod
+    def question(self, query: str) -> dict[str, Any]: ...
+
+    @abstractmethod
+    async def _streamed(self, reader: asyncio.StreamReader, progress: Progress) -> Told: ...
 
     async def ask(
         self, where: Where, credential: Credential, progress: Progress, query: str = "hi"
     ) -> Told:
         reader, writer = await _connected(where, progress)
         typed = {"Content-Type": "application/json", **credential}
+        body = json.dumps(self.question(query)).encode()
         try:
-            writer.write(request("POST", QUERY, typed, json.dumps({"query": query}).encode()))
+            writer.write(request("POST", self.path, typed, body))
             status, pairs = await read_head(reader)
             progress.has_head = True
             headers = dict(pairs)
@@ -165,6 +177,16 @@ class Sse(Door):
             return Told()
         finally:
             await _closed(writer)
+
+
+class Sse(_EventStream):
+    """``POST /api/v1/query``, streamed."""
+
+    name = "sse"
+    path = QUERY
+
+    def question(self, query: str) -> dict[str, Any]:
+        return {"query": query}
 
     async def _streamed(self, reader: asyncio.StreamReader, progress: Progress) -> Told:
         told, parser = Told(), SseParser()
@@ -280,4 +302,49 @@ class WebSocket(Door):
         assert told.events == events, where
 
 
-DOORS: Mapping[str, Door] = {door.name: door for door in (Sse(), Json(), WebSocket())}
+class OpenAi(_EventStream):
+    """``POST /api/v1/openai/v1/chat/completions`` with ``stream``; see ``test_openai.py``, too."""
+
+    name = "openai"
+    path = CHAT
+
+    def question(self, query: str) -> dict[str, Any]:
+        return {**chat_question(query), "stream": True}
+
+    async def _streamed(self, reader: asyncio.StreamReader, progress: Progress) -> Told:
+        told, parser = Told(), SseParser()
+        pieces = []
+        while piece := await read_chunk(reader):
+            pieces.append(piece)
+            told.events += [("chunk", event.data) for event in parser.feed(piece)]
+            # The role's chunk is there for ``meta``, then there is one for each token.
+            progress.events = len(told.events)
+            await progress.may_read()
+        told.raw = b"".join(pieces)
+        last = told.events.pop()[1]
+        if last == "[DONE]":
+            told.ends = "done"
+        else:
+            told.error = json.loads(last)["error"]
+            told.ends = told.error["code"]
+        return told
+
+    def check(self, expected: dict[str, Any], told: Told, where: str) -> None:
+        if expected.get("early"):
+            assert told.status == expected["status"], where
+        if expected.get("early") or expected["ends"] is None:
+            return
+        assert told.raw.startswith(CONNECTED), where
+        assert told.raw.count(b"[DONE]") == (expected["ends"] == "done"), where
+        first, *chunks = [json.loads(data)["choices"][0] for _, data in told.events]
+        assert first["delta"]["role"] == "assistant", where
+        reasons = [one["finish_reason"] for one in chunks if one["finish_reason"]]
+        assert reasons == ["stop"] * (expected["ends"] == "done"), where
+        texts = [one["delta"]["content"] for one in chunks if one["delta"].get("content")]
+        tokens = [json.loads(data)["text"] for name, data in expected["events"] if name == "token"]
+        assert texts == tokens, where
+        if told.error is not None:
+            assert told.error.keys() == {"code", "message", "details", "type", "param"}, where
+
+
+DOORS: Mapping[str, Door] = {door.name: door for door in (Sse(), Json(), WebSocket(), OpenAi())}

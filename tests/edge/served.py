@@ -23,6 +23,7 @@ from .stub_core import StubCore
 START_S = 90.0
 # What a test waits at most for what happens by itself.
 WAIT_S = 60.0
+QUESTION = b'{"query": "hi"}'
 
 
 @dataclass
@@ -45,16 +46,16 @@ class Served:
         headers = {"Authorization": f"Bearer {token or self.token}"}
         return await exchange(self.address, request("GET", target, headers), trust=self.trust)
 
-    async def asking(self) -> Streaming:
+    async def asking(self, body: bytes = QUESTION, *, path: str = "/api/v1/query") -> Streaming:
         reader, writer = await asyncio.open_connection(*self.address, ssl=self.trust)
-        writer.write(self.question())
+        writer.write(self.question(body, path))
         async with asyncio.timeout(START_S):
             status, head = await read_head(reader)
         return Streaming(reader, writer, status, dict(head))
 
-    def question(self) -> bytes:
+    def question(self, body: bytes = QUESTION, path: str = "/api/v1/query") -> bytes:
         headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
-        return request("POST", "/api/v1/query", headers, b'{"query": "hi"}')
+        return request("POST", path, headers, body)
 
     async def log_in(self, name: str = "root") -> str:
         body = json.dumps({"username": name, "password": PASSWORD}).encode()

@@ -28,9 +28,11 @@ from .stub_core import StubCore
 
 DOCUMENT = "019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b"
 KEY = "aaaaaaaaaaaaaaaa"
+CHAT = "/api/v1/openai/v1/chat/completions"
 BODIES: dict[str, Any] = {
     "/api/v1/query": {"query": "hi"},
     "/api/v1/search": {"query": "hi"},
+    CHAT: {"model": "knowledge-base", "messages": [{"role": "user", "content": "hi"}]},
     "/api/v1/documents": {"filename": "a.txt", "content_type": "text/plain", "size": 5},
     "/api/v1/documents/<document_id:str>/parts": {"parts": [1]},
     "/api/v1/keys": {"name": "k", "scopes": ["query:run"]},

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ID = "019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b"
 DOCUMENTS, KEYS, QUERY = "/api/v1/documents", "/api/v1/keys", "/api/v1/query"
-SEARCH = "/api/v1/search"
+SEARCH, CHAT = "/api/v1/search", "/api/v1/openai/v1/chat/completions"
 PARTS, COMPLETE = f"{DOCUMENTS}/{{document_id}}/parts", f"{DOCUMENTS}/{{document_id}}/complete"
 ROTATE = f"{KEYS}/{{key_id}}/rotate"
 
@@ -49,6 +49,24 @@ TAKEN: dict[str, dict[str, Any]] = {
         "conversation_id": ID,
         "stream": False,
     },
+}
+ASKED = {"role": "user", "content": "hi"}
+TAKEN[CHAT] = {
+    "model": "knowledge-base",
+    "messages": [ASKED],
+    "stream": False,
+    "stream_options": {"include_usage": True},
+    "footnotes": True,
+    "top_k": 5,
+    "document_ids": [ID],
+    "conversation_id": ID,
+    **dict.fromkeys(("n", "tools", "functions", "tool_choice", "function_call", "response_format")),
+    **dict.fromkeys(("modalities", "audio", "prediction", "web_search_options", "moderation")),
+    **dict.fromkeys(("stop", "logprobs", "top_logprobs", "temperature", "top_p", "seed", "user")),
+    **dict.fromkeys(("frequency_penalty", "presence_penalty", "logit_bias", "max_tokens")),
+    **dict.fromkeys(("max_completion_tokens", "parallel_tool_calls", "reasoning_effort", "store")),
+    **dict.fromkeys(("verbosity", "metadata", "safety_identifier", "prompt_cache_key")),
+    **dict.fromkeys(("prompt_cache_retention", "service_tier")),
 }
 # Every field of every body gets each of these, and each field its own besides.
 EVERYWHERE: list[Any] = [
@@ -86,6 +104,25 @@ OWN: dict[tuple[str, str], list[Any]] = {
     (QUERY, "top_k"): [50, 51, 50.0],
     (QUERY, "document_ids"): [[ID] * 100, [ID] * 101, [ID.upper()], [ID + "\n"]],
     (QUERY, "conversation_id"): [ID.upper(), ID + "\n", ID.replace("-7", "-4", 1)],
+    (CHAT, "model"): ["gpt-5"],
+    (CHAT, "messages"): [
+        [ASKED] * 2000, [ASKED] * 2001, [{"role": "user"}, ASKED],
+        [{**ASKED, "role": "tool"}, ASKED],
+        [{**ASKED, "role": "owner"}], [{**ASKED, "name": 5, "annotations": [{"x": None}]}],
+        [{"role": "assistant", "content": None}, ASKED], [{**ASKED, "content": 5}],
+        [{**ASKED, "content": [{"type": "text", "text": "hi"}]}], [{**ASKED, "content": [{}]}],
+        [{**ASKED, "content": [{"type": "text", "text": "hi"}] * 65}],
+        [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}, ASKED],
+    ],
+    (CHAT, "stream_options"): [{"include_usage": 1}, {"x": True}, {"include_obfuscation": False}],
+    (CHAT, "document_ids"): [[ID] * 100, [ID] * 101, [ID.upper()], [ID + "\n"]],
+    (CHAT, "conversation_id"): [ID.upper(), ID + "\n"],
+    (CHAT, "response_format"): [{"type": "text"}, {"type": "xml"}, {"type": "text", "a": 1}],
+    (CHAT, "modalities"): [["text"], ["text", "text"], ["audio"]],
+    (CHAT, "tool_choice"): ["none", "auto", "required", {"type": "function"}],
+    (CHAT, "function_call"): ["none", "auto", {"name": "f"}],
+    (CHAT, "logit_bias"): [{"1": 0.5, "2": -100}, {"1": "x"}],
+    (CHAT, "metadata"): [{"a": "b"}, {"a": 1}, {str(n): "x" for n in range(17)}],
 }  # fmt: skip
 # What JSON Schema cannot say: the document takes it, the gateway does not.
 BEYOND: list[tuple[str, dict[str, Any]]] = [
@@ -93,6 +130,9 @@ BEYOND: list[tuple[str, dict[str, Any]]] = [
     (DOCUMENTS, {"filename": "a.pdf"}),
     (DOCUMENTS, {"content_type": DOCX}),
     (KEYS, {"name": "a\u200bb"}),
+    *((CHAT, {"messages": [{"role": "user", "content": text}]}) for text in ("", None, "x" * 8193)),
+    *((CHAT, {"messages": [{"role": role, "content": "hi"}]}) for role in ("system", "tool")),
+    (CHAT, {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}),
 ]
 PARAMETERS: list[dict[str, Any]] = [
     *({"limit": limit} for limit in (0, 1, 17.0, 17.5, 100, 101, -1, 2**70, "x", "", "1 ", "+1")),

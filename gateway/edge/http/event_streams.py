@@ -7,10 +7,10 @@ from typing import cast
 
 from sanic import Request
 from sanic.exceptions import RequestCancelled
-from sanic.response import HTTPResponse
 
 from gateway.domain.sse import CONNECTED
 from gateway.edge.http.cache_fields import add_cache_status
+from gateway.edge.http.told_streams import Shape, ToldStream
 from gateway.edge.observe import access_log
 from gateway.edge.observe.request_metrics import count_stream_end
 from gateway.edge.scope import Scope, now_s, scope_of
@@ -26,7 +26,7 @@ from gateway.edge.wire.response import Response
 from gateway.edge.wire.sent_stream import SentStream
 from gateway.errors import GatewayError
 from gateway.flows.answer_stream import Answer, ignore_failure
-from gateway.flows.relay import ClientStalled, Relay
+from gateway.flows.relay import Client, ClientStalled, Relay
 from gateway.flows.ticker import Ticker
 from gateway.telemetry.catalogue import STREAMS_STARTED
 from gateway.telemetry.recorder import MetricsRecorder
@@ -99,8 +99,11 @@ class OpenStreams:
         if not self._answers:
             self._none_left.set()
 
-    async def relay(self, request: Request, answer: Answer) -> None:
+    async def relay(self, request: Request, answer: Answer, shape: Shape | None = None) -> None:
         """Streams ``answer`` to the end: its own, or the client's leaving.
+
+        With a ``shape`` the client is told what that makes of it, and of an answer of which it can
+        make nothing the failure.
 
         Cancellation is the usual sign that the client left; the caller's context closes the core's
         connection on the way out. A client that takes no byte for ``client_stall_s`` is cut off:
@@ -115,19 +118,26 @@ class OpenStreams:
             head = Response(headers=HEADERS, content_type=CONTENT_TYPE)
             add_cache_status(head, answer)
             response = await request.respond(head)
-            await response.send(CONNECTED)
+            await response.send(CONNECTED if shape is None else CONNECTED + shape.begin)
             forget_head(request, response)
             answer.state.sent_bytes += len(CONNECTED)
             scope.first_byte_s = now_s()
-            if can_write_below(request):
-                # Not in a method of its own: one more coroutine is 240 bytes of each open stream.
-                client = ClientStream(progress)
-                try:
-                    await Relay(answer, client, self.ticker).run()
-                finally:
-                    client.close()
-            else:
-                await self._send_through(response, progress, answer, scope)
+            try:
+                if can_write_below(request):
+                    # Not in a method of its own: one more coroutine is 240 bytes of each stream.
+                    client = ClientStream(progress)
+                    try:
+                        await Relay(answer, _told(client, shape), self.ticker).run()
+                    finally:
+                        client.close()
+                else:
+                    sent = SentStream(response, progress)
+                    await _carry(sent, Relay(answer, _told(sent, shape), self.ticker), scope)
+            except GatewayError as error:
+                if shape is None:
+                    raise
+                await progress.room()
+                await response.send(shape.failed(error, scope.request_id))
             await progress.room()
             await response.eof()
         except ClientStalled:
@@ -150,21 +160,22 @@ class OpenStreams:
             note(scope, answer)
             access_log.write(request, scope, 200, scope.sent_bytes)
 
-    async def _send_through(
-        self, response: HTTPResponse, progress: Progress, answer: Answer, scope: Scope
-    ) -> None:
-        client = SentStream(response, progress)
-        run = Relay(answer, client, self.ticker).run()
-        relaying = asyncio.get_running_loop().create_task(run, name="relay")
-        try:
-            await client.carry(relaying)
-        finally:
-            if client.is_behind:
-                # The answer may have ended well; who left before its last piece has left.
-                scope.stream_end = "client_left"
-            relaying.cancel()
-            ignore_failure(relaying)
-            await asyncio.wait([relaying])
+
+def _told(client: Client, shape: Shape | None) -> Client:
+    return client if shape is None else ToldStream(client, shape)
+
+
+async def _carry(client: SentStream, relay: Relay, scope: Scope) -> None:
+    relaying = asyncio.get_running_loop().create_task(relay.run(), name="relay")
+    try:
+        await client.carry(relaying)
+    finally:
+        if client.is_behind:
+            # The answer may have ended well; who left before its last piece has left.
+            scope.stream_end = "client_left"
+        relaying.cancel()
+        ignore_failure(relaying)
+        await asyncio.wait([relaying])
 
 
 def note(scope: Scope, answer: Answer) -> None:

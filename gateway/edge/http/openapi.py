@@ -87,6 +87,14 @@ ERROR_SCHEMA: dict[str, Any] = {
             "properties": {
                 "code": {"type": "string", "enum": sorted(by_code())},
                 "message": {"type": "string"},
+                "type": {
+                    "type": "string",
+                    "description": "To OpenAI's clients alone: what kind of error it is to them.",
+                },
+                "param": {
+                    "type": ["string", "null"],
+                    "description": "To OpenAI's clients alone: the first field that is wrong.",
+                },
                 "details": {
                     "type": "object",
                     "required": ["request_id"],

@@ -19,6 +19,7 @@ from gateway import errors
 from gateway.domain.error_shape import error_body, error_headers
 from gateway.edge.http.routes import methods_of
 from gateway.edge.observe.sentry import report
+from gateway.edge.openai.error_shape import is_asked_here, with_openai_fields
 from gateway.edge.wire.json_writer import dump_json
 from gateway.edge.wire.response import Response
 from gateway.errors import GatewayError
@@ -62,11 +63,13 @@ class ErrorRenderer(ErrorHandler):
                 code=error.code,
                 cause=f"{type(error.__cause__).__name__}: {error.__cause__}",
             )
-        return render(error, request_id)
+        return _rendered(error, error_body(error, request_id), request)
 
 
-def render(error: GatewayError, request_id: str) -> HTTPResponse:
-    response = json_response(error_body(error, request_id), error.status)
+def _rendered(error: GatewayError, body: dict[str, Any], request: Request) -> HTTPResponse:
+    if is_asked_here(request.raw_url):
+        body = with_openai_fields(body)
+    response = json_response(body, error.status)
     for name, value in error_headers(error).items():
         response.headers[name] = value
     return response

@@ -17,7 +17,8 @@ NO_NUL = r"^[^\u0000]*$"
 REMAINDER = (
     "Bodies are I-JSON (RFC 7493): no key twice, no lone surrogates. Beyond what the schemas say: "
     "a filename's length is counted in bytes of UTF-8, its ending agrees with the content type, "
-    "the name of a key is printable, and a cursor is one that a listing gave."
+    "the name of a key is printable, a cursor is one that a listing gave, and in a conversation "
+    "there is a message of a user, the last of which is a question: texts of 1 to 8,192 characters."
 )
 
 

@@ -172,6 +172,20 @@ async def test_follow_up_reuses_the_questions_terms_for_its_owner_only(
     assert dict(follow_up)["sources"] == []
 
 
+async def test_it_is_what_earlier_messages_speak_of(state: State, client: Client) -> None:
+    """A question that leaves out what it is about takes it from the questions before it."""
+    state.add(ALICE, TEA, "The kettle is cleaned with vinegar in an hour.")
+    before = [
+        {"role": "system", "content": "Be brief. Speak of the kettle."},
+        {"role": "user", "content": "Which kind of green tea is there?"},
+        {"role": "assistant", "content": "A kettle is cleaned with vinegar."},
+    ]
+    answer = dict(await ask(client, "How long is it steeped?", messages=before))
+    assert [source["text"] for source in answer["sources"]] == [TEA]
+    alone = dict(await ask(client, "Why is that?", messages=before[:1]))
+    assert alone["sources"] == []
+
+
 BAD_BODIES = {
     "not json": b"{",
     "not utf-8": b'{"query": "\xff"}',
@@ -192,6 +206,18 @@ BAD_BODIES = {
     "ids of numbers": b'{"query": "x", "document_ids": [1]}',
     "101 ids": json.dumps({"query": "x", "document_ids": ["a"] * 101}).encode(),
     "conversation with a slash": b'{"query": "x", "conversation_id": "a/b"}',
+    "messages no list": b'{"query": "x", "messages": {}}',
+    "messages of texts": b'{"query": "x", "messages": ["a"]}',
+    "a message without a role": b'{"query": "x", "messages": [{"content": "a"}]}',
+    "a message of a tool": b'{"query": "x", "messages": [{"role": "tool", "content": "a"}]}',
+    "a message with more": b'{"query":"x","messages":[{"role":"user","content":"a","name":"b"}]}',
+    "a message without content": b'{"query":"x","messages":[{"role":"user","content":null}]}',
+    "51 messages": json.dumps(
+        {"query": "x", "messages": [{"role": "user", "content": "a"}] * 51}
+    ).encode(),
+    "messages of 64 KiB and a byte": json.dumps(
+        {"query": "x", "messages": [{"role": "user", "content": "a" * (64 * 1024 + 1)}]}
+    ).encode(),
     "deep": b"[" * 100_000,
 }
 

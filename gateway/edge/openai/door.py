@@ -1,0 +1,74 @@
+"""What the handlers of this door are provided with: answers in its shape, streamed or whole."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from sanic import Request
+
+from gateway.edge.http.event_streams import OpenStreams
+from gateway.edge.openai.answer import ChatAnswer
+from gateway.edge.openai.chunks import ChatChunks
+from gateway.edge.openai.completion import ChatCompletion, WholeAnswer
+from gateway.edge.scope import scope_of
+from gateway.flows.answer_stream import Answer
+from gateway.flows.json_answer import read_whole
+from gateway.ports import Clock
+
+
+class Wish(NamedTuple):
+    """How a client wants its answer: with footnotes, with ``usage`` in a stream."""
+
+    footnotes: bool
+    usage: bool
+
+
+class ChatDoor:
+    """One per worker.
+
+    Args:
+        documents_url: what a document's own address begins with.
+        limit_bytes: the largest answer that is collected, and the most that is kept of a stream.
+    """
+
+    def __init__(self, clock: Clock, *, documents_url: str, limit_bytes: int) -> None:
+        self._clock = clock
+        self._documents_url = documents_url
+        self._limit_bytes = limit_bytes
+
+    async def stream(
+        self, request: Request, streams: OpenStreams, answer: Answer, wish: Wish
+    ) -> None:
+        """Relays an entered answer, as ``OpenStreams.relay`` does."""
+        chunks = ChatChunks(
+            self._telling(wish, streamed=True),
+            _completion_id(request),
+            created=self._now_s(),
+            include_usage=wish.usage,
+        )
+        await streams.relay(request, answer, chunks)
+
+    async def whole(
+        self, request: Request, streams: OpenStreams, answer: Answer, wish: Wish
+    ) -> ChatCompletion:
+        """An entered answer, read to its end; raises what ``read_whole`` does."""
+        whole = WholeAnswer(self._telling(wish, streamed=False))
+        created = self._now_s()
+        await read_whole(answer, streams.ticker, whole.take, limit_bytes=self._limit_bytes)
+        return whole.completion(_completion_id(request), created)
+
+    def _telling(self, wish: Wish, *, streamed: bool) -> ChatAnswer:
+        return ChatAnswer(
+            documents_url=self._documents_url,
+            footnotes=wish.footnotes,
+            streamed=streamed,
+            limit_bytes=self._limit_bytes,
+        )
+
+    def _now_s(self) -> int:
+        return int(self._clock.time())
+
+
+def _completion_id(request: Request) -> str:
+    """The request's own id in it: what a client reports is found in the log."""
+    return f"chatcmpl-{scope_of(request).request_id}"
