@@ -32,14 +32,14 @@ from gateway.flows.documents import (
     DocumentPage,
     Documents,
 )
-from gateway.flows.uploads import (
+from gateway.flows.upload_bodies import (
     Accepted,
     NewDocument,
     PartPermissions,
     UploadedPart,
-    Uploads,
     UploadTicket,
 )
+from gateway.flows.uploads import Uploads
 
 blueprint = Blueprint("documents", url_prefix="/documents")
 

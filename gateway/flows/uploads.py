@@ -8,17 +8,11 @@ is compared with the announcement (kept in the workflow's memo) before the workf
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
-from typing import Annotated, Any, Literal
-
-import msgspec
-from msgspec import Meta
+from typing import Any
 
 from gateway.domain.documents import (
-    ETAG,
-    MOST_FILENAME_BYTES,
-    MOST_PARTS,
     Announced,
     DocumentRef,
     ObjectHead,
@@ -43,6 +37,15 @@ from gateway.errors import (
     ValidationFailed,
 )
 from gateway.flows.times import rfc3339
+from gateway.flows.upload_bodies import (
+    Accepted,
+    NewDocument,
+    PartPermission,
+    PartPermissions,
+    UploadedPart,
+    UploadPermission,
+    UploadTicket,
+)
 from gateway.ports import (
     Clock,
     Core,
@@ -65,68 +68,6 @@ LOOK_AGAIN_S = 0.05
 # A signature takes up to half a millisecond of CPU, and a thousand can be requested: after so many
 # of them other tasks run.
 SIGNED_AT_ONCE = 10
-
-
-class NewDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What will be uploaded. ``size`` is in bytes; ``sha256`` is 64 lower-case hex digits.
-
-    Without a ``content_type``, as with ``application/octet-stream``, the name's ending decides.
-    """
-
-    filename: Annotated[str, Meta(min_length=1, max_length=MOST_FILENAME_BYTES)]
-    size: Annotated[int, Meta(ge=1)]
-    content_type: Annotated[str, Meta(max_length=255)] | None = None
-    # The length is given too: to Python ``$`` lets a line feed follow, to OpenAPI's readers not.
-    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$", max_length=64)] | None = None
-    upload_method: Literal["POST", "PUT"] | None = None
-
-
-class UploadPermission(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How to send the bytes: ``fields`` for POST, ``headers`` for PUT (all signed; to a second PUT
-    the store answers 412), ``part_size`` (bytes) for MULTIPART, whose ``url`` gives the parts' own
-    URLs. ``expires_at`` is RFC 3339.
-    """
-
-    method: UploadMethod
-    url: str
-    expires_at: str
-    fields: Mapping[str, str] | None = None
-    headers: Mapping[str, str] | None = None
-    part_size: int | None = None
-
-
-class UploadTicket(msgspec.Struct, frozen=True):
-    """The answer to an announcement."""
-
-    document_id: str
-    workflow_id: str
-    upload: UploadPermission
-    complete_url: str
-
-
-class PartPermission(msgspec.Struct, frozen=True):
-    n: int
-    url: str
-    headers: Mapping[str, str]
-    expires_at: str
-
-
-class PartPermissions(msgspec.Struct, frozen=True):
-    parts: Sequence[PartPermission]
-
-
-class UploadedPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A part that was sent, with the ETag S3 answered."""
-
-    n: Annotated[int, Meta(ge=1, le=MOST_PARTS)]
-    etag: Annotated[str, Meta(pattern=ETAG, max_length=130)]
-
-
-class Accepted(msgspec.Struct, frozen=True):
-    """The answer to ``complete``, the same for every repetition."""
-
-    document_id: str
-    status: Literal["processing"] = "processing"
 
 
 class Uploads:

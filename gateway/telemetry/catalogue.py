@@ -1,6 +1,7 @@
 """Every metric there is, each in one declaration.
 
-To add one, declare it here and record it through the process's ``MetricsRecorder``:
+To add one, declare it here, or in a file of its subject that ``SUBJECTS`` names, and record it
+through the process's ``MetricsRecorder``:
 
 - what happens (a request, the end of a stream) where it happens, ``edge/observe/request_metrics``;
 - what is counted elsewhere already, a cache's hits or a pool's connections, is read once a tick, in
@@ -11,13 +12,12 @@ To add one, declare it here and record it through the process's ``MetricsRecorde
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 
 from gateway.domain.doors import DOORS
 from gateway.domain.limit_rules import PER
-from gateway.domain.stream import ENDINGS, Ending, StreamOutcome
 from gateway.errors import by_code
-from gateway.telemetry import core_metrics
+from gateway.telemetry import core_metrics, shared_state_metrics, stream_metrics
 from gateway.telemetry.layout import Layout
 from gateway.telemetry.metric import (
     OTHER,
@@ -30,7 +30,6 @@ from gateway.telemetry.metric import (
     sets_of,
 )
 
-NONE = "none"
 METHODS = ("GET", "POST", "DELETE", "HEAD", "OPTIONS", "PATCH", "PUT", OTHER)
 # The route of a request that matched none: an unknown path, a method its route does not have, a
 # request that could not be read.
@@ -50,95 +49,10 @@ AUTH_REASONS = (
     *("user_disabled", "user_removed"),
     *("password", OTHER),
 )
-# Where a worker counts limits: in its replica's memory, as the settings name no Redis; in Redis; in
-# memory while Redis is away, and in both for a while after its return.
-STATE_MODES = ("memory", "shared", "alone", "rejoining")
-# What is in that memory, each in a table of a fixed size.
-STATE_TABLES = ("rates", "failures", "leases")
 DEPENDENCY_STATES = ("unknown", "ok", "down", "broken")
-CLIENT_STALLED = "client_stalled"
 POOL_STATES = ("open", "idle", "in_use", "waiting")
 WORKER_STATES = ("starting", "ready", "unready", "draining")
-
-
-# --- streams --------------------------------------------------------------------------------------
-
-
-def _ends() -> Iterator[LabelSet]:
-    for outcome, ending in ENDINGS.items():
-        for code in _codes(ending):
-            yield outcome.value, code, ending.by
-    yield CLIENT_STALLED, NONE, ENDINGS[StreamOutcome.CLIENT_LEFT].by
-
-
-def _codes(ending: Ending) -> Sequence[str]:
-    if ending.error is None:
-        return (NONE,)
-    return sorted(by_code()) if ending.given else (ending.error.code,)
-
-
-STREAMS_OPEN = Gauge("gateway_streams_open", "Answers of the core under way.")
-STREAMS_ENDED = Counter(
-    "gateway_streams_ended_total",
-    "Answers of the core that ended: at which door, how, with which error code, by whose doing.",
-    labels=("door", "end", "code", "by"),
-    series=tuple((door, *end) for door in DOORS for end in _ends()),
-    sparse=True,
-)
-STREAMS_STARTED = Counter(
-    "gateway_streams_started_total",
-    "Answers asked of the core, by the door that the question came through.",
-    labels=("door",),
-    series=sets_of(DOORS),
-)
-STREAM_EVENTS = Counter(
-    "gateway_stream_events_total", "Events of the core passed on, streams under way too."
-)
-STREAM_BYTES = Counter("gateway_stream_bytes_total", "Bytes of event streams handed to clients.")
-FIRST_EVENT_SECONDS = Histogram(
-    "gateway_stream_first_event_seconds",
-    "From the call to the core's first event, for each answer that had one.",
-    # A model thinks for half a second to half a minute before its first word …
-    buckets=(*(0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 7.5, 10.0, 20.0, 30.0),),
-)
-GAP_SECONDS = Histogram(
-    "gateway_stream_event_gap_seconds",
-    "An answer's mean time between two events, recorded once at its end.",
-    # … then writes 5 to 200 words a second …
-    buckets=(
-        *(0.002, 0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.2, 0.5),
-        *(1.0, 5.0, 15.0, 60.0),
-    ),
-)
-STREAM_SECONDS = Histogram(
-    "gateway_stream_duration_seconds",
-    "From the call to the core to the end of the answer.",
-    # … for as long as an answer takes.
-    buckets=(
-        *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0),
-        *(60.0, 120.0, 300.0, 600.0, 900.0),
-    ),
-)
-
-# --- sockets --------------------------------------------------------------------------------------
-
-SOCKETS_OPEN = Gauge(
-    "gateway_sockets_open",
-    "WebSockets that are open, and those of them of which nobody is known yet.",
-    labels=("state",),
-    series=sets_of(("signed_in", "unsigned")),
-)
-CLOSE_CODES = (
-    *("1000", "1001", "1002", "1003", "1005", "1006", "1007", "1008", "1009", "1011", "1013"),
-    *("4401", "4403", OTHER),
-)
-SOCKETS_CLOSED = Counter(
-    "gateway_sockets_closed_total",
-    "WebSockets that were closed, by the close code of who closed first.",
-    labels=("code",),
-    series=sets_of(CLOSE_CODES),
-    sparse=True,
-)
+SUBJECTS = (stream_metrics, core_metrics, shared_state_metrics)
 
 # --- the core and other dependencies --------------------------------------------------------------
 
@@ -187,33 +101,6 @@ DEPENDENCY_SECONDS = Gauge(
     across="max",
 )
 
-# --- what is counted together ---------------------------------------------------------------------
-
-STATE_WORKERS = Gauge(
-    "gateway_shared_state_workers",
-    "Workers by where they count limits, open streams and failed logins.",
-    labels=("mode",),
-    series=sets_of(STATE_MODES),
-)
-STATE_REPLICAS = Gauge(
-    "gateway_shared_state_replicas",
-    "Replicas that count in the same Redis, when they were last seen.",
-    across="max",
-)
-STATE_LOSSES = Counter(
-    "gateway_shared_state_losses_total", "Times a worker lost Redis and went on by itself."
-)
-STATE_EVICTED = Counter(
-    "gateway_shared_state_evicted_total",
-    "Counts in the replica's memory that made room for others before they were over.",
-    labels=("table",),
-    series=sets_of(STATE_TABLES),
-)
-STATE_UNLOCKED = Counter(
-    "gateway_shared_state_unlocked_total",
-    "Times a worker counted in memory without a lock, as another one stood still with it.",
-)
-
 # --- who may --------------------------------------------------------------------------------------
 
 LIMITED = Counter(
@@ -258,34 +145,6 @@ CACHE_LOOKUPS = Counter(
     labels=("cache", "result"),
     series=sets_of(("token", "key", "policy", "answer"), ("hit", "miss")),
     sparse=True,
-)
-
-REVOCATIONS = Gauge(
-    "gateway_revocations",
-    "Revocations that a worker knows and that still end something.",
-    labels=("kind",),
-    series=sets_of(("token", "all_tokens", "account")),
-    across="max",
-)
-REVOCATIONS_AGE = Gauge(
-    "gateway_revocations_age_seconds",
-    "Since the store's revocations were last read by the replica.",
-    across="max",
-)
-REVOCATIONS_CHANNEL = Gauge(
-    "gateway_revocations_channel",
-    "Workers that hear other replicas' revocations at once, and that should and do not.",
-    labels=("state",),
-    series=sets_of(("up", "down")),
-)
-REVOCATIONS_HEARD = Gauge(
-    "gateway_revocations_heard_seconds",
-    "Since the channel last answered, in the worker where it is longest ago.",
-    across="max",
-)
-REVOCATIONS_UNTOLD = Counter(
-    "gateway_revocations_untold_total",
-    "Revocations that could not be told to other replicas at once.",
 )
 
 # --- workers --------------------------------------------------------------------------------------
@@ -368,11 +227,13 @@ REQUEST_SECONDS = Histogram(
 
 
 def _declared() -> list[Metric]:
-    """Everything above. What is the same in every process comes first and the routes last: so that
-    a process that knows no names finds the same cells for all metrics that need none.
+    """Everything above and what the subjects' files declare.
+
+    What is the same in every process comes first and the routes last: so that a process that knows
+    no names finds the same cells for all metrics that need none.
     """
-    here = [value for value in globals().values() if isinstance(value, Metric)]
-    found = [*here, *core_metrics.METRICS]
+    by_file = (globals(), *map(vars, SUBJECTS))
+    found = [value for names in by_file for value in names.values() if isinstance(value, Metric)]
     return sorted(found, key=lambda metric: callable(metric.series))
 
 

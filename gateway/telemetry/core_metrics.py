@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.telemetry.metric import Counter, Gauge, Metric, sets_of
+from gateway.telemetry.metric import Counter, Gauge, sets_of
 
 CORE_PLACES = Gauge(
     "gateway_core_places",
@@ -19,5 +19,3 @@ CORE_OVERLOADED = Counter(
     series=sets_of(("question", "document")),
     sparse=True,
 )
-
-METRICS: tuple[Metric, ...] = (CORE_PLACES, CORE_OVERLOADED)

@@ -16,6 +16,7 @@ Kind = Literal["counter", "gauge", "histogram"]
 LabelSet = tuple[str, ...]
 
 OTHER = "other"
+NONE = "none"
 NO_LABELS: tuple[LabelSet, ...] = ((),)
 
 

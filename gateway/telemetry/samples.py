@@ -12,7 +12,7 @@ from typing import Protocol
 from gateway.domain.balancing import Balancer, RetryBudget
 from gateway.domain.hit_count import HitCount
 from gateway.telemetry import catalogue as c
-from gateway.telemetry import core_metrics
+from gateway.telemetry import core_metrics, shared_state_metrics
 from gateway.telemetry.metric import Counter, Gauge, LabelSet
 
 Sample = tuple[Counter | Gauge, LabelSet, float]
@@ -79,13 +79,13 @@ class Revocations(Protocol):
 
 def revocations(one: Revocations) -> Iterator[Sample]:
     for kind, known in one.counts:
-        yield c.REVOCATIONS, (kind,), known
-    yield c.REVOCATIONS_AGE, (), one.store_age_s
-    yield c.REVOCATIONS_UNTOLD, (), one.untold
+        yield shared_state_metrics.REVOCATIONS, (kind,), known
+    yield shared_state_metrics.REVOCATIONS_AGE, (), one.store_age_s
+    yield shared_state_metrics.REVOCATIONS_UNTOLD, (), one.untold
     if one.unheard_s is not None:
-        yield c.REVOCATIONS_HEARD, (), one.unheard_s
-        yield c.REVOCATIONS_CHANNEL, ("up",), float(one.hears)
-        yield c.REVOCATIONS_CHANNEL, ("down",), float(not one.hears)
+        yield shared_state_metrics.REVOCATIONS_HEARD, (), one.unheard_s
+        yield shared_state_metrics.REVOCATIONS_CHANNEL, ("up",), float(one.hears)
+        yield shared_state_metrics.REVOCATIONS_CHANNEL, ("down",), float(not one.hears)
 
 
 def core(cores: Balancer, retries: RetryBudget, now: float) -> Iterator[Sample]:
@@ -130,17 +130,17 @@ def dependency(name: str, state: str, latency_s: float | None) -> Iterator[Sampl
 
 def shared_state(mode: str, replicas: int, losses: int) -> Iterator[Sample]:
     """``mode`` is one of ``STATE_MODES``."""
-    for one in c.STATE_MODES:
-        yield c.STATE_WORKERS, (one,), float(one == mode)
-    yield c.STATE_REPLICAS, (), replicas
-    yield c.STATE_LOSSES, (), losses
+    for one in shared_state_metrics.STATE_MODES:
+        yield shared_state_metrics.STATE_WORKERS, (one,), float(one == mode)
+    yield shared_state_metrics.STATE_REPLICAS, (), replicas
+    yield shared_state_metrics.STATE_LOSSES, (), losses
 
 
 def shared_memory(evicted: Mapping[str, int], unlocked: int) -> Iterator[Sample]:
     """``evicted`` by ``STATE_TABLES``."""
     for table, count in evicted.items():
-        yield c.STATE_EVICTED, (table,), count
-    yield c.STATE_UNLOCKED, (), unlocked
+        yield shared_state_metrics.STATE_EVICTED, (table,), count
+    yield shared_state_metrics.STATE_UNLOCKED, (), unlocked
 
 
 def worker(state: str) -> Iterator[Sample]:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from gateway.telemetry import catalogue as c
+from gateway.telemetry import stream_metrics
 
 from .conftest import Streaming
 from .raw import TIMEOUT_S, exchange, request
@@ -80,19 +81,19 @@ async def test_any_worker_answers_for_all(fleet: Fleet, core: StubCore) -> None:
 
     # Of the other worker's streams the page has what they were at its last tick: maybe no event.
     def all_counted(one: Found) -> bool:
-        events = since(before, one, c.STREAM_EVENTS.name)
-        return one[c.STREAMS_OPEN.name,] == 12 and events == {(): 12}
+        events = since(before, one, stream_metrics.STREAM_EVENTS.name)
+        return one[stream_metrics.STREAMS_OPEN.name,] == 12 and events == {(): 12}
 
     await fleet.until(all_counted)
     for _ in range(20):
         found = await fleet.samples()
-        assert found[c.STREAMS_OPEN.name,] == 12
+        assert found[stream_metrics.STREAMS_OPEN.name,] == 12
         assert found[c.WORKERS.name, "ready"] == WORKERS
-        assert since(before, found, c.STREAM_EVENTS.name) == {(): 12}
+        assert since(before, found, stream_metrics.STREAM_EVENTS.name) == {(): 12}
     for streaming in streams:
         streaming.writer.close()
-    found = await fleet.until(lambda one: one[c.STREAMS_OPEN.name,] == 0)
-    ended = since(before, found, c.STREAMS_ENDED.name)
+    found = await fleet.until(lambda one: one[stream_metrics.STREAMS_OPEN.name,] == 0)
+    ended = since(before, found, stream_metrics.STREAMS_ENDED.name)
     assert ended == {("sse", "client_left", "none", "client"): 12}
 
 
@@ -103,7 +104,7 @@ async def test_a_killed_worker_takes_no_count_with_it_and_leaves_no_gauge(
     core.holds(STREAM_HEAD, chunk(META))
     streams = await opened(fleet, 12)
     # All twelve streams' events are on the page before a worker dies.
-    before = await fleet.until(lambda one: one[c.STREAM_EVENTS.name,] == 12)
+    before = await fleet.until(lambda one: one[stream_metrics.STREAM_EVENTS.name,] == 12)
     last = before
     for death in range(1, 4):
         os.kill(await fleet.pid_of_a_worker(), signal.SIGKILL)
@@ -115,11 +116,11 @@ async def test_a_killed_worker_takes_no_count_with_it_and_leaves_no_gauge(
         assert found[c.RESTARTS.name, "signal"] == death
         last = found
     # The last death took the streams of its worker; those of the other worker go on.
-    assert last[c.STREAMS_OPEN.name,] < 12
+    assert last[stream_metrics.STREAMS_OPEN.name,] < 12
     for streaming in streams:
         streaming.writer.close()
-    found = await fleet.until(lambda one: one[c.STREAMS_OPEN.name,] == 0)
-    assert found[c.STREAM_EVENTS.name,] == 12
+    found = await fleet.until(lambda one: one[stream_metrics.STREAMS_OPEN.name,] == 0)
+    assert found[stream_metrics.STREAM_EVENTS.name,] == 12
     answers = [await fleet.running.send(request("GET", "/healthz")) for _ in range(20)]
     assert {answer.status for answer in answers} == {200}
     assert since(found, await fleet.samples(), c.REQUESTS.name)["GET", "/healthz", "200"] == 20

@@ -28,8 +28,8 @@ from gateway.errors import GatewayError
 from gateway.flows.answer_stream import Answer, ignore_failure
 from gateway.flows.relay import Client, ClientStalled, Relay
 from gateway.flows.ticker import Ticker
-from gateway.telemetry.catalogue import STREAMS_STARTED
 from gateway.telemetry.recorder import MetricsRecorder
+from gateway.telemetry.stream_metrics import STREAMS_STARTED
 
 # Proxies in between must neither hold back, nor change, nor keep a stream of events.
 HEADERS = {"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no"}

@@ -10,7 +10,7 @@ from gateway.edge.observe import log_output
 from gateway.edge.wire.connections import Connections
 from gateway.flows.health import Health
 from gateway.telemetry import catalogue as c
-from gateway.telemetry import samples
+from gateway.telemetry import samples, stream_metrics
 from gateway.telemetry.samples import Sample
 
 
@@ -45,9 +45,9 @@ class TaskCount:
 
 def of_edge(streams: OpenStreams, connections: Connections, health: Health) -> Iterable[Sample]:
     events, sent_bytes = streams.passed()
-    yield c.STREAMS_OPEN, (), len(streams)
-    yield c.STREAM_EVENTS, (), events
-    yield c.STREAM_BYTES, (), sent_bytes
+    yield stream_metrics.STREAMS_OPEN, (), len(streams)
+    yield stream_metrics.STREAM_EVENTS, (), events
+    yield stream_metrics.STREAM_BYTES, (), sent_bytes
     yield c.CONNECTIONS_OPEN, (), len(connections)
     yield c.TURNED_AWAY, (), connections.turned_away_total
     yield c.LOG_LINES_DROPPED, (), log_output.dropped_total()

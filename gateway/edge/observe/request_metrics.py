@@ -18,7 +18,8 @@ from gateway.errors import (
 from gateway.flows.login_delays import LoginDelayed
 from gateway.flows.unknown_keys import UnknownKeysLimited
 from gateway.telemetry import catalogue as c
-from gateway.telemetry.metric import OTHER, LabelSet
+from gateway.telemetry import stream_metrics
+from gateway.telemetry.metric import NONE, OTHER, LabelSet
 from gateway.telemetry.recorder import MetricsRecorder
 
 _ALLOWED: dict[bool, LabelSet] = {True: ("allow", "true"), False: ("allow", "false")}
@@ -56,16 +57,16 @@ def count_stream_end(
     """``scope.stream_end`` is ``end.outcome``, or how the client left before it took the end."""
     outcome = scope.stream_end or end.outcome
     if outcome == end.outcome:
-        metrics.add(c.STREAMS_ENDED, (scope.door, outcome, end.code or c.NONE, end.by))
+        metrics.add(stream_metrics.STREAMS_ENDED, (scope.door, outcome, end.code or NONE, end.by))
     else:
-        metrics.add(c.STREAMS_ENDED, (scope.door, outcome, c.NONE, "client"))
-    metrics.observe(c.STREAM_SECONDS, (), duration_s)
+        metrics.add(stream_metrics.STREAMS_ENDED, (scope.door, outcome, NONE, "client"))
+    metrics.observe(stream_metrics.STREAM_SECONDS, (), duration_s)
     first_event_s, events = end.first_event_s, end.events
     if first_event_s is None:
         return
-    metrics.observe(c.FIRST_EVENT_SECONDS, (), first_event_s)
+    metrics.observe(stream_metrics.FIRST_EVENT_SECONDS, (), first_event_s)
     if events > 1:
-        metrics.observe(c.GAP_SECONDS, (), (duration_s - first_event_s) / (events - 1))
+        metrics.observe(stream_metrics.GAP_SECONDS, (), (duration_s - first_event_s) / (events - 1))
 
 
 def _decision(decision: Decision) -> LabelSet:

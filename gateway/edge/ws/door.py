@@ -29,9 +29,9 @@ from gateway.edge.ws.session import Asking, Session
 from gateway.errors import Forbidden, MalformedRequest, Overloaded, UpgradeRequired
 from gateway.flows.relay import ClientStalled
 from gateway.ports import Clock
-from gateway.telemetry.catalogue import CLOSE_CODES, SOCKETS_CLOSED, SOCKETS_OPEN
 from gateway.telemetry.metric import OTHER
 from gateway.telemetry.samples import Sample
+from gateway.telemetry.stream_metrics import CLOSE_CODES, SOCKETS_CLOSED, SOCKETS_OPEN
 
 # Sockets of which it is not known who is behind them: they cost as much as any.
 UNSIGNED_LIMIT = 256

@@ -23,7 +23,8 @@ from gateway.errors import (
     TemporalUnavailable,
 )
 from gateway.flows.documents import Documents
-from gateway.flows.uploads import Accepted, NewDocument, UploadedPart, Uploads, UploadTicket
+from gateway.flows.upload_bodies import Accepted, NewDocument, UploadedPart, UploadTicket
+from gateway.flows.uploads import Uploads
 from gateway.ports import OnBehalfOf
 from tests.contract.documents.conftest import RunningStore, Server, temporal_at
 from tests.contract.documents.test_workflows import healthy, until, worker

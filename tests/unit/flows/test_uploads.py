@@ -18,7 +18,7 @@ from gateway.errors import (
     ValidationFailed,
 )
 from gateway.flows import uploads
-from gateway.flows.uploads import Accepted, NewDocument, UploadedPart, UploadTicket
+from gateway.flows.upload_bodies import Accepted, NewDocument, UploadedPart, UploadTicket
 from tests.unit.flows.documents_world import ALICE, NOW, World
 from tests.unit.values import upload_rules
 

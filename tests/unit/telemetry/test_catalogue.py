@@ -6,7 +6,9 @@ from gateway.domain.doors import DOORS
 from gateway.domain.stream import ENDINGS, terminal_error
 from gateway.errors import by_code
 from gateway.telemetry import catalogue as c
+from gateway.telemetry import stream_metrics
 from gateway.telemetry.catalogue import layout_for
+from gateway.telemetry.metric import NONE
 
 BUILD = ("1.0", "3.11")
 LAYOUT = layout_for([("GET", "/a"), ("POST", "/a/<id:str>")], BUILD)
@@ -38,11 +40,11 @@ def test_every_declaration_has_cells() -> None:
 
 def test_every_ending_has_its_series() -> None:
     """With each code that it can carry: a stream's end that is not listed could not be counted."""
-    listed = LAYOUT.cells_of(c.STREAMS_ENDED)
+    listed = LAYOUT.cells_of(stream_metrics.STREAMS_ENDED)
     for outcome, ending in ENDINGS.items():
         for kind in by_code().values() if ending.given else [None]:
             error = terminal_error(outcome, kind() if kind is not None else None)
-            code = error.code if error else c.NONE
+            code = error.code if error else NONE
             assert all((door, outcome.value, code, ending.by) in listed for door in DOORS)
-    for left in ("client_left", c.CLIENT_STALLED):
-        assert all((door, left, c.NONE, "client") in listed for door in DOORS)
+    for left in ("client_left", stream_metrics.CLIENT_STALLED):
+        assert all((door, left, NONE, "client") in listed for door in DOORS)

@@ -8,6 +8,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.telemetry import catalogue as c
+from gateway.telemetry import stream_metrics
 from gateway.telemetry.catalogue import layout_for
 from gateway.telemetry.samples import Sample
 from gateway.telemetry.shared_metrics import SharedMetrics
@@ -33,23 +34,25 @@ def begun(shared: SharedMetrics, worker: int, *found: Sample) -> tuple[WorkerMet
 
 def test_a_count_is_added_once_and_a_gauge_stands() -> None:
     """Sources give their totals; the row gets what came since."""
-    metrics, values = begun(SharedMetrics(), 0, (c.TURNED_AWAY, (), 5), (c.STREAMS_OPEN, (), 3))
+    metrics, values = begun(
+        SharedMetrics(), 0, (c.TURNED_AWAY, (), 5), (stream_metrics.STREAMS_OPEN, (), 3)
+    )
     metrics.sample()
-    values[:] = [(c.TURNED_AWAY, (), 7), (c.STREAMS_OPEN, (), 1)]
+    values[:] = [(c.TURNED_AWAY, (), 7), (stream_metrics.STREAMS_OPEN, (), 1)]
     found = exposed(metrics)
-    assert (found[c.TURNED_AWAY.name,], found[c.STREAMS_OPEN.name,]) == (7.0, 1.0)
+    assert (found[c.TURNED_AWAY.name,], found[stream_metrics.STREAMS_OPEN.name,]) == (7.0, 1.0)
     assert exposed(metrics)[c.TURNED_AWAY.name,] == 7.0
 
 
 def test_a_successor_begins_to_count_where_the_dead_one_stopped() -> None:
     """Its own sources begin at zero again: the total doesn't."""
     shared = SharedMetrics(2)
-    first, _ = begun(shared, 0, (c.TURNED_AWAY, (), 5), (c.STREAMS_OPEN, (), 3))
+    first, _ = begun(shared, 0, (c.TURNED_AWAY, (), 5), (stream_metrics.STREAMS_OPEN, (), 3))
     first.sample()
     first.end()
-    second, _ = begun(shared, 0, (c.TURNED_AWAY, (), 1), (c.STREAMS_OPEN, (), 0))
+    second, _ = begun(shared, 0, (c.TURNED_AWAY, (), 1), (stream_metrics.STREAMS_OPEN, (), 0))
     found = exposed(second)
-    assert (found[c.TURNED_AWAY.name,], found[c.STREAMS_OPEN.name,]) == (6.0, 0.0)
+    assert (found[c.TURNED_AWAY.name,], found[stream_metrics.STREAMS_OPEN.name,]) == (6.0, 0.0)
 
 
 def test_what_was_counted_since_the_last_tick_is_not_lost_at_the_end() -> None:
@@ -66,11 +69,11 @@ def test_what_was_counted_since_the_last_tick_is_not_lost_at_the_end() -> None:
 def test_any_worker_has_the_page_of_all() -> None:
     """Two of them, asked in turn, give the same."""
     shared = SharedMetrics(2)
-    one, _ = begun(shared, 0, (c.STREAMS_OPEN, (), 3))
-    other, _ = begun(shared, 1, (c.STREAMS_OPEN, (), 4))
+    one, _ = begun(shared, 0, (stream_metrics.STREAMS_OPEN, (), 3))
+    other, _ = begun(shared, 1, (stream_metrics.STREAMS_OPEN, (), 4))
     one.sample(), other.sample()
     assert exposed(one) == exposed(other)
-    assert exposed(one)[c.STREAMS_OPEN.name,] == 7.0
+    assert exposed(one)[stream_metrics.STREAMS_OPEN.name,] == 7.0
 
 
 @pytest.mark.parametrize(
@@ -88,11 +91,11 @@ def test_a_replaced_worker_counts_by_what_ended_it(reason: str, cause: str) -> N
     watch = WorkerWatch(LAYOUT, shared)
     one, _ = begun(shared, 0)
     watch.worker_started(0, 1, 0)
-    shared.take(1, 2, LAYOUT.gauge_cells())[LAYOUT.cell(c.STREAMS_OPEN)] = 9.0
+    shared.take(1, 2, LAYOUT.gauge_cells())[LAYOUT.cell(stream_metrics.STREAMS_OPEN)] = 9.0
     watch.worker_started(1, 2, 0)
-    assert exposed(one)[c.STREAMS_OPEN.name,] == 9.0
+    assert exposed(one)[stream_metrics.STREAMS_OPEN.name,] == 9.0
     watch.worker_died(1, 2, reason)
-    assert exposed(one)[c.STREAMS_OPEN.name,] == 0.0
+    assert exposed(one)[stream_metrics.STREAMS_OPEN.name,] == 0.0
     watch.worker_started(1, 3, 1)
     found = {
         labels: value for labels, value in exposed(one).items() if labels[0] == c.RESTARTS.name
@@ -128,9 +131,9 @@ def test_one_too_many_of_a_number_still_serves() -> None:
     """Without a row its metrics are missing; that is all."""
     shared = SharedMetrics(1)
     for _ in range(5):
-        metrics, _ = begun(shared, 0, (c.STREAMS_OPEN, (), 1))
+        metrics, _ = begun(shared, 0, (stream_metrics.STREAMS_OPEN, (), 1))
         metrics.sample()
-    assert exposed(metrics)[c.STREAMS_OPEN.name,] == 4.0
+    assert exposed(metrics)[stream_metrics.STREAMS_OPEN.name,] == 4.0
 
 
 async def test_a_source_that_fails_does_not_stop_the_tick() -> None:
@@ -142,7 +145,7 @@ async def test_a_source_that_fails_does_not_stop_the_tick() -> None:
         if ticks.pop():
             raise RuntimeError("for once")
         asked.set()
-        return [(c.STREAMS_OPEN, (), 3)]
+        return [(stream_metrics.STREAMS_OPEN, (), 3)]
 
     ticks = [False, False, True]
     metrics.begin([failing])
@@ -151,4 +154,4 @@ async def test_a_source_that_fails_does_not_stop_the_tick() -> None:
         await asked.wait()
     ticking.cancel()
     await asyncio.wait([ticking])
-    assert exposed(metrics)[c.STREAMS_OPEN.name,] == 3.0
+    assert exposed(metrics)[stream_metrics.STREAMS_OPEN.name,] == 3.0

@@ -10,7 +10,7 @@ import pytest
 from gateway.adapters.memory_state import Buckets, SharedMemory
 from gateway.domain.limits import Charge, Lease, Rate
 from gateway.edge.tasks import Tasks
-from gateway.telemetry.catalogue import STATE_EVICTED, STATE_UNLOCKED
+from gateway.telemetry.shared_state_metrics import STATE_EVICTED, STATE_UNLOCKED
 from gateway.tls.outgoing import OutgoingTls
 from gateway.wiring import dependencies, shared_state
 from gateway.wiring.dependency import Building, Built

@@ -23,6 +23,7 @@ from gateway.errors import (
     Unauthenticated,
 )
 from gateway.telemetry import catalogue as c
+from gateway.telemetry import stream_metrics
 from gateway.telemetry.catalogue import layout_for
 from gateway.telemetry.metric import Histogram, LabelSet, Metric
 from gateway.telemetry.recorder import MetricsRecorder
@@ -166,11 +167,11 @@ def test_a_streams_end_counts_with_its_times(recorded: Recorded) -> None:
     """The gap is the mean over the stream: (10 s - 2 s) / 8."""
     end = StreamEnd("done", None, "nobody", 9, 900, 2.0)
     count_stream_end(recorded.recorder, ended("sse", "done"), end, 10.0)
-    assert recorded.counts(c.STREAMS_ENDED) == {("sse", "done", "none", "nobody"): 1.0}
+    assert recorded.counts(stream_metrics.STREAMS_ENDED) == {("sse", "done", "none", "nobody"): 1.0}
     for metric, value in (
-        (c.FIRST_EVENT_SECONDS, 2.0),
-        (c.GAP_SECONDS, 1.0),
-        (c.STREAM_SECONDS, 10.0),
+        (stream_metrics.FIRST_EVENT_SECONDS, 2.0),
+        (stream_metrics.GAP_SECONDS, 1.0),
+        (stream_metrics.STREAM_SECONDS, 10.0),
     ):
         in_all, counts = recorded.histogram(metric)
         assert counts[metric.buckets.index(value)] == 1.0
@@ -181,4 +182,6 @@ def test_a_client_that_stalls_over_the_last_bytes_has_stalled(recorded: Recorded
     """However the core's part of the stream had ended."""
     end = StreamEnd("draining", "DRAINING", "gateway", 0, 0, None)
     count_stream_end(recorded.recorder, ended("ws", "client_stalled"), end, 1.0)
-    assert recorded.counts(c.STREAMS_ENDED) == {("ws", "client_stalled", "none", "client"): 1.0}
+    assert recorded.counts(stream_metrics.STREAMS_ENDED) == {
+        ("ws", "client_stalled", "none", "client"): 1.0
+    }

@@ -1,0 +1,40 @@
+"""What the gateway needs of the world, named for what it wants and not for who sells it.
+
+Adapters implement these protocols and map their vendor's exceptions to ``gateway.errors``; flows
+and the edge know nothing else of the outside. A ``Deadline`` is an absolute time of the running
+loop's clock (``loop.time()``): all S3 and Temporal work of one request shares one, and an adapter
+waits under ``asyncio.timeout_at(deadline)``. Everybody else imports from here, whatever the file.
+"""
+
+from __future__ import annotations
+
+from gateway.ports.callers import KeyStore, PasswordVerifier, Policy, PolicyEngine, Users
+from gateway.ports.core import Core, CorePage, CoreSink, CoreStream, OnBehalfOf
+from gateway.ports.documents import ObjectStore, PresignedUpload, Workflows
+from gateway.ports.revocations import Announcements, Board, Heard, Read, RevocationStore
+from gateway.ports.shared_state import SharedState
+from gateway.ports.time import Clock, Deadline
+
+__all__ = [
+    "Announcements",
+    "Board",
+    "Clock",
+    "Core",
+    "CorePage",
+    "CoreSink",
+    "CoreStream",
+    "Deadline",
+    "Heard",
+    "KeyStore",
+    "ObjectStore",
+    "OnBehalfOf",
+    "PasswordVerifier",
+    "Policy",
+    "PolicyEngine",
+    "PresignedUpload",
+    "Read",
+    "RevocationStore",
+    "SharedState",
+    "Users",
+    "Workflows",
+]
