@@ -1,8 +1,11 @@
-"""How many calls to one address of the core may be without their heads, learned from their times.
+"""How many questions to one address of the core may be without their head, learned from its times.
 
 What flows which way: whoever calls asks ``has_room``, takes a ``Place`` for the call, and tells it
 when the request was sent and how it went. The place is given back when the answer's head is in,
 however long the stream behind that head goes on.
+
+Searches are questions here. Document calls have places of their own, several times as many: what
+they take of the core makes questions slower, so that it is the questions that yield.
 
 The rules, applied once for about as many heads as may be under way (a round):
 
@@ -62,6 +65,9 @@ _FASTER_WEIGHT = 0.3
 # Of the calls under way, how many a measurement leaves: as many limits may share an address, and
 # each tolerates a queue, a half would be load still.
 _MEASURED_SHARE = 4
+# How many document calls may be under way for each question that may; a limit of no more than
+# ``first`` allows as many as that one. They are short, and many because they wait behind questions.
+_DOCUMENT_CALLS = 10
 # So many slow rounds at the lowest limit: then it is the core that became slower, not its queue.
 _ROUNDS_AT_LEAST = 3
 
@@ -116,7 +122,9 @@ class Place:
 
     def sent(self, now: float) -> None:
         """The request went out. What came before, as a new connection, is no time of the core."""
-        self._sent_at = now
+        # Document calls teach nothing: what they wait for, too, are questions.
+        if not self.work.goes_first:
+            self._sent_at = now
 
     def headed(self, now: float) -> None:
         """The head of a success is in."""
@@ -150,7 +158,7 @@ class AdaptiveLimit:
         self._rules = rules
         self.limit = rules.first
         self.questions = self.documents = 0
-        self._times = {work: _Times() for work in Work}
+        self._times = {work: _Times() for work in (Work.QUESTION, Work.SEARCH)}
         # Only heads of calls that began in this round count: what was sent before it tells of the
         # limit that was.
         self._round = self._heads = 0
@@ -160,7 +168,6 @@ class AdaptiveLimit:
         self._slow_rounds = self._rounds_at_least = 0
         self._overloaded = False
         self._measuring: float | None = None
-        self._of_questions = False
         self._measure_at = self._next_measurement(now)
 
     @property
@@ -174,17 +181,12 @@ class AdaptiveLimit:
         return min(max(ceil(unloaded_s * self._rules.tolerance), 1), 30)
 
     def has_room(self, work: Work, now: float) -> bool:
-        """Whether such a call may be made now.
-
-        Document calls go first: they are refused when they alone are as many as the limit.
-        """
+        """Whether such a call may be made now."""
         if now >= self._measure_at:
             self._measure_if_overloaded(now)
         if work.goes_first:
-            return self.documents < int(self.limit)
-        if self._measuring is not None:
-            return self.questions < int(self._measuring)
-        return self.in_flight < int(self.limit)
+            return self.documents < _DOCUMENT_CALLS * int(max(self.limit, self._rules.first))
+        return self.questions < int(self.limit if self._measuring is None else self._measuring)
 
     def refuse(self) -> None:
         """A call was turned away, so that the limit is one that matters."""
@@ -196,7 +198,7 @@ class AdaptiveLimit:
             self.documents += 1
         else:
             self.questions += 1
-        self._peak = max(self._peak, self.in_flight)
+        self._peak = max(self._peak, self.questions)
         return Place(self, work, self._round)
 
     # --- what a place tells ---------------------------------------------------------------------
@@ -218,8 +220,7 @@ class AdaptiveLimit:
             self._count(work, max(time_s, least_s), round_)
 
     def _count(self, work: Work, time_s: float, round_: int) -> None:
-        # Beside questions a round would be over with document calls before a question's head is in.
-        if round_ != self._round or (work.goes_first and (self.questions or self._of_questions)):
+        if round_ != self._round:
             return
         times = self._times[work]
         times.add(time_s)
@@ -273,7 +274,7 @@ class AdaptiveLimit:
     def _next_round(self) -> None:
         self._round += 1
         self._heads = 0
-        self._last_peak, self._peak = self._peak, self.in_flight
+        self._last_peak, self._peak = self._peak, self.questions
         for one in self._times.values():
             if one.unloaded_s is not None:
                 one.clear()
@@ -296,12 +297,11 @@ class AdaptiveLimit:
         self._next_round()
         self._rounds_at_least = 0
         self._measuring = max(1.0, under_way / _MEASURED_SHARE)
-        self._of_questions = self.questions > 0
 
     def _end_measurement(self) -> None:
-        self._measuring, self._of_questions = None, False
+        self._measuring = None
         for one in self._times.values():
-            # A few heads of a kind are no measurement of it.
+            # One or two heads are no measurement of a kind.
             if one.count >= min(3, self._rules.measured_heads):
                 one.measure()
         self._next_round()

@@ -18,8 +18,8 @@ class OverloadSettings(TlsSettings):
     core_adaptive_limit: bool = _overload(
         p.BOOLEAN,
         "false",
-        "Whether each worker limits its calls to each address of the core that are without their"
-        " head, learning from how long heads take; calls above that are answered 503 `OVERLOADED`,"
-        " questions before document calls. For cores that answer with their head when the work is"
-        " done, not at once: see docs/operations.md.",
+        "Whether each worker limits its questions to each address of the core that are without"
+        " their head, learning from how long heads take; those above that are answered 503"
+        " `OVERLOADED`. Document calls go first, with places of their own. For cores that answer"
+        " with their head when the work is done, not at once: see docs/operations.md.",
     )

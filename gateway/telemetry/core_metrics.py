@@ -6,7 +6,7 @@ from gateway.telemetry.metric import Counter, Gauge, sets_of
 
 CORE_PLACES = Gauge(
     "gateway_core_places",
-    "Calls to the core that may be without their head, as heads have taught, and those that are.",
+    "Questions that may wait for their head, as heads have taught, and calls that do.",
     labels=("state",),
     series=sets_of(("limit", "questions", "documents")),
     # Without the limit there is nothing to show.

@@ -138,44 +138,37 @@ def test_a_place_is_given_back_once() -> None:
 
 
 def test_document_calls_go_before_questions() -> None:
-    """Questions find no room beside document calls; document calls find it beside questions."""
+    """They have places beside questions, ten for each, and as many when the limit is low."""
     limit = AdaptiveLimit(RULES, 0.0)
     for _ in range(4):
         sent(limit, Work.QUESTION, 0.0)
     assert not limit.has_room(Work.QUESTION, 0.0)
-    for work in (Work.LIST, Work.READ, Work.READ, Work.DELETE):
+    for work in (Work.LIST, Work.READ, Work.DELETE, Work.REVISION) * 10:
         sent(limit, work, 0.0)
     assert not limit.has_room(Work.READ, 0.0)
-    assert (limit.questions, limit.documents) == (4, 4)
+    assert (limit.questions, limit.documents) == (4, 40)
 
 
-def test_a_search_is_a_question() -> None:
+def test_document_calls_teach_nothing() -> None:
+    """They wait behind questions: slow ones say nothing that slow questions do not."""
     limit = AdaptiveLimit(RULES, 0.0)
-    for _ in range(4):
-        sent(limit, Work.SEARCH, 0.0)
-    assert not limit.has_room(Work.SEARCH, 0.0)
-    assert limit.has_room(Work.LIST, 0.0)
-
-
-def test_each_kind_of_work_has_its_own_time() -> None:
-    """Questions that take a hundred times as long as reads are no sign of load."""
-    limit = AdaptiveLimit(RULES, 0.0)
-    answer(limit, [0.01] * 2, Work.READ)
     answer(limit, [1.0] * 2)
-    answer(limit, [0.01, 1.0] * 4)
+    answer(limit, [0.01] * 8 + [9.0] * 8, Work.READ)
     assert limit.limit == 4
 
 
-def test_reads_beside_questions_hide_nothing() -> None:
-    """However many there are, the rounds are the questions'."""
+def test_a_search_is_a_question_with_a_time_of_its_own() -> None:
+    """Questions that take a hundred times as long as searches are no sign of load."""
     limit = AdaptiveLimit(RULES, 0.0)
-    answer(limit, [0.01] * 2, Work.READ)
+    answer(limit, [0.01] * 2, Work.SEARCH)
     answer(limit, [1.0] * 2)
     for _ in range(4):
-        question = sent(limit, Work.QUESTION, 0.0)
-        answer(limit, [0.01] * 20, Work.READ)
-        question.headed(9.0)
-    assert limit.limit < 4
+        answer(limit, [0.01], Work.SEARCH)
+        answer(limit, [1.0])
+    assert limit.limit == 4
+    for _ in range(4):
+        sent(limit, Work.SEARCH, 0.0)
+    assert not limit.has_room(Work.QUESTION, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -225,22 +218,6 @@ def test_a_measurement_leaves_a_quarter_and_document_calls() -> None:
     assert limit.retry_after_s == 3  # 1.5 times the 1.5 s that it takes now, in whole seconds
     for _ in range(8):
         sent(limit, Work.QUESTION, 11.0)
-
-
-def test_reads_do_not_end_a_measurement_of_questions() -> None:
-    """Nor do they take its places: the time of questions is what is to be found."""
-    limit = AdaptiveLimit(LimitRules(first=8, measured_heads=2), 0.0)
-    answer(limit, [0.01] * 2, Work.READ)
-    answer(limit, [1.0] * 2)
-    question = sent(limit, Work.QUESTION, 1.0)
-    limit.refuse()
-    assert limit.has_room(Work.READ, 31.0)
-    reads = [sent(limit, Work.READ, 31.0) for _ in range(8)]
-    question.give_back()
-    for read in reads[:4]:
-        read.headed(31.01)
-    answer(limit, [3.0] * 3)
-    assert limit.retry_after_s == 3
 
 
 def test_what_was_refused_by_the_core_is_no_measurement() -> None:
