@@ -162,6 +162,7 @@ async def complete(
     summary="List documents, newest first",
     query=Page,
     any_owner=True,
+    validated=True,
     successes=(Success(200, "One page.", DocumentPage),),
     errors=(*_TEMPORAL, *_CORE),
 )
@@ -182,6 +183,7 @@ async def list_documents(request: Request, documents: Documents, query: Page) ->
     resource_id="document_id",
     summary="One document with its ingest status",
     any_owner=True,
+    validated=True,
     successes=(Success(200, "The document.", Document),),
     errors=(NotFound, *_TEMPORAL, *_CORE),
 )

@@ -35,7 +35,9 @@ METHODS = ("GET", "POST", "DELETE", "HEAD", "OPTIONS", "PATCH", "PUT", OTHER)
 # request that could not be read.
 UNMATCHED = "unmatched"
 STATUSES = (
-    *sorted({"101", "200", "201", "202", "204"} | {str(one.status) for one in by_code().values()}),
+    *sorted(
+        {"101", "200", "201", "202", "204", "304"} | {str(one.status) for one in by_code().values()}
+    ),
     OTHER,
 )
 # Why a credential was refused; a test holds this list and the words in the code together.

@@ -26,13 +26,20 @@ async def apply(request: Request, response: BaseHTTPResponse, min_bytes: int) ->
     if not (response.content_type or "").startswith("application/json"):
         return
     body = response.body or b""
-    if len(body) < min_bytes:
+    if not vary(response, len(body), min_bytes):
         return
-    add_vary(response, "Accept-Encoding")
     if accepts_gzip(",".join(request.headers.getall("accept-encoding", []))):
         large = len(body) > THREAD_MIN_BYTES
         response.body = await asyncio.to_thread(_compress, body) if large else _compress(body)
         response.headers["Content-Encoding"] = "gzip"
+
+
+def vary(response: BaseHTTPResponse, size_bytes: int, min_bytes: int) -> bool:
+    """Says that ``Accept-Encoding`` decides about this answer's bytes, where its size lets it."""
+    if size_bytes < min_bytes:
+        return False
+    add_vary(response, "Accept-Encoding")
+    return True
 
 
 def accepts_gzip(header: str) -> bool:

@@ -15,6 +15,7 @@ ALLOWED_METHODS = "GET, POST, DELETE"
 # browser sends nothing at all if the preflight allows one header too few.
 ALLOWED_HEADERS = (
     *("authorization", "content-type", "x-api-key", "x-request-id", "idempotency-key"),
+    "if-none-match",
     *("traceparent", "tracestate", "baggage", "sentry-trace"),
     *("x-datadog-origin", "x-datadog-parent-id", "x-datadog-sampling-priority"),
     *("x-datadog-tags", "x-datadog-trace-id", "last-event-id", "x-requested-with"),

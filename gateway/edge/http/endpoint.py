@@ -95,6 +95,7 @@ class Endpoint:
     public_action: str | None = None
     any_owner: bool = False
     resource_id: str | None = None
+    validated: bool = False
     tag: str = ""
     kind: Literal["plain", "stream", "socket"] = "plain"
     door: Door = "http"

@@ -18,6 +18,7 @@ from gateway.edge.http.endpoint import Endpoint, Success
 from gateway.edge.http.request_schemas import REMAINDER, as_text, narrowed, strict
 from gateway.edge.http.resource_ids import ID_SPELLINGS
 from gateway.edge.http.routes import PARAMETER, endpoints
+from gateway.edge.http.validators import CACHE_CONTROL
 from gateway.errors import (
     AmbiguousCredentials,
     ExpectationFailed,
@@ -204,6 +205,8 @@ def _parameters(path: str, endpoint: Endpoint) -> list[dict[str, Any]]:
     ]
     if endpoint.query is not None:
         found += _query_parameters(endpoint.query)
+    if endpoint.validated:
+        found.append(_IF_NONE_MATCH)
     if endpoint.any_owner:
         found.append(
             {
@@ -238,6 +241,10 @@ def _responses(endpoint: Endpoint) -> dict[str, Any]:
             entry["headers"]["Location"] = _LOCATION
         if success.body is not None:
             entry.setdefault("content", {})[success.content_type] = {"schema": _schema(success)}
+    if endpoint.validated:
+        responses["304"] = _response("The same as what `If-None-Match` names.")
+        for validated in ("200", "304"):
+            responses[validated]["headers"] |= _VALIDATORS
     for status, classes in sorted(_error_classes(endpoint).items()):
         error = _error_response(classes)
         described = responses.setdefault(str(status), error)
@@ -262,6 +269,24 @@ _LOCATION = {
     "schema": {"type": "string", "format": "uri"},
     "required": True,
     "description": "Where it is.",
+}
+_VALIDATORS = {
+    "ETag": {
+        "schema": {"type": "string", "pattern": '^W/"[0-9a-f]{32}"$'},
+        "required": True,
+        "description": "Names this state of the answer; weak, the same with and without gzip.",
+    },
+    "Cache-Control": {
+        "schema": {"type": "string", "const": CACHE_CONTROL},
+        "required": True,
+        "description": "For the client's own cache, which asks again before each use.",
+    },
+}
+_IF_NONE_MATCH = {
+    "name": "If-None-Match",
+    "in": "header",
+    "description": "The `ETag`s of what the client has, or `*`: 304 instead of the same again.",
+    "schema": {"type": "string"},
 }
 _CHALLENGE = {"schema": {"type": "string"}, "required": True, "description": "How to prove it."}
 _RETRY_AFTER = {

@@ -11,8 +11,8 @@ runs this on its own errors (404, 405): no route was matched, so the last stages
 limits are stages only where some are set: those per address come before a credential is looked at,
 as looking costs, all others after the verdict, which may change them.
 
-On the way out ``on_response`` adds the headers every answer has, then compresses, then logs: the
-log counts what is really sent.
+On the way out ``on_response`` adds the headers every answer has, then the entity tag where the
+route has one, then compresses, then logs: the log counts what is really sent.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from gateway.domain.forwarded import Network
 from gateway.domain.identity import is_name
 from gateway.domain.ids import is_request_id, new_uuid7
 from gateway.domain.policy import POLICY_BROKEN, Decision, PolicyQuestion, Resource
-from gateway.edge.http import compress
+from gateway.edge.http import compress, validators
 from gateway.edge.http.bodies import drop_body, query_pairs
 from gateway.edge.http.cors import Cors
 from gateway.edge.http.endpoint import Endpoint, endpoint_of
@@ -146,6 +146,9 @@ class Pipeline:
             _close_after(request)
         if not scope.streamed:
             scope.give_back()
+            endpoint = endpoint_of(request)
+            if endpoint is not None and endpoint.validated:
+                validators.apply(request, response, self._compress_min_bytes)
             await compress.apply(request, response, self._compress_min_bytes)
             access_log.write(request, scope, response.status, _body_bytes(request, response))
 
