@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .served import Served, served
+from .raw import exchange, request
+from .served import Served, free_port, served
 from .stub_core import DONE, END, META, STREAM_HEAD, StubCore, chunk, stub_core
 
 SERVERS = 4
@@ -95,6 +97,7 @@ class Flood:
 
     running: Served
     core: SlowCore
+    admin: tuple[str, int]
     questions: Counter[int] = field(default_factory=Counter)
     reads: Counter[str] = field(default_factory=Counter)
 
@@ -105,6 +108,11 @@ class Flood:
             answer = await self.running.get(f"/api/v1/documents/{ID}")
             self.reads["read" if answer.status == 200 else answer.code] += 1
         await asyncio.gather(*clients)
+
+    async def shows(self) -> set[str]:
+        """The labels of what there is in the metrics of the limit."""
+        page = (await exchange(self.admin, request("GET", "/metrics"))).body.decode()
+        return set(re.findall(r'gateway_core_(?:places|overloaded_total){.*?="(\w+)"', page))
 
     async def _ask(self) -> None:
         while not self.core.enough.is_set():
@@ -124,9 +132,10 @@ async def flood(folder: Path, limit: str) -> AsyncIterator[Flood]:
         "CORE_TIMEOUT": f"{1.5 * SERVERS * WORK_S}s",
         # The status of every question is the core's, however late.
         "STREAM_EARLY_HEAD": "60s",
+        "ADMIN_LISTEN_PORT": str(admin := free_port()),
     }
     async with stub_core() as core, served(core, folder, workers=1, **settings) as running:
-        yield Flood(running, SlowCore(core))
+        yield Flood(running, SlowCore(core), ("127.0.0.1", admin))
 
 
 async def test_a_flooded_core_answers_what_it_is_given_and_document_reads(tmp_path: Path) -> None:
@@ -136,6 +145,8 @@ async def test_a_flooded_core_answers_what_it_is_given_and_document_reads(tmp_pa
     async with flood(tmp_path / "on", "true") as on, flood(tmp_path / "off", "false") as off:
         async with asyncio.timeout(300):
             await asyncio.gather(on.run(), off.run())
+        assert await on.shows() >= {"limit", "question"}
+        assert await off.shows() == set()
 
     assert on.core.queue < 5 * SERVERS < off.core.queue / 2
     assert set(on.questions) == {200, 503}
