@@ -86,6 +86,8 @@ TEST = [
     "hypothesis>=6.170,<7",
     # Brings Kubernetes' own schemas.
     "kubernetes-validate>=1.37,<2",
+    # The client that the door for agents is for.
+    "mcp>=2.3,<3",
     # The client that the door for OpenAI's clients is for.
     "openai>=3.51,<4",
     # Its parser reads back what we tell Prometheus.

@@ -15,7 +15,7 @@ from typing import Any
 from sanic import Blueprint, Sanic
 from sanic.config import Config
 
-from blueprints import auth, docs, documents, keys, openai, ops, query, query_socket, search
+from blueprints import auth, docs, documents, keys, mcp, openai, ops, query, query_socket, search
 from gateway import API_PREFIX, __version__
 from gateway.edge.context import AppContext, FormLimits, set_context
 from gateway.edge.http.cors import Cors
@@ -25,6 +25,7 @@ from gateway.edge.http.limit_stages import LimitStages
 from gateway.edge.http.pipeline import Pipeline
 from gateway.edge.http.render import ErrorRenderer
 from gateway.edge.lifecycle import Lifecycle
+from gateway.edge.mcp.door import Agents
 from gateway.edge.observe.edge_samples import TaskCount, of_edge
 from gateway.edge.observe.limits_desk import LimitsDesk
 from gateway.edge.openai.door import ChatDoor
@@ -181,7 +182,7 @@ def _cors(settings: Settings) -> Cors:
 def _mount(app: Sanic[Any, Any]) -> None:
     groups = (auth, keys, documents, query, query_socket, search, openai)
     api = Blueprint.group(*(group.blueprint for group in groups), url_prefix=API_PREFIX)
-    for blueprint in (api, auth.root_blueprint, ops.blueprint, docs.blueprint):
+    for blueprint in (api, auth.root_blueprint, mcp.blueprint, ops.blueprint, docs.blueprint):
         app.blueprint(blueprint)
     docs.page_of(app)
 
@@ -297,6 +298,7 @@ class _Assembly:
                 OpenStreams: self._streams,
                 Sockets: sockets,
                 ChatDoor: chat,
+                Agents: Agents(pipeline, services.recheck.retain),
             },
             ask_again=pipeline.ask_again,
         )

@@ -40,6 +40,8 @@ ACTIONS: Final = frozenset(
 # What limits count of those who are nobody yet: a login, and a socket that is opened.
 LOGIN: Final = "login"
 SOCKET: Final = "socket"
+# And of an agent's message before it is read: who sends it is known by then, not what it asks for.
+MCP: Final = "mcp"
 # Those whose answer is a stream that stays open; the routes say so too, and a test compares them.
 STREAMED: Final = frozenset({"query:run"})
 

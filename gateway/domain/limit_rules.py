@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
-from gateway.domain.actions import ACTIONS, LOGIN, SOCKET, STREAMED
+from gateway.domain.actions import ACTIONS, LOGIN, MCP, SOCKET, STREAMED
 from gateway.domain.limits import Rate
 
 # Whom a limit counts for, and which of them are known before anybody is identified.
@@ -26,7 +26,7 @@ EVERYTHING: Final = "*"
 EVERY_ACTION: Final = "*:*"
 # Those that limits can name: what an admin does for somebody else counts as his own doing.
 COUNTED: Final = frozenset(
-    {LOGIN, SOCKET} | {action for action in ACTIONS if not action.endswith(":any-owner")}
+    {LOGIN, SOCKET, MCP} | {action for action in ACTIONS if not action.endswith(":any-owner")}
 )
 
 UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -39,7 +39,7 @@ _OPEN = re.compile(r"(\d+) open(?: per ([a-z]+))?\Z", re.ASCII)
 
 A_LIMIT: Final = "a limit such as 60/m burst 10 per subject, or 8 open per subject"
 AN_ACTION: Final = (
-    "an action such as query:run, a group such as documents:*, *:*, login, socket or *"
+    "an action such as query:run, a group such as documents:*, *:*, login, socket, mcp or *"
 )
 
 
@@ -98,7 +98,7 @@ class LimitFaults(ValueError):
 def covers(actions: str, action: str) -> bool:
     """Whether ``actions``, as a limit names them, hold ``action``.
 
-    What nobody decides about, logins and sockets, is in ``*`` only.
+    What nobody decides about (logins, sockets, messages of agents) is in ``*`` only.
     """
     if actions in (EVERYTHING, action):
         return True
@@ -200,6 +200,8 @@ def _check(limit: Limit) -> None:
         raise _Wrong(f"per {', '.join(PER[:-1])} or {PER[-1]}")
     if limit.actions == SOCKET and limit.per != "address":
         raise _Wrong("a socket's limit per address: its questions are counted by themselves")
+    if limit.actions == MCP and limit.per != "address":
+        raise _Wrong("a limit of mcp per address: its calls are counted by themselves")
     if limit.actions == LOGIN and limit.per not in ("account", "address"):
         raise _Wrong("a login's limit per account or address: nobody is known yet")
     if limit.per == "account" and limit.actions != LOGIN:

@@ -71,7 +71,7 @@ class Scope:
     retained: RetainedCredential | None = field(default=None, repr=False)
     held: Held | None = None
     limits: tuple[Found, ...] = ()
-    address_counted: bool = False
+    address_counted: tuple[str, ...] = ()
     caller_counted: bool = False
 
     @property

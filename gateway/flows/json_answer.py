@@ -87,7 +87,9 @@ def value_of(name: str, data: str | bytes) -> Any:
 
 
 @dataclass(slots=True)
-class _Collected:
+class Collected:
+    """What was told of one answer so far."""
+
     meta: _Meta | None = None
     done: _Done | None = None
     usage: Usage | None = None
@@ -157,7 +159,7 @@ async def collect(
     answer: Answer, ticker: Ticker, *, limit_bytes: int, timeout_s: float | None = None
 ) -> QueryAnswer:
     """Reads an entered answer to its end; raises what ``read_whole`` does."""
-    collected = _Collected()
+    collected = Collected()
     await read_whole(answer, ticker, collected.take, limit_bytes=limit_bytes, timeout_s=timeout_s)
     return collected.answer()
 

@@ -61,9 +61,17 @@ class Limits:
         self._leases = leases
         self._complaints = _Complaints(clock.monotonic)
 
-    async def of_address(self, action: str, address: str) -> list[Found]:
-        """What the limits per address say; an address that is not known is not counted."""
+    async def of_address(
+        self, action: str, address: str, counted: Sequence[str] = ()
+    ) -> list[Found]:
+        """What the limits per address say; an address that is not known is not counted.
+
+        Args:
+            counted: what this request was counted as before: the limits of that have it already.
+        """
         limits = self.table.of_address(action)
+        if counted:
+            limits = tuple(one for one in limits if not any(map(one.covers, counted)))
         if not limits or not address:
             return []
         return await self._of_one(limits, network_of(address), self._replica)

@@ -347,4 +347,93 @@ class OpenAi(_EventStream):
             assert told.error.keys() == {"code", "message", "details", "type", "param"}, where
 
 
-DOORS: Mapping[str, Door] = {door.name: door for door in (Sse(), Json(), WebSocket(), OpenAi())}
+MCP = "/mcp"
+VERSION = "2026-07-28"
+
+
+def rpc(method: str, request_id: str | int = 1, **params: Any) -> dict[str, Any]:
+    """A JSON-RPC request with all that one of this version must have."""
+    meta = {
+        "io.modelcontextprotocol/protocolVersion": VERSION,
+        "io.modelcontextprotocol/clientCapabilities": {},
+        **params.pop("_meta", {}),
+    }
+    return {
+        "jsonrpc": "2.0",
+        "id": request_id,
+        "method": method,
+        "params": {**params, "_meta": meta},
+    }
+
+
+def rpc_head(message: Mapping[str, Any]) -> dict[str, str]:
+    """What a client's head repeats of its message."""
+    head = {
+        "Content-Type": "application/json",
+        "Accept": "application/json, text/event-stream",
+        "MCP-Protocol-Version": VERSION,
+        "Mcp-Method": message["method"],
+    }
+    if "name" in message["params"]:
+        head["Mcp-Name"] = message["params"]["name"]
+    return head
+
+
+class Mcp(Door):
+    """``POST /mcp``: the tool ``ask``, whose answer is told as a whole, whatever came before."""
+
+    name = "mcp"
+    blind = True
+
+    async def ask(
+        self, where: Where, credential: Credential, progress: Progress, query: str = "hi"
+    ) -> Told:
+        progress.blind = progress.has_head = True
+        reader, writer = await _connected(where, progress)
+        message = rpc("tools/call", name="ask", arguments={"query": query})
+        head = {**rpc_head(message), **credential}
+        try:
+            writer.write(request("POST", MCP, head, json.dumps(message).encode()))
+            await progress.may_read()
+            return await self._followed(reader)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            return Told()
+        finally:
+            writer.close()
+
+    async def _followed(self, reader: asyncio.StreamReader) -> Told:
+        status, pairs = await read_head(reader)
+        headers = dict(pairs)
+        if headers["content-type"].startswith("text/event-stream"):
+            raw = b""
+            while piece := await read_chunk(reader):
+                raw += piece
+            assert raw.startswith(CONNECTED), raw
+            (event,) = SseParser(limit_bytes=len(raw)).feed(raw)
+            return self._told(json.loads(event.data), event.data.encode())
+        body = await reader.readexactly(int(headers["content-length"]))
+        if status != 200:
+            return refused(status, json.loads(body), headers)
+        return self._told(json.loads(body), body)
+
+    def _told(self, message: dict[str, Any], raw: bytes) -> Told:
+        assert (message["jsonrpc"], message["id"]) == ("2.0", 1), message
+        result = message["result"]
+        if not result["isError"]:
+            found = result["structuredContent"]
+            # The text has the answer a second time, in other words.
+            return Told(ends="done", answer=found, raw=json.dumps(found).encode())
+        error = json.loads(result["content"][0]["text"])["error"]
+        after = error["details"].get("retry_after_s")
+        return Told(ends=error["code"], error=error, raw=raw, retry_after_s=after)
+
+    def check(self, expected: dict[str, Any], told: Told, where: str) -> None:
+        if expected["ends"] == "done":
+            assert told.answer == expected["answer"], where
+        else:
+            assert told.answer is None, where
+
+
+DOORS: Mapping[str, Door] = {
+    door.name: door for door in (Sse(), Json(), WebSocket(), OpenAi(), Mcp())
+}

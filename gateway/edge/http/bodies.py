@@ -75,6 +75,15 @@ async def read_body(
     return None if not required and not body else read_json(body, shape)
 
 
+async def read_bytes(request: Request, media_type: str, limit_bytes: int) -> bytes:
+    """The body as it came, for a door that has its own words for what is wrong with one."""
+    if request.version == "1.0" and "content-length" not in request.headers:
+        raise LengthRequired
+    if _media_type(request)[0] != media_type:
+        raise UnsupportedMediaType(f"This route takes {media_type}.")
+    return await _received(request, limit_bytes)
+
+
 async def drop_body(request: Request) -> None:
     """Reads a body that nobody takes, to its end, and keeps nothing of it.
 

@@ -19,6 +19,8 @@ ALLOWED_HEADERS = (
     *("traceparent", "tracestate", "baggage", "sentry-trace"),
     *("x-datadog-origin", "x-datadog-parent-id", "x-datadog-sampling-priority"),
     *("x-datadog-tags", "x-datadog-trace-id", "last-event-id", "x-requested-with"),
+    # What agents in a page repeat of their messages.
+    *("mcp-protocol-version", "mcp-method", "mcp-name"),
 )
 # What a page may read of an answer, beside what the Fetch standard lets it read anyway.
 EXPOSED_HEADERS = (

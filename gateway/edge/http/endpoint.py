@@ -49,6 +49,8 @@ PUBLIC: frozenset[tuple[str, str]] = frozenset(
         ),
     }
 )
+# Only signed in, and then each message says which action it is: the policy is asked about that.
+BY_MESSAGE: frozenset[tuple[str, str]] = frozenset({("POST", "/mcp")})
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ class Success:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """What a route does. ``action`` is ``None`` on public routes only.
+    """What a route does. ``action`` is ``None`` on public routes, and where messages name it.
 
     ``any_owner`` routes take ``?owner=`` and then ask for ``<action>:any-owner``. ``resource_id``
     is the path's parameter that names what the action is done to; its spelling is checked and it
@@ -78,6 +80,8 @@ class Endpoint:
     ``public_action`` is what limits call a public route that they count. ``door`` is the protocol
     that its clients speak, as the log and the metrics name it. The scope begins with it; whoever
     knows better (a handler that has read the body, a socket that makes requests) changes it there.
+    A route whose ``kind`` is ``messages`` reads its body itself, and ``body`` only describes that;
+    pages of listed origins alone may call it.
     """
 
     method: str
@@ -97,13 +101,18 @@ class Endpoint:
     resource_id: str | None = None
     validated: bool = False
     tag: str = ""
-    kind: Literal["plain", "stream", "socket"] = "plain"
+    kind: Literal["plain", "stream", "socket", "messages"] = "plain"
     door: Door = "http"
 
     @property
     def methods(self) -> frozenset[str]:
         """What the route answers: ``method``, and ``HEAD`` wherever that is ``GET``."""
         return frozenset({"GET", "HEAD"} if self.method == "GET" else {self.method})
+
+    @property
+    def needs_credential(self) -> bool:
+        """Whether somebody has to be known before it is answered."""
+        return self.action is not None or self.kind == "messages"
 
     @property
     def counted_as(self) -> str | None:
@@ -172,6 +181,8 @@ def _reading(handler: Handler, endpoint: Endpoint) -> Handler:
             arguments["query"] = bodies.read_query(request, endpoint.query, endpoint.any_owner)
         elif request.query_string:
             bodies.refuse_query(request, endpoint.any_owner)
+        if endpoint.kind == "messages":
+            return await handler(request, **arguments)
         if endpoint.body is not None:
             arguments["body"] = await bodies.read_body(
                 request,
@@ -193,7 +204,7 @@ def _reading(handler: Handler, endpoint: Endpoint) -> Handler:
 
 def _wanted(handler: Handler, endpoint: Endpoint) -> dict[str, type]:
     """The parameters that neither the path, nor the body, nor the query string fills."""
-    read = {"return"} | ({"body"} if endpoint.body else set())
+    read = {"return"} | ({"body"} if endpoint.body and endpoint.kind != "messages" else set())
     read |= {"query"} if endpoint.query else set()
     hints = get_type_hints(handler)
     return {

@@ -3,7 +3,7 @@
 What is counted: a request to a route with an action, and a login. Its HEAD counts as its GET.
 Nothing that no route takes (404, 405), no preflight, no health check and no page of the
 documentation. A request is charged once: where it is asked again, because its body took long, it
-is not charged again.
+is not charged again, and where only its body says what it asks for, no limit counts it twice.
 """
 
 from __future__ import annotations
@@ -36,10 +36,21 @@ class LimitStages:
         self, _request: Request, scope: Scope, endpoint: Endpoint | None
     ) -> None:
         """Before anybody is identified: made-up credentials of one address count there, too."""
-        if endpoint is None or endpoint.counted_as is None or scope.address_counted:
+        if (
+            endpoint is None
+            or endpoint.counted_as is None
+            or endpoint.counted_as in scope.address_counted
+        ):
             return
-        scope.address_counted = True
-        note(scope, await self._limits.of_address(endpoint.counted_as, scope.client_ip))
+        counted, scope.address_counted = (
+            scope.address_counted,
+            (
+                *scope.address_counted,
+                endpoint.counted_as,
+            ),
+        )
+        found = await self._limits.of_address(endpoint.counted_as, scope.client_ip, counted)
+        note(scope, found)
 
     async def limit_caller(self, request: Request, scope: Scope, endpoint: Endpoint | None) -> None:
         """After the verdict, with what it says of limits."""

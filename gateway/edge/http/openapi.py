@@ -173,7 +173,7 @@ def _operation(
         "tags": [endpoint.tag],
         "parameters": _parameters(path, endpoint),
         "responses": _responses(endpoint) if method != "HEAD" else _heads(_responses(endpoint)),
-        "security": [] if endpoint.action is None else [{"bearer": []}, {"api_key": []}],
+        "security": [] if not endpoint.needs_credential else [{"bearer": []}, {"api_key": []}],
     }
     if endpoint.action is not None:
         operation["x-action"] = endpoint.action
@@ -309,7 +309,7 @@ def _schema(success: Success) -> dict[str, Any]:
 def _error_classes(endpoint: Endpoint) -> dict[int, list[type[GatewayError]]]:
     """What can go wrong on a route, each code once, by status."""
     classes = [*endpoint.errors, *_ANY]
-    if endpoint.action is not None:
+    if endpoint.needs_credential:
         classes += _NOT_PUBLIC
     if endpoint.counted_as is not None:
         classes.append(RateLimited)

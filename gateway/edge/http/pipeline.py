@@ -153,7 +153,7 @@ class Pipeline:
             access_log.write(request, scope, response.status, _body_bytes(request, response))
 
     def admits_origin(self, request: Request) -> bool:
-        """Whether the page that opens a socket may, if it is one."""
+        """Whether the page that asks may, if it is one; for what no preflight guards."""
         return self._cors.admits(request)
 
     def open_scope(self, request: Request) -> Scope:
@@ -205,6 +205,8 @@ class Pipeline:
     ) -> None:
         if not _needs_credential(request, endpoint):
             return
+        if endpoint is not None and endpoint.kind == "messages" and not self.admits_origin(request):
+            raise Forbidden("Pages of this origin may not ask here.")
         headers = request.headers
         await self.identify(
             scope, headers.getall("authorization", []), headers.getall("x-api-key", [])
@@ -258,7 +260,7 @@ def _body_bytes(request: Request, response: BaseHTTPResponse) -> int:
 
 def _needs_credential(request: Request, endpoint: Endpoint | None) -> bool:
     """Whether a route was matched that is not public (one that declares nothing is not)."""
-    return request.route is not None and (endpoint is None or endpoint.action is not None)
+    return request.route is not None and (endpoint is None or endpoint.needs_credential)
 
 
 def _asked_owner(request: Request, endpoint: Endpoint) -> str | None:

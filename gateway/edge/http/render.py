@@ -45,25 +45,33 @@ class ErrorRenderer(ErrorHandler):
     """Replaces Sanic's error handler as a whole: no HTML, no debug page, none of its texts."""
 
     def response(self, request: Request, exception: Exception) -> HTTPResponse:
-        error = translate(request, exception)
+        error = noted(request, exception)
         scope = getattr(request.ctx, "scope", None)
         request_id = scope.request_id if scope else ""
-        if scope is not None:
-            # Who left is told nothing, and no fault of anybody's.
-            left = isinstance(exception, sanic_errors.RequestCancelled)
-            scope.error = None if left else error
-            scope.auth_reason = getattr(error, "reason", None)
-        if error.status == 500:
-            log.error("internal error", request_id=request_id, exc_info=exception)
-            report(exception, request_id)
-        elif error.status > 500 and error.__cause__ is not None:
-            log.warning(
-                "dependency failed",
-                request_id=request_id,
-                code=error.code,
-                cause=f"{type(error.__cause__).__name__}: {error.__cause__}",
-            )
         return _rendered(error, error_body(error, request_id), request)
+
+
+def noted(request: Request, exception: Exception) -> GatewayError:
+    """``exception`` as one of ours, once the log knows what has to be known of it."""
+    error = translate(request, exception)
+    scope = getattr(request.ctx, "scope", None)
+    request_id = scope.request_id if scope else ""
+    if scope is not None:
+        # Who left is told nothing, and no fault of anybody's.
+        left = isinstance(exception, sanic_errors.RequestCancelled)
+        scope.error = None if left else error
+        scope.auth_reason = getattr(error, "reason", None)
+    if error.status == 500:
+        log.error("internal error", request_id=request_id, exc_info=exception)
+        report(exception, request_id)
+    elif error.status > 500 and error.__cause__ is not None:
+        log.warning(
+            "dependency failed",
+            request_id=request_id,
+            code=error.code,
+            cause=f"{type(error.__cause__).__name__}: {error.__cause__}",
+        )
+    return error
 
 
 def _rendered(error: GatewayError, body: dict[str, Any], request: Request) -> HTTPResponse:

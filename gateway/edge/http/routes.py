@@ -1,7 +1,7 @@
 """The start-up check of the router: what each route must declare before the gateway serves it.
 
-Each has an action or a place in ``PUBLIC``, and its path no parameter but the one that
-``resource_id`` names. With any other the policy would be asked without an id, and the id would
+Each has an action or a place in ``PUBLIC`` or ``BY_MESSAGE``, and its path no parameter but the one
+that ``resource_id`` names. With any other the policy would be asked without an id, and the id would
 reach the handler without a check of its spelling.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 from sanic import Sanic
 
 from gateway.domain.actions import ACTIONS, for_any_owner
-from gateway.edge.http.endpoint import PUBLIC, Endpoint
+from gateway.edge.http.endpoint import BY_MESSAGE, PUBLIC, Endpoint
 from gateway.edge.http.resource_ids import ID_SPELLINGS
 
 PARAMETER = re.compile(r"<([a-z_]+)(?::[^>]*)?>")
@@ -59,6 +59,8 @@ def _action_fault(method: str, path: str, declared: Endpoint | None) -> str | No
         return f"{method} {path} was added beside {declared.method} and is not declared"
     if public and declared.action is not None:
         return f"{method} {path} is in PUBLIC and has an action"
+    if (method, path) in BY_MESSAGE and declared.kind == "messages" and declared.action is None:
+        return None
     if not public and declared.action not in ACTIONS:
         return f"{method} {path} has no known action"
     if declared.any_owner and for_any_owner(declared.action or "") not in ACTIONS:

@@ -20,7 +20,7 @@ class Shape(Protocol):
     broken: GatewayError | None
 
     def told(self, piece: bytes) -> bytes:
-        """What the client is told of whole events or comments: whole events, never nothing."""
+        """What the client is told of whole events or comments: whole events, or nothing yet."""
 
     def usual(self, piece: bytes) -> bytes | None:
         """As ``told``, or ``None``, and nothing has changed, where ``told`` has to decide."""
@@ -43,11 +43,14 @@ class ToldStream:
         self.on_room, self.stalled = client.on_room, client.stalled
 
     def send(self, data: bytes) -> bool:
-        has_room = self._send(self._told(data))
+        told = self._told(data)
+        has_room = self._send(told) if told else True
         if self._shape.broken is not None:
             raise self._shape.broken
         return has_room
 
     def send_usual(self, data: bytes) -> bool | None:
         told = self._usual(data)
-        return None if told is None else self._send(told)
+        if told is None:
+            return None
+        return self._send(told) if told else True

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.domain.actions import ACTIONS, LOGIN, SOCKET
+from gateway.domain.actions import ACTIONS, LOGIN, MCP, SOCKET
 from gateway.domain.limit_rules import COUNTED, parse_limits
 from gateway.settings import SettingsError
 
@@ -48,6 +48,6 @@ def test_every_fault_is_reported_by_itself() -> None:
     ]
 
 
-def test_what_is_counted_is_every_action_with_logins_and_sockets() -> None:
+def test_what_is_counted_is_every_action_with_logins_sockets_and_agents() -> None:
     """What an admin does for another owner counts as his own doing."""
-    assert {LOGIN, SOCKET} | {a for a in ACTIONS if not a.endswith(":any-owner")} == COUNTED
+    assert {LOGIN, SOCKET, MCP} | {a for a in ACTIONS if not a.endswith(":any-owner")} == COUNTED
