@@ -8,6 +8,7 @@ import json
 import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -107,7 +108,17 @@ UPGRADE = {
     "Sec-WebSocket-Version": "13",
     "Sec-WebSocket-Protocol": V1,
 }
-TEXT, BINARY, CONTINUED, CLOSING, PING, PONG = 1, 2, 0, 8, 9, 10
+
+
+class Op(IntEnum):
+    """What a frame is (RFC 6455, 11.8)."""
+
+    CONTINUED = 0
+    TEXT = 1
+    BINARY = 2
+    CLOSING = 8
+    PING = 9
+    PONG = 10
 
 
 def frame(opcode: int, data: bytes = b"", *, fin: bool = True, masked: bool = True) -> bytes:
@@ -123,7 +134,7 @@ def frame(opcode: int, data: bytes = b"", *, fin: bool = True, masked: bool = Tr
 
 
 def close_frame(code: int, reason: str = "") -> bytes:
-    return frame(CLOSING, code.to_bytes(2, "big") + reason.encode())
+    return frame(Op.CLOSING, code.to_bytes(2, "big") + reason.encode())
 
 
 @dataclass
@@ -137,7 +148,7 @@ class RawSocket:
         self.writer.write(data)
 
     def say(self, **message: Any) -> None:
-        self.send(frame(TEXT, json.dumps(message).encode()))
+        self.send(frame(Op.TEXT, json.dumps(message).encode()))
 
     async def next(self) -> tuple[int, bytes]:
         """The next frame: its opcode and its data. A server's are whole and not masked."""
@@ -154,7 +165,7 @@ class RawSocket:
         """The gateway's close frame, whatever came before it."""
         while True:
             opcode, data = await self.next()
-            if opcode == CLOSING:
+            if opcode == Op.CLOSING:
                 return int.from_bytes(data[:2], "big"), data[2:].decode()
 
     async def gone(self) -> bytes:

@@ -15,20 +15,7 @@ from gateway.edge.ws.connection import FRAMES_A_TICK, MESSAGE_LIMIT_BYTES
 from .conftest import Gateway, running_gateway
 from .keeping_core import keeping_core, settled
 from .raw import exchange, request, reset, stops
-from .sockets import (
-    BINARY,
-    CLOSING,
-    CONTINUED,
-    PING,
-    PONG,
-    TEXT,
-    RawSocket,
-    by_hand,
-    close_frame,
-    frame,
-    opened,
-    signed_in,
-)
+from .sockets import Op, RawSocket, by_hand, close_frame, frame, opened, signed_in
 from .stub_core import DONE, END, META, STREAM_HEAD, StubCore, chunk
 from .test_logs import Lines, lines, uncached
 
@@ -40,7 +27,7 @@ ASK = json.dumps({"type": "ask", "id": "1", "query": "hi"}).encode()
 
 async def first_event(socket: RawSocket) -> None:
     opcode, data = await socket.next()
-    assert opcode == TEXT
+    assert opcode == Op.TEXT
     assert json.loads(data)["event"] == "meta"
 
 
@@ -52,7 +39,7 @@ async def test_a_client_that_takes_nothing_is_reset(lines_of: Lines) -> None:
     async with keeping_core() as core, running_gateway(core, STREAM_CLIENT_STALL="1s") as gateway:
         sent = core.counts(100_000)
         async with by_hand(gateway) as socket:
-            socket.send(frame(TEXT, ASK))
+            socket.send(frame(Op.TEXT, ASK))
             await first_event(socket)
             await stops(sent)
             await settled(lambda: not any(one.http for one in gateway.server.connections))
@@ -75,7 +62,7 @@ async def test_a_client_that_reads_none_of_its_pongs_is_not_read_either(gateway:
     async with by_hand(gateway) as socket:
         # Its own kernel takes much before ours has to keep anything.
         for _ in range(200):
-            socket.send(frame(PING, b"x" * 125) * 100)
+            socket.send(frame(Op.PING, b"x" * 125) * 100)
             await asyncio.sleep(0)
         held = [one.transport.get_write_buffer_size() for one in gateway.server.connections]
         assert max(held) < 512 * 1024
@@ -85,37 +72,37 @@ async def test_a_client_that_reads_none_of_its_pongs_is_not_read_either(gateway:
 # --- the rules ----------------------------------------------------------------------------------
 
 BROKEN: dict[str, tuple[bytes, int]] = {
-    "binary": (frame(BINARY, b"x"), 1003),
-    "binary in fragments": (frame(BINARY, b"x", fin=False) + frame(CONTINUED, b"y"), 1003),
-    "no UTF-8": (frame(TEXT, b"\xff\xfe"), 1007),
-    "a cut character": (frame(TEXT, "é".encode()[:1]), 1007),
-    "no JSON": (frame(TEXT, b"hello"), 1007),
-    "no object": (frame(TEXT, b"[1]"), 1007),
-    "empty": (frame(TEXT), 1007),
-    "deep": (frame(TEXT, b"[" * 50_000), 1007),
-    "no type": (frame(TEXT, b"{}"), 1008),
-    "an unknown type": (frame(TEXT, b'{"type":"shout"}'), 1008),
-    "a type that is none": (frame(TEXT, b'{"type":["ask"]}'), 1008),
-    "an ask without an id": (frame(TEXT, b'{"type":"ask","query":"x"}'), 1008),
-    "an id that is a number": (frame(TEXT, b'{"type":"ask","id":1,"query":"x"}'), 1008),
-    "a long id": (frame(TEXT, b'{"type":"ask","id":"%b","query":"x"}' % (b"x" * 65)), 1008),
-    "a cancel too many fields": (frame(TEXT, b'{"type":"cancel","id":"1","x":1}'), 1008),
-    "an id in use": (frame(TEXT, ASK) * 2, 1008),
-    "too long": (frame(TEXT, b"x" * (MESSAGE_LIMIT_BYTES + 1)), 1009),
+    "binary": (frame(Op.BINARY, b"x"), 1003),
+    "binary in fragments": (frame(Op.BINARY, b"x", fin=False) + frame(Op.CONTINUED, b"y"), 1003),
+    "no UTF-8": (frame(Op.TEXT, b"\xff\xfe"), 1007),
+    "a cut character": (frame(Op.TEXT, "é".encode()[:1]), 1007),
+    "no JSON": (frame(Op.TEXT, b"hello"), 1007),
+    "no object": (frame(Op.TEXT, b"[1]"), 1007),
+    "empty": (frame(Op.TEXT), 1007),
+    "deep": (frame(Op.TEXT, b"[" * 50_000), 1007),
+    "no type": (frame(Op.TEXT, b"{}"), 1008),
+    "an unknown type": (frame(Op.TEXT, b'{"type":"shout"}'), 1008),
+    "a type that is none": (frame(Op.TEXT, b'{"type":["ask"]}'), 1008),
+    "an ask without an id": (frame(Op.TEXT, b'{"type":"ask","query":"x"}'), 1008),
+    "an id that is a number": (frame(Op.TEXT, b'{"type":"ask","id":1,"query":"x"}'), 1008),
+    "a long id": (frame(Op.TEXT, b'{"type":"ask","id":"%b","query":"x"}' % (b"x" * 65)), 1008),
+    "a cancel too many fields": (frame(Op.TEXT, b'{"type":"cancel","id":"1","x":1}'), 1008),
+    "an id in use": (frame(Op.TEXT, ASK) * 2, 1008),
+    "too long": (frame(Op.TEXT, b"x" * (MESSAGE_LIMIT_BYTES + 1)), 1009),
     "too long in fragments": (
-        frame(TEXT, b"x" * 100_000, fin=False) + frame(CONTINUED, b"x" * 100_000),
+        frame(Op.TEXT, b"x" * 100_000, fin=False) + frame(Op.CONTINUED, b"x" * 100_000),
         1009,
     ),
-    "not masked": (frame(TEXT, ASK, masked=False), 1002),
-    "a reserved bit": (bytes((0xC1,)) + frame(TEXT, ASK)[1:], 1002),
+    "not masked": (frame(Op.TEXT, ASK, masked=False), 1002),
+    "a reserved bit": (bytes((0xC1,)) + frame(Op.TEXT, ASK)[1:], 1002),
     "a reserved opcode": (frame(3, b"x"), 1002),
-    "a long ping": (frame(PING, b"x" * 126), 1002),
-    "a ping in fragments": (frame(PING, b"x", fin=False), 1002),
-    "a fragment of nothing": (frame(CONTINUED, b"x"), 1002),
-    "a message within a message": (frame(TEXT, b"{", fin=False) + frame(TEXT, b"}"), 1002),
-    "a close of one byte": (frame(CLOSING, b"x"), 1002),
+    "a long ping": (frame(Op.PING, b"x" * 126), 1002),
+    "a ping in fragments": (frame(Op.PING, b"x", fin=False), 1002),
+    "a fragment of nothing": (frame(Op.CONTINUED, b"x"), 1002),
+    "a message within a message": (frame(Op.TEXT, b"{", fin=False) + frame(Op.TEXT, b"}"), 1002),
+    "a close of one byte": (frame(Op.CLOSING, b"x"), 1002),
     "a close code that may not be sent": (close_frame(1005), 1002),
-    "a close that is no UTF-8": (frame(CLOSING, b"\x03\xe8\xff"), 1007),
+    "a close that is no UTF-8": (frame(Op.CLOSING, b"\x03\xe8\xff"), 1007),
 }
 
 
@@ -127,11 +114,11 @@ async def test_a_client_that_breaks_the_rules_is_told_and_let_go(
     data, code = BROKEN[fault]
     gateway.core.holds(STREAM_HEAD + chunk(META))
     async with by_hand(gateway) as socket:
-        socket.send(data + frame(TEXT, ASK) * 3)
+        socket.send(data + frame(Op.TEXT, ASK) * 3)
         closed, reason = await socket.closed()
         assert closed == code
         assert reason or code in (1002, 1007)
-        socket.send(frame(TEXT, ASK))
+        socket.send(frame(Op.TEXT, ASK))
         assert await socket.gone() == b""
     await settled(lambda: any(line["status"] == 101 for line in lines.requests()))
     (line,) = [line for line in lines.requests() if line["status"] == 101]
@@ -144,30 +131,30 @@ async def test_a_message_may_come_in_a_thousand_fragments(gateway: Gateway) -> N
     text = json.dumps({"type": "ask", "id": "1", "query": "x" * 1000}).encode()
     parts = [text[at : at + 1] for at in range(len(text))]
     frames = [
-        frame(TEXT if not at else CONTINUED, part, fin=at == len(parts) - 1)
+        frame(Op.TEXT if not at else Op.CONTINUED, part, fin=at == len(parts) - 1)
         for at, part in enumerate(parts)
     ]
     async with by_hand(gateway) as socket:
-        socket.send(b"".join(frames[:500]) + frame(PING, b"p") + b"".join(frames[500:]))
-        assert await socket.next() == (PONG, b"p")
+        socket.send(b"".join(frames[:500]) + frame(Op.PING, b"p") + b"".join(frames[500:]))
+        assert await socket.next() == (Op.PONG, b"p")
         await first_event(socket)
     assert json.loads(gateway.core.bodies[-1])["query"] == "x" * 1000
 
 
 async def test_fragments_of_nothing_take_no_memory_and_have_an_end(gateway: Gateway) -> None:
     async with by_hand(gateway) as socket:
-        socket.send(frame(TEXT, b"", fin=False) + frame(CONTINUED, b"", fin=False) * 100_000)
+        socket.send(frame(Op.TEXT, b"", fin=False) + frame(Op.CONTINUED, b"", fin=False) * 100_000)
         assert await socket.closed() == (1008, "TOO_MANY_FRAMES")
 
 
 async def test_a_flood_of_pings_is_cut_off_and_holds_up_nobody(gateway: Gateway) -> None:
     """A hundred thousand in one go: some are answered, then the socket is closed."""
     async with by_hand(gateway) as socket:
-        socket.send(frame(PING) * 100_000)
+        socket.send(frame(Op.PING) * 100_000)
         answered = 0
-        while (told := await socket.next())[0] == PONG:
+        while (told := await socket.next())[0] == Op.PONG:
             answered += 1
-        assert told[0] == CLOSING
+        assert told[0] == Op.CLOSING
         assert int.from_bytes(told[1][:2], "big") == 1008
         assert answered <= 2 * FRAMES_A_TICK
         assert (await exchange(gateway.address, request("GET", "/healthz"))).status == 200
@@ -176,7 +163,7 @@ async def test_a_flood_of_pings_is_cut_off_and_holds_up_nobody(gateway: Gateway)
 async def test_who_goes_on_sending_after_a_close_is_cut_off(gateway: Gateway) -> None:
     """What is read to let the close arrive has a limit, in time and in bytes."""
     async with by_hand(gateway) as socket:
-        socket.send(frame(BINARY, b"x"))
+        socket.send(frame(Op.BINARY, b"x"))
         assert (await socket.closed())[0] == 1003
         with pytest.raises(ConnectionError):
             await sending_on(socket)
@@ -224,10 +211,10 @@ async def test_a_silent_client_is_pinged_and_one_that_answers_stays(core: StubCo
     async with running_gateway(core, **clocks) as gateway, by_hand(gateway) as socket:
         for _ in range(4):
             opcode, data = await socket.next()
-            assert opcode == PING
-            socket.send(frame(PONG, data))
+            assert opcode == Op.PING
+            socket.send(frame(Op.PONG, data))
         opcode, data = await socket.next()
-        assert opcode == PING
+        assert opcode == Op.PING
         assert await socket.gone() == b""  # it answered no more
 
 
@@ -235,7 +222,12 @@ async def test_a_client_that_vanishes_leaves_nothing(gateway: Gateway, lines: Li
     """In the middle of a frame, of a message, of an answer, of a close."""
     gateway.core.holds(STREAM_HEAD + chunk(META))
     streams = len(gateway.server.connections)
-    for said in (b"\x81", frame(TEXT, ASK)[:-1], frame(TEXT, b"{", fin=False), frame(TEXT, ASK)):
+    for said in (
+        b"\x81",
+        frame(Op.TEXT, ASK)[:-1],
+        frame(Op.TEXT, b"{", fin=False),
+        frame(Op.TEXT, ASK),
+    ):
         async with by_hand(gateway) as socket:
             socket.send(said)
             await asyncio.sleep(0)

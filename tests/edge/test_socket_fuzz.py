@@ -17,18 +17,7 @@ from gateway.edge.observe import log_output
 
 from .conftest import Gateway, running_gateway
 from .raw import TIMEOUT_S, exchange, request, reset
-from .sockets import (
-    BINARY,
-    CLOSING,
-    CONTINUED,
-    PING,
-    PONG,
-    TEXT,
-    RawSocket,
-    by_hand,
-    close_frame,
-    frame,
-)
+from .sockets import Op, RawSocket, by_hand, close_frame, frame
 from .stub_core import stub_core
 from .test_logs import Lines, uncached
 
@@ -63,13 +52,22 @@ TEXTS = [
 def one(chance: random.Random) -> bytes:
     """A frame, mostly a right one."""
     opcode = chance.choice(
-        (*(TEXT,) * 6, CONTINUED, CONTINUED, BINARY, PING, PONG, CLOSING, chance.randrange(16))
+        (
+            *(Op.TEXT,) * 6,
+            Op.CONTINUED,
+            Op.CONTINUED,
+            Op.BINARY,
+            Op.PING,
+            Op.PONG,
+            Op.CLOSING,
+            chance.randrange(16),
+        )
     )
-    if opcode == CLOSING:
+    if opcode == Op.CLOSING:
         code = chance.choice([*CODES, 999, 1004, 1006, 65535])
         return close_frame(code, chance.choice(("", "é", "x" * 123, "x" * 124)))
     data = chance.choice(TEXTS)
-    if opcode in (PING, PONG):
+    if opcode in (Op.PING, Op.PONG):
         data = data[: chance.choice((0, 10, 125, 126))]
     fin, masked = chance.random() < 0.85, chance.random() < 0.97
     return frame(opcode, data, fin=fin, masked=masked)
@@ -116,10 +114,10 @@ async def talk(gateway: Gateway, chance: random.Random, bearer: dict[str, str]) 
 async def checked(socket: RawSocket) -> None:
     """Frames of a server to the end; at most one close, and nothing behind it."""
     try:
-        while (told := await socket.next())[0] != CLOSING:
+        while (told := await socket.next())[0] != Op.CLOSING:
             opcode, data = told
-            assert opcode in (TEXT, PONG, PING)
-            if opcode == TEXT:
+            assert opcode in (Op.TEXT, Op.PONG, Op.PING)
+            if opcode == Op.TEXT:
                 assert json.loads(data).keys() == {"id", "event", "data"}
     except asyncio.IncompleteReadError:
         return

@@ -8,7 +8,7 @@ import pytest
 
 from .conftest import Gateway, running_gateway
 from .raw import TIMEOUT_S, assert_error_shape, exchange, read_answer, request
-from .sockets import ACCEPT, PATH, TEXT, UPGRADE, by_hand, close_frame, frame
+from .sockets import ACCEPT, PATH, UPGRADE, Op, by_hand, close_frame, frame
 from .stub_core import StubCore
 
 BOTH_LOOPS = True
@@ -97,7 +97,7 @@ async def test_http_1_0_does_not_upgrade(gateway: Gateway) -> None:
     assert answer.status == 426
 
 
-@pytest.mark.parametrize("body", [b"", b"x", frame(TEXT, b"{}")])
+@pytest.mark.parametrize("body", [b"", b"x", frame(Op.TEXT, b"{}")])
 async def test_an_upgrade_with_a_body_is_refused(body: bytes, gateway: Gateway) -> None:
     """Where it ends would be one reader's guess; so would be what is behind it."""
     length = request("GET", PATH, {**UPGRADE, **await gateway.bearer()}, body)
@@ -109,7 +109,7 @@ async def test_an_upgrade_with_a_body_is_refused(body: bytes, gateway: Gateway) 
         assert_error_shape(answer)
 
 
-@pytest.mark.parametrize("behind", [b"x", frame(TEXT, b"{}"), b"GET /healthz HTTP/1.1\r\n\r\n"])
+@pytest.mark.parametrize("behind", [b"x", frame(Op.TEXT, b"{}"), b"GET /healthz HTTP/1.1\r\n\r\n"])
 async def test_what_comes_behind_an_upgrade_is_not_read(behind: bytes, gateway: Gateway) -> None:
     """A proxy that saw no upgrade takes it for a request, one that did for frames."""
     reader, writer = await asyncio.open_connection(*gateway.address)
