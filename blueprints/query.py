@@ -27,6 +27,7 @@ from gateway.errors import (
     FirstEventTimeout,
     GatewayError,
     NotFound,
+    QuotaExceeded,
     StreamIdleTimeout,
     StreamMaxDuration,
 )
@@ -85,6 +86,7 @@ ANSWER_ERRORS: tuple[type[GatewayError], ...] = (
     EventTooLarge,
     Draining,
     CredentialRevoked,
+    QuotaExceeded,
 )
 
 

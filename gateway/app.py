@@ -15,7 +15,19 @@ from typing import Any
 from sanic import Blueprint, Sanic
 from sanic.config import Config
 
-from blueprints import auth, docs, documents, keys, mcp, openai, ops, query, query_socket, search
+from blueprints import (
+    auth,
+    docs,
+    documents,
+    keys,
+    mcp,
+    openai,
+    ops,
+    query,
+    query_socket,
+    search,
+    usage,
+)
 from gateway import API_PREFIX, __version__
 from gateway.edge.context import AppContext, FormLimits, set_context
 from gateway.edge.http.cors import Cors
@@ -23,6 +35,7 @@ from gateway.edge.http.endpoint import check_provided
 from gateway.edge.http.event_streams import OpenStreams
 from gateway.edge.http.limit_stages import LimitStages
 from gateway.edge.http.pipeline import Pipeline
+from gateway.edge.http.quota_stage import QuotaStage
 from gateway.edge.http.render import ErrorRenderer
 from gateway.edge.lifecycle import Lifecycle
 from gateway.edge.mcp.door import Agents
@@ -46,6 +59,7 @@ from gateway.flows.logout import Logout
 from gateway.flows.recheck import Recheck
 from gateway.flows.search import Search
 from gateway.flows.uploads import Uploads
+from gateway.flows.usage_report import UsageReport
 from gateway.settings import Settings
 from gateway.telemetry.catalogue import layout_for
 from gateway.telemetry.layout import Layout
@@ -180,7 +194,7 @@ def _cors(settings: Settings) -> Cors:
 
 
 def _mount(app: Sanic[Any, Any]) -> None:
-    groups = (auth, keys, documents, query, query_socket, search, openai)
+    groups = (auth, keys, documents, query, query_socket, search, openai, usage)
     api = Blueprint.group(*(group.blueprint for group in groups), url_prefix=API_PREFIX)
     for blueprint in (api, auth.root_blueprint, mcp.blueprint, ops.blueprint, docs.blueprint):
         app.blueprint(blueprint)
@@ -269,6 +283,7 @@ class _Assembly:
             tracer=services.tracer,
             hsts_s=settings.hsts_s,
             limits=None if services.limits is None else LimitStages(services.limits),
+            quotas=None if services.usage is None else QuotaStage(services.usage),
         )
 
     def _make_sockets(self, services: Services, pipeline: Pipeline) -> Sockets:
@@ -325,6 +340,7 @@ def _provided(services: Services) -> dict[type, object]:
         Documents: services.documents,
         Query: services.query,
         Search: services.search,
+        UsageReport: services.usage_report,
         Recheck: services.recheck,
         Health: services.health,
     }

@@ -34,6 +34,8 @@ ACTIONS: Final = frozenset(
         "keys:rotate",
         "query:run",
         "search:run",
+        "usage:read",
+        "usage:read:any-owner",
     }
 )
 

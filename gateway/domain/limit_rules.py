@@ -4,6 +4,7 @@ A text of limits is a list of statements, parted by ``;`` or line breaks. A stat
 and then limits of them, parted by commas::
 
     query:run 60/m burst 10 per subject, 8 open per subject; *:* 1200/m per tenant
+    query:run 100000 tokens/day per subject
 
 All actions that one statement names are counted together. The policy's obligations are written in
 the same way, action by action.
@@ -19,6 +20,7 @@ from typing import Final
 
 from gateway.domain.actions import ACTIONS, LOGIN, MCP, SOCKET, STREAMED
 from gateway.domain.limits import Rate
+from gateway.domain.quotas import MOST_TOKENS, SPENDERS, Quota
 
 # Whom a limit counts for, and which of them are known before anybody is identified.
 PER: Final = ("subject", "key", "tenant", "account", "address")
@@ -36,8 +38,11 @@ LIMITS_MOST: Final = 32
 
 _RATE = re.compile(r"(\d+)/(\d*)([smhd])(?: burst (\d+))?(?: per ([a-z]+))?\Z", re.ASCII)
 _OPEN = re.compile(r"(\d+) open(?: per ([a-z]+))?\Z", re.ASCII)
+_TOKENS = re.compile(r"(\d+) tokens/(day|month)(?: per ([a-z]+))?\Z", re.ASCII)
 
-A_LIMIT: Final = "a limit such as 60/m burst 10 per subject, or 8 open per subject"
+A_LIMIT: Final = (
+    "a limit such as 60/m burst 10 per subject, 8 open per subject or 100000 tokens/day per subject"
+)
 AN_ACTION: Final = (
     "an action such as query:run, a group such as documents:*, *:*, login, socket, mcp or *"
 )
@@ -107,13 +112,13 @@ def covers(actions: str, action: str) -> bool:
     return actions.endswith(":*") and action.startswith(actions[:-1])
 
 
-def parse_limits(text: str) -> tuple[Limit, ...]:
-    """The limits in a setting's text.
+def parse_limits(text: str) -> tuple[Limit | Quota, ...]:
+    """The limits and quotas in a setting's text.
 
     Raises:
         LimitFaults: with every fault there is.
     """
-    found: dict[str, Limit] = {}
+    found: dict[str, Limit | Quota] = {}
     faults: list[LimitFault] = []
     for actions, part in _parts(text):
         try:
@@ -133,14 +138,14 @@ def parse_limits(text: str) -> tuple[Limit, ...]:
 
 
 @lru_cache(maxsize=1024)
-def parse_obligation(actions: str, text: str) -> tuple[Limit, ...]:
-    """The limits that a policy's verdict names for ``actions``, per subject where it says no other.
+def parse_obligation(actions: str, text: str) -> tuple[Limit | Quota, ...]:
+    """The limits that a verdict names for ``actions``; per subject where it says no other.
 
     Raises:
         LimitFaults
     """
     faults: list[LimitFault] = []
-    limits: list[Limit] = []
+    limits: list[Limit | Quota] = []
     for part in text.split(","):
         try:
             limit = _limit(actions, " ".join(part.split()), default_per="subject")
@@ -175,9 +180,11 @@ def _parts(text: str) -> Iterator[tuple[str, str]]:
             yield actions, " ".join(words)
 
 
-def _limit(actions: str, text: str, *, default_per: str | None) -> Limit:
+def _limit(actions: str, text: str, *, default_per: str | None) -> Limit | Quota:
     if not _is_known(actions):
         raise _Wrong(AN_ACTION)
+    if (match := _TOKENS.match(text)) is not None:
+        return _quota(actions, match[3] or default_per or "", match[1], match[2])
     if (match := _RATE.match(text)) is not None:
         limit = Limit(actions, match[5] or default_per or "", _rate(*match.group(1, 2, 3, 4)))
     elif (match := _OPEN.match(text)) is not None:
@@ -212,6 +219,16 @@ def _check(limit: Limit) -> None:
         raise _Wrong("open streams per subject, key or tenant")
     if not any(limit.covers(action) for action in STREAMED):
         raise _Wrong(f"open streams of an action that streams: {', '.join(sorted(STREAMED))}")
+
+
+def _quota(actions: str, per: str, tokens: str, period: str) -> Quota:
+    if per not in SPENDERS:
+        raise _Wrong("tokens per subject, key or tenant")
+    if not any(covers(actions, action) for action in STREAMED):
+        raise _Wrong(f"tokens of an action that answers: {', '.join(sorted(STREAMED))}")
+    if len(tokens) > 13 or not 1 <= int(tokens) <= MOST_TOKENS:
+        raise _Wrong(f"from 1 to {MOST_TOKENS:,} tokens")
+    return Quota(actions, per, int(tokens), period)
 
 
 def _rate(count: str, periods: str, unit: str, burst: str | None) -> Rate:

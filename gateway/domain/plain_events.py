@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 # The events that the gateway itself reads, by their types: none of them passes unread.
-READ_EVENTS = (b"done", b"error")
+READ_EVENTS = (b"done", b"error", b"usage")
 
 # A block that is only begun is held as bytes up to this size, and looked at again with each read.
 BEGUN_LIMIT_BYTES = 4096

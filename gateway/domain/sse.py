@@ -92,6 +92,7 @@ class Fed:
         error_data: the data of the core's own ``error`` event, which is not forwarded.
         alive: an event or a comment came: the core is not silent.
         excess: bytes came behind the end; they were dropped.
+        usage_data: the data of the last ``usage`` event in ``forward``, ``None`` where none is.
     """
 
     forward: bytes
@@ -100,6 +101,7 @@ class Fed:
     error_data: str = ""
     alive: bool = False
     excess: bool = False
+    usage_data: bytes | None = None
 
 
 class EventSplitter:
@@ -167,6 +169,7 @@ class EventSplitter:
 
     def _fed(self, blocks: list[Block], comments: int) -> Fed:
         end, error_data = 0, ""
+        usage_data: bytes | None = None
         types: list[str] = []
         for block in blocks:
             if block.type == b"error":
@@ -178,6 +181,8 @@ class EventSplitter:
                 if block.type == b"done":
                     self.verdict = "done"
                     break
+                if block.type == b"usage":
+                    usage_data = block.data
         if self.verdict is None and self._blocks.overflow:
             self.verdict = "oversize"
         alive = bool(types) or self._blocks.comments > comments
@@ -186,7 +191,7 @@ class EventSplitter:
         excess = self.verdict == "done" and _says_something(self._blocks.rest())
         if self.verdict is None and not self.at_boundary:
             self._take_back()
-        return Fed(forward, tuple(types), self.verdict, error_data, alive, excess)
+        return Fed(forward, tuple(types), self.verdict, error_data, alive, excess, usage_data)
 
     def _take_back(self) -> None:
         """Takes what is held from the parser where that has said nothing of it yet.

@@ -125,6 +125,7 @@ class StreamState:
         first_event_s: seconds from the call to the core's first event.
         is_plain: the next plain event may pass as it comes: at a boundary, after the first one.
         is_held: the client has no room, and the core was told to wait.
+        usage_data: what the core's last ``usage`` event said, ``None`` while none came.
     """
 
     __slots__ = (
@@ -148,6 +149,7 @@ class StreamState:
         "splitter",
         "started",
         "stopped",
+        "usage_data",
     )
 
     def __init__(
@@ -158,6 +160,7 @@ class StreamState:
         self.end: StreamEnd | None = None
         self.error: GatewayError | None = None
         self.stopped: GatewayError | None = None
+        self.usage_data: bytes | None = None
         self.events = 0
         self.sent_bytes = 0
         self.is_plain = False
@@ -274,6 +277,8 @@ class StreamState:
 
     def _account(self, fed: Fed, now: float) -> None:
         self.events += len(fed.types)
+        if fed.usage_data is not None:
+            self.usage_data = fed.usage_data
         if fed.alive:
             self._last_core_at = now
         if fed.types and self.first_event_s is None:

@@ -16,6 +16,7 @@ from gateway.domain.limit_counts import Found
 from gateway.domain.policy import Decision, PolicyQuestion
 from gateway.edge.wire.http1 import when_over
 from gateway.errors import GatewayError
+from gateway.flows.answer_stream import Answer
 from gateway.flows.authenticate import Credential, RetainedCredential
 from gateway.flows.leases import Held
 from gateway.flows.login import LoginAttempt
@@ -41,7 +42,8 @@ class Scope:
     ``door`` is the protocol that it came by, at first its route's. ``retained`` is in place of
     ``credential`` where that was accepted some time ago, on the same socket: the caller is who it
     stands for now. ``held`` are the leases by which its stream is counted as open, ``limits`` all
-    that were asked for.
+    that were asked for. ``meter`` is told the caller's answer when it is over, where tokens are
+    counted.
     """
 
     request_id: str
@@ -70,6 +72,7 @@ class Scope:
     socket_end: SocketEnd | None = None
     retained: RetainedCredential | None = field(default=None, repr=False)
     held: Held | None = None
+    meter: Callable[[Principal, Answer], None] | None = None
     limits: tuple[Found, ...] = ()
     address_counted: tuple[str, ...] = ()
     caller_counted: bool = False

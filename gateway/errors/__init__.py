@@ -10,7 +10,7 @@ else imports from here, whatever the file: so that ``by_code`` knows all of them
 from __future__ import annotations
 
 from gateway.errors.base import GatewayError, InternalError
-from gateway.errors.capacity import Draining, Overloaded, RateLimited
+from gateway.errors.capacity import Draining, Overloaded, QuotaExceeded, RateLimited
 from gateway.errors.credentials import (
     AmbiguousCredentials,
     CredentialRevoked,
@@ -86,6 +86,7 @@ __all__ = [
     "PayloadTooLarge",
     "PolicyBroken",
     "PolicyUnavailable",
+    "QuotaExceeded",
     "RateLimited",
     "RequestTimedOut",
     "SharedStateUnavailable",

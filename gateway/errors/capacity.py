@@ -12,6 +12,14 @@ class RateLimited(GatewayError):
     default_retry_after_s = 1
 
 
+class QuotaExceeded(RateLimited):
+    """All tokens of a day or month are spent."""
+
+    code = "QUOTA_EXCEEDED"
+    default_message = "All tokens of this period are spent."
+    default_retry_after_s = 3600
+
+
 class Overloaded(GatewayError):
     status = 503
     code = "OVERLOADED"

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from gateway.domain.stream import StreamEnd, StreamOutcome, broken_by
 from gateway.domain.stream_state import StreamLimits, StreamState
+from gateway.domain.usage import asked_characters
 from gateway.errors import CoreTimeout, GatewayError, TokenExpired
 from gateway.ports import Clock, Core, CoreStream, OnBehalfOf
 
@@ -89,6 +90,7 @@ class Answer:
         state: what is known of it; the relay drives it.
         on_stop: called when somebody wants it to end; the relay sets it.
         cached: what is known of kept answers to its question; ``None`` where none are kept.
+        asked_characters: how long the question is.
     """
 
     __slots__ = (
@@ -102,6 +104,7 @@ class Answer:
         "_stream",
         "_waiter",
         "_who",
+        "asked_characters",
         "cached",
         "on_stop",
         "request_id",
@@ -120,6 +123,7 @@ class Answer:
         self.cached = cached
         self.request_id = who.request_id
         self.on_stop: Callable[[], None] | None = None
+        self.asked_characters = asked_characters(body)
         self._core = core
         self._who: OnBehalfOf | None = who
         self._body: Mapping[str, Any] | None = body

@@ -24,6 +24,7 @@ from gateway.domain.limit_counts import (
 from gateway.domain.limit_rules import Limit
 from gateway.domain.limit_table import LimitTable, MalformedObligation
 from gateway.domain.limits import Charge
+from gateway.domain.quotas import Quota
 from gateway.errors import PolicyUnavailable, SharedStateUnavailable
 from gateway.flows.leases import Held, Leases
 from gateway.ports import Clock, SharedState
@@ -43,18 +44,20 @@ class Limits:
 
     def __init__(
         self,
-        limits: Sequence[Limit],
+        limits: Sequence[Limit | Quota],
         *,
         shared: SharedState,
         replica: SharedState,
         leases: Leases,
         clock: Clock,
+        counts_tokens: bool = False,
     ) -> None:
         """``shared`` counts for all replicas, ``replica`` for the workers of this one.
 
-        ``leases`` keeps what ``shared`` gives of open streams.
+        ``leases`` keeps what ``shared`` gives of open streams. ``counts_tokens``: whether a verdict
+        may name quotas.
         """
-        self.table = LimitTable(limits)
+        self.table = LimitTable(limits, counts_tokens=counts_tokens)
         self.unchecked = 0
         self._shared = shared
         self._replica = replica
@@ -117,6 +120,21 @@ class Limits:
             keys = [charge.key for charge in asked.charges]
             await state.reset(keys + [lease.key for lease in asked.leases])
         return found
+
+    async def left(
+        self, obligations: Mapping[str, Any], counted_for: Callable[[str], str | None]
+    ) -> list[Found]:
+        """What one more request would find of every limit of a caller; charges nothing.
+
+        Args:
+            counted_for: whom a limit counts, by its ``per``; ``None`` is nobody.
+
+        Raises:
+            SharedStateUnavailable
+        """
+        limits = self.table.of_any_action(obligations)
+        asked = asked_under(limits, counted_for)
+        return asked.found(await self._shared.peek(asked.charges, asked.leases))
 
     def _limits_under(self, action: str, obligations: Mapping[str, Any]) -> tuple[Limit, ...]:
         if not obligations:

@@ -14,6 +14,7 @@ from gateway.ports.documents import ObjectStore, PresignedUpload, Workflows
 from gateway.ports.revocations import Announcements, Board, Heard, Read, RevocationStore
 from gateway.ports.shared_state import SharedState
 from gateway.ports.time import Clock, Deadline
+from gateway.ports.usage import UsageStore
 
 __all__ = [
     "Announcements",
@@ -35,6 +36,7 @@ __all__ = [
     "Read",
     "RevocationStore",
     "SharedState",
+    "UsageStore",
     "Users",
     "Workflows",
 ]

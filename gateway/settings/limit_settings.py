@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.domain.limit_rules import Limit, LimitFaults, parse_limits
+from gateway.domain.quotas import Quota
 from gateway.settings import parsers as p
 from gateway.settings.redis_settings import RedisSettings
 from gateway.settings.spec import group
@@ -12,7 +13,7 @@ from gateway.settings.spec import group
 _rates = group("Rates and open streams")
 
 
-def _parse(text: str) -> tuple[Limit, ...]:
+def _parse(text: str) -> tuple[Limit | Quota, ...]:
     try:
         return parse_limits(text)
     except LimitFaults as problem:
@@ -30,10 +31,10 @@ LIMITS = p.Parser(
 class LimitSettings(RedisSettings):
     """Part of ``Settings``: how much is allowed."""
 
-    limits: tuple[Limit, ...] = _rates(
+    limits: tuple[Limit | Quota, ...] = _rates(
         LIMITS,
         "",
-        "How many requests and how many open streams are allowed, for whom: see docs/limits.md."
+        "How many requests, open streams and tokens are allowed, for whom: see docs/limits.md."
         " Empty: as many as there are. In a TOML file also a table:"
         ' `[limits]`, `"query:run" = "60/m per subject"`.',
         table=True,

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.settings import parsers as p
-from gateway.settings.limit_settings import LimitSettings
 from gateway.settings.spec import group
+from gateway.settings.usage_settings import UsageSettings
 
 _login = group("Failed logins and unknown keys")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class LoginSettings(LimitSettings):
+class LoginSettings(UsageSettings):
     """Part of ``Settings``: what guessing costs."""
 
     login_waiting: int = _login(

@@ -11,8 +11,10 @@ from typing import Protocol
 
 from gateway.domain.balancing import Balancer, RetryBudget
 from gateway.domain.hit_count import HitCount
+from gateway.domain.usage import Spent
 from gateway.telemetry import catalogue as c
 from gateway.telemetry import core_metrics, shared_state_metrics
+from gateway.telemetry import usage_metrics as u
 from gateway.telemetry.metric import Counter, Gauge, LabelSet
 
 Sample = tuple[Counter | Gauge, LabelSet, float]
@@ -119,6 +121,31 @@ def core_limits(one: CoreLimits) -> Iterator[Sample]:
 
 def limits(unchecked: int) -> Iterator[Sample]:
     yield c.UNLIMITED, (), unchecked
+
+
+class TokenCounts(Protocol):
+    """``flows.usage.Usage`` is the real one."""
+
+    unchecked: int
+
+    @property
+    def charged(self) -> Spent: ...
+
+    @property
+    def waiting(self) -> int: ...
+
+    @property
+    def lost_tokens(self) -> int: ...
+
+
+def tokens(one: TokenCounts) -> Iterator[Sample]:
+    charged = one.charged
+    yield u.TOKENS, ("prompt",), charged.prompt
+    yield u.TOKENS, ("completion",), charged.completion
+    yield u.TOKENS, ("estimated",), charged.estimated
+    yield u.QUOTAS_UNCHECKED, (), one.unchecked
+    yield u.USAGE_WAITING, (), one.waiting
+    yield u.USAGE_LOST, (), one.lost_tokens
 
 
 def dependency(name: str, state: str, latency_s: float | None) -> Iterator[Sample]:

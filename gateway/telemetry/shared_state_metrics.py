@@ -29,6 +29,7 @@ STATE_EVICTED = Counter(
     "Counts in the replica's memory that made room for others before they were over.",
     labels=("table",),
     series=sets_of(STATE_TABLES),
+    sparse=True,
 )
 STATE_UNLOCKED = Counter(
     "gateway_shared_state_unlocked_total",

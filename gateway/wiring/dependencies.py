@@ -51,6 +51,7 @@ from gateway.wiring.from_settings import (
 )
 from gateway.wiring.revocation_ways import RevocationWays, ways_out
 from gateway.wiring.shared_state import REPLICA, STATE
+from gateway.wiring.usage import USAGE
 
 # OPA answers in half a millisecond: a few dozen connections carry tens of thousands of questions.
 OPA_CONNECTIONS = 64
@@ -315,6 +316,7 @@ DEPENDENCIES: tuple[Dependency[Any], ...] = (
     TEMPORAL,
     STATE,
     REPLICA,
+    USAGE,
 )
 
 

@@ -39,6 +39,8 @@ from gateway.flows.revocations import Revocations
 from gateway.flows.search import Search
 from gateway.flows.unknown_keys import UnknownKeys
 from gateway.flows.uploads import Uploads
+from gateway.flows.usage import Usage
+from gateway.flows.usage_report import UsageReport
 from gateway.ports import Clock, PasswordVerifier
 from gateway.settings import Settings
 from gateway.telemetry import samples
@@ -66,6 +68,7 @@ from gateway.wiring.from_settings import (
 )
 from gateway.wiring.reload import needing_restart
 from gateway.wiring.shared_state import REPLICA, STATE
+from gateway.wiring.usage import counts_tokens, usage_of
 
 log = structlog.get_logger("gateway.services")
 
@@ -103,6 +106,8 @@ class Services:
     revocations: Revocations
     leases: Leases
     limits: Limits | None
+    usage: Usage | None
+    usage_report: UsageReport
     health: Health
     users: UsersFile
     tls: OutgoingTls
@@ -244,6 +249,7 @@ def _services(
     known.on_key_change(recheck.key_changed)
     leases = Leases(built.adapter(STATE))
     limits = _limits(settings, built, leases, clock)
+    usage = usage_of(building, built, clock)
     delays = _delays(settings, built)
     answers = answer_cache(settings, core, policy, clock, building.tasks)
     return Services(
@@ -269,6 +275,8 @@ def _services(
         revocations=revocations,
         leases=leases,
         limits=limits,
+        usage=usage,
+        usage_report=UsageReport(limits, usage, clock),
         health=Health(built.checks, clock),
         users=users,
         tls=building.tls,
@@ -284,6 +292,7 @@ def _services(
             ),
             partial(samples.revocations, revocations),
             *(() if answers is None else (partial(samples.answers, answers.count),)),
+            *(() if usage is None else (partial(samples.tokens, usage),)),
         ],
         tracer=tracer,
         closing=building.closing,
@@ -297,7 +306,14 @@ def _limits(
     if not settings.limits:
         return None
     shared, replica = built.adapter(STATE), built.adapter(REPLICA)
-    return Limits(settings.limits, shared=shared, replica=replica, leases=leases, clock=clock)
+    return Limits(
+        settings.limits,
+        shared=shared,
+        replica=replica,
+        leases=leases,
+        clock=clock,
+        counts_tokens=counts_tokens(settings),
+    )
 
 
 def _delays(settings: Settings, built: BuiltDependencies) -> LoginDelays | None:

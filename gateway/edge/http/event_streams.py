@@ -205,6 +205,8 @@ class _UnderWay:
     def __exit__(self, *_: object) -> None:
         self._streams.discard(self._answer)
         self._scope.give_back()
+        if self._scope.meter is not None:
+            self._scope.meter(self._scope.caller, self._answer)
         end = self._answer.end
         if end is not None:
             self._scope.stream_end = self._scope.stream_end or end.outcome

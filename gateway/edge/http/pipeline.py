@@ -34,6 +34,7 @@ from gateway.edge.http.bodies import drop_body, query_pairs
 from gateway.edge.http.cors import Cors
 from gateway.edge.http.endpoint import Endpoint, endpoint_of
 from gateway.edge.http.limit_stages import LimitStages, add_fields
+from gateway.edge.http.quota_stage import QuotaStage
 from gateway.edge.http.resource_ids import ID_SPELLINGS
 from gateway.edge.http.routes import methods_of
 from gateway.edge.observe import access_log, spans
@@ -82,6 +83,7 @@ class Pipeline:
         tracer: Tracer | None = None,
         hsts_s: int = 0,
         limits: LimitStages | None = None,
+        quotas: QuotaStage | None = None,
     ) -> None:
         self._authenticator = authenticator
         self._policy = policy
@@ -99,6 +101,7 @@ class Pipeline:
             *(() if limits is None else limits.before_identity),
             self._authenticate,
             self._authorize,
+            *(() if quotas is None else (quotas.refuse_spent,)),
             *(() if limits is None else limits.after_verdict),
         )
 

@@ -11,6 +11,7 @@ from typing import Any
 from sanic import Request
 
 from gateway.domain.limit_counts import LimitReached
+from gateway.domain.quotas import QuotaSpent
 from gateway.edge.observe import log_output, request_metrics, spans
 from gateway.edge.scope import Scope, now_s
 from gateway.errors import Unauthenticated
@@ -111,6 +112,8 @@ def _verdict(scope: Scope) -> dict[str, Any]:
         fields["error"] = scope.error.code
         if isinstance(scope.error, LimitReached):
             fields["limit"] = scope.error.limit.name
+        elif isinstance(scope.error, QuotaSpent):
+            fields["limit"] = scope.error.quota.name
         elif isinstance(scope.error, LoginDelayed):
             fields["limit"] = f"login/failures/{scope.error.per}"
         elif isinstance(scope.error, UnknownKeysLimited):

@@ -6,6 +6,7 @@ from sanic import Request
 
 from gateway.domain.limit_counts import LimitReached
 from gateway.domain.policy import POLICY_BROKEN, Decision
+from gateway.domain.quotas import QuotaSpent
 from gateway.domain.stream import StreamEnd
 from gateway.edge.context import context_of
 from gateway.edge.scope import Scope
@@ -21,6 +22,7 @@ from gateway.telemetry import catalogue as c
 from gateway.telemetry import stream_metrics
 from gateway.telemetry.metric import NONE, OTHER, LabelSet
 from gateway.telemetry.recorder import MetricsRecorder
+from gateway.telemetry.usage_metrics import QUOTA_EXCEEDED
 
 _ALLOWED: dict[bool, LabelSet] = {True: ("allow", "true"), False: ("allow", "false")}
 _STATUSES = {int(text): text for text in c.STATUSES if text != OTHER}
@@ -82,6 +84,8 @@ def _count_error(metrics: MetricsRecorder, scope: Scope, error: GatewayError) ->
     if isinstance(error, LimitReached):
         what = "open" if error.limit.rate is None else "rate"
         metrics.add(c.LIMITED, (error.limit.per, what))
+    elif isinstance(error, QuotaSpent):
+        metrics.add(QUOTA_EXCEEDED, (error.quota.per,))
     elif isinstance(error, LoginDelayed):
         metrics.add(c.LOGIN_DELAYED, (error.per,))
     elif isinstance(error, UnknownKeysLimited):

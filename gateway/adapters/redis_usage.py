@@ -1,0 +1,122 @@
+"""What was spent, in Redis: a hash for each day and month of each subject, key and tenant.
+
+Only imported when ``GATEWAY_REDIS_URL`` is set. Days are those of the gateway's clock, because a
+charge that waited counts for the day on which it was made. Every key gets an expiry.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from gateway.adapters.redis_access import RedisAccess, connected
+from gateway.adapters.redis_calls import RedisCalls
+from gateway.adapters.redis_scripts import Script
+from gateway.domain.usage import Account, KeyUse, Spent
+
+# How long a day or month is kept behind its end: what waited for Redis may be late.
+KEPT_S: Final = 2 * 86_400
+# How long a worker's last batch is remembered, and when a key was last used.
+BATCH_LIFE_S: Final = 86_400
+USES_LIFE_S: Final = 90 * 86_400
+
+# KEYS: the worker's last batch; accounts; owners of keys. ARGV: the batch's number, how long it is
+# remembered, how many accounts, "prompt completion estimated until" for each of them, "id time" for
+# each owner, how long that is remembered.
+# Answer: how many tokens found something else under their key, or -1 where the batch was known.
+# Another failure, such as no memory left, comes before anything was written.
+ADD: Final = Script(
+    b"""
+if redis.call('GET', KEYS[1]) == ARGV[1] then return -1 end
+redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+local accounts, lost = tonumber(ARGV[3]), 0
+-- A gateway whose clock is behind must not have its charges expire at once.
+local soonest = redis.call('TIME')[1] + 86400
+local function add(key, field, count)
+  if count == '0' then return end
+  local done = redis.pcall('HINCRBY', key, field, count)
+  if type(done) == 'table' then lost = lost + tonumber(count) end
+end
+for i = 1, accounts do
+  local key = KEYS[i + 1]
+  local prompt, completion, estimated, till = string.match(ARGV[i + 3], '(%d+) (%d+) (%d+) (%d+)')
+  add(key, 'prompt', prompt)
+  add(key, 'completion', completion)
+  add(key, 'estimated', estimated)
+  redis.call('EXPIREAT', key, string.format('%d', math.max(till, soonest)))
+end
+for i = accounts + 2, #KEYS do
+  local id, time = string.match(ARGV[i + 2], '(%S+) (%d+)')
+  redis.pcall('HSET', KEYS[i], id, time)
+  redis.call('EXPIRE', KEYS[i], ARGV[#ARGV])
+end
+return string.format('%d', lost)
+"""
+)
+
+# KEYS: accounts. Answer: "prompt completion estimated" for each; nothing is zeros.
+READ: Final = Script(
+    b"""
+local answer = {}
+for i, key in ipairs(KEYS) do
+  local found = redis.pcall('HMGET', key, 'prompt', 'completion', 'estimated')
+  for field = 1, 3 do
+    answer[#answer + 1] = string.match(tostring(found[field] or '0'), '^%d+$') or '0'
+  end
+end
+return table.concat(answer, ' ')
+"""
+)
+
+
+class RedisUsage:
+    """Implements ``ports.UsageStore``. Make it on the worker's loop.
+
+    ``access`` is asked for every new connection; it connects when it is used.
+    """
+
+    def __init__(self, access: Callable[[], RedisAccess]) -> None:
+        first = access()
+        self._prefix = first.prefix.encode()
+        self._calls = RedisCalls(lambda: connected(access()), first.timeout_s)
+        self._batch = self._prefix + b"u:batch:" + secrets.token_hex(8).encode()
+
+    async def add(
+        self, number: int, spent: Mapping[Account, Spent], used: Mapping[KeyUse, int]
+    ) -> int:
+        keys = [self._batch, *(self._account(one.key) for one in spent)]
+        keys += [self._owner(use.owner) for use in used]
+        args = [b"%d" % number, b"%d" % BATCH_LIFE_S, b"%d" % len(spent)]
+        args += [
+            b"%d %d %d %d" % (one.prompt, one.completion, one.estimated, account.ends_at + KEPT_S)
+            for account, one in spent.items()
+        ]
+        args += [b"%b %d" % (use.key_id.encode(), at) for use, at in used.items()]
+        args.append(b"%d" % USES_LIFE_S)
+        return max(int(await self._calls.run(ADD, keys, args)), 0)
+
+    async def read(self, keys: Sequence[str]) -> Sequence[Spent]:
+        answer = await self._calls.run(READ, [self._account(key) for key in keys], [])
+        counts = [int(number) for number in answer.split()]
+        return [Spent(*counts[i : i + 3]) for i in range(0, len(counts), 3)]
+
+    async def last_used(self, owner: str) -> Mapping[str, int]:
+        found = await self._calls.call(b"HGETALL", self._owner(owner))
+        ids = [word.decode("ascii", "replace") for word in found[::2]]
+        return {key: int(at) for key, at in zip(ids, found[1::2], strict=True) if at.isdigit()}
+
+    async def check(self) -> None:
+        await self._calls.call(b"PING")
+
+    def drop(self) -> None:
+        self._calls.drop()
+
+    async def aclose(self) -> None:
+        await self._calls.aclose()
+
+    def _account(self, key: str) -> bytes:
+        return self._prefix + b"u:" + key.encode()
+
+    def _owner(self, owner: str) -> bytes:
+        return self._prefix + b"u:keys:" + owner.encode()
