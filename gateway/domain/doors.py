@@ -1,6 +1,6 @@
 """The doors: protocols that clients speak, all of which lead to the same pipeline and flows.
 
-What asks no question (documents, keys, logins) has come by plain HTTP, which is no door of its own.
+All other routes (documents, keys, logins) are plain HTTP, which is no door of its own.
 """
 
 from __future__ import annotations

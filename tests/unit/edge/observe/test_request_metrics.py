@@ -93,6 +93,12 @@ def test_a_request_counts_under_its_template(recorded: Recorded) -> None:
     assert in_all == pytest.approx(0.303)
 
 
+def test_a_request_counts_at_its_door() -> None:
+    """With its status; what the log calls a door is a door of the metrics."""
+    assert counted(200, door="ws").counts(c.DOOR_REQUESTS) == {("ws", "200"): 1.0}
+    assert counted(404).counts(c.DOOR_REQUESTS) == {("http", "404"): 1.0}
+
+
 @pytest.mark.parametrize(
     ("method", "route", "status", "labels"),
     [
