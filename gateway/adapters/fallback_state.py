@@ -135,6 +135,10 @@ class FallbackState:
         except SharedStateUnavailable as problem:
             self._lose(problem)
             return alone
+        except asyncio.CancelledError:
+            # Nobody will give back what memory gave; Redis's adapter does so for itself.
+            self._alone.release([lease.key for lease in leases])
+            raise
         if not all(outcome.passed for outcome in both):
             self._alone.release([lease.key for lease in leases])
         return both

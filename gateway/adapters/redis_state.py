@@ -133,13 +133,19 @@ class RedisState:
                     self._asked[key] -= 1
                 else:
                     del self._asked[key]
-            passed = not _failed(answer) and answer.result()[:1] == b"1"
+            passed = _has_passed(answer)
             if (passed and caller.cancelled()) or (not passed and renewals != self._renewals):
                 self._release(keys)
 
         asked.add_done_callback(done)
         caller = asyncio.shield(asked)
-        return _outcomes(charges, leases, await caller)
+        try:
+            return _outcomes(charges, leases, await caller)
+        except asyncio.CancelledError:
+            # Cancelled after the answer came and before it was taken: ``done`` saw a caller.
+            if not caller.cancelled() and _has_passed(caller):
+                self._release(keys)
+            raise
 
     def release(self, keys: Sequence[str]) -> None:
         self._release([self._key(b"l:", key) for key in keys])
@@ -254,6 +260,10 @@ def _outcomes(
 
 def _numbers(answer: bytes) -> Sequence[float]:
     return [float(number) for number in answer.split()]
+
+
+def _has_passed(answer: asyncio.Future[bytes]) -> bool:
+    return not _failed(answer) and answer.result()[:1] == b"1"
 
 
 def _failed(answer: asyncio.Future[bytes]) -> bool:

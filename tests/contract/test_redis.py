@@ -135,6 +135,38 @@ async def test_a_lease_given_to_a_cancelled_caller_is_given_back(
     assert passed(await state.admit([], [Lease("streams", 1)])) == [True]
 
 
+async def test_a_lease_whose_caller_is_cancelled_as_it_arrives_is_given_back(
+    state: RedisState,
+) -> None:
+    """The answer is there, its caller has not run since: at each of the loop's steps."""
+    for steps in range(12):
+        await state.check()
+        call = asyncio.create_task(state.admit([], [Lease("streams", 1)]))
+        asked = await _asked_by(state)
+        asked.add_done_callback(lambda _, steps=steps, call=call: _cancel_in(steps, call))
+        answers = await asyncio.gather(call, return_exceptions=True)
+        if not isinstance(answers[0], asyncio.CancelledError):
+            state.release(["streams"])
+        await state.check()
+        assert passed(await state.peek([], [Lease("streams", 1)])) == [True], steps
+
+
+async def _asked_by(state: RedisState) -> asyncio.Future[object]:
+    """The answer that is waited for, while it is on the way."""
+    calls = state._calls
+    while not (calls._unsent or calls._sent):  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    return (calls._unsent or calls._sent)[0].answer
+
+
+def _cancel_in(steps: int, call: asyncio.Task[object]) -> None:
+    """After so many rounds of the loop."""
+    if steps:
+        asyncio.get_running_loop().call_soon(_cancel_in, steps - 1, call)
+    else:
+        call.cancel()
+
+
 async def test_a_renewal_counts_a_lease_that_is_being_asked_for(
     redis: Running, state: RedisState
 ) -> None:

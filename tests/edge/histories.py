@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 
+from .raw import request
 from .served import Served
 
 ME = "/api/v1/auth/me"
@@ -21,17 +22,19 @@ class History:
     Attributes:
         lost: those that got no answer, because their worker was killed.
         emptied: when all that was counted was forgotten.
+        headers: what all show; without it the token of the first replica.
     """
 
     asked: list[tuple[float, float, int]] = field(default_factory=list)
     lost: int = 0
     emptied: list[Moment] = field(default_factory=list)
+    headers: dict[str, str] = field(default_factory=dict)
 
-    async def ask(self, running: Served, token: str) -> None:
+    async def ask(self, running: Served) -> None:
         """On a connection of its own, so that any worker may have it."""
         sent = time.monotonic()
         try:
-            answer = await running.get(ME, token)
+            answer = await running.send(request("GET", ME, self.headers))
         except (OSError, asyncio.IncompleteReadError):
             self.lost += 1
             return
@@ -41,10 +44,12 @@ class History:
         self, replicas: Sequence[Served], *, lasts_s: float, rate: float, burst: int
     ) -> float:
         """Of up to twice the burst, at random moments, twice the rate and more; gives how long."""
-        random, began, token = Random(7), time.monotonic(), replicas[0].token
+        random, began = Random(7), time.monotonic()
+        if not self.headers:
+            self.headers = {"Authorization": f"Bearer {replicas[0].token}"}
         while (now := time.monotonic()) < began + lasts_s:
             bunch = random.randint(1, 2 * burst)
-            await asyncio.gather(*(self.ask(random.choice(replicas), token) for _ in range(bunch)))
+            await asyncio.gather(*(self.ask(random.choice(replicas)) for _ in range(bunch)))
             # When somebody asks is what this is about; it takes the time that is tested.
             due = now + bunch / (2 * rate) * random.random()
             await asyncio.sleep(max(due - time.monotonic(), 0.0))

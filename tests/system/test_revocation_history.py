@@ -28,6 +28,8 @@ REVOCATIONS = int(os.environ.get("REVOCATIONS", "60"))
 TOLD_S, READ_S = 1.0, 5.0
 WATCH_MORE_S = 0.5
 AT_ONCE = 20
+# A long history takes its time: 1,000 some eight minutes.
+pytestmark = pytest.mark.timeout(180 + 2 * REVOCATIONS)
 ACCOUNT = S3Account(ENVIRONMENT["GATEWAY_S3_ACCESS_KEY"], ENVIRONMENT["GATEWAY_S3_SECRET_KEY"])
 
 

@@ -170,6 +170,30 @@ async def test_a_stream_that_redis_refuses_is_not_held_in_memory(
     assert replica.memory.held == {"streams": 0}
 
 
+async def test_a_stream_whose_client_leaves_while_redis_is_asked_is_not_held_in_memory(
+    clock: Clock, shared: Simulated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory had said yes already."""
+    replica, lease = Replica(shared, clock), Lease("streams", 3)
+    shared.up = False
+    await replica.look()
+    shared.up = True
+    await replica.look()
+    asked = asyncio.Event()
+
+    async def never(*_: object) -> None:
+        asked.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(shared, "admit", never)
+    call = asyncio.create_task(replica.state.admit([], [lease]))
+    await asked.wait()
+    assert replica.memory.held == {"streams": 1}
+    call.cancel()
+    await asyncio.gather(call, return_exceptions=True)
+    assert replica.memory.held == {"streams": 0}
+
+
 async def test_failures_of_the_time_alone_are_told_to_redis(
     clock: Clock, shared: Simulated
 ) -> None:

@@ -262,6 +262,11 @@ def test_kubernetes_service_links_are_not_faults() -> None:
         ),
         ({"GATEWAY_JWT_SECRET_PREVIOUS": SECRET}, "GATEWAY_JWT_SECRET_PREVIOUS"),
         (
+            {"GATEWAY_KEYS_SECRET": SECRET, "GATEWAY_KEYS_SECRET_PREVIOUS": SECRET},
+            "GATEWAY_KEYS_SECRET_PREVIOUS",
+        ),
+        ({"GATEWAY_KEYS_SECRET_PREVIOUS": SECRET}, "GATEWAY_KEYS_SECRET"),
+        (
             {"GATEWAY_CORS_ORIGINS": "*", "GATEWAY_CORS_CREDENTIALS": "true"},
             "GATEWAY_CORS_CREDENTIALS",
         ),

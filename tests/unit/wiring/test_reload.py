@@ -11,9 +11,12 @@ from typing import Any
 
 import pytest
 
+from gateway.domain.api_keys import format_key, new_secret
 from gateway.domain.documents import Announced
+from gateway.domain.key_checksums import CHARS, KeyChecksums
 from gateway.edge.tasks import Tasks
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, StorageUnavailable, Unauthenticated
+from gateway.flows.authenticate import Credential
 from gateway.ports import OnBehalfOf
 from gateway.settings import Settings
 from gateway.wiring import dependencies
@@ -25,6 +28,7 @@ from ..valid_settings import load
 
 WHO = OnBehalfOf("alice", "acme", frozenset({"editor"}), "request-1")
 ID = "019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b"
+ID_OF_KEY = "aaaaaaaaaaaaaaaa"
 ANNOUNCED = Announced("a.txt", "text/plain", 3, None, None, 1_800_000_000)
 SHOWN = re.compile(r"(?:Bearer |Credential=)([^/\s]+)")
 
@@ -93,6 +97,32 @@ async def test_after_a_reload_every_dependency_is_shown_its_new_credential() -> 
         store = services.dependencies.adapter(STORAGE)
         signed = store.presign_put("uploads/acme/alice/x", ANNOUNCED, expires_in_s=60)
         assert "X-Amz-Credential=docs-new" in signed.url
+
+
+OWN, OTHER = b"the checksums' own secret of 32 bytes", b"another secret of more than thirty-two"
+
+
+async def test_after_a_reload_keys_are_made_and_told_by_the_new_checksum_secrets() -> None:
+    """Keys of the previous secret go on; those of a secret that was taken out are made up."""
+    async with noting() as (url, _), running(url) as services:
+        before = services.settings
+        await services.reload(replace(before, keys_secret=OWN))
+        old = format_key(ID_OF_KEY, new_secret(), services.keys.checksums)
+        assert await _is_looked_up(services, old)
+        await services.reload(replace(before, keys_secret=OTHER, keys_secret_previous=OWN))
+        new = format_key(ID_OF_KEY, new_secret(), services.keys.checksums)
+        assert KeyChecksums([], [OTHER]).made(new[:-CHARS], new[-CHARS:])
+        assert [await _is_looked_up(services, key) for key in (old, new)] == [True, True]
+        await services.reload(replace(before, keys_secret=OTHER))
+        assert [await _is_looked_up(services, key) for key in (old, new)] == [False, True]
+
+
+async def _is_looked_up(services: Services, key: str) -> bool:
+    """A made-up key is refused at once; for others the store is asked, which gives no answer."""
+    deadline = asyncio.get_running_loop().time() + 30
+    with pytest.raises((Unauthenticated, StorageUnavailable)) as caught:
+        await services.authenticator.authenticate(Credential("api_key", key), deadline)
+    return isinstance(caught.value, StorageUnavailable)
 
 
 SECRETS = sorted(
