@@ -226,10 +226,13 @@ async def test_a_stop_ends_an_answer_and_lets_none_begin(door: Door, gateway: Ga
 
 @every_door
 async def test_a_token_that_expires_ends_its_answer(door: Door, core: StubCore) -> None:
+    """Wherever it is by then: on a busy machine that may be before its first event."""
     async with running_gateway(core, JWT_EXPIRATION="1s") as gateway:
-        question, _ = await begun(door, gateway, await gateway.bearer())
-        assert (await question.told()).ends == "TOKEN_EXPIRED"
-        await left_by(gateway)
+        core.holds(STREAM_HEAD, chunk(META))
+        told = await asked(door, gateway, await gateway.bearer())
+        assert told.ends == "TOKEN_EXPIRED"
+        if core.asked.is_set():
+            await left_by(gateway)
 
 
 @every_door
