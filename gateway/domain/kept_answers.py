@@ -22,13 +22,15 @@ class Kept:
     """``data`` is the core's whole answer; ``None``: it is too long to be kept.
 
     ``until`` is its end, on the clock that ``KeptAnswers`` is used with; ``owner`` tenant and
-    subject.
+    subject. ``events`` is how many events clients get, where ``data`` is just what they get; 0
+    where a parse has to find that out.
     """
 
     data: bytes | None
     until: float
     owner: Owner
     revision: str
+    events: int = 0
 
     @property
     def size_bytes(self) -> int:
@@ -64,10 +66,17 @@ class KeptAnswers:
         return kept
 
     def put(
-        self, key: bytes, owner: Owner, revision: str, data: bytes | None, *, asked_at: float
+        self,
+        key: bytes,
+        owner: Owner,
+        revision: str,
+        data: bytes | None,
+        *,
+        asked_at: float,
+        events: int = 0,
     ) -> None:
         """Keeps an answer that was asked for at ``asked_at``; nothing where there is no room."""
-        kept = Kept(data, asked_at + self.ttl_s, owner, revision)
+        kept = Kept(data, asked_at + self.ttl_s, owner, revision, events)
         self._remove(key)
         if self.reserve(kept.size_bytes):
             self._kept[key] = kept

@@ -226,6 +226,12 @@ class StreamState:
         self.is_plain = self.phase is _RELAYING and self.splitter.at_boundary
         return piece
 
+    def replay(self, data: bytes, events: int, now: float) -> Step:
+        """A whole answer, ``done`` and all, that was taken apart when it came the first time."""
+        self._first_event(now)
+        self.events += events
+        return self._last(StreamOutcome.DONE, piece=data)
+
     def passed(self, events: int, now_s: Callable[[], float]) -> None:
         """Counts what passed without a parse; only the first event asks the clock."""
         if events and self.first_event_s is None:

@@ -7,7 +7,7 @@ them and know nothing of it: what is replayed goes the way that it went the firs
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, cast
 
 from gateway.domain.kept_answers import KeptAnswers
 from gateway.domain.plain_events import Framing
@@ -97,19 +97,33 @@ class CopiedStream:
             copied += data
 
 
+class ReplaySink(CoreSink, Protocol):
+    """A sink that can be given an answer as a whole; ``flows.relay.Relay`` is one."""
+
+    def replayed(self, data: bytes, events: int) -> None: ...
+
+
 class ReplayedStream:
-    """A kept answer, pushed as a core would: piece by piece, and no further while it is paused."""
+    """A kept answer, pushed as a core would: piece by piece, and no further while it is paused.
 
-    __slots__ = ("_cuts", "_data", "_is_paused", "_is_pushing", "_sink")
+    One that is no longer than a piece is given as a whole where it was counted before (``events``).
+    """
 
-    def __init__(self, data: bytes) -> None:
+    __slots__ = ("_cuts", "_data", "_events", "_is_paused", "_is_pushing", "_sink")
+
+    def __init__(self, data: bytes, events: int = 0) -> None:
         self._data = data
-        self._cuts = _cuts(data)
+        self._events = events if len(data) <= PIECE_BYTES else 0
+        self._cuts: list[int] = []
         self._sink: CoreSink | None = None
         self._is_paused = self._is_pushing = False
 
     def attach(self, sink: CoreSink) -> None:
-        self._sink = sink
+        if self._events:
+            cast(ReplaySink, sink).replayed(self._data, self._events)
+            sink.ended(None)
+            return
+        self._sink, self._cuts = sink, _cuts(self._data)
         self._push()
 
     def pause(self) -> None:

@@ -40,6 +40,9 @@ class Cached(Opens, Protocol):
     status: str
     is_replayed: bool
 
+    def at_once(self, who: OnBehalfOf, body: Mapping[str, Any]) -> CoreStream | None:
+        """A kept answer, where it is known now that there is one."""
+
 
 class Answers(Protocol):
     """Answers that are kept; ``answer_cache.AnswerCache`` is the real one."""
@@ -161,6 +164,8 @@ class Answer:
             CoreUnavailable, CoreProtocolError, CoreTimeout, …: what ``Core.open_query`` raises;
             TokenExpired, or what ``stop`` was given: nothing went out to the client yet.
         """
+        if self.cached is not None and self._replay():
+            return self
         self._pending = self._loop.create_task(self._open_core(), name="query-open")
         try:
             await self._await_head()
@@ -273,6 +278,19 @@ class Answer:
         if self._left:
             await stream.aclose()
         self._stream = stream
+
+    def _replay(self) -> bool:
+        """Whether a kept answer could be opened without waiting for anybody."""
+        if self.state.stopped is not None:
+            return False
+        assert self.cached is not None
+        assert self._who is not None
+        assert self._body is not None
+        self._stream = self.cached.at_once(self._who, self._body)
+        if self._stream is None:
+            return False
+        self._who = self._body = None
+        return True
 
     async def leave_core_if_over(self) -> None:
         """What ends a stream ends it for the core also while the client takes its time."""

@@ -68,6 +68,11 @@ class CorpusRevisions:
         self._lacks_until = float("-inf")
         core.tell(self)
 
+    def known(self, tenant: str, subject: str) -> str | None:
+        """What ``get`` would give without asking."""
+        said = self._remembered((tenant, subject))
+        return None if said is None else said.revision
+
     async def get(self, who: OnBehalfOf) -> str | None:
         """What it is, or was a moment ago; ``None`` where the core tells none in time."""
         owner = (who.tenant, who.subject)

@@ -228,6 +228,10 @@ class Relay:
         elif piece:
             self._send(piece)
 
+    def replayed(self, data: bytes, events: int) -> None:
+        """All there is of an answer that passed before: nothing of it has to be read again."""
+        self._carry_out(self._state.replay(data, events, self._loop.time()))
+
     def _received_other(self, data: bytes) -> None:
         state = self._state
         if state.end is not None:
