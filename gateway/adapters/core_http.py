@@ -29,7 +29,6 @@ from gateway.adapters.core_calls import (
 )
 from gateway.adapters.core_stream import HttpCoreStream, revision_in
 from gateway.domain import core_json
-from gateway.domain.answer_keys import Told, is_revision
 from gateway.domain.balancing import Address, Balancer, Outcome, RetryBudget, Work
 from gateway.domain.core_records import (
     MOST_PASSAGES,
@@ -38,6 +37,7 @@ from gateway.domain.core_records import (
     passages_fault,
     record_fault,
 )
+from gateway.domain.corpus_revision import Told, is_revision
 from gateway.domain.documents import CoreDocument
 from gateway.domain.headers import core_headers
 from gateway.domain.ids import is_uuid7

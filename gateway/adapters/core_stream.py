@@ -7,8 +7,8 @@ from collections.abc import Callable
 import httpx
 
 from gateway.adapters.core_calls import Answered, end_lease
-from gateway.domain.answer_keys import is_revision
 from gateway.domain.balancing import Outcome
+from gateway.domain.corpus_revision import is_revision
 from gateway.domain.plain_events import Framing
 from gateway.domain.stream import CoreReset
 from gateway.errors import CoreTruncated

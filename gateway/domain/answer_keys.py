@@ -14,7 +14,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
@@ -22,7 +22,6 @@ import msgspec
 OF_CONVERSATIONS = ("conversation_id", "messages")
 
 _CANONICAL = msgspec.json.Encoder(order="deterministic")
-_REVISION = re.compile(r"[!-~]{1,128}")
 _DIRECTIVE = re.compile(r'\s*([^\s=,]+)\s*(?:=\s*(?:"(?:[^"\\]|\\.)*"|[^,]*))?\s*(?:,|$)')
 
 
@@ -44,26 +43,12 @@ class Asker:
     actor: str | None
 
 
-class Told(Protocol):
-    """Who wants to know of which revision of somebody's documents an answer of the core is."""
-
-    def now(self) -> float:
-        """The time at which a call is sent, to be given with what it tells."""
-
-    def told(self, tenant: str, subject: str, revision: str | None, sent_at: float) -> None: ...
-
-
 def use_of(cache_control: str) -> Use:
     """By the request's ``Cache-Control``, several joined by commas; others say nothing here."""
     names = {match[1].lower() for match in _DIRECTIVE.finditer(cache_control)}
     if Use.NONE.value in names:
         return Use.NONE
     return Use.FRESH if Use.FRESH.value in names else Use.KEPT
-
-
-def is_revision(text: str | None) -> bool:
-    """Whether a core can have said this: 1 to 128 printable letters of ASCII, no blanks."""
-    return text is not None and _REVISION.fullmatch(text) is not None
 
 
 def asked_in(body: Mapping[str, Any]) -> bytes | None:

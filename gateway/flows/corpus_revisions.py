@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.domain.answer_keys import Told
+from gateway.domain.corpus_revision import Told
 from gateway.domain.eviction import make_room
 from gateway.domain.kept_answers import Owner
 from gateway.errors import CoreLacks, GatewayError
@@ -45,7 +45,7 @@ class _Said:
 
 
 class CorpusRevisions:
-    """Implements ``domain.answer_keys.Told``.
+    """Implements ``domain.corpus_revision.Told``.
 
     Args:
         on_change: called with an owner and his revision whenever another one is heard of.

@@ -13,6 +13,13 @@ if TYPE_CHECKING:
     from gateway.flows.answer_cache import AnswerCache
 
 
+def import_cache(settings: Settings) -> None:
+    """In the process that workers are forked from, so that it is in memory once."""
+    if settings.answer_cache_ttl:
+        import gateway.domain.kept_answers
+        import gateway.flows.answer_cache  # noqa: F401
+
+
 def answer_cache(
     settings: Settings, core: Core, policy: CachedPolicy, clock: Clock, tasks: Spawn
 ) -> AnswerCache | None:

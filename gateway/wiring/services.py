@@ -49,7 +49,7 @@ from gateway.telemetry.tracing import Tracer
 from gateway.tls.outgoing import OutgoingTls
 from gateway.wiring import dependencies
 from gateway.wiring.accounts import Accounts, build_users, users_found
-from gateway.wiring.answers import answer_cache
+from gateway.wiring.answers import answer_cache, import_cache
 from gateway.wiring.dependencies import CORE, KEYS, POLICY, REVOCATIONS, STORAGE, TEMPORAL
 from gateway.wiring.dependency import (
     Building,
@@ -357,4 +357,5 @@ def import_for(settings: Settings) -> None:
     argon2_passwords.one_at_a_time()
     if settings.otlp_endpoint is not None:
         import gateway.adapters.otel  # noqa: F401
+    import_cache(settings)
     dependencies.before_fork(settings)

@@ -14,7 +14,7 @@ EVENTS = {"Content-Type": "text/event-stream"}
 
 
 class Listening:
-    """Implements ``domain.answer_keys.Told``."""
+    """Implements ``domain.corpus_revision.Told``."""
 
     def __init__(self) -> None:
         self.heard: list[tuple[str, str, str | None, float]] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 from gateway.domain.sse import CONNECTED
@@ -12,7 +13,9 @@ from gateway.edge.context import context_of
 from gateway.flows.answer_stream import Query
 
 from .conftest import Gateway, Streaming, running_gateway
+from .raw import exchange, request
 from .revised_core import RevisedCore, revised_core
+from .served import served
 from .sockets import signed_in
 from .stub_core import DONE, META, TOKEN
 from .test_limits import counted, status_of_asking
@@ -225,3 +228,17 @@ async def test_look_ups_are_counted() -> None:
             await streamed(gateway)
         assert counted(gateway, 'gateway_cache_lookups_total{cache="answer",result="hit"}') == 2
         assert counted(gateway, 'gateway_cache_lookups_total{cache="answer",result="miss"}') == 1
+
+
+async def test_each_worker_keeps_its_own(tmp_path: Path) -> None:
+    """The core makes an answer as often as there are workers, at most; all others are hits."""
+    async with revised_core() as core, served(core, tmp_path, 2, ANSWER_CACHE_TTL="1h") as gateway:
+        headers = {
+            "Authorization": f"Bearer {gateway.token}",
+            "Content-Type": "application/json",
+        }
+        message = request("POST", "/api/v1/query", headers, b'{"query":"hi"}')
+        answers = [await exchange(gateway.address, message) for _ in range(40)]
+        assert {answer.status for answer in answers} == {200}
+        assert len({answer.body for answer in answers}) == 1
+        assert len(core.questions) <= 2

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.domain.answer_keys import Asker, Use, answer_key, asked_in, is_revision, use_of
+from gateway.domain.answer_keys import Asker, Use, answer_key, asked_in, use_of
 
 # Few letters, some of which end texts in JSON and elsewhere: what differs is then nearly the same.
 names = st.text('ab",[]\\é ', max_size=4)
@@ -125,10 +125,3 @@ def test_an_answer_in_a_conversation_is_nobody_elses(field: str) -> None:
 def test_what_a_client_says_of_kept_answers(header: str, use: Use) -> None:
     """RFC 9111, 5.2.1: ``no-cache`` has the core asked, ``no-store`` has nothing kept."""
     assert use_of(header) is use
-
-
-@pytest.mark.parametrize("text", [None, "", "a b", "é", "x\n", "a" * 129, "\x7f"])
-def test_what_is_no_revision(text: str | None) -> None:
-    """Then nothing is kept."""
-    assert not is_revision(text)
-    assert is_revision("9f.12")

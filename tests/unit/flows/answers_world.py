@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
-from gateway.domain.answer_keys import Told
+from gateway.domain.corpus_revision import Told
 from gateway.domain.kept_answers import KeptAnswers
 from gateway.errors import GatewayError
 from gateway.flows.answer_cache import AnswerCache
