@@ -9,7 +9,7 @@ deleted is not to stay here in pieces.
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 # What an entry takes beside its bytes: the objects round it, and its places in two tables.
 ENTRY_BYTES = 512
@@ -17,13 +17,14 @@ ENTRY_BYTES = 512
 Owner = tuple[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Kept:
     """``data`` is the core's whole answer; ``None``: it is too long to be kept.
 
     ``until`` is its end, on the clock that ``KeptAnswers`` is used with; ``owner`` tenant and
     subject. ``events`` is how many events clients get, where ``data`` is just what they get; 0
-    where a parse has to find that out.
+    where a parse has to find that out. ``read`` is what was made of it where it is given as one
+    document.
     """
 
     data: bytes | None
@@ -31,10 +32,11 @@ class Kept:
     owner: Owner
     revision: str
     events: int = 0
+    read: object = None
+    size_bytes: int = field(init=False)
 
-    @property
-    def size_bytes(self) -> int:
-        return ENTRY_BYTES + (0 if self.data is None else len(self.data))
+    def __post_init__(self) -> None:
+        self.size_bytes = ENTRY_BYTES + (0 if self.data is None else len(self.data))
 
 
 class KeptAnswers:
@@ -81,6 +83,17 @@ class KeptAnswers:
         if self.reserve(kept.size_bytes):
             self._kept[key] = kept
             self._of_owner.setdefault(owner, set()).add(key)
+
+    def keep_read(self, key: bytes, kept: Kept, read: object) -> None:
+        """Keeps what was made of an answer with it, where there is room: it takes twice as much."""
+        more_bytes = 2 * kept.size_bytes
+        if kept.read is not None or not self.reserve(more_bytes):
+            return
+        if self._kept.get(key) is kept:
+            kept.read = read
+            kept.size_bytes += more_bytes
+        else:
+            self.give_back(more_bytes)
 
     def reserve(self, size_bytes: int) -> bool:
         """Takes room, from the answers given longest ago where it must; false: there is none."""

@@ -131,12 +131,16 @@ class CachedQuestion:
         is_replayed: the answer is a kept one: the core was not asked.
     """
 
-    __slots__ = ("_asked", "_cache", "_landing", "_state", "_use", "_who", "is_replayed", "status")
+    __slots__ = (
+        *("_asked", "_cache", "_kept", "_landing", "_state", "_use", "_who"),
+        *("is_replayed", "status"),
+    )
 
     def __init__(self, cache: AnswerCache, state: StreamState, use: Use) -> None:
         self._cache = cache
         self._state = state
         self._use = use
+        self._kept: tuple[bytes, Kept] | None = None
         self.is_replayed = False
         self.status = f"{NAME}; fwd=miss"
 
@@ -147,8 +151,23 @@ class CachedQuestion:
         asked = None if self._use is not Use.KEPT or revision is None else asked_in(body)
         if asked is None or revision is None:
             return None
-        kept = cache.kept.get(cache.key(who, revision, asked), cache.now())
-        return None if kept is None or kept.data is None else self._replay(kept, kept.data, None)
+        key = cache.key(who, revision, asked)
+        kept = cache.kept.get(key, cache.now())
+        if kept is None or kept.data is None:
+            return None
+        return self._replay(key, kept, kept.data, None)
+
+    def read(self) -> tuple[object, int, int]:
+        """What was made of the kept answer, its bytes and its events; ``None`` for nothing yet."""
+        if self._kept is None:
+            return None, 0, 0
+        _, kept = self._kept
+        return kept.read, len(kept.data or b""), kept.events
+
+    def keep_read(self, read: object) -> None:
+        """Keeps what was made of the kept answer, where it can be given without its bytes."""
+        if self._kept is not None and self._kept[1].events:
+            self._cache.kept.keep_read(*self._kept, read)
 
     async def open_query(
         self,
@@ -163,8 +182,8 @@ class CachedQuestion:
             return await self._cache.core.open_query(who, body, on_sent)
         self._who, self._asked = who, asked
         key, kept = await self._look(on_sent)
-        if kept is not None and kept.data is not None:
-            return self._replay(kept, kept.data, on_sent)
+        if key is not None and kept is not None and kept.data is not None:
+            return self._replay(key, kept, kept.data, on_sent)
         self._cache.count.misses += 1
         if key is None:
             return await self._cache.core.open_query(who, body, on_sent)
@@ -209,9 +228,9 @@ class CachedQuestion:
         return bool(done) and landing.result() is not _Landing.FAILED
 
     def _replay(
-        self, kept: Kept, data: bytes, on_sent: Callable[[], None] | None
+        self, key: bytes, kept: Kept, data: bytes, on_sent: Callable[[], None] | None
     ) -> ReplayedStream:
-        cache = self._cache
+        cache, self._kept = self._cache, (key, kept)
         cache.count.hits += 1
         self.is_replayed = True
         if "collapsed" not in self.status:

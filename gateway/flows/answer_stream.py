@@ -43,6 +43,12 @@ class Cached(Opens, Protocol):
     def at_once(self, who: OnBehalfOf, body: Mapping[str, Any]) -> CoreStream | None:
         """A kept answer, where it is known now that there is one."""
 
+    def read(self) -> tuple[object, int, int]:
+        """What was made of a kept answer, its bytes and its events; ``None`` for nothing yet."""
+
+    def keep_read(self, read: object) -> None:
+        """Keeps what was made of a kept answer."""
+
 
 class Answers(Protocol):
     """Answers that are kept; ``answer_cache.AnswerCache`` is the real one."""
@@ -149,6 +155,24 @@ class Answer:
     def error(self) -> GatewayError | None:
         """The terminal ``error`` event's, if the stream ended with one."""
         return self.state.error
+
+    def read_before(self, limit_bytes: int) -> object:
+        """What was made of a kept answer when it was last read, to be given instead of its stream.
+
+        ``None`` where nothing was, or the stream is to end in another way.
+        """
+        if self.cached is None or self.state.stopped is not None or self.opened is None:
+            return None
+        found, size_bytes, events = self.cached.read()
+        if found is None or size_bytes > limit_bytes:
+            return None
+        state = self.state
+        state.opened()
+        state.replay(b"", events, self._loop.time())
+        state.sent(size_bytes)
+        state.ended(StreamOutcome.DONE)
+        state.body_ended()
+        return found
 
     def stop(self, error: GatewayError) -> None:
         """Ends the stream with this error at the next event boundary; safe to call at any time."""

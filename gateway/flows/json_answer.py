@@ -158,10 +158,19 @@ class _Collector:
 async def collect(
     answer: Answer, ticker: Ticker, *, limit_bytes: int, timeout_s: float | None = None
 ) -> QueryAnswer:
-    """Reads an entered answer to its end; raises what ``read_whole`` does."""
+    """Reads an entered answer to its end; raises what ``read_whole`` does.
+
+    A kept answer that was read before is not read again.
+    """
+    before = answer.read_before(limit_bytes)
+    if isinstance(before, QueryAnswer):
+        return before
     collected = Collected()
     await read_whole(answer, ticker, collected.take, limit_bytes=limit_bytes, timeout_s=timeout_s)
-    return collected.answer()
+    found = collected.answer()
+    if answer.cached is not None:
+        answer.cached.keep_read(found)
+    return found
 
 
 async def read_whole(

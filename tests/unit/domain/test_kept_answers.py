@@ -68,7 +68,7 @@ def test_copies_under_way_count_and_are_refused_where_nothing_is_left_to_go() ->
 
 
 steps = st.tuples(
-    st.sampled_from(["put", "get", "superseded", "reserve", "give_back", "sweep"]),
+    st.sampled_from(["put", "get", "read", "superseded", "reserve", "give_back", "sweep"]),
     st.sampled_from([b"a", b"b", b"c", b"d"]),
     st.sampled_from([ANN, BOB]),
     st.sampled_from(["1", "2"]),
@@ -88,6 +88,9 @@ def test_whatever_happens_the_bytes_stay_within_their_limit(happens: list[tuple]
             case "get":
                 found = kept.get(key, now)
                 assert found is None or found.until > now
+            case "read":
+                if (found := kept.get(key, -1.0)) is not None:
+                    kept.keep_read(key, found, "what was read")
             case "superseded":
                 kept.superseded(owner, revision)
             case "reserve":

@@ -11,7 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.domain.stream import CoreReset
-from gateway.errors import CoreLacks, CoreTruncated, CoreUnavailable, Draining
+from gateway.errors import (
+    CoreLacks,
+    CoreProtocolError,
+    CoreTruncated,
+    CoreUnavailable,
+    Draining,
+)
 from gateway.flows.answer_cache import CachedQuestion
 from gateway.flows.answer_stream import Answer
 from gateway.flows.json_answer import collect
@@ -60,6 +66,17 @@ async def test_a_kept_answer_is_read_as_json_too() -> None:
     async with world.query.open(who(), ASKED) as answer:
         found = await collect(answer, world.ticker, limit_bytes=4096)
     assert (found.answer, found.query_id, world.asked) == ("a", "q", 1)
+    size_bytes = world.kept.size_bytes
+    async with world.query.open(who(), ASKED) as again:
+        assert await collect(again, world.ticker, limit_bytes=4096) == found
+    assert world.kept.size_bytes == size_bytes  # what was read once is kept, and counted, once
+    assert again.end is not None
+    assert answer.end is not None
+    assert (again.end.outcome, again.end.events) == ("done", 3)
+    assert again.end.sent_bytes == answer.end.sent_bytes
+    async with world.query.open(who(), ASKED) as long:
+        with pytest.raises(CoreProtocolError):
+            await collect(long, world.ticker, limit_bytes=10)
 
 
 events = st.sampled_from(
