@@ -27,7 +27,7 @@ from gateway.adapters.core_calls import (
     any_good,
     raise_for_transport,
 )
-from gateway.adapters.core_stream import HttpCoreStream, revision_in
+from gateway.adapters.core_stream import HttpCoreStream, retry_after_s, revision_in
 from gateway.domain import core_json
 from gateway.domain.balancing import Address, Balancer, Outcome, RetryBudget, Work
 from gateway.domain.core_records import (
@@ -341,7 +341,7 @@ class CoreHttp:
             log.error("core_refused_the_gateways_token", extra={"status": status})
             raise CoreUnavailable
         if status in (429, 503):
-            raise Overloaded(retry_after_s=_retry_after_s(answer))
+            raise Overloaded(retry_after_s=retry_after_s(answer))
         if status >= 500:
             raise CoreUnavailable
         raise CoreProtocolError
@@ -390,11 +390,3 @@ def _refuse_for(fault: str | None) -> None:
     if fault is not None:
         log.error("core_bad_record", extra={"fault": fault})
         raise CoreProtocolError
-
-
-def _retry_after_s(answer: Body) -> int | None:
-    """A core's ``Retry-After`` in whole seconds, kept between 1 s and 5 min; else our default."""
-    text = answer.header(b"retry-after") or ""
-    if not (text.isascii() and text.isdigit() and len(text) <= 9):
-        return None
-    return min(max(int(text), 1), 300)

@@ -1,4 +1,4 @@
-"""A core's answer under way, between the transport and whoever takes its bytes."""
+"""A core's answer under way, between the transport and whoever takes its bytes; its head."""
 
 from __future__ import annotations
 
@@ -67,6 +67,14 @@ def revision_in(body: Body) -> str | None:
     """What an answer's head says of the revision of its owner's documents, if it says one."""
     revision = body.header(b"x-kb-corpus-revision")
     return revision if is_revision(revision) else None
+
+
+def retry_after_s(answer: Body) -> int | None:
+    """A core's ``Retry-After`` in whole seconds, kept between 1 s and 5 min; else our default."""
+    text = answer.header(b"retry-after") or ""
+    if not (text.isascii() and text.isdigit() and len(text) <= 9):
+        return None
+    return min(max(int(text), 1), 300)
 
 
 def _broken(error: httpx.TransportError) -> CoreTruncated:

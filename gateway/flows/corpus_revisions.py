@@ -22,7 +22,7 @@ from gateway.ports import Clock, OnBehalfOf
 
 REMEMBERED_S = 1.0
 # How long a question waits for it at most. Without it the core is asked, and nothing is kept.
-WAIT_S = 0.5
+WAIT_S = 2.0
 LACKING_S = 60.0
 # Users; each takes some 400 bytes.
 MOST_REMEMBERED = 10_000
@@ -89,9 +89,10 @@ class CorpusRevisions:
         return asked if said is None else said.revision
 
     async def get_now(self, who: OnBehalfOf) -> str | None:
-        """What it is after this call began."""
-        owner = (who.tenant, who.subject)
-        return await self._waited(owner, self._ask(owner, who))
+        """What it is after this call began. No question waits for that: it may take its time."""
+        task = self._ask((who.tenant, who.subject), who)
+        await asyncio.wait({task})
+        return task.result()
 
     def _remembered(self, owner: Owner) -> _Said | None:
         said = self._said.get(owner)
