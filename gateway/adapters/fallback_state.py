@@ -209,7 +209,7 @@ class FallbackState:
         if self.mode == "alone":
             for key in keys:
                 times, _ = self._failures.get(key, (0, penalty))
-                _remember(self._failures, key, (times + 1, penalty))
+                _remember(self._failures, key, (min(times + 1, TOLD_FAILURES), penalty))
         own = await self._alone.failed(keys, share_of_penalty(penalty, self.replicas))
         return list(map(max, delays, own))
 
@@ -320,10 +320,21 @@ class FallbackState:
         await self._shared.admit([replace(one, cost=0) for one in charges], (), owed)
 
     async def _tell_failures(self) -> None:
-        for key, (times, penalty) in list(self._failures.items()):
-            for _ in range(min(times, TOLD_FAILURES)):
-                await self._shared.failed([key], penalty)
-            self._failures.pop(key, None)
+        """One of each of some keys in a call: of a flood there are as many keys as are remembered,
+        and nobody is back before all are told."""
+        while self._failures:
+            _, penalty = next(iter(self._failures.values()))
+            alike = (key for key, (_, one) in self._failures.items() if one == penalty)
+            keys = list(islice(alike, TOLD_AT_ONCE))
+            await self._shared.failed(keys, penalty)
+            for key in keys:
+                self._told_failure(key)
+
+    def _told_failure(self, key: str) -> None:
+        """It may have been forgiven meanwhile."""
+        times, penalty = self._failures.pop(key, (0, None))
+        if penalty is not None and times > 1:
+            self._failures[key] = times - 1, penalty
 
     def _shares(
         self, charges: Sequence[Charge], leases: Sequence[Lease]

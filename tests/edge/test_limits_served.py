@@ -201,13 +201,15 @@ async def _trouble(history: History, redis: Running, replicas: list[Served]) -> 
     """The last kill comes before the end; between kills, twice, Redis is emptied."""
     kills = int(LASTS_S / KILLED_EVERY_S) - 1
     for number in range(kills):
+        replica = replicas[number % 2]
         await asyncio.sleep(KILLED_EVERY_S / 2)
         if number in (0, kills - 1):
             began = time.monotonic()
             await _flush(redis)
             history.emptied.append((began, time.monotonic()))
         await asyncio.sleep(KILLED_EVERY_S / 2)
-        os.kill(replicas[number % 2].workers()[number // 2 % 2], signal.SIGKILL)
+        os.kill(replica.workers()[number // 2 % 2], signal.SIGKILL)
+        await replica.said("worker died", number // 2 + 1)
 
 
 async def _flush(redis: Running) -> None:

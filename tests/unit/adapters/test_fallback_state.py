@@ -7,6 +7,7 @@ many replicas pass in a moment; real ones are in tests/contract.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from random import Random
 
 import pytest
@@ -192,6 +193,29 @@ async def test_a_stream_whose_client_leaves_while_redis_is_asked_is_not_held_in_
     call.cancel()
     await asyncio.gather(call, return_exceptions=True)
     assert replica.memory.held == {"streams": 0}
+
+
+async def test_the_failures_of_a_flood_are_told_in_few_calls(
+    clock: Clock, shared: Simulated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call for each would keep the replica alone for as long as all of them take."""
+    replica, penalty = Replica(shared, clock), Penalty(3, 1.0, 60.0, 600.0)
+    shared.up = False
+    await replica.look()
+    for number in range(1000):
+        await replica.state.failed([f"account {number}"], penalty)
+    await replica.state.failed(["account 0", "account 999"], penalty)
+    shared.up, calls, failed = True, [], shared.failed
+
+    async def counted(keys: Sequence[str], penalty: Penalty) -> Sequence[float]:
+        calls.append(len(keys))
+        return await failed(keys, penalty)
+
+    monkeypatch.setattr(shared, "failed", counted)
+    await replica.look()
+    assert (sum(calls), replica.state.mode) == (1002, "rejoining")
+    assert len(calls) <= 10
+    assert [shared.failures[f"account {number}"][0] for number in (0, 1, 999)] == [2, 1, 2]
 
 
 async def test_failures_of_the_time_alone_are_told_to_redis(
