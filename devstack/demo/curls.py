@@ -31,6 +31,7 @@ def lines(base_url: str, headers: Path, password: str, question: str) -> list[tu
         ),
         ("ask, and watch the answer stream", f"{as_me} -N {api}/query -d {_body(query(question))}"),
         ("list your documents", f"{as_me} {api}/documents"),
+        ("see what was used, and what is left", f"{as_me} {api}/usage"),
         ("make an API key", f"{as_me} {api}/keys -d {key}"),
         (
             "log out: these lines' token ends",

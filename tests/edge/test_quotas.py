@@ -16,8 +16,9 @@ from gateway.domain.quotas import DAY_S, utc_text
 from tests.components import running_redis
 
 from .conftest import Gateway, running_gateway
-from .sockets import signed_in
+from .doors import DOORS, Progress
 from .stub_core import DONE, END, META, STREAM_HEAD, TOKEN, StubCore, chunk
+from .test_limit_plans import write_plans
 
 QUOTA = "query:run 100 tokens/day per subject"
 PATIENT_S = 30.0
@@ -107,19 +108,39 @@ async def test_a_spent_budget_is_refused_before_the_core_is_asked(
         assert (await ask(gateway, bob)).status_code == 200
 
 
-async def test_every_door_charges_alike(core: StubCore, redis: Running) -> None:
-    """As a stream, as one document, and on a socket; without a quota, too."""
+async def test_every_door_charges_and_refuses_alike(core: StubCore, redis: Running) -> None:
     answers(core, 3, 2)
-    async with counting(core, redis, "", USAGE_COUNTED="true") as gateway:
+    limits = f"query:run {5 * len(DOORS)} tokens/day per subject"
+    async with counting(core, redis, limits) as gateway:
         alice = await gateway.bearer("alice")
+        for asked, door in enumerate(DOORS.values(), 1):
+            told = await door.ask(gateway, alice, Progress(blind=door.blind))
+            assert told.ends == "done", door.name
+            await until_used(gateway, alice, 5 * asked)
+        for door in DOORS.values():
+            told = await door.ask(gateway, alice, Progress(blind=door.blind))
+            assert told.ends == "QUOTA_EXCEEDED", door.name
+
+
+async def test_a_plan_in_the_policy_has_its_own_budget(
+    core: StubCore, redis: Running, tmp_path: Path
+) -> None:
+    """Of docs/limits.md: carol has the free plan, and no quota is configured."""
+    answers(core, 20, 10)
+    (tmp_path / "plans").mkdir()
+    plans = write_plans(tmp_path / "plans", "2/m, 1 open", "9/m, 30 tokens/day")
+    more = {"USAGE_COUNTED": "true", "POLICY_DIR": str(plans)}
+    async with counting(core, redis, "query:run 60/m per subject", **more) as gateway:
+        carol, alice = await gateway.bearer("carol"), await gateway.bearer("alice")
+        for who in (carol, alice):
+            assert (await ask(gateway, who)).status_code == 200
+            await until_used(gateway, who, 30)
+        told = await used(gateway, carol)
+        assert [(one["quota"], one["left"]) for one in told["quotas"]] == [
+            ("query:run/subject/tokens/day", 0)
+        ]
+        assert _quota(await ask(gateway, carol)) == "query:run/subject/tokens/day"
         assert (await ask(gateway, alice)).status_code == 200
-        await until_used(gateway, alice, 5)
-        assert (await ask(gateway, alice, stream=False)).json()["usage"]["prompt_tokens"] == 3
-        await until_used(gateway, alice, 10)
-        async with signed_in(gateway, "alice") as socket:
-            await socket.ask()
-            assert (await socket.answer())[-1]["event"] == "done"
-        await until_used(gateway, alice, 15)
 
 
 async def test_leaving_before_the_usage_is_not_free(core: StubCore, redis: Running) -> None:

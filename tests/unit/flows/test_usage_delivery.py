@@ -19,6 +19,7 @@ class Store:
         self.used: dict[KeyUse, int] = {}
         self.numbers: list[int] = []
         self.away = self.deaf = False
+        self.added = asyncio.Event()
 
     async def add(
         self, number: int, spent: Mapping[Account, Spent], used: Mapping[KeyUse, int]
@@ -27,6 +28,7 @@ class Store:
             raise SharedStateUnavailable
         if number not in self.numbers[-1:]:
             self.numbers.append(number)
+            self.added.set()
             self.used.update(used)
             for account, one in spent.items():
                 self.kept[account.key] = self.kept.get(account.key, 0) + one.total
@@ -81,14 +83,14 @@ async def test_what_there_is_no_room_for_is_lost_and_counted() -> None:
     assert len(store.numbers) == WAITING_MOST // AT_ONCE
 
 
-async def test_charges_are_delivered_at_once() -> None:
+async def test_charges_are_delivered_by_themselves() -> None:
     store = Store()
     deliveries = Deliveries(store)
     running = asyncio.create_task(deliveries.run())
     await asyncio.sleep(0)
     deliveries.spend([ONE], Spent(1))
-    for _ in range(10):
-        await asyncio.sleep(0)
+    async with asyncio.timeout(30):
+        await store.added.wait()
     running.cancel()
     assert store.kept == {"one": 1}
 
