@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from sanic import Blueprint, Request
@@ -49,6 +49,13 @@ class RpcAnswer(msgspec.Struct, frozen=True):
     jsonrpc: str
     id: str | int
     result: dict[str, Any]
+
+
+class RpcEvent(msgspec.Struct, frozen=True):
+    """A message of an event stream; ``data`` is JSON, in the last one an ``RpcAnswer``."""
+
+    event: Literal["message"]
+    data: str
 
 
 class RpcError(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -208,7 +215,7 @@ TOOLS = Toolbox(
         Success(
             200,
             "The same as the last of an event stream's messages, where a tool takes its time.",
-            RpcAnswer,
+            RpcEvent,
             content_type="text/event-stream",
         ),
         Success(202, "A notification was taken."),

@@ -37,6 +37,8 @@ MEANT: dict[str, dict[str, object]] = {
         "sha256": None,
     },
     "/api/v1/keys": {"name": "a key"},
+    # A client of an older revision begins so; what others send needs its headers.
+    "/mcp": {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {}},
 }
 # Nothing is uploaded here: what these find is a document that awaits its bytes, in one part.
 NEEDING_BYTES = {
