@@ -11,6 +11,7 @@ from typing import Any
 from gateway.domain.sse import CONNECTED
 from gateway.edge.context import context_of
 from gateway.flows.answer_stream import Query
+from tests.components import running_redis
 
 from .conftest import Gateway, Streaming, running_gateway
 from .raw import exchange, request
@@ -19,6 +20,7 @@ from .served import served
 from .sockets import signed_in
 from .stub_core import DONE, META, TOKEN
 from .test_limits import counted, status_of_asking
+from .test_quotas import until_used, usage_event
 
 HIT, MISS = "kb-gateway; hit; ttl=3600", "kb-gateway; fwd=miss"
 ANSWER = {"answer": "hello", "query_id": "q-1", "finish_reason": "stop"}
@@ -242,3 +244,18 @@ async def test_each_worker_keeps_its_own(tmp_path: Path) -> None:
         assert {answer.status for answer in answers} == {200}
         assert len({answer.body for answer in answers}) == 1
         assert len(core.questions) <= 2
+
+
+async def test_a_hit_is_charged_nothing(tmp_path: Path) -> None:
+    """As the core made no answer; what was asked of it before and after is charged."""
+    limits = {"LIMITS": "query:run 1000000 tokens/day per subject", "REDIS_TIMEOUT": "5s"}
+    async with running_redis(tmp_path) as redis:
+        url = f"redis://{redis.launch.address}"
+        async with keeping(REDIS_URL=url, **limits) as (gateway, core):
+            core.answer = (META, TOKEN, usage_event(70, 40), DONE)
+            said = [(await streamed(gateway))[0] for _ in range(3)]
+            assert said == [MISS, HIT, HIT]
+            assert [(await whole(gateway))[0] for _ in range(2)] == [HIT, HIT]
+            assert (await whole(gateway, query="another"))[0] == MISS
+            day = await until_used(gateway, await gateway.bearer(), 220)
+            assert day["estimated_tokens"] == 0
