@@ -11,9 +11,11 @@ from sanic import Blueprint, Request
 from sanic.response import HTTPResponse, empty
 
 from gateway.domain.documents import CURSOR, MOST_PARTS, DocumentRef
+from gateway.domain.ids import new_uuid7
 from gateway.domain.spellings import filename_pattern, type_pattern
 from gateway.edge.http.endpoint import Success, route
 from gateway.edge.http.render import json_response
+from gateway.edge.http.repeats import Repeat
 from gateway.edge.scope import Scope, scope_of
 from gateway.errors import (
     Conflict,
@@ -32,6 +34,7 @@ from gateway.flows.documents import (
     DocumentPage,
     Documents,
 )
+from gateway.flows.repeats import Attempt
 from gateway.flows.upload_bodies import (
     Accepted,
     NewDocument,
@@ -97,13 +100,16 @@ def ref_of(scope: Scope, document_id: str) -> DocumentRef:
     body=NewDocument,
     narrowed=announced_schema,
     accepts_form=True,
+    repeat=Repeat(new_uuid7),
     successes=(Success(201, "Where and how to upload.", UploadTicket),),
     errors=(StorageUnavailable, *_TEMPORAL),
 )
-async def create(request: Request, uploads: Uploads, body: NewDocument) -> HTTPResponse:
+async def create(
+    request: Request, uploads: Uploads, body: NewDocument, attempt: Attempt | None
+) -> HTTPResponse:
     scope = scope_of(request)
     caller = scope.caller
-    ticket = await uploads.create(caller.tenant, caller.subject, body, scope.deadline)
+    ticket = await uploads.create(caller.tenant, caller.subject, body, scope.deadline, attempt)
     return json_response(msgspec.to_builtins(ticket), 201)
 
 
@@ -137,6 +143,7 @@ async def parts(
     summary="Say that the upload is done; it is checked and indexed",
     body=Completion,
     body_required=False,
+    repeat=Repeat(),
     successes=(Success(202, "The document is being processed.", Accepted),),
     errors=(NotFound, Conflict, *_TEMPORAL, *_CORE),
 )

@@ -10,13 +10,15 @@ from sanic import Blueprint, Request
 from sanic.response import HTTPResponse, empty
 
 from gateway.domain.actions import ACTIONS, PERSON_ONLY
-from gateway.domain.api_keys import KeyRecord
+from gateway.domain.api_keys import KeyRecord, new_key_id
 from gateway.domain.spellings import KEY_NAME
 from gateway.edge.http.endpoint import Success, route
 from gateway.edge.http.render import json_response
+from gateway.edge.http.repeats import Repeat
 from gateway.edge.scope import scope_of
 from gateway.errors import Conflict, NotFound
 from gateway.flows.keys import Keys
+from gateway.flows.repeats import Attempt
 from gateway.flows.times import rfc3339
 
 blueprint = Blueprint("keys", url_prefix="/keys")
@@ -80,13 +82,16 @@ def key_body(record: KeyRecord, secret: str | None = None) -> dict[str, Any]:
     name="create",
     summary="Make an API key; its secret is shown this once",
     body=NewKey,
+    repeat=Repeat(lambda _now: new_key_id()),
     successes=(Success(201, "The key with its secret.", Key),),
     errors=(Conflict,),
 )
-async def create(request: Request, keys: Keys, body: NewKey) -> HTTPResponse:
+async def create(
+    request: Request, keys: Keys, body: NewKey, attempt: Attempt | None
+) -> HTTPResponse:
     scope = scope_of(request)
     record, secret = await keys.create(
-        scope.caller, body.name, body.scopes, body.expires_in, scope.deadline
+        scope.caller, body.name, body.scopes, body.expires_in, scope.deadline, attempt
     )
     return json_response(key_body(record, secret), 201)
 

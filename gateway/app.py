@@ -57,6 +57,7 @@ from gateway.flows.keys import Keys
 from gateway.flows.login import Login
 from gateway.flows.logout import Logout
 from gateway.flows.recheck import Recheck
+from gateway.flows.repeats import Repeats
 from gateway.flows.search import Search
 from gateway.flows.uploads import Uploads
 from gateway.flows.usage_report import UsageReport
@@ -342,5 +343,6 @@ def _provided(services: Services) -> dict[type, object]:
         Search: services.search,
         UsageReport: services.usage_report,
         Recheck: services.recheck,
+        Repeats: services.repeats,
         Health: services.health,
     }

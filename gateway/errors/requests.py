@@ -110,6 +110,12 @@ class UpgradeRequired(GatewayError):
         super().__init__(message, headers={"Upgrade": "websocket", **(headers or {})})
 
 
+class IdempotencyMismatch(GatewayError):
+    status = 422
+    code = "IDEMPOTENCY_MISMATCH"
+    default_message = "This Idempotency-Key was used for another request."
+
+
 class HeadersTooLarge(GatewayError):
     status = 431
     code = "HEADERS_TOO_LARGE"

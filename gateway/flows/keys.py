@@ -36,6 +36,7 @@ from gateway.errors import (
     SharedStateUnavailable,
     ValidationFailed,
 )
+from gateway.flows.repeats import Attempt
 from gateway.flows.revocations import Revocations
 from gateway.ports import Clock, Deadline, KeyStore
 
@@ -71,23 +72,28 @@ class Keys:
         scopes: Sequence[str],
         expires_in_s: int | None,
         deadline: Deadline,
+        attempt: Attempt | None = None,
     ) -> tuple[KeyRecord, str]:
         """A new key and its text, which is not stored and cannot be shown again.
 
+        With an ``attempt`` the key has its id, and where an earlier attempt made it, nothing is.
+
         Raises:
             ValidationFailed: name, scopes or lifetime, each named.
-            Conflict: the owner has as many valid keys as the limit allows.
+            Conflict: the owner has as many valid keys as the limit allows, or the key was made by
+                an earlier attempt.
             Forbidden: the caller is a key itself.
             StorageUnavailable: the key may or may not be listed; its secret is lost either way.
         """
         _refuse_keys(principal)
         if faults := request_faults(name, scopes, expires_in_s, self._allowed_scopes):
             raise ValidationFailed(fields=faults)
+        await self._refuse_made(attempt, deadline)
         await self._make_room(principal, deadline)
         now = int(self._clock.time())
         secret = new_secret()
         record = KeyRecord(
-            key_id=new_key_id(),
+            key_id=new_key_id() if attempt is None else attempt.id,
             tenant=principal.tenant,
             owner=principal.subject,
             name=name,
@@ -96,8 +102,19 @@ class Keys:
             created_at=now,
             expires_at=None if expires_in_s is None else now + expires_in_s,
         )
-        await self._store.create(record, deadline)
+        if attempt is not None:
+            attempt.begun = True
+        try:
+            await self._store.create(record, deadline)
+        except Conflict as problem:
+            raise problem if attempt is None else _made_before(attempt) from problem
         return record, format_key(record.key_id, secret, self.checksums)
+
+    async def _refuse_made(self, attempt: Attempt | None, deadline: Deadline) -> None:
+        if attempt is None or not attempt.again:
+            return
+        if attempt.made or await self._store.get(attempt.id, deadline) is not None:
+            raise _made_before(attempt)
 
     async def list(self, tenant: str, owner: str, deadline: Deadline) -> Sequence[KeyRecord]:
         """The owner's keys, newest first, revoked and expired ones too."""
@@ -183,6 +200,15 @@ class Keys:
         if not dead:
             raise Conflict(f"You have {len(keys)} keys, the most there may be: revoke one first.")
         await self._store.remove(min(dead, key=lambda record: record.created_at), deadline)
+
+
+def _made_before(attempt: Attempt) -> Conflict:
+    """Its secret went to whoever asked first, or nowhere: it is stored in no place."""
+    return Conflict(
+        "This key was made before, and its secret is not shown again: if you do not have it,"
+        " revoke the key and make another one.",
+        details={"key_id": attempt.id},
+    )
 
 
 def _refuse_keys(principal: Principal) -> None:

@@ -36,6 +36,7 @@ from gateway.errors import (
     StorageUnavailable,
     ValidationFailed,
 )
+from gateway.flows.repeats import Attempt
 from gateway.flows.times import rfc3339
 from gateway.flows.upload_bodies import (
     Accepted,
@@ -52,7 +53,6 @@ from gateway.ports import (
     Deadline,
     ObjectStore,
     OnBehalfOf,
-    PresignedUpload,
     Workflows,
 )
 
@@ -95,25 +95,75 @@ class Uploads:
     # --- create ---
 
     async def create(
-        self, tenant: str, owner: str, asked: NewDocument, deadline: Deadline
+        self,
+        tenant: str,
+        owner: str,
+        asked: NewDocument,
+        deadline: Deadline,
+        attempt: Attempt | None = None,
     ) -> UploadTicket:
         """Starts the workflow and returns the permission to upload.
 
+        With an ``attempt`` the document has its id, and what an earlier attempt began is completed.
+
         Raises:
             ValidationFailed: with each field that is wrong.
-            StorageUnavailable, TemporalUnavailable, TemporalTimeout: nothing is left behind.
+            StorageUnavailable, TemporalUnavailable, TemporalTimeout: nothing is left behind, or
+                with an ``attempt`` what the next one finds.
+            Conflict: what an earlier attempt made no longer awaits an upload.
         """
+        document_id = new_uuid7(self._clock.time()) if attempt is None else attempt.id
+        ref = DocumentRef(tenant, owner, document_id)
+        if attempt is not None and attempt.again:
+            known = await self._workflows.describe(ref, deadline)
+            if known is not None or attempt.made:
+                return self._made_before(ref, known, asked)
         method = upload_method(asked.size, asked.upload_method, self.rules)
         announced = self._announced(asked, method)
-        ref = DocumentRef(tenant, owner, new_uuid7(self._clock.time()))
         if method == "MULTIPART":
             upload_id = await self._store.create_multipart(ref.object_key, announced, deadline)
             announced = replace(announced, upload_id=upload_id)
+        if attempt is not None:
+            attempt.begun = True
+            return await self._start_or_join(ref, announced, asked, deadline)
         await self._start(ref, announced, deadline)
+        return self._ticket(ref, announced, method, self.rules.form_lifetime_s)
+
+    async def _start_or_join(
+        self, ref: DocumentRef, announced: Announced, asked: NewDocument, deadline: Deadline
+    ) -> UploadTicket:
+        """Nothing is undone: an attempt that fails leaves its document to the next one, and to its
+        own expiry where there is none. One that comes second takes what the first has made."""
+        method = upload_method(asked.size, asked.upload_method, self.rules)
+        try:
+            await self._workflows.start(ref, announced, deadline)
+        except Conflict:
+            known = await self._workflows.describe(ref, deadline)
+            return self._made_before(ref, known, asked)
+        return self._ticket(ref, announced, method, self.rules.form_lifetime_s)
+
+    def _made_before(
+        self, ref: DocumentRef, known: UploadStatus | None, asked: NewDocument
+    ) -> UploadTicket:
+        """Signed afresh, and for no longer than the first one was."""
+        now = int(self._clock.time())
+        if known is None or known.cancelled or known.announced.expires_at <= now:
+            raise Conflict(
+                "The document that was made with this Idempotency-Key no longer awaits an upload.",
+                details={"document_id": ref.document_id},
+            )
+        announced = known.announced
+        method = "MULTIPART" if announced.upload_id else asked.upload_method or "POST"
+        lifetime_s = min(announced.expires_at - now, self.rules.form_lifetime_s)
+        return self._ticket(ref, announced, method, lifetime_s)
+
+    def _ticket(
+        self, ref: DocumentRef, announced: Announced, method: UploadMethod, lifetime_s: int
+    ) -> UploadTicket:
         return UploadTicket(
             document_id=ref.document_id,
             workflow_id=ref.workflow_id,
-            upload=self._permission(ref, announced, method),
+            upload=self._permission(ref, announced, method, lifetime_s),
             complete_url=f"{self._base_path}/{ref.document_id}/complete",
         )
 
@@ -161,14 +211,15 @@ class Uploads:
                 await asyncio.sleep(2**attempt)
 
     def _permission(
-        self, ref: DocumentRef, announced: Announced, method: UploadMethod
+        self, ref: DocumentRef, announced: Announced, method: UploadMethod, lifetime_s: int
     ) -> UploadPermission:
         expires_at = rfc3339(announced.expires_at)
         if method == "MULTIPART":
             url = f"{self._base_path}/{ref.document_id}/parts"
             size = part_size(announced.size, self.rules)
             return UploadPermission(method=method, url=url, expires_at=expires_at, part_size=size)
-        signed = self._presign(ref, announced, method)
+        sign = self._store.presign_put if method == "PUT" else self._store.presign_post
+        signed = sign(ref.object_key, announced, expires_in_s=lifetime_s)
         return UploadPermission(
             method=method,
             url=signed.url,
@@ -176,12 +227,6 @@ class Uploads:
             fields=signed.fields or None,
             headers=signed.headers or None,
         )
-
-    def _presign(
-        self, ref: DocumentRef, announced: Announced, method: UploadMethod
-    ) -> PresignedUpload:
-        sign = self._store.presign_put if method == "PUT" else self._store.presign_post
-        return sign(ref.object_key, announced, expires_in_s=self.rules.form_lifetime_s)
 
     # --- parts ---
 

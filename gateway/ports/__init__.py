@@ -11,6 +11,7 @@ from __future__ import annotations
 from gateway.ports.callers import KeyStore, PasswordVerifier, Policy, PolicyEngine, Users
 from gateway.ports.core import Core, CorePage, CoreSink, CoreStream, OnBehalfOf
 from gateway.ports.documents import ObjectStore, PresignedUpload, Workflows
+from gateway.ports.repeats import RepeatStore
 from gateway.ports.revocations import Announcements, Board, Heard, Read, RevocationStore
 from gateway.ports.shared_state import SharedState
 from gateway.ports.time import Clock, Deadline
@@ -34,6 +35,7 @@ __all__ = [
     "PolicyEngine",
     "PresignedUpload",
     "Read",
+    "RepeatStore",
     "RevocationStore",
     "SharedState",
     "UsageStore",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from gateway.domain.limit_rules import Limit, LimitFaults, parse_limits
 from gateway.domain.quotas import Quota
 from gateway.settings import parsers as p
-from gateway.settings.redis_settings import RedisSettings
+from gateway.settings.repeat_settings import RepeatSettings
 from gateway.settings.spec import group
 
 _rates = group("Rates and open streams")
@@ -28,7 +28,7 @@ LIMITS = p.Parser(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class LimitSettings(RedisSettings):
+class LimitSettings(RepeatSettings):
     """Part of ``Settings``: how much is allowed."""
 
     limits: tuple[Limit | Quota, ...] = _rates(

@@ -17,7 +17,13 @@ from collections.abc import Iterable
 from gateway.domain.doors import DOORS
 from gateway.domain.limit_rules import PER
 from gateway.errors import by_code
-from gateway.telemetry import core_metrics, shared_state_metrics, stream_metrics, usage_metrics
+from gateway.telemetry import (
+    core_metrics,
+    repeat_metrics,
+    shared_state_metrics,
+    stream_metrics,
+    usage_metrics,
+)
 from gateway.telemetry.layout import Layout
 from gateway.telemetry.metric import (
     OTHER,
@@ -54,7 +60,7 @@ AUTH_REASONS = (
 DEPENDENCY_STATES = ("unknown", "ok", "down", "broken")
 POOL_STATES = ("open", "idle", "in_use", "waiting")
 WORKER_STATES = ("starting", "ready", "unready", "draining")
-SUBJECTS = (stream_metrics, core_metrics, shared_state_metrics, usage_metrics)
+SUBJECTS = (stream_metrics, core_metrics, shared_state_metrics, usage_metrics, repeat_metrics)
 
 # --- the core and other dependencies --------------------------------------------------------------
 

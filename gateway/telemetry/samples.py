@@ -13,7 +13,7 @@ from gateway.domain.balancing import Balancer, RetryBudget
 from gateway.domain.hit_count import HitCount
 from gateway.domain.usage import Spent
 from gateway.telemetry import catalogue as c
-from gateway.telemetry import core_metrics, shared_state_metrics
+from gateway.telemetry import core_metrics, repeat_metrics, shared_state_metrics
 from gateway.telemetry import usage_metrics as u
 from gateway.telemetry.metric import Counter, Gauge, LabelSet
 
@@ -54,6 +54,12 @@ def caches(policy: HitCount, token: HitCount, key: HitCount) -> Iterator[Sample]
     for name, count in (("policy", policy), ("token", token), ("key", key)):
         yield c.CACHE_LOOKUPS, (name, "hit"), count.hits
         yield c.CACHE_LOOKUPS, (name, "miss"), count.misses
+
+
+def repeats(counts: Mapping[str, int]) -> Iterator[Sample]:
+    """``counts`` by ``domain.repeats.OUTCOMES``."""
+    for outcome, count in counts.items():
+        yield repeat_metrics.REPEATS, (outcome,), count
 
 
 def answers(count: HitCount) -> Iterator[Sample]:

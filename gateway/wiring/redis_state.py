@@ -29,6 +29,7 @@ def import_redis(settings: Settings) -> None:
     """In the process that workers are forked from. It connects nothing."""
     if settings.redis_url is not None:
         import gateway.adapters.fallback_state
+        import gateway.adapters.redis_repeats
         import gateway.adapters.redis_state  # noqa: F401
 
 

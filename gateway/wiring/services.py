@@ -7,7 +7,7 @@ event loop, because the clients of the dependencies belong to one.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -35,6 +35,7 @@ from gateway.flows.login import Login
 from gateway.flows.login_delays import LoginDelays
 from gateway.flows.logout import Logout
 from gateway.flows.recheck import Recheck
+from gateway.flows.repeats import Repeats
 from gateway.flows.revocations import Revocations
 from gateway.flows.search import Search
 from gateway.flows.unknown_keys import UnknownKeys
@@ -67,6 +68,7 @@ from gateway.wiring.from_settings import (
     upload_rules,
 )
 from gateway.wiring.reload import needing_restart
+from gateway.wiring.repeats import requests_sent_again
 from gateway.wiring.shared_state import REPLICA, STATE
 from gateway.wiring.usage import counts_tokens, usage_of
 
@@ -108,6 +110,8 @@ class Services:
     limits: Limits | None
     usage: Usage | None
     usage_report: UsageReport
+    repeats: Repeats
+    reload_repeats: Callable[[Settings], None]
     health: Health
     users: UsersFile
     tls: OutgoingTls
@@ -140,6 +144,7 @@ class Services:
         self.users.adopt(users)
         self.revocations.accounts_changed(accounts, self.users.accounts)
         await self.dependencies.reload(settings)
+        self.reload_repeats(settings)
         self.policy.clear()
         self.login.tokens = tokens = token_settings(settings)
         self.authenticator.use_tokens(tokens)
@@ -251,6 +256,7 @@ def _services(
     limits = _limits(settings, built, leases, clock)
     usage = usage_of(building, built, clock)
     delays = _delays(settings, built)
+    repeats, reload_repeats = requests_sent_again(building, clock)
     answers = answer_cache(settings, core, policy, clock, building.tasks)
     return Services(
         clock=clock,
@@ -277,6 +283,8 @@ def _services(
         limits=limits,
         usage=usage,
         usage_report=UsageReport(limits, usage, clock),
+        repeats=repeats,
+        reload_repeats=reload_repeats,
         health=Health(built.checks, clock),
         users=users,
         tls=building.tls,
@@ -291,6 +299,7 @@ def _services(
                 samples.caches, policy.count, authenticator.token_count, authenticator.key_count
             ),
             partial(samples.revocations, revocations),
+            partial(samples.repeats, repeats.counts),
             *(() if answers is None else (partial(samples.answers, answers.count),)),
             *(() if usage is None else (partial(samples.tokens, usage),)),
         ],

@@ -197,19 +197,21 @@ async def running_gateway(
     protocol: type[HttpProtocol] | None = None,
     trust: ssl.SSLContext | None = None,
     revocations: MemoryRevocations | None = None,
+    workflows: MemoryWorkflows | None = None,
+    keys: MemoryKeys | None = None,
     **settings: str,
 ) -> AsyncIterator[Gateway]:
     """``settings`` are environment names without their prefix: ``CORS_ORIGINS="…"``.
 
     ``protocol`` is another than the application's own; ``trust`` is what clients bring to a gateway
-    that serves HTTPS. With ``REDIS_URL`` a real Redis counts. ``revocations`` are kept where
-    another gateway of the test keeps them, too.
+    that serves HTTPS. With ``REDIS_URL`` a real Redis counts. ``revocations``, ``workflows`` and
+    ``keys`` are kept where another gateway of the test keeps them, too.
     """
     environ = {**ENVIRONMENT, "GATEWAY_SERVICES_CORE": core.url}
     environ.update({f"GATEWAY_{name}": text for name, text in settings.items()})
-    users, clock, keys = some_users(), MovableClock(), MemoryKeys()
+    users, clock, keys = some_users(), MovableClock(), keys or MemoryKeys()
     revocations = revocations or MemoryRevocations()
-    store, workflows = MemoryStore(), MemoryWorkflows()
+    store, workflows = MemoryStore(), workflows or MemoryWorkflows()
     state = CountingState(clock.monotonic)
 
     async def build(loaded: Settings, tasks: Tasks) -> Services:

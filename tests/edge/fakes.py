@@ -170,6 +170,8 @@ class MemoryWorkflows:
     failure: Exception | None = None
 
     async def start(self, ref: DocumentRef, announced: Announced, deadline: Deadline) -> None:
+        if ref.workflow_id in self.started:
+            raise Conflict
         self.started[ref.workflow_id] = UploadStatus(
             ref, announced, "awaiting_upload", cancelled=False, created_at=1_800_000_000.0
         )

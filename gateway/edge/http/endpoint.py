@@ -28,6 +28,7 @@ from gateway import API_PREFIX
 from gateway.domain.doors import Door
 from gateway.edge.context import context_of
 from gateway.edge.http import bodies
+from gateway.edge.http.repeats import Repeat, answer_once
 from gateway.errors import GatewayError
 
 Handler = Callable[..., Coroutine[Any, Any, HTTPResponse | None]]
@@ -82,6 +83,9 @@ class Endpoint:
     knows better (a handler that has read the body, a socket that makes requests) changes it there.
     A route whose ``kind`` is ``messages`` reads its body itself, and ``body`` only describes that;
     pages of listed origins alone may call it.
+    ``validated`` routes have an ``ETag`` and answer 304 to who has it (``validators``). ``repeat``
+    says how a route that creates answers a request that is sent again with its
+    ``Idempotency-Key``; others take none.
     """
 
     method: str
@@ -100,6 +104,7 @@ class Endpoint:
     any_owner: bool = False
     resource_id: str | None = None
     validated: bool = False
+    repeat: Repeat | None = None
     tag: str = ""
     kind: Literal["plain", "stream", "socket", "messages"] = "plain"
     door: Door = "http"
@@ -170,6 +175,7 @@ def _reading(handler: Handler, endpoint: Endpoint) -> Handler:
     """``handler`` behind the reading of its body and query and the look-up of what it asks for."""
     wanted = _wanted(handler, endpoint)
     wanted_items = tuple(wanted.items())
+    repeat = endpoint.repeat
 
     @wraps(handler)
     async def read_then_handle(request: Request, **arguments: Any) -> HTTPResponse | None:
@@ -193,6 +199,8 @@ def _reading(handler: Handler, endpoint: Endpoint) -> Handler:
             )
         else:
             await bodies.drop_body(request)
+        if repeat is not None:
+            return await answer_once(request, repeat, handler, arguments)
         handling = handler(request, **arguments)
         # A stream may take minutes: what it was asked is not kept that long.
         del arguments
@@ -206,6 +214,7 @@ def _wanted(handler: Handler, endpoint: Endpoint) -> dict[str, type]:
     """The parameters that neither the path, nor the body, nor the query string fills."""
     read = {"return"} | ({"body"} if endpoint.body and endpoint.kind != "messages" else set())
     read |= {"query"} if endpoint.query else set()
+    read |= {"attempt"} if endpoint.repeat is not None and endpoint.repeat.answers_itself else set()
     hints = get_type_hints(handler)
     return {
         name: kind

@@ -13,6 +13,7 @@ import msgspec
 from sanic import Sanic
 
 from gateway import __version__
+from gateway.domain.repeats import HEADER, PATTERN
 from gateway.edge.context import context_of
 from gateway.edge.http.endpoint import Endpoint, Success
 from gateway.edge.http.request_schemas import REMAINDER, as_text, narrowed, strict
@@ -21,10 +22,12 @@ from gateway.edge.http.routes import PARAMETER, endpoints
 from gateway.edge.http.validators import CACHE_CONTROL
 from gateway.errors import (
     AmbiguousCredentials,
+    Conflict,
     ExpectationFailed,
     Forbidden,
     GatewayError,
     HeadersTooLarge,
+    IdempotencyMismatch,
     InternalError,
     LengthRequired,
     MalformedRequest,
@@ -33,6 +36,7 @@ from gateway.errors import (
     PolicyUnavailable,
     RateLimited,
     RequestTimedOut,
+    SharedStateUnavailable,
     StorageUnavailable,
     TokenExpired,
     Unauthenticated,
@@ -207,6 +211,8 @@ def _parameters(path: str, endpoint: Endpoint) -> list[dict[str, Any]]:
         found += _query_parameters(endpoint.query)
     if endpoint.validated:
         found.append(_IF_NONE_MATCH)
+    if endpoint.repeat is not None:
+        found.append(_IDEMPOTENCY_KEY)
     if endpoint.any_owner:
         found.append(
             {
@@ -288,6 +294,15 @@ _IF_NONE_MATCH = {
     "description": "The `ETag`s of what the client has, or `*`: 304 instead of the same again.",
     "schema": {"type": "string"},
 }
+_IDEMPOTENCY_KEY = {
+    "name": HEADER,
+    "in": "header",
+    "description": (
+        "Sent again with the same key, the request makes nothing a second time"
+        " (draft-ietf-httpapi-idempotency-key-header-07). In quotes or without."
+    ),
+    "schema": {"type": "string", "pattern": PATTERN},
+}
 _CHALLENGE = {"schema": {"type": "string"}, "required": True, "description": "How to prove it."}
 _RETRY_AFTER = {
     "schema": {"type": "integer", "minimum": 1},
@@ -315,6 +330,8 @@ def _error_classes(endpoint: Endpoint) -> dict[int, list[type[GatewayError]]]:
         classes.append(RateLimited)
     if endpoint.body is not None:
         classes += [UnsupportedMediaType, LengthRequired]
+    if endpoint.repeat is not None:
+        classes += [Conflict, IdempotencyMismatch, SharedStateUnavailable]
     found: dict[int, list[type[GatewayError]]] = {}
     for cls in classes:
         known = found.setdefault(cls.status, [])
@@ -327,6 +344,6 @@ def _error_response(classes: list[type[GatewayError]]) -> dict[str, Any]:
     response = _response(" or ".join(f"`{cls.code}`" for cls in classes))
     if any(issubclass(cls, Unauthenticated) for cls in classes):
         response["headers"]["WWW-Authenticate"] = _CHALLENGE
-    if any(cls.default_retry_after_s is not None for cls in classes):
+    if any(cls.default_retry_after_s is not None or cls is Conflict for cls in classes):
         response["headers"]["Retry-After"] = _RETRY_AFTER
     return {**response, "content": {"application/json": {"schema": _ERROR_REF}}}
