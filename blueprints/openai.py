@@ -14,7 +14,7 @@ from gateway.edge.http.cache_fields import add_cache_status, cache_control
 from gateway.edge.http.endpoint import Success, route
 from gateway.edge.http.event_streams import OpenStreams
 from gateway.edge.http.render import json_response
-from gateway.edge.openai.completion import MODEL, ChatChunk, ChatCompletion
+from gateway.edge.openai.completion import MODEL, ChatCompletion, ChatEvent
 from gateway.edge.openai.door import ChatDoor, Wish
 from gateway.edge.openai.messages import Message, asked
 from gateway.edge.scope import scope_of
@@ -100,7 +100,7 @@ class ChatRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     @property
     def wish(self) -> Wish:
         options = self.stream_options
-        return Wish(bool(self.footnotes), options is not None and bool(options.include_usage))
+        return Wish(self.footnotes, options is not None and bool(options.include_usage))
 
     def for_core(self) -> dict[str, Any]:
         """The core's body: the question, what was said before, and what narrows the search.
@@ -161,7 +161,7 @@ class Models(msgspec.Struct, frozen=True):
         Success(
             200,
             "With `stream` the answer's chunks, as `text/event-stream; charset=utf-8`.",
-            ChatChunk,
+            ChatEvent,
             content_type="text/event-stream",
         ),
     ),

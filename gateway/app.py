@@ -293,9 +293,13 @@ class _Assembly:
         return Sockets(pipeline, self._connections, services.clock, ping_s=ping_s, pong_s=pong_s)
 
     def _make_chat(self, services: Services) -> ChatDoor:
-        documents_url = f"{self._settings.public_url or ''}{API_PREFIX}/documents"
-        limit_bytes = self._settings.answer_limit
-        return ChatDoor(services.clock, documents_url=documents_url, limit_bytes=limit_bytes)
+        settings = self._settings
+        return ChatDoor(
+            services.clock,
+            documents_url=f"{settings.public_url or ''}{API_PREFIX}/documents",
+            footnotes=settings.openai_footnotes,
+            limit_bytes=settings.answer_limit,
+        )
 
     def _begin_metrics(self, services: Services, sockets: Sockets) -> None:
         edge = partial(of_edge, self._streams, self._connections, services.health)

@@ -294,7 +294,7 @@ class ExtractiveWriter:
     async def write(self, question: str, terms: str, hits: list[Hit]) -> AsyncGenerator[Part, None]:
         prompt = len(words(question)) + sum(len(hit.text.split()) for hit in hits)
         written = 0
-        for part in await asyncio.to_thread(lambda: list(extract(terms, hits))):
+        for part in await asyncio.to_thread(lambda: list(extract(terms, hits, question))):
             written += isinstance(part, Token)
             yield part
         yield Usage(prompt, written)

@@ -227,6 +227,10 @@ class Json(Door):
 
     name = "json"
     blind = True
+    path = QUERY
+
+    def question(self, query: str) -> dict[str, Any]:
+        return {"query": query, "stream": False}
 
     async def ask(
         self, where: Where, credential: Credential, progress: Progress, query: str = "hi"
@@ -234,9 +238,9 @@ class Json(Door):
         progress.blind = progress.has_head = True
         reader, writer = await _connected(where, progress)
         typed = {"Content-Type": "application/json", **credential}
-        body = json.dumps({"query": query, "stream": False}).encode()
+        body = json.dumps(self.question(query)).encode()
         try:
-            writer.write(request("POST", QUERY, typed, body))
+            writer.write(request("POST", self.path, typed, body))
             await progress.may_read()
             answer = await read_answer(reader)
         except (ConnectionError, asyncio.IncompleteReadError):
@@ -347,6 +351,25 @@ class OpenAi(_EventStream):
             assert told.error.keys() == {"code", "message", "details", "type", "param"}, where
 
 
+class OpenAiWhole(Json):
+    """The same without ``stream``: another way through that door, which the cases are asked of."""
+
+    name = "openai"
+    path = CHAT
+
+    def question(self, query: str) -> dict[str, Any]:
+        return chat_question(query)
+
+    def check(self, expected: dict[str, Any], told: Told, where: str) -> None:
+        if expected["ends"] == "done":
+            (choice,) = told.answer["choices"]
+            assert choice["message"]["content"] == expected["answer"]["answer"], where
+            assert choice["finish_reason"] == "stop", where
+        elif expected["ends"] is not None:
+            assert told.status == expected["status"], where
+            assert told.error.keys() == {"code", "message", "details", "type", "param"}, where
+
+
 MCP = "/mcp"
 VERSION = "2026-07-28"
 
@@ -437,3 +460,5 @@ class Mcp(Door):
 DOORS: Mapping[str, Door] = {
     door.name: door for door in (Sse(), Json(), WebSocket(), OpenAi(), Mcp())
 }
+# All the ways in which an answer is told.
+WAYS: Mapping[str, Door] = {**DOORS, "openai whole": OpenAiWhole()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from gateway.flows.answer_stream import Query
 from tests.components import running_redis
 
 from .conftest import Gateway, Streaming, running_gateway
+from .doors import CHAT, chat_question
 from .raw import exchange, request
 from .revised_core import RevisedCore, revised_core
 from .served import served
@@ -87,6 +89,11 @@ async def test_an_answer_is_replayed_through_every_door() -> None:
             await socket.ask(stream=False)
             [answered] = await socket.answer()
             assert answered["data"] == found
+        for stream in (False, True):
+            body = json.dumps({**chat_question("hi"), "stream": stream}).encode()
+            headers = {**await gateway.bearer(), "Content-Type": "application/json"}
+            chat = await gateway.client.post(CHAT, content=body, headers=headers)
+            assert (chat.headers["Cache-Status"], '"hello"' in chat.text) == (HIT, True)
         assert core.questions == [("acme", "alice")]
 
 

@@ -28,7 +28,7 @@ from .conformance import (
     cases,
 )
 from .conftest import Gateway, running_gateway
-from .doors import DOORS, Door, Progress
+from .doors import DOORS, WAYS, Door, Progress
 from .keeping_core import KeepingCore
 from .raw import TIMEOUT_S
 from .served import served
@@ -121,11 +121,11 @@ def by_settings() -> dict[str, list[Case]]:
     return groups
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("group", by_settings())
 async def test_each_case_is_told_as_it_says(
     group: str,
-    door: str,
+    way: str,
     core: KeepingCore,
     caught: list[OpenStreams],
     uncached: None,
@@ -140,7 +140,7 @@ async def test_each_case_is_told_as_it_says(
         for case in chosen:
             is_cut = case.may_be_cut and case not in cases("core_errors")
             for pieces in IN_PIECES if is_cut else (AS_GIVEN,):
-                await world.replay(DOORS[door], case, pieces)
+                await world.replay(WAYS[way], case, pieces)
 
 
 async def test_a_gateway_in_processes_of_its_own_tells_the_same(

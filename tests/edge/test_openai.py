@@ -145,6 +145,17 @@ async def test_footnotes_stand_in_the_text_on_request(gateway: Gateway, stream: 
     assert text == "hello [1]\n\n- [1] `f.pdf`, page 3"
 
 
+async def test_chat_interfaces_that_send_no_such_field_get_footnotes_by_a_setting(
+    core: StubCore,
+) -> None:
+    """Who says ``false`` gets none."""
+    core.sends(STREAM_HEAD, chunk(WHOLE), END)
+    async with running_gateway(core, OPENAI_FOOTNOTES="true") as gateway:
+        assert "[1]" in (await ask(gateway)).choices[0].message.content
+        plain = await ask(gateway, extra_body={"footnotes": False})
+        assert plain.choices[0].message.content == "hello"
+
+
 async def test_usage_is_told_when_it_is_asked_for_and_known(gateway: Gateway) -> None:
     """Null in every chunk, then one without choices; no numbers where the core has none."""
     wish: Any = {"stream_options": {"include_usage": True}}

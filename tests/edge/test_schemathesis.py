@@ -14,6 +14,7 @@ from schemathesis.schemas import APIOperation
 from schemathesis.specs.openapi import checks
 
 from .conftest import Gateway
+from .doors import CHAT, chat_question
 from .fakes import PASSWORD
 from .live import live_gateway
 
@@ -28,6 +29,7 @@ CHECKS = [
 
 
 MEANT: dict[str, dict[str, object]] = {
+    CHAT: chat_question("hi"),
     "/auth/login": {"username": "root", "password": PASSWORD},
     "/api/v1/auth/login": {"username": "root", "password": PASSWORD},
     "/api/v1/documents": {

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import regex  # type: ignore[import-untyped]
 
 from devstack.core.answering.units import Unit, Words, units
-from devstack.core.finding.wanted import Wanted, wanted
+from devstack.core.finding.wanted import Wanted, content_words, wanted
 from devstack.core.index import Hit
 
 MOST_PIECES = 3
@@ -26,6 +26,8 @@ ASKED, ABOVE, NEAR, NAMED = 0.85, 0.6, 0.35, 0.3
 # The sentence before, when this one begins with "it".
 REFERRED = 0.8
 ECHO = 0.1
+# A word of an earlier question: it tells what is spoken of, not what is asked of it.
+EARLIER = 0.35
 UNFINISHED = 0.5
 # How much the score of its passage counts in a piece's.
 BY_PASSAGE = 0.3
@@ -72,9 +74,12 @@ class _Scored:
     own: float  # the share of it that stands in the unit itself
 
 
-def extract(terms: str, hits: Sequence[Hit]) -> Iterator[Token | Citation]:
-    """The answer in the order it is streamed: each quotation's pieces, then its citation."""
-    return quoted(choose(terms, hits), hits)
+def extract(terms: str, hits: Sequence[Hit], question: str = "") -> Iterator[Token | Citation]:
+    """The answer in the order it is streamed: each quotation's pieces, then its citation.
+
+    Those of ``terms`` that ``question`` does not have are from earlier ones, and count less.
+    """
+    return quoted(choose(terms, hits, question), hits)
 
 
 def quoted(chosen: Sequence[Unit], hits: Sequence[Hit]) -> Iterator[Token | Citation]:
@@ -108,11 +113,11 @@ def pieces(text: str) -> list[str]:
     return list(regex.findall(r"\s*\S{1,24}|\s+", text))
 
 
-def choose(terms: str, hits: Sequence[Hit]) -> list[Unit]:
+def choose(terms: str, hits: Sequence[Hit], question: str = "") -> list[Unit]:
     """Up to three pieces, best first, none of them twice or within another."""
     candidates = units(hits)
     languages = tuple(dict.fromkeys(hit.language for hit in hits))
-    asked = _asked(wanted(terms, languages), candidates)
+    asked = _asked(_asked_now(wanted(terms, languages), question, terms, languages), candidates)
     found_by = _found_by(asked)
     best = max((hit.score for hit in hits), default=0.0)
     shares = [hit.score / best if best > 0 else 1.0 for hit in hits]
@@ -121,6 +126,17 @@ def choose(terms: str, hits: Sequence[Hit]) -> list[Unit]:
         key=lambda scored: -scored.score,  # stable: at the same score the better source goes first
     )
     return _chosen(ranked)
+
+
+def _asked_now(
+    words: Sequence[Wanted], question: str, terms: str, languages: Sequence[str]
+) -> Sequence[Wanted]:
+    """The words with less weight for those of earlier questions, if the question has any itself."""
+    named = " ".join(content_words(question))
+    if not named or named == terms:
+        return words
+    now = {one.word for one in wanted(named, languages)}
+    return [one if one.word in now else replace(one, weight=one.weight * EARLIER) for one in words]
 
 
 def _chosen(ranked: Sequence[_Scored]) -> list[Unit]:

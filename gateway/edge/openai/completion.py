@@ -56,37 +56,15 @@ class ChatCompletion(msgspec.Struct, frozen=True):
     usage: CompletionUsage | msgspec.UnsetType = msgspec.UNSET
 
 
-class ChunkDelta(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a chunk adds: the role in the first one, then text or an annotation."""
+class ChatEvent(msgspec.Struct, frozen=True):
+    """One event of the stream; ``data`` is a `chat.completion.chunk`, or an ``Error``.
 
-    role: Literal["assistant"] | msgspec.UnsetType = msgspec.UNSET
-    content: str | msgspec.UnsetType = msgspec.UNSET
-    annotations: list[Annotation] | msgspec.UnsetType = msgspec.UNSET
-
-
-class ChunkChoice(msgspec.Struct, frozen=True):
-    """``finish_reason`` is null in all chunks but the last one."""
-
-    index: int
-    delta: ChunkDelta
-    logprobs: None
-    finish_reason: FinishReason | None
-
-
-class ChatChunk(msgspec.Struct, frozen=True):
-    """One of the stream's messages, ``data: …``. The last one is ``data: [DONE]``, or an error.
-
-    ``citations`` stands in the chunk with the reason; ``usage`` where it was asked for: null in all
-    chunks but one more, without choices, that follows if the core counted.
+    A chunk has `id`, `created`, `model` and `choices`: one with a `delta` of `role`, `content` or
+    `annotations`, and the `finish_reason` in the last, which has `citations` beside. `usage` is
+    there where it was asked for. `[DONE]` comes last, and only after a whole answer.
     """
 
-    id: str
-    object: Literal["chat.completion.chunk"]
-    created: int
-    model: str
-    choices: list[ChunkChoice]
-    citations: list[CitedPassage] | msgspec.UnsetType = msgspec.UNSET
-    usage: CompletionUsage | msgspec.UnsetType | None = msgspec.UNSET
+    data: str
 
 
 def usage_of(counted: Usage) -> CompletionUsage:

@@ -17,9 +17,12 @@ from gateway.ports import Clock
 
 
 class Wish(NamedTuple):
-    """How a client wants its answer: with footnotes, with ``usage`` in a stream."""
+    """How a client wants its answer: with footnotes, with ``usage`` in a stream.
 
-    footnotes: bool
+    ``footnotes`` is ``None`` where it does not say.
+    """
+
+    footnotes: bool | None
     usage: bool
 
 
@@ -28,11 +31,15 @@ class ChatDoor:
 
     Args:
         documents_url: what a document's own address begins with.
+        footnotes: whether clients get them that do not say.
         limit_bytes: the largest answer that is collected, and the most that is kept of a stream.
     """
 
-    def __init__(self, clock: Clock, *, documents_url: str, limit_bytes: int) -> None:
+    def __init__(
+        self, clock: Clock, *, documents_url: str, footnotes: bool, limit_bytes: int
+    ) -> None:
         self._clock = clock
+        self._footnotes = footnotes
         self._documents_url = documents_url
         self._limit_bytes = limit_bytes
 
@@ -60,7 +67,7 @@ class ChatDoor:
     def _telling(self, wish: Wish, *, streamed: bool) -> ChatAnswer:
         return ChatAnswer(
             documents_url=self._documents_url,
-            footnotes=wish.footnotes,
+            footnotes=self._footnotes if wish.footnotes is None else wish.footnotes,
             streamed=streamed,
             limit_bytes=self._limit_bytes,
         )

@@ -214,3 +214,12 @@ def test_piece_is_asked_only_about_the_words_it_has(monkeypatch: pytest.MonkeyPa
     chosen = choose(letters, [hit("。".join(sentences) + "。")])
     assert len(chosen) == 3
     assert len(weighed) < 20 * len(sentences)
+
+
+def test_what_is_asked_now_counts_more_than_what_was_asked_before() -> None:
+    """Words of earlier questions tell what is spoken of; alone they are all there is."""
+    told = "The warranty of the lamp lasts nineteen months. The lamp weighs 812 grams."
+    now, *_ = choose("weigh warranty lamp", [hit(told)], "What does it weigh?")
+    assert told[now.start : now.end] == "The lamp weighs 812 grams."
+    before, *_ = choose("warranty lamp", [hit(told)], "Why?")
+    assert told[before.start : before.end].startswith("The warranty")
