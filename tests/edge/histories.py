@@ -23,12 +23,14 @@ class History:
         lost: those that got no answer, because their worker was killed.
         emptied: when all that was counted was forgotten.
         headers: what all show; without it the token of the first replica.
+        broken: what was said where the gateway or something behind it failed.
     """
 
     asked: list[tuple[float, float, int]] = field(default_factory=list)
     lost: int = 0
     emptied: list[Moment] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)
+    broken: list[bytes] = field(default_factory=list)
 
     async def ask(self, running: Served) -> None:
         """On a connection of its own, so that any worker may have it."""
@@ -39,6 +41,8 @@ class History:
             self.lost += 1
             return
         self.asked.append((sent, time.monotonic(), answer.status))
+        if answer.status >= 500:
+            self.broken.append(answer.body)
 
     async def ask_in_bunches(
         self, replicas: Sequence[Served], *, lasts_s: float, rate: float, burst: int

@@ -5,11 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
 from gateway.optional_imports import apart
 
+CHECKOUT = Path(__file__).parents[2]
 # With one thread, as the process that forks the workers has; tests run beside others.
 SCRIPT = """
 import os, sys
@@ -56,7 +58,8 @@ def test_a_process_with_threads_is_not_forked() -> None:
 def test_pages_leave_no_templates_behind() -> None:
     """A worker needs neither sanic-ext nor Jinja to serve the page they made."""
     script = (
-        "import sys; from gateway import app; from tests.unit import valid_settings;"
+        f"import sys; from gateway import app; sys.path.append({str(CHECKOUT)!r});"
+        "from tests.unit import valid_settings;"
         "app.create_app(valid_settings.load(), name='small');"
         "print([one for one in ('sanic_ext', 'jinja2', 'pydantic') if one in sys.modules])"
     )

@@ -25,7 +25,7 @@ from tests.contract.test_redis_away import far_away
 from .clocks import clock_ahead
 from .conftest import ENVIRONMENT
 from .histories import ME, History, windows_above
-from .raw import exchange, request
+from .raw import TIMEOUT_S, exchange, request
 from .served import Served, served
 from .stub_core import StubCore
 
@@ -59,7 +59,7 @@ def assert_as_the_limit_says(history: History, took_s: float) -> None:
         f"{len(history.asked)} asked in {took_s:.1f} s, {len(history.passed)} passed,"
         f" {share:.3f} of {expected:.0f}"
     )
-    assert history.statuses == {200, 429}
+    assert history.statuses == {200, 429}, history.broken
     assert windows_above(history.passed, RATE_S, BURST) == []
     assert LEAST <= share <= 1.05
 
@@ -158,6 +158,7 @@ async def test_a_replica_whose_clock_is_ahead_lets_in_what_one_limit_says(
     ):
         assert _ahead_s(*replicas) >= AHEAD_S
         key = await _key(replicas[0])
+        await asyncio.gather(*(_looked_up(replica, key) for replica in replicas))
         history = History(headers=key)
         took_s = await history.ask_in_bunches(replicas, lasts_s=LASTS_S, rate=RATE_S, burst=BURST)
         assert_as_the_limit_says(history, took_s)
@@ -181,12 +182,25 @@ async def _key(replica: Served) -> dict[str, str]:
     return {"X-API-Key": made.json()["secret"]}
 
 
+async def _looked_up(replica: Served, key: dict[str, str]) -> None:
+    """Every worker knows the key: what the store says to a first look-up is no subject here.
+
+    What is asked for has no limit, and is outside the key's scopes.
+    """
+    ask = request("GET", "/api/v1/keys", key)
+    async with asyncio.timeout(TIMEOUT_S):
+        while True:
+            answers = await asyncio.gather(*(replica.send(ask) for _ in range(16)))
+            if {answer.status for answer in answers} == {403}:
+                return
+
+
 def _assert_a_burst_each(history: History) -> None:
     print(
         f"{len(history.asked)} asked, {history.lost} lost with their worker,"
         f" {len(history.passed)} passed, emptied {len(history.emptied)} times"
     )
-    assert history.statuses == {200, 429}
+    assert history.statuses == {200, 429}, history.broken
     assert len(history.emptied) == 2
     assert windows_above(history.passed, RATE_S, BURST, history.emptied) == []
 
