@@ -17,6 +17,7 @@ from devstack.environment import inherited
 from devstack.redis_server import launch_redis
 
 START_LIMIT_S = 60.0
+POLICY = Path(__file__).parents[1] / "opa"
 ACCOUNT = S3Account("access", "secret-key")
 # The stores a contract is held by: the real one, and what stands in for it.
 STORES: dict[str, Choice] = {"versitygw": "real", "moto": "embedded"}
@@ -47,6 +48,23 @@ async def running_s3(
     running = await components.start(
         "s3",
         lambda: components.launch_s3(found, account, folder),
+        env=inherited(os.environ),
+        cwd=folder,
+        timeout_s=START_LIMIT_S,
+    )
+    try:
+        yield running
+    finally:
+        await running.child.stop()
+
+
+@contextlib.asynccontextmanager
+async def running_opa(folder: Path) -> AsyncIterator[Running]:
+    """A real OPA server with the policy of the checkout; ``launch.address`` is its URL."""
+    found = component("opa")
+    running = await components.start(
+        "opa",
+        lambda: components.launch_opa(found, POLICY),
         env=inherited(os.environ),
         cwd=folder,
         timeout_s=START_LIMIT_S,
