@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from functools import cache
 from pathlib import Path
 from typing import NoReturn
@@ -12,7 +13,7 @@ from typing import NoReturn
 import pytest
 
 from devstack import components
-from devstack.components import Choice, Found, Missing, Name, Running, S3Account
+from devstack.components import Choice, Found, Launch, Missing, Name, Running, S3Account
 from devstack.environment import inherited
 from devstack.redis_server import launch_redis
 
@@ -39,55 +40,34 @@ def component(name: Name, choice: Choice = "real") -> Found:
         missing_components(error)
 
 
-@contextlib.asynccontextmanager
-async def running_s3(
+def running_s3(
     folder: Path, choice: Choice = "real", account: S3Account = ACCOUNT
-) -> AsyncIterator[Running]:
+) -> AbstractAsyncContextManager[Running]:
     """An S3 server without buckets, its objects in ``folder``; its ``launch`` has the address."""
     found = component("s3", choice)
-    running = await components.start(
-        "s3",
-        lambda: components.launch_s3(found, account, folder),
-        env=inherited(os.environ),
-        cwd=folder,
-        timeout_s=START_LIMIT_S,
-    )
-    try:
-        yield running
-    finally:
-        await running.child.stop()
+    return _running("s3", lambda: components.launch_s3(found, account, folder), folder)
 
 
-@contextlib.asynccontextmanager
-async def running_opa(folder: Path) -> AsyncIterator[Running]:
+def running_opa(folder: Path) -> AbstractAsyncContextManager[Running]:
     """A real OPA server with the policy of the checkout; ``launch.address`` is its URL."""
     found = component("opa")
-    running = await components.start(
-        "opa",
-        lambda: components.launch_opa(found, POLICY),
-        env=inherited(os.environ),
-        cwd=folder,
-        timeout_s=START_LIMIT_S,
-    )
-    try:
-        yield running
-    finally:
-        await running.child.stop()
+    return _running("opa", lambda: components.launch_opa(found, POLICY), folder)
+
+
+def running_redis(
+    folder: Path, settings: Mapping[str, str] | None = None
+) -> AbstractAsyncContextManager[Running]:
+    """A real Redis; ``launch.address`` is host:port, ``child`` can be frozen, killed, stopped."""
+    found = component("redis")
+    return _running("redis", lambda: launch_redis(found, folder, settings), folder)
 
 
 @contextlib.asynccontextmanager
-async def running_redis(
-    folder: Path, settings: Mapping[str, str] | None = None
+async def _running(
+    name: Name, launch: Callable[[], Launch], folder: Path
 ) -> AsyncIterator[Running]:
-    """A real Redis; ``launch.address`` is host:port, ``child`` can be frozen, killed, stopped."""
-    found = component("redis")
-    running = await components.start(
-        "redis",
-        lambda: launch_redis(found, folder, settings),
-        env=inherited(os.environ),
-        cwd=folder,
-        timeout_s=START_LIMIT_S,
-    )
+    env = inherited(os.environ)
+    running = await components.start(name, launch, env=env, cwd=folder, timeout_s=START_LIMIT_S)
     try:
         yield running
     finally:
