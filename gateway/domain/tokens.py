@@ -2,7 +2,7 @@
 
 HS256 and nothing else. A token names its user (``sub``, ``tenant``, ``roles``), its times and its
 parties; all nine claims of the contract are required, each of its exact type. The rules here see
-the token alone: whether its user still exists is asked on every request (``flows/authenticate``).
+the token alone: whether its user still exists is asked on every request (``flows/token_method``).
 
 PyJWT takes a token apart: signature, algorithm, required claims, issuer and audience. The times
 are compared here. They are Unix seconds and are held against ``now``, which the caller passes:

@@ -17,7 +17,8 @@ from gateway.domain.policy import Decision, PolicyQuestion
 from gateway.edge.wire.http1 import when_over
 from gateway.errors import GatewayError
 from gateway.flows.answer_stream import Answer
-from gateway.flows.authenticate import Credential, RetainedCredential
+from gateway.flows.authentication_method import RetainedCredential
+from gateway.flows.credentials import Credential
 from gateway.flows.leases import Held
 from gateway.flows.login import LoginAttempt
 from gateway.flows.recheck import Grant

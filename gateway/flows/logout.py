@@ -5,8 +5,10 @@ from __future__ import annotations
 from gateway.domain.revocations import EndedToken, EndedTokens, Revocation, generation_of
 from gateway.domain.tokens import SKEW_LIMIT_S
 from gateway.errors import Conflict, Forbidden, Overloaded
-from gateway.flows.authenticate import Authenticator, Credential, VerifiedToken
+from gateway.flows.authenticate import Authenticator
+from gateway.flows.credentials import Credential
 from gateway.flows.revocations import Revocations
+from gateway.flows.verified_tokens import VerifiedToken
 from gateway.ports import Clock, Deadline
 
 

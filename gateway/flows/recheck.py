@@ -44,7 +44,9 @@ from gateway.errors import (
     TokenExpired,
     Unauthenticated,
 )
-from gateway.flows.authenticate import Authenticator, Credential, RetainedCredential
+from gateway.flows.authenticate import Authenticator
+from gateway.flows.authentication_method import RetainedCredential
+from gateway.flows.credentials import Credential
 from gateway.flows.recheck_queue import RecheckQueue
 from gateway.ports import Clock, Policy
 

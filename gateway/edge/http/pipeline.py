@@ -49,7 +49,8 @@ from gateway.errors import (
     Unauthenticated,
     ValidationFailed,
 )
-from gateway.flows.authenticate import Authenticator, credentials
+from gateway.flows.authenticate import Authenticator
+from gateway.flows.credentials import credentials
 from gateway.ports import Clock, Policy
 from gateway.telemetry.tracing import Tracer
 

@@ -34,7 +34,8 @@ from gateway.edge.mcp.tools import Call, Tool
 from gateway.edge.scope import scope_of
 from gateway.edge.wire.request import GatewayRequest
 from gateway.errors import Unauthenticated, ValidationFailed
-from gateway.flows.authenticate import Credential, RetainedCredential
+from gateway.flows.authentication_method import RetainedCredential
+from gateway.flows.credentials import Credential
 
 # A question of 8,192 characters, each of them escaped as JSON may, and what clients say of
 # themselves.

@@ -31,7 +31,7 @@ from gateway.errors import (
     Unauthenticated,
 )
 from gateway.errors import ValidationFailed as Invalid
-from gateway.flows.authenticate import RetainedCredential
+from gateway.flows.authentication_method import RetainedCredential
 from gateway.flows.recheck import Grant, Recheck
 
 SIGN_IN_S = 5.0

@@ -17,7 +17,8 @@ from gateway.errors import (
     TokenExpired,
     Unauthenticated,
 )
-from gateway.flows.authenticate import Authenticator, Credential, credentials
+from gateway.flows.authenticate import Authenticator
+from gateway.flows.credentials import Credential, credentials
 from gateway.flows.keys import Keys
 from tests.unit.identity_fakes import (
     ALICE,
@@ -232,7 +233,7 @@ async def test_remembered_tokens_are_bounded_and_all_still_work() -> None:
     tokens = [setup.token() for _ in range(5)]
     for token in tokens * 2:
         await setup.who(token)
-    assert len(setup.authenticator._verified) == 2
+    assert len(setup.authenticator.verified) == 2
 
 
 async def test_a_reload_of_the_users_empties_the_remembered_tokens(setup: Setup) -> None:
@@ -242,14 +243,14 @@ async def test_a_reload_of_the_users_empties_the_remembered_tokens(setup: Setup)
     setup.accounts.put(BOB)
     other = setup.token()
     await setup.who(other)
-    assert len(setup.authenticator._verified) == 1
+    assert len(setup.authenticator.verified) == 1
 
 
 @pytest.mark.parametrize("text", ["x", "é", "\ud800", "a.b.c", "x" * 100_000])
 async def test_garbage_is_refused_and_not_remembered(setup: Setup, text: str) -> None:
     """Refusals take no room."""
     assert await setup.refusal(Credential("jwt", text))
-    assert len(setup.authenticator._verified) == 0
+    assert len(setup.authenticator.verified) == 0
 
 
 # --- API keys -------------------------------------------------------------------------------------
@@ -350,7 +351,7 @@ async def test_a_flood_of_made_up_ids_does_not_push_out_keys_in_use() -> None:
     asked = len(setup.store.asked)
     await setup.who(key)
     assert len(setup.store.asked) == asked
-    assert len(setup.authenticator._lookups._misses) == 3
+    assert len(setup.authenticator._keys._lookups._misses) == 3
 
 
 async def test_many_at_once_cost_one_look_up_and_a_leaver_takes_nobody_along(
@@ -418,7 +419,7 @@ async def test_an_overtaken_look_up_does_not_replace_a_newer_answer(setup: Setup
     held, setup.store.held = setup.store.held, None
     setup.clock.passed_s = 1
     setup.store.edit(key_id, revoked_at=int(START))
-    lookups = setup.authenticator._lookups
+    lookups = setup.authenticator._keys._lookups
     newer = await lookups.get(key_id, setup.deadline(), sent_after=1)
     assert newer.record is not None
     assert newer.record.revoked_at is not None

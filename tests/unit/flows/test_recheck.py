@@ -19,7 +19,8 @@ from gateway.errors import (
     Unauthenticated,
 )
 from gateway.flows import recheck as recheck_module
-from gateway.flows.authenticate import Credential, RetainedCredential
+from gateway.flows.authentication_method import RetainedCredential
+from gateway.flows.credentials import Credential
 from gateway.flows.recheck import Grant, Recheck
 
 RECHECK_S = 60.0

@@ -18,7 +18,8 @@ from gateway.errors import (
     PolicyUnavailable,
     StorageUnavailable,
 )
-from gateway.flows.authenticate import Authenticator, Credential
+from gateway.flows.authenticate import Authenticator
+from gateway.flows.credentials import Credential
 from gateway.flows.keys import Keys
 from gateway.flows.recheck import AT_ONCE, LOOKUPS_AT_ONCE, QUESTIONS_AT_ONCE, Grant, Recheck
 from tests.unit.identity_fakes import (

@@ -25,7 +25,8 @@ from gateway.errors import (
     Unauthenticated,
 )
 from gateway.flows import revocations as module
-from gateway.flows.authenticate import Authenticator, Credential
+from gateway.flows.authenticate import Authenticator
+from gateway.flows.credentials import Credential
 from gateway.flows.keys import Keys
 from gateway.flows.login import Login
 from gateway.flows.logout import Logout

@@ -12,7 +12,8 @@ from gateway.domain.api_keys import format_key, new_key_id, new_secret
 from gateway.domain.key_checksums import KeyChecksums
 from gateway.domain.limits import Rate
 from gateway.errors import SharedStateUnavailable, Unauthenticated
-from gateway.flows.authenticate import Authenticator, Credential
+from gateway.flows.authenticate import Authenticator
+from gateway.flows.credentials import Credential
 from gateway.flows.keys import Keys
 from gateway.flows.unknown_keys import UnknownKeys, UnknownKeysLimited
 from tests.unit.identity_fakes import (

@@ -16,7 +16,7 @@ from gateway.domain.documents import Announced
 from gateway.domain.key_checksums import CHARS, KeyChecksums
 from gateway.edge.tasks import Tasks
 from gateway.errors import GatewayError, StorageUnavailable, Unauthenticated
-from gateway.flows.authenticate import Credential
+from gateway.flows.credentials import Credential
 from gateway.ports import OnBehalfOf
 from gateway.settings import Settings
 from gateway.wiring import dependencies
