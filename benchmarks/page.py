@@ -152,6 +152,26 @@ def shapes(folder: Path) -> str:
     return markdown_table(head, made)
 
 
+def cores(folder: Path) -> str:
+    """A row for each real server: what its events cost, and how many streams were not relayed whole."""
+    result = _read(folder, "cores")
+    if result is None:
+        return "No results."
+    gateway = [row for row in result["ratios"] if row["system"] == "gateway"]
+    of_go = {row["load"]: row.get("of_go-reverseproxy") for row in gateway}
+    made = [
+        [
+            row["load"],
+            _number(row["cpu_us_per_event"]),
+            NONE if of_go[row["load"]] is None else _number(of_go[row["load"]]),
+            str(row["failed"]),
+        ]
+        for row in result["summary"]
+        if row["system"] == "gateway"
+    ]
+    return markdown_table(["the core", "CPU a relayed event, µs", "of Go", "failed streams"], made)
+
+
 def limits(folder: Path) -> str:
     """A row for each way of counting."""
     result = _read(folder, "limits")
@@ -198,6 +218,7 @@ def _by_load(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> s
 TABLES: Mapping[str, Callable[[Path], str]] = {
     "figures": figures,
     "shapes": shapes,
+    "cores": cores,
     "soak": soaked,
     "workers": workers,
     "limits": limits,
