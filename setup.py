@@ -71,9 +71,23 @@ OTEL = [
 # it is used. hiredis, its parser in C, gains a twentieth on answers as short as ours.
 REDIS = ["redis>=8.1,<9"]
 
+# A core that is asked over gRPC: 9 MB of imports a worker, only where an address says so.
+GRPC = [
+    "googleapis-common-protos>=1.76,<2",
+    "grpcio>=1.85,<2",
+    "grpcio-health-checking>=1.85,<2",
+    "protobuf>=7.36,<8",
+]
+
 LINT = ["ruff==0.17.6"]
 IMPORTS = ["import-linter>=2.16,<3"]
-TYPES = ["boto3-stubs>=1.44,<2", "mypy>=2.4,<3", "types-ujson>=5.10"]
+TYPES = [
+    "boto3-stubs>=1.44,<2",
+    "mypy>=2.4,<3",
+    "types-grpcio>=1.85.0.20261028",
+    "types-protobuf>=7.35",
+    "types-ujson>=5.10",
+]
 BENCH = [
     # LlamaIndex's own readers, which the answers of the reference core are compared with.
     "docx2txt>=0.9,<1",
@@ -82,6 +96,8 @@ BENCH = [
 ]
 TEST = [
     "cryptography>=46",
+    # The committed code is what this very version makes of the protos.
+    "grpcio-tools==1.85.1",
     "h11>=0.16,<1",
     "hypothesis>=6.170,<7",
     # Brings Kubernetes' own schemas.
@@ -126,6 +142,7 @@ setup(
     package_data={
         "gateway": ["py.typed"],
         "gateway.adapters": ["default_policy.tar.gz"],
+        "gateway.adapters.core_proto": ["*.pyi"],
         "gateway.policy_files": ["data.json", "gateway/*.rego"],
         "blueprints": ["py.typed", "templates/*.html"],
         "devstack": ["py.typed", "go.mod", "sample/*.md", "sample/*.html", "sample/*.pdf"],
@@ -135,13 +152,14 @@ setup(
     install_requires=REQUIRES,
     extras_require={
         "bench": BENCH,
-        "devstack": [*DEVSTACK, *REDIS],
+        "devstack": [*DEVSTACK, *GRPC, *REDIS],
+        "grpc": GRPC,
         "lint": LINT,
         "otel": OTEL,
         "redis": REDIS,
         "imports": IMPORTS,
-        "types": [*OTEL, *REDIS, *TYPES],
-        "test": [*LINT, *IMPORTS, *OTEL, *REDIS, *TYPES, *TEST],
+        "types": [*GRPC, *OTEL, *REDIS, *TYPES],
+        "test": [*LINT, *IMPORTS, *GRPC, *OTEL, *REDIS, *TYPES, *TEST],
     },
     entry_points={"console_scripts": ["gateway = gateway.commands.cli:main"]},
     classifiers=[

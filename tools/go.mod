@@ -9,6 +9,7 @@ go 1.24
 
 require (
 	github.com/Shopify/toxiproxy/v2 v2.5.0 // github.com/Shopify/toxiproxy/v2/cmd/server as toxiproxy-server
+	github.com/bufbuild/buf v1.75.0 // github.com/bufbuild/buf/cmd/buf as buf
 	github.com/envoyproxy/gateway v1.9.1 // schemas in charts/gateway-helm/charts/crds/crds/generated
 	github.com/open-policy-agent/opa v1.22.2 // github.com/open-policy-agent/opa as opa
 	github.com/prometheus/prometheus v0.316.0 // github.com/prometheus/prometheus/cmd/promtool as promtool

@@ -1,7 +1,7 @@
 """``python -m tools.lock``: writes ``requirements.lock`` from ``setup.py``, and reads it.
 
-The lock has every package needed at run time, also for traces and Redis, with versions and digests,
-for every platform and Python that the gateway supports. It is for the image and any other
+The lock has every package needed at run time, also for gRPC, traces and Redis, with versions and
+digests, for every platform and Python that the gateway supports. It is for the image and any other
 installation that must not change by itself. Locked versions stay unless ``--upgrade``, or
 ``--upgrade-package`` with a name, is given; both are passed to ``uv``. The file names no package
 index.
@@ -20,7 +20,7 @@ CHECKOUT = Path(__file__).parents[1]
 LOCK = CHECKOUT / "requirements.lock"
 OLDEST_PYTHON = "3.11"
 # Extras that are part of a production installation.
-EXTRAS = ("otel", "redis")
+EXTRAS = ("grpc", "otel", "redis")
 HEADER = "# Written by `python -m tools.lock` from setup.py; see SECURITY.md.\n"
 
 _PINNED = re.compile(r"([a-z0-9-]+)==([^\s;]+)(?: ; ([^\\]+?))?(?: \\)?\Z")

@@ -9,6 +9,8 @@ import devstack
 import gateway
 
 LINES = 400
+# Nobody reads what a compiler made; test_protos holds it.
+GENERATED = "_pb2.py"
 
 
 def test_no_module_is_longer_than_400_lines() -> None:
@@ -17,6 +19,7 @@ def test_no_module_is_longer_than_400_lines() -> None:
         path.name: count
         for package in (gateway, blueprints, devstack)
         for path in Path(str(package.__file__)).parent.rglob("*.py")
+        if not path.name.endswith(GENERATED)
         if (count := len(path.read_text("utf-8").splitlines())) > LINES
     }
     assert too_long == {}
