@@ -16,27 +16,24 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast, get_args
 
-from temporalio.api.errordetails.v1 import NamespaceNotFoundFailure
-from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
-from temporalio.client import (
+from gateway.adapters.temporal_sdk import (
     Client,
-    WorkflowExecution,
-    WorkflowExecutionDescription,
-    WorkflowExecutionStatus,
-    WorkflowHandle,
-    WorkflowQueryFailedError,
-    WorkflowQueryRejectedError,
-)
-from temporalio.common import WorkflowIDReusePolicy
-from temporalio.exceptions import WorkflowAlreadyStartedError
-from temporalio.service import (
+    DescribeNamespaceRequest,
     KeepAliveConfig,
+    NamespaceNotFoundFailure,
     RetryConfig,
     RPCError,
     RPCStatusCode,
     TLSConfig,
+    WorkflowAlreadyStartedError,
+    WorkflowExecution,
+    WorkflowExecutionDescription,
+    WorkflowExecutionStatus,
+    WorkflowHandle,
+    WorkflowIDReusePolicy,
+    WorkflowQueryFailedError,
+    WorkflowQueryRejectedError,
 )
-
 from gateway.adapters.temporal_trace import TraceHeader
 from gateway.domain.documents import (
     MOST_WARNINGS,

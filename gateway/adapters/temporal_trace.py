@@ -10,16 +10,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from temporalio.api.common.v1 import Payload
-from temporalio.client import (
+from gateway.adapters.temporal_sdk import (
     Interceptor,
     OutboundInterceptor,
+    Payload,
+    PayloadConverter,
     SignalWorkflowInput,
     StartWorkflowInput,
     WorkflowHandle,
 )
-from temporalio.converter import PayloadConverter
-
 from gateway.telemetry.tracing import TRACEPARENT
 
 HEADER = "_tracer-data"
