@@ -153,7 +153,7 @@ def shapes(folder: Path) -> str:
 
 
 def cores(folder: Path) -> str:
-    """A row for each real server: what its events cost, and how many streams were not relayed whole."""
+    """A row for each real server: what its events cost, how many streams were not relayed whole."""
     result = _read(folder, "cores")
     if result is None:
         return "No results."
