@@ -16,11 +16,12 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
-# The benchmarks are not part of the wheel. Behind everything else, so that what was installed is
-# what is tested.
-CHECKOUT = str(Path(__file__).parents[1])
-if CHECKOUT not in sys.path:
-    sys.path.append(CHECKOUT)
+# The benchmarks are not part of the wheel, and the Python client has one of its own. Behind
+# everything else, so that what was installed is what is tested.
+CHECKOUT = Path(__file__).parents[1]
+for folder in (CHECKOUT, CHECKOUT / "clients" / "python" / "src"):
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
 
 # Fresh examples are for fuzzing (GATEWAY_FUZZ_MINUTES), where somebody waits for what they find.
 settings.register_profile(

@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 from pathlib import Path
 
+import knowledge_base
 import pytest
 
 import blueprints
@@ -25,7 +26,9 @@ def test_distribution_has_the_packages_version() -> None:
 
 
 @pytest.mark.skipif("TOX_ENV_NAME" not in os.environ, reason="run by tox, which installs the wheel")
-@pytest.mark.parametrize("package", [gateway, blueprints, devstack], ids=lambda p: p.__name__)
+@pytest.mark.parametrize(
+    "package", [gateway, blueprints, devstack, knowledge_base], ids=lambda p: p.__name__
+)
 def test_tests_run_against_the_installed_wheel(package: object) -> None:
     """A file missing from the wheel would not be missed in the checkout."""
     place = Path(str(package.__file__))  # type: ignore[attr-defined]
