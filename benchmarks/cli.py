@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks import (
+    asking,
     cores,
     doors,
     limits,
@@ -43,6 +44,8 @@ SCENARIOS: Mapping[str, Callable[[Run], Awaitable[None]]] = {
     "workers": workers.workers,
     "limits": limits.limits,
     "doors": doors.doors,
+    "quotas": asking.quotas,
+    "kept": asking.kept,
 }
 FULL: Mapping[str, Sizes] = {
     "relay": Sizes(streams=(100, 300)),
@@ -57,6 +60,8 @@ FULL: Mapping[str, Sizes] = {
     "workers": Sizes(streams=(200,), seconds=8.0),
     "limits": Sizes(rounds=5, seconds=5.0),
     "doors": Sizes(rounds=7, seconds=5.0, streams=(100, 300)),
+    "quotas": Sizes(rounds=5, seconds=5.0),
+    "kept": Sizes(rounds=7, seconds=3.0, warm_s=1.0),
 }
 # Enough to see whether everything works, with rough results.
 QUICK: Mapping[str, Sizes] = {
@@ -72,13 +77,18 @@ QUICK: Mapping[str, Sizes] = {
     "workers": Sizes(rounds=1, seconds=2, warm_s=1, streams=(100,)),
     "limits": Sizes(rounds=1, seconds=2, warm_s=1),
     "doors": Sizes(rounds=1, seconds=2, warm_s=1, streams=(100,)),
+    "quotas": Sizes(rounds=1, seconds=2, warm_s=1),
+    "kept": Sizes(rounds=1, seconds=1, warm_s=1),
 }
 # The gateway alone, with surroundings of their own.
 ALONE = ("rest", "answers")
 # Ten thousand streams need two workers, as they would in a replica; four need all CPUs.
 WORKERS_OF: Mapping[str, int] = {"many": 2, "workers": max(workers.WORKERS)}
 # Settings that differ from the default; recorded with the results, like those of --set.
-SETTINGS_OF: Mapping[str, Mapping[str, str]] = {"many": {"GATEWAY_CORE_CONNECTIONS": "6000"}}
+SETTINGS_OF: Mapping[str, Mapping[str, str]] = {
+    "many": {"GATEWAY_CORE_CONNECTIONS": "6000"},
+    "kept": asking.KEPT_SETTINGS,
+}
 # Every stream has a user of its own, where the number of streams does not say so.
 USERS_OF: Mapping[str, int] = {"churn": 2000, "shapes": 1000, "workers": 600, "limits": 1000}
 # These take minutes for each peer, and show little about a proxy that only relays.
@@ -270,7 +280,7 @@ async def run_rest(options: argparse.Namespace) -> int:
 
 
 def _default_peers(options: argparse.Namespace) -> Sequence[str]:
-    if options.scenario in ("limits", "doors"):
+    if options.scenario in ("limits", "doors", "quotas", "kept"):
         return ("gateway",)  # compared with itself
     if options.quick:
         return QUICK_PEERS_OF.get(options.scenario, QUICK_PEERS)

@@ -8,7 +8,7 @@ limits are so high that nobody meets them: what is measured is the counting.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -36,26 +36,46 @@ ALONE = 2
 
 async def limits(run: Run) -> None:
     """Every way of counting, in another order each round."""
-    async with _redis(run.bench) as address:
+    async with redis_beside(run.bench) as url:
         ways: Mapping[str, Mapping[str, str]] = {
             OFF: {},
             "memory": {"GATEWAY_LIMITS": LIMITS},
-            "Redis": {"GATEWAY_LIMITS": LIMITS, "GATEWAY_REDIS_URL": f"redis://{address}"},
+            "Redis": {"GATEWAY_LIMITS": LIMITS, "GATEWAY_REDIS_URL": url},
         }
-        site = run.bench.site
-        try:
-            for number in range(run.sizes.rounds):
-                for name in order(list(ways), number):
-                    settings = {**site.gateway_settings, **ways[name]}
-                    run.bench.site = replace(site, gateway_settings=settings)
-                    await _one(run, number, name)
-        finally:
-            run.bench.site = site
+        await by_settings(run, ways, RELAYED, _measure)
+
+
+async def by_settings(
+    run: Run,
+    ways: Mapping[str, Mapping[str, str]],
+    streams: int,
+    measure: Callable[[Run, Running], Awaitable[Row]],
+) -> None:
+    """Measures the gateway with the settings of each way, in another order each round.
+
+    Each way is a load of its own, and each measurement a process of its own.
+    """
+    site = run.bench.site
+    try:
+        for number in range(run.sizes.rounds):
+            for way in order(list(ways), number):
+                settings = {**site.gateway_settings, **ways[way]}
+                run.bench.site = replace(site, gateway_settings=settings)
+                for peer in run.peers:
+                    try:
+                        async with run.bench.running(peer) as system:
+                            await warm(run, system)
+                            row = base_row(system, streams, number) | {"load": way}
+                            run.note(row | await measure(run, system))
+                    except (StartFailed, LoadFailed) as exc:
+                        run.fail(number, peer.name, exc, load=way)
+    finally:
+        run.bench.site = site
 
 
 @contextlib.asynccontextmanager
-async def _redis(bench: Bench) -> AsyncIterator[str]:
-    """A Redis beside the load; gives its host and port."""
+async def redis_beside(bench: Bench) -> AsyncIterator[str]:
+    """A Redis beside the load; gives its URL."""
     found = components.find("redis", "real")
 
     def plan() -> components.Launch:
@@ -70,20 +90,9 @@ async def _redis(bench: Bench) -> AsyncIterator[str]:
         alive=bench.scratch.alive,
     )
     try:
-        yield started.launch.address
+        yield f"redis://{started.launch.address}"
     finally:
         await started.child.stop()
-
-
-async def _one(run: Run, number: int, way: str) -> None:
-    for peer in run.peers:
-        try:
-            async with run.bench.running(peer) as system:
-                await warm(run, system)
-                row = base_row(system, RELAYED, number) | {"load": way}
-                run.note(row | await _measure(run, system))
-        except (StartFailed, LoadFailed) as exc:
-            run.fail(number, peer.name, exc, load=way)
 
 
 async def _measure(run: Run, system: Running) -> Row:

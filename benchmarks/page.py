@@ -187,6 +187,35 @@ def limits(folder: Path) -> str:
     return _by_load(result["summary"], columns)
 
 
+def quotas(folder: Path) -> str:
+    """A row for each way of counting."""
+    result = _read(folder, "quotas")
+    if result is None:
+        return "No results."
+    columns = {
+        "cpu_us_per_answer": "CPU an answer, 32 connections, µs",
+        "cpu_us_per_answer_alone": "2 connections, µs",
+        "cpu_us_per_event": "CPU a relayed event, µs",
+    }
+    return _by_load(result["summary"], columns)
+
+
+def kept(folder: Path) -> str:
+    """A row for each answer: asked of the core, given again, and the ratio of the two."""
+    result = _read(folder, "kept")
+    if result is None:
+        return "No results."
+    found: dict[str, dict[str, float]] = {}
+    for row in result["summary"]:
+        answer, _, way = row["load"].rpartition(", ")
+        found.setdefault(answer, {})[way] = row["cpu_us_per_answer"]
+    made = [
+        [answer, _number(of["asked"]), _number(of["hit"]), f"{of['hit'] / of['asked']:.2f}"]
+        for answer, of in found.items()
+    ]
+    return markdown_table(["", "CPU asked of the core, µs", "CPU a hit, µs", "a hit of it"], made)
+
+
 def doors(folder: Path) -> str:
     """A row for each door and number of streams, with the ratio to server-sent events."""
     result = _read(folder, "doors")
@@ -223,6 +252,8 @@ TABLES: Mapping[str, Callable[[Path], str]] = {
     "workers": workers,
     "limits": limits,
     "doors": doors,
+    "quotas": quotas,
+    "kept": kept,
 }
 
 

@@ -79,6 +79,11 @@ SHOWN: Mapping[str, tuple[str, tuple[str, ...]]] = {
             *("open_cpu_us", "leave_cpu_us", "cpu_us_per_event"),
         ),
     ),
+    "quotas": (
+        "cpu_us_per_answer",
+        ("failed", "cpu_us_per_answer", "cpu_us_per_answer_alone", "cpu_us_per_event"),
+    ),
+    "kept": ("cpu_us_per_answer", ("failed", "kept", "cpu_us_per_answer")),
     "soak": ("rss_kib_per_h", ("failed", "rss_kib_per_h", "files_per_h", "tasks_per_h")),
     "slow": (
         "grown_kib_per_stream",

@@ -8,11 +8,11 @@ from sanic.response import HTTPResponse
 
 from gateway.domain.limit_counts import Found
 from gateway.domain.quotas import utc_text
+from gateway.domain.usage import QuotaState
 from gateway.edge.http.endpoint import Success, route
 from gateway.edge.http.render import json_response
 from gateway.edge.scope import scope_of
 from gateway.errors import SharedStateUnavailable
-from gateway.flows.usage import QuotaState
 from gateway.flows.usage_report import KeyReport, PeriodUse, Report, UsageReport
 
 blueprint = Blueprint("usage", url_prefix="/usage")

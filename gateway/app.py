@@ -35,7 +35,6 @@ from gateway.edge.http.endpoint import check_provided
 from gateway.edge.http.event_streams import OpenStreams
 from gateway.edge.http.limit_stages import LimitStages
 from gateway.edge.http.pipeline import Pipeline
-from gateway.edge.http.quota_stage import QuotaStage
 from gateway.edge.http.render import ErrorRenderer
 from gateway.edge.lifecycle import Lifecycle
 from gateway.edge.mcp.door import Agents
@@ -268,7 +267,7 @@ class _Assembly:
         sockets = self._make_sockets(services, self._pipeline)
         self._begin_metrics(services, sockets)
         self._set_context(services, self._pipeline, sockets, self._make_chat(services))
-        self._desk = LimitsDesk(services.limits, services.login, services.clock)
+        self._desk = LimitsDesk(services.limits, services.usage, services.login, services.clock)
 
     def _make_pipeline(self, services: Services) -> Pipeline:
         settings = self._settings
@@ -283,8 +282,9 @@ class _Assembly:
             trusted_proxies=settings.trusted_proxies,
             tracer=services.tracer,
             hsts_s=settings.hsts_s,
-            limits=None if services.limits is None else LimitStages(services.limits),
-            quotas=None if services.usage is None else QuotaStage(services.usage),
+            limits=(
+                None if services.limits is None else LimitStages(services.limits, services.usage)
+            ),
         )
 
     def _make_sockets(self, services: Services, pipeline: Pipeline) -> Sockets:

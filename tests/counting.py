@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
-from gateway.domain.limits import Charge, Counted, Lease, Outcome, Penalty, charged, leased
+from gateway.domain.limits import (
+    Budget,
+    Charge,
+    Counted,
+    Lease,
+    Outcome,
+    Penalty,
+    charged,
+    leased,
+)
 from gateway.errors import SharedStateUnavailable
 
 
@@ -20,7 +29,10 @@ class CountingState:
         self.down = False
 
     async def admit(
-        self, charges: Sequence[Charge], leases: Sequence[Lease] = ()
+        self,
+        charges: Sequence[Charge],
+        leases: Sequence[Lease] = (),
+        budgets: Sequence[Budget] = (),
     ) -> Sequence[Outcome]:
         self.calls.append((tuple(c.key for c in charges), tuple(one.key for one in leases)))
         outcomes, after = self._ask(charges, leases)

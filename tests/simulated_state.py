@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from gateway.domain.limits import Charge, Counted, Lease, Outcome, Penalty, charged, leased
+from gateway.domain.limits import (
+    Budget,
+    Charge,
+    Counted,
+    Lease,
+    Outcome,
+    Penalty,
+    budgeted,
+    charged,
+    leased,
+)
 from gateway.errors import SharedStateUnavailable
 
 
@@ -24,16 +34,24 @@ class Simulated:
         self.rates: dict[str, float] = {}
         self.held: dict[str, int] = {}
         self.failures: dict[str, tuple[int, float]] = {}
+        # Tokens; nothing where it cannot say.
+        self.spent: dict[str, int] | None = None
 
     def _answer(self) -> None:
         if not self.up:
             raise SharedStateUnavailable() from ConnectionError("refused")
 
     async def admit(
-        self, charges: Sequence[Charge], leases: Sequence[Lease] = (), owed: Sequence[float] = ()
+        self,
+        charges: Sequence[Charge],
+        leases: Sequence[Lease] = (),
+        budgets: Sequence[Budget] = (),
+        owed: Sequence[float] = (),
     ) -> Sequence[Outcome]:
         self._answer()
         outcomes, after = self._look(charges, leases)
+        if self.spent is not None:
+            outcomes += [budgeted(one.most, self.spent.get(one.key, 0)) for one in budgets]
         if all(outcome.passed for outcome in outcomes):
             for index, charge in enumerate(charges):
                 least = self.clock() + owed[index] if owed else 0.0

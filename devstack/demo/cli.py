@@ -147,6 +147,7 @@ class Demo:
         async with Stack(
             parts=ALL_PARTS,
             gateway_workers=self._options.workers,
+            gateway_settings=curls.SETTINGS,
             announce=self._screen.step,
         ) as stack:
             self._screen.head("What runs")

@@ -25,7 +25,7 @@ from typing import Literal, Protocol, TypeVar
 
 import structlog
 
-from gateway.domain.limits import Charge, Lease, Outcome, Penalty
+from gateway.domain.limits import Budget, Charge, Lease, Outcome, Penalty
 from gateway.domain.when_away import (
     ANNOUNCE_S,
     REJOIN_S,
@@ -61,7 +61,11 @@ class Shared(SharedState, Protocol):
     lost: Callable[[SharedStateUnavailable], None]
 
     async def admit(
-        self, charges: Sequence[Charge], leases: Sequence[Lease] = (), owed: Sequence[float] = ()
+        self,
+        charges: Sequence[Charge],
+        leases: Sequence[Lease] = (),
+        budgets: Sequence[Budget] = (),
+        owed: Sequence[float] = (),
     ) -> Sequence[Outcome]: ...
 
     async def announce(self, life_s: float) -> int: ...
@@ -98,22 +102,28 @@ class FallbackState:
     # --- Rates and leases ------------------------------------------------------------------------
 
     async def admit(
-        self, charges: Sequence[Charge], leases: Sequence[Lease] = ()
+        self,
+        charges: Sequence[Charge],
+        leases: Sequence[Lease] = (),
+        budgets: Sequence[Budget] = (),
     ) -> Sequence[Outcome]:
-        outcomes = await self._admit(charges, leases)
+        """As the port says; what was spent of ``budgets`` only Redis knows."""
+        outcomes = await self._admit(charges, leases, budgets)
         if leases and all(outcome.passed for outcome in outcomes):
             self._held.update(lease.key for lease in leases)
         return outcomes
 
-    async def _admit(self, charges: Sequence[Charge], leases: Sequence[Lease]) -> Sequence[Outcome]:
+    async def _admit(
+        self, charges: Sequence[Charge], leases: Sequence[Lease], budgets: Sequence[Budget]
+    ) -> Sequence[Outcome]:
         if self.mode == "shared":
             try:
-                return await self._shared.admit(charges, leases)
+                return await self._shared.admit(charges, leases, budgets)
             except SharedStateUnavailable as problem:
                 self._lose(problem)
         alone = await self._admit_alone(charges, leases)
         if self.mode == "rejoining" and all(outcome.passed for outcome in alone):
-            return await self._admit_in_both(charges, leases, alone)
+            return await self._admit_in_both(charges, leases, budgets, alone)
         return alone
 
     async def _admit_alone(
@@ -127,11 +137,15 @@ class FallbackState:
         return outcomes
 
     async def _admit_in_both(
-        self, charges: Sequence[Charge], leases: Sequence[Lease], alone: Sequence[Outcome]
+        self,
+        charges: Sequence[Charge],
+        leases: Sequence[Lease],
+        budgets: Sequence[Budget],
+        alone: Sequence[Outcome],
     ) -> Sequence[Outcome]:
         """What Redis refuses stays charged in memory: for a moment less passes, never more."""
         try:
-            both = await self._shared.admit(charges, leases)
+            both = await self._shared.admit(charges, leases, budgets)
         except SharedStateUnavailable as problem:
             self._lose(problem)
             return alone
@@ -317,7 +331,7 @@ class FallbackState:
         shares = [share_of_charge(replace(one, cost=1), self.replicas) for one in charges]
         outcomes = await self._alone.peek(shares)
         owed = [_owed(*each) for each in zip(shares, outcomes, strict=True)]
-        await self._shared.admit([replace(one, cost=0) for one in charges], (), owed)
+        await self._shared.admit([replace(one, cost=0) for one in charges], owed=owed)
 
     async def _tell_failures(self) -> None:
         """One of each of some keys in a call: of a flood there are as many keys as are remembered,

@@ -27,7 +27,7 @@ from gateway.adapters.memory_holders import Holders
 from gateway.adapters.memory_leases import HeldLeases
 from gateway.adapters.memory_locks import ByteLocks
 from gateway.adapters.memory_table import WAYS, Digest, SharedTable, digest_of
-from gateway.domain.limits import Charge, Counted, Lease, Outcome, Penalty, charged, leased
+from gateway.domain.limits import Budget, Charge, Counted, Lease, Outcome, Penalty, charged, leased
 
 PATIENCE_S: Final = 0.5
 # A lock is given back sooner than the event loop comes round: it is tried a few times at once.
@@ -106,8 +106,12 @@ class MemoryState:
     # --- rates and leases ----------------------------------------------------------------------
 
     async def admit(
-        self, charges: Sequence[Charge], leases: Sequence[Lease] = ()
+        self,
+        charges: Sequence[Charge],
+        leases: Sequence[Lease] = (),
+        budgets: Sequence[Budget] = (),
     ) -> Sequence[Outcome]:
+        """As the port says; what was spent of ``budgets`` is not known here."""
         digests = self._digests(charges, leases)
         await self._lock(digests)
         try:

@@ -61,6 +61,7 @@ class RedisCalls:
     ) -> None:
         self._connect, self._timeout_s, self._lost = connect, timeout_s, lost
         self._loop = asyncio.get_running_loop()
+        self._scripts: list[Script] = []
         self._unsent: list[_Call] = []
         # Sent and not yet answered, the oldest first.
         self._sent: deque[_Call] = deque()
@@ -79,6 +80,11 @@ class RedisCalls:
         """Runs a script, by its digest; a Redis that does not know it is sent its text."""
         rest = (b"%d" % len(keys), *keys, *args)
         return self._send(packed((b"EVALSHA", script.digest, *rest)), (b"EVAL", script.text, *rest))
+
+    def teach(self, *scripts: Script) -> None:
+        """Each connection begins with their texts: a script that Redis has to be sent twice is
+        answered behind what was sent after it. Where Redis forgets them later, that happens."""
+        self._scripts.extend(scripts)
 
     def _send(self, command: bytes, words: tuple[bytes, ...] | None) -> Answer:
         answer: Answer = self._loop.create_future()
@@ -128,10 +134,19 @@ class RedisCalls:
 
     async def _serve(self) -> None:
         connection = await self._connect()
+        until_s = self._due_s()
+        self._unsent[:0] = [self._lesson(script, until_s) for script in self._scripts]
         try:
             await _until_one_fails(self._read(connection), self._write(connection))
         finally:
             await connection.disconnect(nowait=True)
+
+    def _lesson(self, script: Script, until_s: float) -> _Call:
+        answer: Answer = self._loop.create_future()
+        # Who may not load scripts may still run them.
+        answer.add_done_callback(lambda done: done.cancelled() or done.exception())
+        command = packed((b"SCRIPT", b"LOAD", script.text))
+        return _Call(command, until_s, answer, None)
 
     async def _write(self, connection: Connection) -> None:
         while True:

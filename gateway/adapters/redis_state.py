@@ -14,7 +14,9 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from itertools import islice
-from typing import Final
+from typing import Final, NamedTuple
+
+import structlog
 
 from gateway.adapters.redis_access import RedisAccess, connected
 from gateway.adapters.redis_calls import RedisCalls
@@ -28,12 +30,14 @@ from gateway.adapters.redis_scripts import (
 )
 from gateway.domain.limits import (
     LEASE_S,
+    Budget,
     Charge,
     Counted,
     Lease,
     Outcome,
     Penalty,
     Rate,
+    budgeted,
     charged,
     leased,
 )
@@ -47,16 +51,30 @@ NO_REPLICA: Final = b""
 RENEWED_AT_ONCE = 500
 NO_EVICTION = b"noeviction"
 
+# The state of a key under which something else stood.
+_STRANGE = b"?"
 _PLAIN = re.compile(r"[A-Za-z0-9:._/@*+=,-]{1,120}\Z")
 _LIFE = b"%.6f" % LEASE_S
 _VERSION = re.compile(rb"^(redis|valkey)_version:(\S+)", re.MULTILINE)
 _EVICTION = re.compile(rb"^maxmemory_policy:(\S+)", re.MULTILINE)
+
+log = structlog.get_logger("gateway.redis")
+
+
+class _Asked(NamedTuple):
+    """What one call asks for, in the order of its keys."""
+
+    charges: Sequence[Charge]
+    leases: Sequence[Lease]
+    budgets: Sequence[Budget]
 
 
 class RedisState:
     """Implements ``ports.SharedState``. Make it on the worker's loop; it connects when it is used.
 
     Attributes:
+        calls: what goes over its connection; others may call there, too.
+        prefix: what every key begins with.
         server: what answered the last check, such as ``"redis 7.0.15"``; empty before.
         lost: called when its connection breaks, or cannot be made.
     """
@@ -65,11 +83,12 @@ class RedisState:
         """``access`` is asked for every new connection; its prefix and timeout stay the first."""
         self._replica = replica
         first = access()
-        self._prefix = first.prefix.encode()
+        self.prefix = first.prefix.encode()
         self.lost: Callable[[SharedStateUnavailable], None] = lambda problem: None
-        self._calls = RedisCalls(
+        self.calls = RedisCalls(
             lambda: connected(access()), first.timeout_s, lambda problem: self.lost(problem)
         )
+        self.calls.teach(ADMIT, RELEASE, RENEW, FAILED, WAIT, ANNOUNCE)
         self._worker = secrets.token_hex(8).encode()
         # Leases that are being asked for, and how often all were renewed.
         self._asked: Counter[bytes] = Counter()
@@ -79,7 +98,11 @@ class RedisState:
     # --- Rates and leases ------------------------------------------------------------------------
 
     async def admit(
-        self, charges: Sequence[Charge], leases: Sequence[Lease] = (), owed: Sequence[float] = ()
+        self,
+        charges: Sequence[Charge],
+        leases: Sequence[Lease] = (),
+        budgets: Sequence[Budget] = (),
+        owed: Sequence[float] = (),
     ) -> Sequence[Outcome]:
         """As the port says.
 
@@ -87,26 +110,21 @@ class RedisState:
             owed: for each charge the seconds that its key needs at least, once it is charged, until
                 its burst is whole again: what is known of it beside what Redis knows.
         """
-        asked = self._admit(b"1", charges, leases, owed)
+        asked = _Asked(charges, leases, budgets)
+        answer = self._admit(b"1", asked, owed)
         if not leases:
-            return _outcomes(charges, leases, await asked)
-        return await self._lease(charges, leases, asked)
+            return self._outcomes(asked, await answer)
+        return await self._lease(asked, answer)
 
     async def peek(
         self, charges: Sequence[Charge], leases: Sequence[Lease] = ()
     ) -> Sequence[Outcome]:
-        return _outcomes(charges, leases, await self._admit(b"0", charges, leases, ()))
+        asked = _Asked(charges, leases, ())
+        return self._outcomes(asked, await self._admit(b"0", asked, ()))
 
-    def _admit(
-        self,
-        write: bytes,
-        charges: Sequence[Charge],
-        leases: Sequence[Lease],
-        owed: Sequence[float],
-    ) -> asyncio.Future[bytes]:
-        keys = [self._key(b"r:", charge.key) for charge in charges]
-        keys += [self._key(b"l:", lease.key) for lease in leases]
-        args = [b"%d" % len(charges), write, self._worker, _LIFE]
+    def _admit(self, write: bytes, asked: _Asked, owed: Sequence[float]) -> asyncio.Future[bytes]:
+        charges, leases, budgets = asked
+        args = [b"%d" % len(charges), b"%d" % len(leases), write, self._worker, _LIFE]
         if owed:
             args += [
                 b"%b %.6f" % (_rate(one.rate, one.cost), more)
@@ -115,14 +133,35 @@ class RedisState:
         else:
             args += [_rate(one.rate, one.cost) + b" 0" for one in charges]
         args += [b"%d" % lease.most for lease in leases]
-        return self._calls.run(ADMIT, keys, args)
+        args += [b"%d" % budget.most for budget in budgets]
+        return self.calls.run(ADMIT, self._keys(asked), args)
 
-    async def _lease(
-        self, charges: Sequence[Charge], leases: Sequence[Lease], asked: asyncio.Future[bytes]
-    ) -> Sequence[Outcome]:
+    def _keys(self, asked: _Asked) -> list[bytes]:
+        keys = [self._key(b"r:", charge.key) for charge in asked.charges]
+        keys += [self._key(b"l:", lease.key) for lease in asked.leases]
+        keys += [account_key(self.prefix, budget.key) for budget in asked.budgets]
+        return keys
+
+    def _outcomes(self, asked: _Asked, answer: bytes) -> Sequence[Outcome]:
+        passed, at, *states = answer.split()
+        if passed[1:]:
+            states = self._tell_of_strangers(asked, states)
+        return _outcomes(asked, float(at), states)
+
+    def _tell_of_strangers(self, asked: _Asked, states: Sequence[bytes]) -> list[bytes]:
+        """Somebody else wrote there; a call that charges removes it, so that this is told once."""
+        for key, state in zip(self._keys(asked), states, strict=True):
+            if state == _STRANGE:
+                log.error(
+                    "redis: something else stood under a key of ours; it counts as nothing",
+                    key=key.decode("utf-8", "replace"),
+                )
+        return [b"0" if state == _STRANGE else state for state in states]
+
+    async def _lease(self, asked: _Asked, answer: asyncio.Future[bytes]) -> Sequence[Outcome]:
         """Leases that were given to a caller who is gone are given back, and so is one more in a
         renewal that counted on them."""
-        keys = [self._key(b"l:", lease.key) for lease in leases]
+        keys = [self._key(b"l:", lease.key) for lease in asked.leases]
         self._asked.update(keys)
         renewals = self._renewals
 
@@ -137,10 +176,10 @@ class RedisState:
             if (passed and caller.cancelled()) or (not passed and renewals != self._renewals):
                 self._release(keys)
 
-        asked.add_done_callback(done)
-        caller = asyncio.shield(asked)
+        answer.add_done_callback(done)
+        caller = asyncio.shield(answer)
         try:
-            return _outcomes(charges, leases, await caller)
+            return self._outcomes(asked, await caller)
         except asyncio.CancelledError:
             # Cancelled after the answer came and before it was taken: ``done`` saw a caller.
             if not caller.cancelled() and _has_passed(caller):
@@ -154,7 +193,7 @@ class RedisState:
         each = Counter(keys)
         counts = [b"%d" % count for count in each.values()]
         # What is lost is put right by the next renewal, or by the lease's end.
-        self._calls.run(RELEASE, list(each), [self._worker, _LIFE, *counts]).add_done_callback(
+        self.calls.run(RELEASE, list(each), [self._worker, _LIFE, *counts]).add_done_callback(
             _failed
         )
 
@@ -167,20 +206,18 @@ class RedisState:
         calls = []
         while some := dict(islice(left, RENEWED_AT_ONCE)):
             args = [self._worker, _LIFE, *(b"%d" % count for count in some.values())]
-            calls.append(self._calls.run(RENEW, list(some), args))
+            calls.append(self.calls.run(RENEW, list(some), args))
         await asyncio.gather(*calls)
 
     # --- Failures --------------------------------------------------------------------------------
 
     async def wait_s(self, keys: Sequence[str]) -> Sequence[float]:
-        return _numbers(await self._calls.run(WAIT, [self._key(b"f:", key) for key in keys], []))
+        return _numbers(await self.calls.run(WAIT, [self._key(b"f:", key) for key in keys], []))
 
     async def failed(self, keys: Sequence[str], penalty: Penalty) -> Sequence[float]:
         args = [b"%d" % penalty.free]
         args += [b"%.6f" % s for s in (penalty.first_s, penalty.longest_s, penalty.memory_s)]
-        return _numbers(
-            await self._calls.run(FAILED, [self._key(b"f:", key) for key in keys], args)
-        )
+        return _numbers(await self.calls.run(FAILED, [self._key(b"f:", key) for key in keys], args))
 
     async def forgive(self, keys: Sequence[str]) -> None:
         await self._delete([self._key(b"f:", key) for key in keys])
@@ -193,14 +230,14 @@ class RedisState:
     async def announce(self, life_s: float) -> int:
         """Says that this replica is there, for ``life_s`` seconds; gives how many are."""
         return int(
-            await self._calls.run(
-                ANNOUNCE, [self._prefix + b"replicas"], [self._replica, b"%.6f" % life_s]
+            await self.calls.run(
+                ANNOUNCE, [self.prefix + b"replicas"], [self._replica, b"%.6f" % life_s]
             )
         )
 
     async def check(self) -> None:
         """Raises where nobody answers, and where the server may forget what it was told."""
-        told = await self._calls.call(b"INFO")
+        told = await self.calls.call(b"INFO")
         if found := _VERSION.findall(told):
             # Valkey names the Redis it is compatible with first.
             self.server = b" ".join(found[-1]).decode("utf-8", "replace")
@@ -213,19 +250,24 @@ class RedisState:
 
     def drop(self) -> None:
         """Closes the connection; the next call makes a new one, with what ``access`` says then."""
-        self._calls.drop()
+        self.calls.drop()
 
     async def aclose(self) -> None:
-        await self._calls.aclose()
+        await self.calls.aclose()
 
     # --- Calls -----------------------------------------------------------------------------------
 
     def _key(self, kind: bytes, key: str) -> bytes:
-        return self._prefix + kind + _name(key)
+        return self.prefix + kind + _name(key)
 
     async def _delete(self, keys: Sequence[bytes]) -> None:
         if keys:
-            await self._calls.call(b"DEL", *keys)
+            await self.calls.call(b"DEL", *keys)
+
+
+def account_key(prefix: bytes, key: str) -> bytes:
+    """Where the tokens of an account are counted, which ``redis_usage`` adds up."""
+    return prefix + b"u:" + key.encode()
 
 
 @lru_cache(maxsize=8192)
@@ -242,19 +284,20 @@ def _rate(rate: Rate, cost: int) -> bytes:
     return b"%r %d %d" % (rate.interval_s, rate.burst, cost)
 
 
-def _outcomes(
-    charges: Sequence[Charge], leases: Sequence[Lease], answer: bytes
-) -> Sequence[Outcome]:
+def _outcomes(asked: _Asked, now: float, states: Sequence[bytes]) -> Sequence[Outcome]:
     """By the rule that Redis followed, from the state that Redis found."""
-    _, at, *states = answer.split()
-    now, counted = float(at), dict[str, Counted]()
+    charges, leases, budgets = asked
+    counted = dict[str, Counted]()
     outcomes = []
     for one, state in zip(charges, states, strict=False):
         before = counted.get(one.key) or Counted(float(state))
         outcome, counted[one.key] = charged(one.rate, one.cost, before, now)
         outcomes.append(outcome)
-    for lease, held in zip(leases, states[len(charges) :], strict=True):
+    rest = states[len(charges) :]
+    for lease, held in zip(leases, rest, strict=False):
         outcomes.append(leased(lease.most, int(held)))
+    for budget, spent in zip(budgets, rest[len(leases) :], strict=True):
+        outcomes.append(budgeted(budget.most, int(spent)))
     return outcomes
 
 

@@ -7,12 +7,12 @@ charge that waited counts for the day on which it was made. Every key gets an ex
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-from gateway.adapters.redis_access import RedisAccess, connected
 from gateway.adapters.redis_calls import RedisCalls
-from gateway.adapters.redis_scripts import Script
+from gateway.adapters.redis_scripts import OWN, Script
+from gateway.adapters.redis_state import account_key
 from gateway.domain.usage import Account, KeyUse, Spent
 
 # How long a day or month is kept behind its end: what waited for Redis may be late.
@@ -24,22 +24,24 @@ USES_LIFE_S: Final = 90 * 86_400
 # KEYS: the worker's last batch; accounts; owners of keys. ARGV: the batch's number, how long it is
 # remembered, how many accounts, "prompt completion estimated until" for each of them, "id time" for
 # each owner, how long that is remembered.
-# Answer: how many tokens found something else under their key, or -1 where the batch was known.
-# Another failure, such as no memory left, comes before anything was written.
+# Answer: whether the batch was not known. A failure, such as no memory left, comes before anything
+# was written.
 ADD: Final = Script(
-    b"""
-if redis.call('GET', KEYS[1]) == ARGV[1] then return -1 end
+    OWN
+    + b"""
+if redis.call('GET', KEYS[1]) == ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
-local accounts, lost = tonumber(ARGV[3]), 0
+local accounts = tonumber(ARGV[3])
 -- A gateway whose clock is behind must not have its charges expire at once.
 local soonest = redis.call('TIME')[1] + 86400
 local function add(key, field, count)
   if count == '0' then return end
   local done = redis.pcall('HINCRBY', key, field, count)
-  if type(done) == 'table' then lost = lost + tonumber(count) end
+  if type(done) == 'table' then redis.call('HSET', key, field, count) end
 end
 for i = 1, accounts do
   local key = KEYS[i + 1]
+  own(key, 'hash')
   local prompt, completion, estimated, till = string.match(ARGV[i + 3], '(%d+) (%d+) (%d+) (%d+)')
   add(key, 'prompt', prompt)
   add(key, 'completion', completion)
@@ -48,10 +50,11 @@ for i = 1, accounts do
 end
 for i = accounts + 2, #KEYS do
   local id, time = string.match(ARGV[i + 2], '(%S+) (%d+)')
-  redis.pcall('HSET', KEYS[i], id, time)
+  own(KEYS[i], 'hash')
+  redis.call('HSET', KEYS[i], id, time)
   redis.call('EXPIRE', KEYS[i], ARGV[#ARGV])
 end
-return string.format('%d', lost)
+return 1
 """
 )
 
@@ -71,15 +74,16 @@ return table.concat(answer, ' ')
 
 
 class RedisUsage:
-    """Implements ``ports.UsageStore``. Make it on the worker's loop.
+    """Implements ``ports.UsageStore``.
 
-    ``access`` is asked for every new connection; it connects when it is used.
+    ``calls`` are those of what else is counted: a batch that left before a question is in what
+    Redis says of the question's budget. Their connection is their owner's to close.
     """
 
-    def __init__(self, access: Callable[[], RedisAccess]) -> None:
-        first = access()
-        self._prefix = first.prefix.encode()
-        self._calls = RedisCalls(lambda: connected(access()), first.timeout_s)
+    def __init__(self, calls: RedisCalls, prefix: bytes) -> None:
+        self._calls = calls
+        self._prefix = prefix
+        calls.teach(ADD, READ)
         self._batch = self._prefix + b"u:batch:" + secrets.token_hex(8).encode()
 
     async def add(
@@ -94,7 +98,8 @@ class RedisUsage:
         ]
         args += [b"%b %d" % (use.key_id.encode(), at) for use, at in used.items()]
         args.append(b"%d" % USES_LIFE_S)
-        return max(int(await self._calls.run(ADD, keys, args)), 0)
+        await self._calls.run(ADD, keys, args)
+        return 0
 
     async def read(self, keys: Sequence[str]) -> Sequence[Spent]:
         answer = await self._calls.run(READ, [self._account(key) for key in keys], [])
@@ -106,17 +111,15 @@ class RedisUsage:
         ids = [word.decode("ascii", "replace") for word in found[::2]]
         return {key: int(at) for key, at in zip(ids, found[1::2], strict=True) if at.isdigit()}
 
+    async def forget(self, keys: Sequence[str]) -> None:
+        if keys:
+            await self._calls.call(b"DEL", *map(self._account, keys))
+
     async def check(self) -> None:
         await self._calls.call(b"PING")
 
-    def drop(self) -> None:
-        self._calls.drop()
-
-    async def aclose(self) -> None:
-        await self._calls.aclose()
-
     def _account(self, key: str) -> bytes:
-        return self._prefix + b"u:" + key.encode()
+        return account_key(self._prefix, key)
 
     def _owner(self, owner: str) -> bytes:
         return self._prefix + b"u:keys:" + owner.encode()

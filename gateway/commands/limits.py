@@ -124,4 +124,5 @@ def _listener(settings: Settings, at: str | None) -> tuple[str, int]:
 def _table(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
     for row in rows:
         wait = f", next in {row['retry_after_s']:g} s" if row["retry_after_s"] else ""
-        yield f"{row['limit']}  {row['counted']}: {row['left']} left of {row['allowed']}{wait}"
+        left = "it is not known how many are" if row["left"] is None else row["left"]
+        yield f"{row['limit']}  {row['counted']}: {left} left of {row['allowed']}{wait}"

@@ -1,8 +1,4 @@
-"""What is asked of the limits of one request, and what their outcomes mean for its answer.
-
-The two header fields are those of draft-ietf-httpapi-ratelimit-headers-11: lists of structured
-fields (RFC 9651), each item a limit's name with its numbers.
-"""
+"""What is asked of the limits of one request, and what their outcomes mean for its answer."""
 
 from __future__ import annotations
 
@@ -40,6 +36,9 @@ class Asked:
     leases: Sequence[Lease]
 
     def found(self, outcomes: Sequence[Outcome]) -> list[Found]:
+        """Nothing where nobody could say."""
+        if not outcomes:
+            return []
         return [Found(*both) for both in zip(self.limits, outcomes, strict=True)]
 
 
@@ -91,9 +90,6 @@ def network_of(address: str) -> str:
     return str(parsed)
 
 
-# --- the answer ------------------------------------------------------------------------------
-
-
 class LimitReached(RateLimited):
     """Refused by ``limit``."""
 
@@ -117,48 +113,9 @@ def refusal(found: Sequence[Found]) -> LimitReached | None:
     if not refusing:
         return None
     worst = max(refusing, key=lambda one: one.outcome.retry_after_s)
-    return LimitReached(worst.limit, worst.outcome.left, _whole_s(worst.outcome.retry_after_s))
+    return LimitReached(worst.limit, worst.outcome.left, whole_s(worst.outcome.retry_after_s))
 
 
-@lru_cache(maxsize=1024)
-def policy_item(limit: Limit) -> str:
-    """A limit's item of ``RateLimit-Policy``: how many (``q``) in how many seconds (``w``)."""
-    if limit.rate is None:
-        return f'"{limit.name}";q={limit.most};qu="concurrent-requests"'
-    rate = limit.rate
-    burst = "" if rate.burst == rate.count else f";kbg-burst={rate.burst}"
-    return f'"{limit.name}";q={rate.count};w={int(rate.period_s)}{burst}'
-
-
-def service_item(one: Found) -> str:
-    """A limit's item of ``RateLimit``: how many are left (``r``), and when one more is (``t``)."""
-    limit, outcome = one.limit, one.outcome
-    more_s = _more_in_s(limit, outcome)
-    when = "" if more_s is None else f";t={more_s}"
-    return f'"{limit.name}";r={outcome.left}{when}'
-
-
-def _more_in_s(limit: Limit, outcome: Outcome) -> int | None:
-    """Whole seconds, rounded up; ``None`` where all is there or nobody knows."""
-    rate = limit.rate
-    if rate is None:
-        return None
-    if not outcome.passed:
-        return _whole_s(outcome.retry_after_s)
-    if outcome.left >= rate.burst:
-        return None
-    wait_s = outcome.reset_s - (rate.burst - outcome.left - 1) * rate.interval_s
-    return _whole_s(wait_s)
-
-
-def _whole_s(seconds: float) -> int:
+def whole_s(seconds: float) -> int:
     """Rounded up, as 0 would mean now; what never passes is asked for again in an hour."""
     return max(math.ceil(seconds - 1e-6), 1) if seconds < math.inf else NEVER_S
-
-
-def header_fields(found: Sequence[Found]) -> tuple[str, str]:
-    """The values of ``RateLimit-Policy`` and ``RateLimit``; the limits as they were asked for."""
-    return (
-        ", ".join([policy_item(one.limit) for one in found]),
-        ", ".join([service_item(one) for one in found]),
-    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from gateway.domain.actions import STREAMED
 from gateway.domain.limit_rules import COUNTED, Limit, LimitFaults, covers, parse_obligation
 from gateway.domain.quotas import Quota
 
@@ -42,6 +43,10 @@ class LimitTable:
         callers = [one for one in self.limits if one.per in ("subject", "key", "tenant")]
         self._addresses = _by_action(addresses)
         self._callers = _by_action(callers)
+        self._quotas = {
+            action: tuple(one for one in self.quotas if covers(one.actions, action))
+            for action in STREAMED
+        }
 
     @property
     def counts_addresses(self) -> bool:
@@ -99,7 +104,7 @@ class LimitTable:
             MalformedObligation: tokens are malformed, and no quota of this action per subject is
                 configured.
         """
-        configured = tuple(one for one in self.quotas if covers(one.actions, action))
+        configured = self._quotas.get(action, ())
         said = obligations.get("limits")
         if said is None:
             return configured

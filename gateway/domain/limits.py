@@ -48,12 +48,24 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True)
+class Budget:
+    """Nothing passes once ``most`` tokens are spent; ``ports.UsageStore`` counts under ``key``.
+
+    ``most`` is what its owner may spend, less what the store was not told yet.
+    """
+
+    key: str
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
-    """What is known of one charge or lease after it was asked for.
+    """What is known of one charge, lease or budget after it was asked for.
 
     Attributes:
         passed: whether this one alone would have been let through.
-        left: how many more would pass right now.
+        left: how many more would pass right now; of a budget how many tokens, below 0 where more
+            were spent than it has.
         retry_after_s: seconds until it would pass; 0 where it did, ``inf`` where it never will.
         reset_s: seconds until all of it is there again, if nothing more is charged.
     """
@@ -101,6 +113,12 @@ def leased(most: int, held: int) -> Outcome:
     if held < most:
         return Outcome(True, most - held - 1, 0.0, 0.0)
     return Outcome(False, 0, 1.0 if most > 0 else math.inf, 0.0)
+
+
+def budgeted(most: int, spent: int) -> Outcome:
+    """What is known of a budget of which so much is spent; when it begins anew its owner knows."""
+    passed = spent < most
+    return Outcome(passed, most - spent, 0.0 if passed else math.inf, 0.0)
 
 
 @dataclass(frozen=True, slots=True)

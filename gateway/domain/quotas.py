@@ -44,6 +44,9 @@ class Quota:
         object.__setattr__(self, "name", f"{self.actions}/{self.per}/tokens/{self.period}")
         object.__setattr__(self, "allowed", f"{self.tokens} tokens/{self.period}")
 
+    def __hash__(self) -> int:
+        return hash((self.name, self.tokens))
+
     def __str__(self) -> str:
         return f"{self.actions} {self.allowed} per {self.per}"
 

@@ -6,14 +6,16 @@ event that passed is taken for one token, and what was asked for one token in fo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Any, Final
 
 import msgspec
 
 from gateway.domain.identity import Principal
-from gateway.domain.quotas import PERIODS, SPENDERS, period_at
+from gateway.domain.limits import Budget
+from gateway.domain.quotas import DAY_S, PERIODS, SPENDERS, Quota, period_at
 from gateway.domain.stream_state import StreamState
 
 # A core that names more for one answer has not counted tokens.
@@ -64,6 +66,36 @@ class Account:
     key: str
     ends_at: int
 
+    def __hash__(self) -> int:
+        """A key has one end; and an answer asks for this a dozen times."""
+        return hash(self.key)
+
+
+@dataclass(frozen=True, slots=True)
+class AskedQuota:
+    """A quota of somebody; ``unsent`` tokens of it are spent that no store was told of yet."""
+
+    quota: Quota
+    account: Account
+    unsent: int
+
+    @property
+    def budget(self) -> Budget:
+        return Budget(self.account.key, self.quota.tokens - self.unsent)
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaState:
+    """A quota, and what of it is spent."""
+
+    quota: Quota
+    account: Account
+    used: int
+
+    @property
+    def left(self) -> int:
+        return max(self.quota.tokens - self.used, 0)
+
 
 @dataclass(frozen=True, slots=True)
 class KeyUse:
@@ -83,16 +115,30 @@ def spender_of(per: str, who: Principal) -> str | None:
 
 
 def account_of(per: str, spender: str, period: str, now: float) -> Account:
-    at = period_at(period, now)
+    return _account(per, spender, period, int(now // DAY_S) * DAY_S)
+
+
+# The next answer of the same caller asks for the same ones.
+@lru_cache(maxsize=8192)
+def _account(per: str, spender: str, period: str, midnight: int) -> Account:
+    at = period_at(period, midnight)
     return Account(f"{per}/{spender}/{at.label}", at.ends_at)
 
 
-def accounts_of(who: Principal, now: float) -> Iterator[Account]:
+def accounts_of(who: Principal, now: float) -> tuple[Account, ...]:
     """All that an answer is charged to."""
-    for per in SPENDERS:
-        spender = spender_of(per, who)
-        if spender is not None:
-            yield from (account_of(per, spender, period, now) for period in PERIODS)
+    spenders = tuple((per, spender_of(per, who)) for per in SPENDERS)
+    return _accounts(spenders, int(now // DAY_S) * DAY_S)
+
+
+@lru_cache(maxsize=8192)
+def _accounts(spenders: tuple[tuple[str, str | None], ...], midnight: int) -> tuple[Account, ...]:
+    return tuple(
+        _account(per, spender, period, midnight)
+        for per, spender in spenders
+        if spender is not None
+        for period in PERIODS
+    )
 
 
 def cost_of(state: StreamState, asked_characters: int) -> Spent:

@@ -27,6 +27,7 @@ class WhenAway(StrEnum):
 
     SHARE = "in this replica's memory, each limit divided by the replicas last seen"
     ASKED_AGAIN = "look-ups older than 5 s are made again"
+    LET_IN = "nobody is refused; what answers cost waits in each worker"
 
 
 WHEN_AWAY: Final[Mapping[str, WhenAway]] = {
@@ -34,6 +35,7 @@ WHEN_AWAY: Final[Mapping[str, WhenAway]] = {
     "open streams": WhenAway.SHARE,
     "delays after failed logins": WhenAway.SHARE,
     "revocation": WhenAway.ASKED_AGAIN,
+    "quotas": WhenAway.LET_IN,
 }
 
 

@@ -14,6 +14,7 @@ from gateway.domain.doors import Door
 from gateway.domain.identity import Principal
 from gateway.domain.limit_counts import Found
 from gateway.domain.policy import Decision, PolicyQuestion
+from gateway.domain.usage import QuotaState
 from gateway.edge.wire.http1 import when_over
 from gateway.errors import GatewayError
 from gateway.flows.answer_stream import Answer
@@ -42,9 +43,9 @@ class Scope:
     are moved on by what the client takes to send its body: that time is not the gateway's.
     ``door`` is the protocol that it came by, at first its route's. ``retained`` is in place of
     ``credential`` where that was accepted some time ago, on the same socket: the caller is who it
-    stands for now. ``held`` are the leases by which its stream is counted as open, ``limits`` all
-    that were asked for. ``meter`` is told the caller's answer when it is over, where tokens are
-    counted.
+    stands for now. ``held`` are the leases by which its stream is counted as open, ``limits`` and
+    ``quotas`` all that were asked for. ``meter`` is told the caller's answer when it is over, where
+    tokens are counted.
     """
 
     request_id: str
@@ -75,6 +76,7 @@ class Scope:
     held: Held | None = None
     meter: Callable[[Principal, Answer], None] | None = None
     limits: tuple[Found, ...] = ()
+    quotas: tuple[QuotaState, ...] = ()
     address_counted: tuple[str, ...] = ()
     caller_counted: bool = False
 

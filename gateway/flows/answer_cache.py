@@ -25,7 +25,7 @@ from gateway.domain.hit_count import HitCount
 from gateway.domain.kept_answers import Kept, KeptAnswers
 from gateway.domain.stream import StreamOutcome
 from gateway.domain.stream_state import StreamState
-from gateway.flows.answer_copies import CopiedStream, Copy, ReplayedStream
+from gateway.flows.answer_copies import PIECE_BYTES, CopiedStream, Copy, ReplayedStream
 from gateway.flows.corpus_revisions import CorpusRevisions
 from gateway.ports import Clock, Core, CoreStream, OnBehalfOf
 
@@ -168,6 +168,16 @@ class CachedQuestion:
         """Keeps what was made of the kept answer, where it can be given without its bytes."""
         if self._kept is not None and self._kept[1].events:
             self._cache.kept.keep_read(*self._kept, read)
+
+    def whole(self) -> tuple[bytes, int] | None:
+        """As the protocol says; not one whose bytes a parse would change on their way."""
+        if self._kept is None:
+            return None
+        _, kept = self._kept
+        data = kept.data
+        if data is None or not kept.events or len(data) > PIECE_BYTES:
+            return None
+        return data, kept.events
 
     async def open_query(
         self,

@@ -49,6 +49,9 @@ class Cached(Opens, Protocol):
     def keep_read(self, read: object) -> None:
         """Keeps what was made of a kept answer."""
 
+    def whole(self) -> tuple[bytes, int] | None:
+        """A kept answer that goes out just as it is, in one piece, and how many events it has."""
+
 
 class Answers(Protocol):
     """Answers that are kept; ``answer_cache.AnswerCache`` is the real one."""
@@ -166,13 +169,31 @@ class Answer:
         found, size_bytes, events = self.cached.read()
         if found is None or size_bytes > limit_bytes:
             return None
+        self._replayed(size_bytes, events)
+        return found
+
+    def replay_whole(self, begin: bytes) -> bytes | None:
+        """``begin`` and behind it all of a kept answer, to be sent instead of its stream.
+
+        ``None`` where it is no kept one, is too long for one piece, or is to end in another way.
+        """
+        if self.cached is None or self.opened is None:
+            return None
+        whole = self.cached.whole()
+        if whole is None or self.state.must_stop(self._loop.time()) is not None:
+            return None
+        data, events = whole
+        self._replayed(len(begin) + len(data), events)
+        return begin + data
+
+    def _replayed(self, size_bytes: int, events: int) -> None:
+        """It went as the stream would have gone."""
         state = self.state
         state.opened()
         state.replay(b"", events, self._loop.time())
         state.sent(size_bytes)
         state.ended(StreamOutcome.DONE)
         state.body_ended()
-        return found
 
     def stop(self, error: GatewayError) -> None:
         """Ends the stream with this error at the next event boundary; safe to call at any time."""

@@ -2,7 +2,8 @@
 
 Address limits are asked for before anybody is identified, from the replica's own memory, so that a
 flood costs no round trip. All others are asked for after the policy's verdict, which may change
-them, in one call: nothing is charged unless all pass.
+them, in one call: nothing is charged unless all pass. A question's quotas travel along
+(``flows.usage``).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from gateway.domain.limit_counts import (
 )
 from gateway.domain.limit_rules import Limit
 from gateway.domain.limit_table import LimitTable, MalformedObligation
-from gateway.domain.limits import Charge
+from gateway.domain.limits import Budget, Charge, Outcome
 from gateway.domain.quotas import Quota
 from gateway.errors import PolicyUnavailable, SharedStateUnavailable
 from gateway.flows.leases import Held, Leases
@@ -36,7 +37,7 @@ COMPLAINT_S = 10.0
 
 
 class Limits:
-    """The use case; one per worker, and none where no limit is set.
+    """The use case; one per worker, and none where nothing is limited and no tokens are counted.
 
     Attributes:
         unchecked: how many requests were let in because nobody could say how much they had.
@@ -84,19 +85,29 @@ class Limits:
         return await self._of_one(self.table.accounts, typed_digest, self._shared)
 
     async def of_caller(
-        self, action: str, who: Principal, obligations: Mapping[str, Any]
-    ) -> tuple[list[Found], Held | None]:
-        """What all limits of an allowed request say, and the leases it got.
+        self,
+        action: str,
+        who: Principal,
+        obligations: Mapping[str, Any],
+        budgets: Sequence[Budget] = (),
+    ) -> tuple[list[Found], Held | None, Sequence[Outcome]]:
+        """What all limits of an allowed request say, the leases it got, and what its budgets say.
+
+        Nothing is charged where a budget is spent; where nobody knows there are no outcomes.
 
         Raises:
             PolicyUnavailable: the verdict's limits are malformed, and nothing is in their place.
         """
         limits = self._limits_under(action, obligations)
         asked = asked_of(limits, who)
-        found = await self._admit(asked, self._shared)
-        if not asked.leases or not found or not all(one.outcome.passed for one in found):
-            return found, None
-        return found, self._leases.hold([lease.key for lease in asked.leases])
+        outcomes = await self._admit(asked, self._shared, budgets)
+        if not outcomes:
+            return [], None, ()
+        counted = len(asked.limits)
+        found, spent = asked.found(outcomes[:counted]), outcomes[counted:]
+        if not asked.leases or not all(one.passed for one in outcomes):
+            return found, None, spent
+        return found, self._leases.hold([lease.key for lease in asked.leases]), spent
 
     async def look(self, per: str, counted: str, *, forget: bool = False) -> list[Found]:
         """What one more request would find, for an operator; then perhaps all of it is forgotten.
@@ -134,6 +145,8 @@ class Limits:
         """
         limits = self.table.of_any_action(obligations)
         asked = asked_under(limits, counted_for)
+        if not asked.limits:
+            return []
         return asked.found(await self._shared.peek(asked.charges, asked.leases))
 
     def _limits_under(self, action: str, obligations: Mapping[str, Any]) -> tuple[Limit, ...]:
@@ -150,19 +163,23 @@ class Limits:
         charges = [
             Charge(key_of(limit, counted), limit.rate) for limit in limits if limit.rate is not None
         ]
-        return await self._admit(Asked(limits, charges, ()), state)
+        asked = Asked(limits, charges, ())
+        return asked.found(await self._admit(asked, state))
 
-    async def _admit(self, asked: Asked, state: SharedState) -> list[Found]:
-        if not asked.limits:
-            return []
+    async def _admit(
+        self, asked: Asked, state: SharedState, budgets: Sequence[Budget] = ()
+    ) -> Sequence[Outcome]:
+        """Nothing where there is nothing to ask for, or nobody to ask."""
+        if not asked.limits and not budgets:
+            return ()
         try:
-            return asked.found(await state.admit(asked.charges, asked.leases))
+            return await state.admit(asked.charges, asked.leases, budgets)
         except SharedStateUnavailable as problem:
             # Fails open. Whoever counts has a fallback of its own, so that this is a fault of ours:
             # a limiter that is broken must not be what keeps everybody out.
             self.unchecked += 1
             self._complaints.say("limits not counted", reason=str(problem))
-            return []
+            return ()
 
     def _complain(self, fault: str) -> None:
         self._complaints.say("the policy's limits are malformed", fault=fault)

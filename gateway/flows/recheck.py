@@ -74,6 +74,14 @@ class Grant:
 
     credential: RetainedCredential
     question: PolicyQuestion | None
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Once: a stream asks for its hash four times, and there is much in it."""
+        object.__setattr__(self, "_hash", hash((self.credential, self.question)))
+
+    def __hash__(self) -> int:
+        return self._hash
 
 
 @dataclass(slots=True, eq=False)

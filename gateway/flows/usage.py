@@ -1,51 +1,38 @@
 """Tokens: what answers cost, for whom, and who may ask no more until the next day or month.
 
-The core is asked only where all quotas of the caller have something left. What an answer cost is
-known at its end and charged then, so that answers under way together may cost more than was left.
+The core is asked only where all quotas of the caller have something left; ``flows.limits`` asks for
+them together with the limits. What an answer cost is known at its end and charged then, so that
+answers under way together may cost more than was left.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import structlog
 
 from gateway.domain.identity import Principal
 from gateway.domain.limit_table import LimitTable, MalformedObligation
+from gateway.domain.limits import Outcome
 from gateway.domain.quotas import Quota, spent_quota
 from gateway.domain.usage import (
     Account,
+    AskedQuota,
     KeyUse,
+    QuotaState,
     Spent,
     account_of,
     accounts_of,
     cost_of,
     spender_of,
 )
-from gateway.errors import PolicyUnavailable, SharedStateUnavailable
+from gateway.errors import PolicyUnavailable
 from gateway.flows.answer_stream import Answer
 from gateway.flows.usage_delivery import Deliveries
 from gateway.ports import Clock, UsageStore
 
-# A store that gave no answer is not asked for so long: nobody is to wait for it again and again.
-AWAY_S: Final = 1.0
-
 log = structlog.get_logger("gateway.usage")
-
-
-@dataclass(frozen=True, slots=True)
-class QuotaState:
-    """A quota, and what of it is spent."""
-
-    quota: Quota
-    account: Account
-    used: int
-
-    @property
-    def left(self) -> int:
-        return max(self.quota.tokens - self.used, 0)
 
 
 class Usage:
@@ -65,7 +52,6 @@ class Usage:
         self._deliveries = deliveries
         self._store = store
         self._clock = clock
-        self._away_until = 0.0
         self._is_failing = False
 
     @property
@@ -80,42 +66,63 @@ class Usage:
 
     # --- before the core is asked -----------------------------------------------------------------
 
-    async def refuse_spent(
+    def asked(
         self, action: str, who: Principal, obligations: Mapping[str, Any]
-    ) -> None:
-        """Lets in who has tokens left. Fails open: what protects a budget must not end the service.
+    ) -> list[AskedQuota]:
+        """The quotas that a question has to ask for: those of the settings or of the verdict.
 
         Raises:
-            QuotaExceeded
             PolicyUnavailable: the verdict's quotas are malformed, and nothing is in their place.
         """
-        quotas = self._quotas_under(action, obligations)
-        if not quotas:
-            return
         try:
-            found = await self._states(quotas, who)
-        except SharedStateUnavailable as problem:
-            self._let_in(problem)
-            return
-        self._is_failing = False
-        if refusal := spent_quota([(one.quota, one.used) for one in found], self._clock.time()):
-            raise refusal
-
-    def _quotas_under(self, action: str, obligations: Mapping[str, Any]) -> tuple[Quota, ...]:
-        try:
-            return self.table.quotas_under(action, obligations)
+            quotas = self.table.quotas_under(action, obligations)
         except MalformedObligation as problem:
             log.error("the policy's quotas are malformed", fault=problem.reason)
             raise PolicyUnavailable from problem
+        return self._asked(quotas, lambda per: spender_of(per, who))
 
-    async def _states(self, quotas: tuple[Quota, ...], who: Principal) -> list[QuotaState]:
-        if self._clock.monotonic() < self._away_until:
-            raise SharedStateUnavailable
-        try:
-            return await self.states(quotas, lambda per: spender_of(per, who))
-        except SharedStateUnavailable:
-            self._away_until = self._clock.monotonic() + AWAY_S
-            raise
+    def _asked(
+        self, quotas: Sequence[Quota], spender: Callable[[str], str | None]
+    ) -> list[AskedQuota]:
+        """With what waits in this worker: what leaves it later is in no answer of the store."""
+        if not quotas:
+            return []
+        now, unsent = self._clock.time(), self._deliveries.unsent
+        accounts = [
+            (quota, account_of(quota.per, name, quota.period, now))
+            for quota in quotas
+            if (name := spender(quota.per)) is not None
+        ]
+        return [AskedQuota(quota, account, unsent(account).total) for quota, account in accounts]
+
+    def found(
+        self, asked: Sequence[AskedQuota], outcomes: Sequence[Outcome]
+    ) -> tuple[QuotaState, ...]:
+        """What is spent of each, by the outcomes of their budgets; nothing where nobody knew."""
+        if not outcomes:
+            return ()
+        self._is_failing = False
+        return tuple(
+            QuotaState(one.quota, one.account, one.quota.tokens - outcome.left)
+            for one, outcome in zip(asked, outcomes, strict=True)
+        )
+
+    def refuse_spent(self, found: Sequence[QuotaState]) -> None:
+        """Raises ``QuotaExceeded`` where one of them has nothing left."""
+        if any(one.used >= one.quota.tokens for one in found):
+            refusal = spent_quota([(one.quota, one.used) for one in found], self._clock.time())
+            assert refusal is not None
+            raise refusal
+
+    def let_in(self) -> None:
+        """A question goes on though nobody knows what was spent: what protects a budget must not
+        end the service."""
+        self.unchecked += 1
+        if not self._is_failing:
+            log.error("quotas not checked: nobody can say what was spent")
+        self._is_failing = True
+
+    # --- what was spent ---------------------------------------------------------------------------
 
     async def states(
         self, quotas: Sequence[Quota], spender: Callable[[str], str | None]
@@ -125,16 +132,11 @@ class Usage:
         Raises:
             SharedStateUnavailable
         """
-        now = self._clock.time()
-        asked = [
-            (quota, account_of(quota.per, name, quota.period, now))
-            for quota in quotas
-            if (name := spender(quota.per)) is not None
-        ]
-        spent = await self.spent([account for _, account in asked])
+        asked = self._asked(quotas, spender)
+        spent = await self.spent([one.account for one in asked])
         return [
-            QuotaState(quota, account, one.total)
-            for (quota, account), one in zip(asked, spent, strict=True)
+            QuotaState(one.quota, one.account, found.total)
+            for one, found in zip(asked, spent, strict=True)
         ]
 
     async def spent(self, accounts: Sequence[Account]) -> list[Spent]:
@@ -150,17 +152,26 @@ class Usage:
         kept = await self._store.read([account.key for account in accounts])
         return [one + more for one, more in zip(kept, unsent, strict=True)]
 
+    async def look(self, per: str, counted: str, *, forget: bool = False) -> list[QuotaState]:
+        """What is spent of the configured quotas of somebody; then perhaps it is forgotten.
+
+        What waits in other workers, and what answers under way will cost, comes to it later.
+
+        Raises:
+            SharedStateUnavailable
+        """
+        quotas = [one for one in self.table.quotas if one.per == per]
+        found = await self.states(quotas, lambda _: counted)
+        if forget:
+            for one in found:
+                self._deliveries.forget(one.account)
+            await self._store.forget([one.account.key for one in found])
+        return found
+
     async def last_used(self, owner: str) -> Mapping[str, int]:
         """When the keys of ``tenant/subject`` were last used; raises ``SharedStateUnavailable``."""
         kept = await self._store.last_used(owner)
         return {**kept, **self._deliveries.unsent_uses(owner)}
-
-    def _let_in(self, problem: SharedStateUnavailable) -> None:
-        self.unchecked += 1
-        if not self._is_failing:
-            cause = problem.__cause__ or problem
-            log.error("quotas not checked", reason=f"{type(cause).__name__}: {cause}")
-        self._is_failing = True
 
     # --- what it cost -----------------------------------------------------------------------------
 

@@ -62,6 +62,9 @@ class Deliveries:
         """What waits here and is in no batch under way: the store will not tell of it."""
         return self._spent.get(account, NOTHING)
 
+    def forget(self, account: Account) -> None:
+        self._spent.pop(account, None)
+
     def unsent_uses(self, owner: str) -> dict[str, int]:
         return {use.key_id: at for use, at in self._used.items() if use.owner == owner}
 

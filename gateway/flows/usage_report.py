@@ -11,9 +11,9 @@ from gateway.domain.identity import Principal
 from gateway.domain.limit_counts import Found
 from gateway.domain.limit_table import MalformedObligation
 from gateway.domain.quotas import PERIODS, Period, Quota, period_at
-from gateway.domain.usage import Account, Spent, account_of
+from gateway.domain.usage import Account, QuotaState, Spent, account_of
 from gateway.flows.limits import Limits
-from gateway.flows.usage import QuotaState, Usage
+from gateway.flows.usage import Usage
 from gateway.ports import Clock
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from gateway.domain.limits import Charge, Lease, Outcome, Penalty
+from gateway.domain.limits import Budget, Charge, Lease, Outcome, Penalty
 
 
 class SharedState(Protocol):
@@ -17,11 +17,15 @@ class SharedState(Protocol):
     """
 
     async def admit(
-        self, charges: Sequence[Charge], leases: Sequence[Lease] = ()
+        self,
+        charges: Sequence[Charge],
+        leases: Sequence[Lease] = (),
+        budgets: Sequence[Budget] = (),
     ) -> Sequence[Outcome]:
         """Asks for all of them in one round trip; nothing is charged or leased unless all pass.
 
-        Gives an outcome for each, charges first, in the order of the arguments.
+        Gives an outcome for each, in the order of the arguments; for budgets none at all where
+        nobody can say now what was spent, and then they keep nobody out.
         """
 
     async def peek(

@@ -17,11 +17,14 @@ class UsageStore(Protocol):
         """Adds a batch, unless the last one of this worker had this number: then it was added.
 
         ``used`` has the last use of keys, in Unix seconds. Gives how many tokens could not be
-        counted, because something else stands under their key.
+        counted.
         """
 
     async def read(self, keys: Sequence[str]) -> Sequence[Spent]:
         """What was spent of each account, by its key."""
+
+    async def forget(self, keys: Sequence[str]) -> None:
+        """Nothing was spent of these accounts."""
 
     async def last_used(self, owner: str) -> Mapping[str, int]:
         """When each key of ``owner`` was last used, of those that were in the last 90 days."""

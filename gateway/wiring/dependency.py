@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 from gateway.adapters.traced import with_spans
@@ -37,12 +37,14 @@ class Building:
         tls: gives contexts for connections, and follows the certificate files behind them.
         closing: takes what has to be closed, as soon as it is made; it closes the last made first,
             also where a later dependency cannot be built.
+        handed_on: what a dependency made that one behind it goes on with, by a name of theirs.
     """
 
     settings: Settings
     tls: OutgoingTls
     tasks: Spawn
     closing: AsyncExitStack
+    handed_on: dict[str, Any] = field(default_factory=dict)
 
 
 async def _no_faults() -> list[str]:

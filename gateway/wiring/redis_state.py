@@ -20,7 +20,9 @@ from gateway.wiring.dependency import Building, Built
 
 if TYPE_CHECKING:
     from gateway.adapters.redis_access import RedisAccess
+    from gateway.adapters.redis_state import RedisState
 
+_REDIS = "redis"
 # What a reload takes over: for new connections; those that are open go on.
 RELOADED = frozenset({"redis_password", "redis_sentinel_password"})
 
@@ -43,6 +45,7 @@ async def counted_in_redis(
     current, contexts = building.settings, redis_contexts(building)
     replica = REPLICA if serves else NO_REPLICA
     redis = RedisState(lambda: redis_access(current, contexts), replica)
+    building.handed_on[_REDIS] = redis
     building.closing.push_async_callback(redis.aclose)
     # The one connection lasts as long as the worker: an authority that is trusted no more ends it.
     building.tls.on_change("redis", building.settings.tls_files("redis"), redis.drop)
@@ -58,6 +61,12 @@ async def counted_in_redis(
         current = replace(current, **{name: getattr(fresh, name) for name in RELOADED})
 
     return Built(state, state.check, (counted,), reload=reload, note=lambda: redis.server)
+
+
+def counting_redis(building: Building) -> RedisState:
+    """What ``counted_in_redis`` made for this worker."""
+    redis: RedisState = building.handed_on[_REDIS]
+    return redis
 
 
 def redis_contexts(building: Building) -> Callable[[], ssl.SSLContext] | None:

@@ -311,8 +311,8 @@ def _services(
 def _limits(
     settings: Settings, built: BuiltDependencies, leases: Leases, clock: Clock
 ) -> Limits | None:
-    """``None`` where no limit is set: then nothing asks."""
-    if not settings.limits:
+    """``None`` where no limit is set and no tokens are counted: then nothing asks."""
+    if not settings.limits and not counts_tokens(settings):
         return None
     shared, replica = built.adapter(STATE), built.adapter(REPLICA)
     return Limits(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from gateway.domain.limit_table import LimitTable
 from gateway.domain.quotas import PERIODS, Quota
@@ -14,7 +13,7 @@ from gateway.flows.usage_delivery import Deliveries
 from gateway.ports import Clock, UsageStore
 from gateway.settings import Settings
 from gateway.wiring.dependency import Building, Built, BuiltDependencies, Dependency
-from gateway.wiring.redis_state import RELOADED, redis_access, redis_contexts
+from gateway.wiring.redis_state import counting_redis
 
 
 class NoUsageStore:
@@ -33,6 +32,9 @@ class NoUsageStore:
     async def last_used(self, owner: str) -> Mapping[str, int]:
         raise SharedStateUnavailable
 
+    async def forget(self, keys: Sequence[str]) -> None:
+        raise SharedStateUnavailable
+
     async def check(self) -> None:
         raise SharedStateUnavailable(
             "Tokens are not counted, and no quota holds: that needs GATEWAY_REDIS_URL."
@@ -44,22 +46,16 @@ def counts_tokens(settings: Settings) -> bool:
 
 
 async def _usage(building: Building) -> Built[UsageStore]:
-    current = building.settings
-    if current.redis_url is None or not counts_tokens(current):
+    """On the connection of what else is counted: what left before a question counts for it."""
+    settings = building.settings
+    if settings.redis_url is None or not counts_tokens(settings):
         nothing = NoUsageStore()
         return Built(nothing, nothing.check)
     from gateway.adapters.redis_usage import RedisUsage
 
-    contexts = redis_contexts(building)
-    store = RedisUsage(lambda: redis_access(current, contexts))
-    building.closing.push_async_callback(store.aclose)
-    building.tls.on_change("redis", current.tls_files("redis"), store.drop)
-
-    async def reload(fresh: Settings) -> None:
-        nonlocal current
-        current = replace(current, **{name: getattr(fresh, name) for name in RELOADED})
-
-    return Built(store, store.check, reload=reload)
+    redis = counting_redis(building)
+    store = RedisUsage(redis.calls, redis.prefix)
+    return Built(store, store.check)
 
 
 def _import_redis(settings: Settings) -> None:
@@ -70,7 +66,6 @@ def _import_redis(settings: Settings) -> None:
 USAGE: Dependency[UsageStore] = Dependency(
     "usage",
     _usage,
-    reloaded=RELOADED,
     before_fork=_import_redis,
     watched=counts_tokens,
 )

@@ -96,14 +96,15 @@ async def test_a_cancelled_call_leaves_its_answer_to_nobody_else(
 
 async def test_calls_of_one_loop_round_travel_together(redis: Running, state: RedisState) -> None:
     """A hundred calls are read by Redis in a few reads, on one connection."""
-    await state.check()
+    # So that Redis knows the script, whose text would be sent a hundred times.
+    await state.admit([Charge("key", Rate(10_000, 1.0, 1000))])
     before = await stats(redis)
     await asyncio.gather(
         *(state.admit([Charge("key", Rate(10_000, 1.0, 1000))]) for _ in range(100))
     )
     after = await stats(redis)
     # Each look at the numbers is a connection and a few reads of its own.
-    assert after["total_reads_processed"] - before["total_reads_processed"] < 20
+    assert after["total_reads_processed"] - before["total_reads_processed"] < 15
     assert after["total_connections_received"] - before["total_connections_received"] == 1
 
 
@@ -153,7 +154,7 @@ async def test_a_lease_whose_caller_is_cancelled_as_it_arrives_is_given_back(
 
 async def _asked_by(state: RedisState) -> asyncio.Future[object]:
     """The answer that is waited for, while it is on the way."""
-    calls = state._calls
+    calls = state.calls
     while not (calls._unsent or calls._sent):  # noqa: ASYNC110
         await asyncio.sleep(0)
     return (calls._unsent or calls._sent)[0].answer

@@ -104,6 +104,8 @@ class Streaming:
         """What is left of a body that ends as HTTP says it should."""
         seen = b""
         async with asyncio.timeout(TIMEOUT_S):
+            if (length := self.headers.get("content-length")) is not None:
+                return await self.reader.readexactly(int(length))
             assert self.headers.get("transfer-encoding") == "chunked", self.headers
             while piece := await read_chunk(self.reader):
                 seen += piece

@@ -16,7 +16,7 @@ from tests.components import running_redis
 
 from .conftest import Gateway, Streaming, running_gateway
 from .doors import CHAT, chat_question
-from .raw import exchange, request
+from .raw import exchange, read_head, request
 from .revised_core import RevisedCore, revised_core
 from .served import served
 from .sockets import signed_in
@@ -95,6 +95,24 @@ async def test_an_answer_is_replayed_through_every_door() -> None:
             chat = await gateway.client.post(CHAT, content=body, headers=headers)
             assert (chat.headers["Cache-Status"], '"hello"' in chat.text) == (HIT, True)
         assert core.questions == [("acme", "alice")]
+
+
+async def test_a_short_kept_answer_comes_in_one_piece() -> None:
+    """Its length is known; the next request on the connection, also one sent with it, is answered,
+    and one of HTTP/1.0 gets the same bytes."""
+    async with keeping() as (gateway, _):
+        _, made = await streamed(gateway)
+        headers = {**await gateway.bearer(), "Content-Type": "application/json"}
+        message = request("POST", "/api/v1/query", headers, b'{"query":"hi"}')
+        reader, writer = await asyncio.open_connection(*gateway.address)
+        writer.write(message * 3)
+        for _ in range(3):
+            _, head = await read_head(reader)
+            assert dict(head)["content-length"] == str(len(made))
+            assert await reader.readexactly(len(made)) == made
+        writer.close()
+        old = await exchange(gateway.address, message.replace(b"HTTP/1.1", b"HTTP/1.0", 1))
+        assert (old.status, old.body) == (200, made)
 
 
 async def test_one_made_as_json_is_replayed_as_a_stream() -> None:

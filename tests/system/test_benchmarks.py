@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import cli, doors, gobuild
+from benchmarks import asking, cli, doors, gobuild
 from benchmarks.soak import run
 from devstack import components
 from devstack.components import Missing
@@ -65,3 +65,14 @@ def test_a_tiny_run_asks_at_every_door(tmp_path: Path) -> None:
     result = json.loads((tmp_path / "doors.json").read_text("utf-8"))
     assert {row["load"] for row in result["summary"]} == set(doors.PATHS)
     assert all(row["failed"] == 0 and row["cpu_us_per_event"] > 0 for row in result["summary"])
+
+
+def test_a_tiny_run_asks_for_answers_that_are_kept(tmp_path: Path) -> None:
+    """Those that are to be hits all are, those asked of the core none; every byte is the core's."""
+    assert cli.main(["kept", "--quick", "--seconds", "0.5", "--out", str(tmp_path)]) == 0
+    result = json.loads((tmp_path / "kept.json").read_text("utf-8"))
+    assert len(result["summary"]) == 2 * len(asking.ANSWERS)
+    for row in result["summary"]:
+        assert row["failed"] == 0
+        assert row["kept"] == (1.0 if row["load"].endswith(asking.HIT) else 0.0)
+        assert row["cpu_us_per_answer"] > 0

@@ -225,16 +225,18 @@ def test_own_pdf_gets_a_cited_answer_with_nothing_but_python(
 
 def run_curl_lines(running: Demo) -> None:
     lines = re.findall(r"^  (curl .*)$", running.text, re.MULTILINE)
-    assert len(lines) == 6
+    assert len(lines) == 7
     if shutil.which("curl") is None:
         pytest.skip("curl is not installed")
     said = [
         subprocess.run(shlex.split(line), capture_output=True, text=True, timeout=60, check=True)
         for line in lines
     ]
-    login, query, documents, usage, key, logout = (one.stdout for one in said)
+    login, query, again, documents, usage, key, logout = (one.stdout for one in said)
     assert '"access_token"' in login
     assert "event: done" in query
+    assert "kb-gateway; hit" in again
+    assert "event: done" in again
     assert "marrowby report.pdf" in documents
     assert '"counted"' in usage
     assert '"secret":"kbg_' in key

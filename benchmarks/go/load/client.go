@@ -59,6 +59,9 @@ func (c caller) head(method, path, body string) string {
 		fmt.Fprintf(&text, "Authorization: Bearer %s\r\n", token)
 	}
 	if method == "POST" {
+		if control := c.plan.CacheControl; control != "" {
+			fmt.Fprintf(&text, "Cache-Control: %s\r\n", control)
+		}
 		fmt.Fprintf(&text, "Accept: text/event-stream\r\nContent-Type: application/json\r\n"+
 			"Content-Length: %d\r\n", len(body))
 	}

@@ -16,7 +16,7 @@ import (
 )
 
 type plan struct {
-	Mode         string  `json:"mode"`    // streams, storm, churn, unary, slow
+	Mode         string  `json:"mode"`    // streams, storm, churn, unary, asks, slow
 	URL          string  `json:"url"`     // what is asked
 	Core         string  `json:"core"`    // the stub core's base URL, for its counts
 	TokensFile   string  `json:"tokens"`  // one token a line, a user each
@@ -35,6 +35,9 @@ type plan struct {
 	Shape        string  `json:"shape"`   // how the core writes its events; "": the first shape
 	Payload      int     `json:"payload"` // bytes of an event's data; 0: the usual ones
 	Door         string  `json:"door"`    // sse (or ""), ws, openai
+	Order        string  `json:"order"`   // asks: what the core is to answer
+	Whole        bool    `json:"whole"`   // asks: as one JSON document
+	CacheControl string  `json:"cache_control"`
 
 	address, path string
 	tokens        []string
@@ -76,7 +79,8 @@ func main() {
 		p.tokens = strings.Fields(string(tokens))
 	}
 	modes := map[string]func(*plan) map[string]any{
-		"streams": streams, "storm": storm, "churn": churn, "unary": unary, "slow": slow,
+		"streams": streams, "storm": storm, "churn": churn, "unary": unary, "asks": asks,
+		"slow": slow,
 	}
 	mode, known := modes[p.Mode]
 	if !known {

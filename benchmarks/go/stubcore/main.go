@@ -3,7 +3,9 @@
 //
 // POST /v1/query answers a stream as the query's text orders it, "id=7 events=100 rate=50 for=60":
 // stream number, token events (0: endless), events a second (0: as fast as they are taken), and the
-// most seconds it may last; "shape=crlf payload=64" says how they are written (events.Shapes). GET /v1/documents/{id} is a small JSON record.
+// most seconds it may last; "shape=crlf payload=64" says how they are written (events.Shapes),
+// "together=8" how many come at a time. GET /v1/documents/{id} is a small JSON record, and documents
+// never change.
 // GET /stats counts; GET /leaves says when it saw each stream's client leave; POST /reset forgets.
 package main
 
@@ -30,6 +32,9 @@ import (
 
 const longestS = 3600
 
+// revision is that of everybody's documents.
+const revision = "1"
+
 var late time.Duration
 
 type counters struct {
@@ -50,7 +55,7 @@ type order struct {
 
 func parse(text string) (order, error) {
 	wanted := order{events: 1, rate: 50, lasts: 60 * time.Second}
-	shape, payload := "", 0
+	shape, payload, together := "", 0, 0
 	for _, word := range strings.Fields(text) {
 		name, value, _ := strings.Cut(word, "=")
 		if name == "shape" {
@@ -66,6 +71,8 @@ func parse(text string) (order, error) {
 			wanted.id = int(number)
 		case "payload":
 			payload = int(number)
+		case "together":
+			together = int(number)
 		case "events":
 			wanted.events = int(number)
 		case "rate":
@@ -77,6 +84,9 @@ func parse(text string) (order, error) {
 	known := false
 	if wanted.shape, known = events.Named(shape, payload); !known {
 		return wanted, fmt.Errorf("no shape %q", shape)
+	}
+	if together > 0 {
+		wanted.shape.Together = together
 	}
 	return wanted, nil
 }
@@ -229,6 +239,10 @@ func main() {
 	mux.HandleFunc("GET /v1/documents/{id}", document)
 	mux.HandleFunc("DELETE /v1/documents/{id}", func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
+	})
+	mux.HandleFunc("GET /v1/revision", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(w, `{"revision":%q}`, revision)
 	})
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")

@@ -22,6 +22,7 @@ type sender interface {
 func begin(w http.ResponseWriter, r *http.Request, shape events.Shape) sender {
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-KB-Corpus-Revision", revision)
 	switch {
 	case shape.AtOnce:
 		return hijacked(w)

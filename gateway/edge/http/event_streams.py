@@ -118,6 +118,12 @@ class OpenStreams:
             head = Response(headers=HEADERS, content_type=CONTENT_TYPE)
             add_cache_status(head, answer)
             response = await request.respond(head)
+            if shape is None and (whole := answer.replay_whole(CONNECTED)) is not None:
+                # Its length is known: head and body are one write, and nothing has to be relayed.
+                await response.send(whole, True)
+                scope.first_byte_s = now_s()
+                await progress.room()
+                return
             await response.send(CONNECTED if shape is None else CONNECTED + shape.begin)
             forget_head(request, response)
             answer.state.sent_bytes += len(CONNECTED)

@@ -34,7 +34,6 @@ from gateway.edge.http.bodies import drop_body, query_pairs
 from gateway.edge.http.cors import Cors
 from gateway.edge.http.endpoint import Endpoint, endpoint_of
 from gateway.edge.http.limit_stages import LimitStages, add_fields
-from gateway.edge.http.quota_stage import QuotaStage
 from gateway.edge.http.resource_ids import ID_SPELLINGS
 from gateway.edge.http.routes import methods_of
 from gateway.edge.observe import access_log, spans
@@ -84,7 +83,6 @@ class Pipeline:
         tracer: Tracer | None = None,
         hsts_s: int = 0,
         limits: LimitStages | None = None,
-        quotas: QuotaStage | None = None,
     ) -> None:
         self._authenticator = authenticator
         self._policy = policy
@@ -102,7 +100,6 @@ class Pipeline:
             *(() if limits is None else limits.before_identity),
             self._authenticate,
             self._authorize,
-            *(() if quotas is None else (quotas.refuse_spent,)),
             *(() if limits is None else limits.after_verdict),
         )
 
@@ -143,8 +140,8 @@ class Pipeline:
         response.headers["X-Request-ID"] = scope.request_id
         for name, value in self._security_headers:
             response.headers.setdefault(name, value)
-        if scope.limits:
-            add_fields(response, scope.limits)
+        if scope.limits or scope.quotas:
+            add_fields(response, scope, self._clock.time())
         self._cors.decorate(request, response)
         if self._drain.draining:
             _close_after(request)

@@ -14,9 +14,17 @@ from gateway.domain.forwarded import plain_address
 from gateway.domain.limit_counts import Found
 from gateway.domain.limit_rules import PER
 from gateway.domain.operator_requests import is_signed
-from gateway.errors import Forbidden, MethodNotAllowed, NotFound, ValidationFailed
+from gateway.domain.quotas import Quota
+from gateway.errors import (
+    Forbidden,
+    MethodNotAllowed,
+    NotFound,
+    SharedStateUnavailable,
+    ValidationFailed,
+)
 from gateway.flows.limits import Limits
 from gateway.flows.login import Login
+from gateway.flows.usage import Usage
 from gateway.ports import Clock
 
 PATH = "/limits"
@@ -25,9 +33,12 @@ PATH = "/limits"
 class LimitsDesk:
     """What an operator may ask of one worker."""
 
-    def __init__(self, limits: Limits | None, login: Login, clock: Clock) -> None:
-        """``limits`` where some are set; ``login`` knows the secrets, and its own delays."""
+    def __init__(
+        self, limits: Limits | None, usage: Usage | None, login: Login, clock: Clock
+    ) -> None:
+        """``limits`` and ``usage`` where there are any; ``login`` knows secrets and delays."""
         self._limits = limits
+        self._usage = usage
         self._login = login
         self._clock = clock
 
@@ -35,7 +46,7 @@ class LimitsDesk:
         """What is counted now; of a ``DELETE``, what was before it.
 
         Raises:
-            MethodNotAllowed, Forbidden, ValidationFailed, NotFound
+            MethodNotAllowed, Forbidden, ValidationFailed, NotFound, SharedStateUnavailable
         """
         if method not in ("GET", "DELETE"):
             raise MethodNotAllowed(headers={"Allow": "GET, DELETE"})
@@ -44,6 +55,7 @@ class LimitsDesk:
             raise Forbidden("Only an operator's signed request may; `gateway limits` makes one.")
         whom, forget = _whom(target), method == "DELETE"
         rows = [row for per, who in whom for row in await self._limited(per, who, forget=forget)]
+        rows += [row for per, who in whom for row in await self._spent(per, who, forget=forget)]
         return {"limits": rows + await self._delayed(dict(whom), forget=forget)}
 
     async def _limited(self, per: str, who: str, *, forget: bool) -> list[dict[str, Any]]:
@@ -52,6 +64,20 @@ class LimitsDesk:
         counted = self._login.digest(who) if per == "account" else who
         found = await self._limits.look(per, counted, forget=forget)
         return [_row(one, who) for one in found]
+
+    async def _spent(self, per: str, who: str, *, forget: bool) -> list[dict[str, Any]]:
+        if self._usage is None:
+            return []
+        try:
+            found = await self._usage.look(per, who, forget=forget)
+        except SharedStateUnavailable:
+            if forget:
+                raise
+            # The limits are told all the same.
+            quotas = [one for one in self._usage.table.quotas if one.per == per]
+            return [_quota_row(one, who, None, 0.0) for one in quotas]
+        now = self._clock.time()
+        return [_quota_row(one.quota, who, one.left, one.account.ends_at - now) for one in found]
 
     async def _delayed(self, whom: Mapping[str, str], *, forget: bool) -> list[dict[str, Any]]:
         name, address = whom.get("account", ""), whom.get("address", "")
@@ -82,6 +108,18 @@ def _row(one: Found, who: str) -> dict[str, Any]:
         "counted": who,
         "left": left,
         "retry_after_s": 0.0 if outcome.passed else round(outcome.retry_after_s, 3),
+    }
+
+
+def _quota_row(quota: Quota, who: str, left: int | None, renews_s: float) -> dict[str, Any]:
+    """``left`` is ``None`` where nobody can say."""
+    return {
+        "limit": quota.name,
+        "allowed": quota.allowed,
+        "per": quota.per,
+        "counted": who,
+        "left": left,
+        "retry_after_s": round(renews_s, 3) if left == 0 else 0.0,
     }
 
 

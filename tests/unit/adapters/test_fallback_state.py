@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.adapters.fallback_state import FallbackState
-from gateway.domain.limits import Charge, Lease, Penalty, Rate
+from gateway.domain.limits import Budget, Charge, Lease, Penalty, Rate
 from gateway.domain.when_away import (
     REJOIN_S,
     REPLICA_LIFE_S,
@@ -330,3 +330,27 @@ def assert_no_window_above(times: list[float], rate: Rate) -> None:
         lowest = min(lowest, index - at / rate.interval_s)
         above = index + 1 - at / rate.interval_s - lowest
         assert above <= rate.burst + 1e-6, (at, above)
+
+
+# --- Budgets --------------------------------------------------------------------------------------
+
+
+async def test_only_redis_says_what_is_spent_of_a_budget(shared: Simulated, clock: Clock) -> None:
+    """Alone nobody knows, and nobody is kept out; as soon as Redis is asked again it decides."""
+    replica, shared.spent = Replica(shared, clock), {"day": 9}
+    asked = ([Charge("a", Rate(9, 3600.0, 9))], [Lease("a", 9)])
+    assert [one.passed for one in await replica.state.admit(*asked, [Budget("day", 9)])] == [
+        *(True, True, False)
+    ]
+    shared.up = False
+    alone = await replica.state.admit(*asked, [Budget("day", 9)])
+    assert [one.passed for one in alone] == [True, True]
+    shared.up = True
+    await replica.look()
+    held = dict(replica.memory.held)
+
+    both = await replica.state.admit(*asked, [Budget("day", 9)])
+
+    assert replica.state.mode == "rejoining"
+    assert [one.passed for one in both] == [True, True, False]
+    assert replica.memory.held == held

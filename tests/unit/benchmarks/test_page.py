@@ -57,3 +57,13 @@ def test_a_page_without_its_places_is_refused(tmp_path: Path) -> None:
     """A table that silently stays away would be missed by nobody."""
     with pytest.raises(ValueError, match="not on the page"):
         page.renewed("# Benchmarks", tmp_path)
+
+
+def test_kept_answers_stand_beside_the_same_ones_asked(tmp_path: Path) -> None:
+    """A row for each answer, with what a hit is of asking."""
+    summary = [
+        {"system": "gateway", "streams": 8, "load": f"64 events, {way}", "cpu_us_per_answer": cost}
+        for way, cost in (("asked", 1000.0), ("hit", 250.0))
+    ]
+    (tmp_path / "kept.json").write_text(json.dumps({"summary": summary}), "utf-8")
+    assert "| 64 events | 1,000 | 250 | 0.25 |" in page.renewed(PLACES, tmp_path)

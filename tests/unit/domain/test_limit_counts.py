@@ -10,10 +10,10 @@ from gateway.domain.identity import Principal
 from gateway.domain.limit_counts import (
     Found,
     asked_of,
-    header_fields,
     network_of,
     refusal,
 )
+from gateway.domain.limit_fields import header_fields
 from gateway.domain.limit_rules import parse_limits
 from gateway.domain.limits import Counted, Outcome, charged, leased
 
