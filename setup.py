@@ -71,11 +71,13 @@ OTEL = [
 # it is used. hiredis, its parser in C, gains a twentieth on answers as short as ours.
 REDIS = ["redis>=8.1,<9"]
 
-# A core that is asked over gRPC: 9 MB of imports a worker, only where an address says so.
+# A core that is asked over gRPC, and gRPC for clients: 9 MB of imports a worker, only where an
+# address or a port says so.
 GRPC = [
     "googleapis-common-protos>=1.76,<2",
     "grpcio>=1.85,<2",
     "grpcio-health-checking>=1.85,<2",
+    "grpcio-reflection>=1.85,<2",
     "protobuf>=7.36,<8",
 ]
 
@@ -98,6 +100,8 @@ TEST = [
     "cryptography>=46",
     # The committed code is what this very version makes of the protos.
     "grpcio-tools==1.85.1",
+    # Reads a status' details, in the example of the page about gRPC.
+    "grpcio-status>=1.85,<2",
     "h11>=0.16,<1",
     "hypothesis>=6.170,<7",
     # Brings Kubernetes' own schemas.
@@ -143,6 +147,7 @@ setup(
         "gateway": ["py.typed"],
         "gateway.adapters": ["default_policy.tar.gz"],
         "gateway.adapters.core_proto": ["*.pyi"],
+        "gateway.edge.grpc.proto": ["*.pyi"],
         "gateway.policy_files": ["data.json", "gateway/*.rego"],
         "blueprints": ["py.typed", "templates/*.html"],
         "devstack": ["py.typed", "go.mod", "sample/*.md", "sample/*.html", "sample/*.pdf"],

@@ -36,7 +36,7 @@ from gateway.edge.http.event_streams import OpenStreams
 from gateway.edge.http.limit_stages import LimitStages
 from gateway.edge.http.pipeline import Pipeline
 from gateway.edge.http.render import ErrorRenderer
-from gateway.edge.lifecycle import Lifecycle
+from gateway.edge.lifecycle import Beside, Lifecycle
 from gateway.edge.mcp.door import Agents
 from gateway.edge.observe.edge_samples import TaskCount, of_edge
 from gateway.edge.observe.limits_desk import LimitsDesk
@@ -118,6 +118,10 @@ def create_app(
 def import_for(settings: Settings) -> None:
     """Imports what these settings make the gateway use, and nothing else; starts nothing."""
     services.import_for(settings)
+    if settings.grpc_port:
+        # What it weighs is then shared by all workers.
+        from blueprints import grpc_services  # noqa: F401
+        from gateway.edge.grpc import listener  # noqa: F401
 
 
 def prepare_reload(settings: Settings) -> None:
@@ -244,6 +248,7 @@ class _Assembly:
         )
         self._pipeline: Pipeline | None = None
         self._desk: LimitsDesk | None = None
+        self._beside: Beside | None = None
         admin_port = settings.admin_port
         self.lifecycle = Lifecycle(
             app,
@@ -254,6 +259,7 @@ class _Assembly:
             worker_metrics=worker_metrics,
             tls=tls,
             desk=lambda: self._desk,
+            beside=lambda: self._beside,
             admin_address=(settings.admin_host, admin_port) if admin_port else None,
             grace_s=settings.drain_grace,
             drain_limit_s=settings.drain_limit,
@@ -268,6 +274,8 @@ class _Assembly:
         self._begin_metrics(services, sockets)
         self._set_context(services, self._pipeline, sockets, self._make_chat(services))
         self._desk = LimitsDesk(services.limits, services.usage, services.login, services.clock)
+        if self._settings.grpc_port:
+            self._beside = self._make_grpc(services, self._pipeline)
 
     def _make_pipeline(self, services: Services) -> Pipeline:
         settings = self._settings
@@ -300,6 +308,22 @@ class _Assembly:
             footnotes=settings.openai_footnotes,
             limit_bytes=settings.answer_limit,
         )
+
+    def _make_grpc(self, services: Services, pipeline: Pipeline) -> Beside:
+        # Nothing of it is imported where it is off.
+        from blueprints import grpc_services
+        from gateway.edge.grpc.door import GrpcCalls
+        from gateway.edge.grpc.listener import GrpcListener
+
+        settings = self._settings
+        calls = GrpcCalls(
+            self._app,
+            pipeline,
+            body_s=settings.body_timeout,
+            body_limit_bytes=settings.body_limit,
+        )
+        handlers = grpc_services.handlers(self._app, calls, settings.stream_client_stall)
+        return GrpcListener(settings, calls, handlers, lambda: services.health.ready)
 
     def _begin_metrics(self, services: Services, sockets: Sockets) -> None:
         edge = partial(of_edge, self._streams, self._connections, services.health)

@@ -47,7 +47,10 @@ class Target:
         return sorted(path.relative_to(PROTO).as_posix() for path in found)
 
 
-TARGETS = (Target("knowledge/core/v1", "gateway/adapters/core_proto"),)
+TARGETS = (
+    Target("knowledge/core/v1", "gateway/adapters/core_proto"),
+    Target("knowledge/gateway/v1", "gateway/edge/grpc/proto"),
+)
 
 
 class BuildFailed(Exception):

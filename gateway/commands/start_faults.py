@@ -14,7 +14,7 @@ from gateway.wiring.accounts import accounts_faults
 
 
 def start_faults(settings: Settings) -> list[Fault]:
-    """Reads the users file, and binds both addresses for a moment; nobody can connect meanwhile."""
+    """Reads the users file, and binds all addresses for a moment; nobody can connect meanwhile."""
     return [*accounts_faults(settings), *_address_faults(settings)]
 
 
@@ -22,6 +22,8 @@ def _address_faults(settings: Settings) -> Iterator[Fault]:
     addresses = {"GATEWAY_SERVER_HOST": (settings.server_host, settings.server_port)}
     if settings.admin_port:
         addresses["GATEWAY_ADMIN_LISTEN_HOST"] = (settings.admin_host, settings.admin_port)
+    if settings.grpc_port:
+        addresses["GATEWAY_GRPC_PORT"] = (settings.server_host, settings.grpc_port)
     for name, (host, port) in addresses.items():
         reason = _why_it_cannot_listen(host, port)
         if reason is not None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final, Literal, get_args
 
-Door = Literal["http", "sse", "json", "ws", "openai", "mcp"]
+Door = Literal["http", "sse", "json", "ws", "openai", "mcp", "grpc"]
 
 # In the order of ``docs/protocol.md``; plain HTTP first.
 DOORS: Final[tuple[str, ...]] = get_args(Door)

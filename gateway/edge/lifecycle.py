@@ -46,6 +46,26 @@ LAST_EVENTS_S = 1.0
 StopAccepting = Callable[[], Awaitable[None]]
 
 
+class Beside(Protocol):
+    """A listener of another protocol, beside that of HTTP; it does its own accepting."""
+
+    @property
+    def under_way(self) -> int:
+        """How many calls were not answered yet."""
+
+    async def start(self) -> None: ...
+
+    async def watch(self) -> None: ...
+
+    async def leave(self) -> None:
+        """Tells clients that the worker is about to end, while all is served."""
+
+    async def stop_accepting(self, limit_s: float) -> None:
+        """Takes no more connections; what is under way goes on for ``limit_s``."""
+
+    async def end(self) -> None: ...
+
+
 class Running(Protocol):
     """What one worker runs on; ``gateway.wiring.services.Services`` is the real one."""
 
@@ -75,7 +95,8 @@ class Lifecycle:
 
     ``grace_s`` and ``drain_limit_s`` both count from the start of the drain; ``let_go_s`` is how
     long clients may take their last answers afterwards. ``desk`` gives what answers operators about
-    limits, once the services are attached.
+    limits, ``beside`` the listener of another protocol, where there is one, both once the services
+    are attached.
     """
 
     def __init__(
@@ -89,6 +110,7 @@ class Lifecycle:
         worker_metrics: WorkerMetrics,
         tls: ServerTls | None = None,
         desk: Callable[[], LimitsDesk | None] = lambda: None,
+        beside: Callable[[], Beside | None] = lambda: None,
         admin_address: tuple[str, int] | None,
         grace_s: float,
         drain_limit_s: float,
@@ -102,6 +124,7 @@ class Lifecycle:
         self._tls = tls
         self._admin_address = admin_address
         self._desk = desk
+        self._beside = beside
         self._grace_s = grace_s
         self._drain_limit_s = drain_limit_s
         self._let_go_s = let_go_s
@@ -158,6 +181,9 @@ class Lifecycle:
 
     async def _after_start(self, _app: Sanic[Any, Any]) -> None:
         self._running.health.starting = False
+        if (beside := self._beside()) is not None:
+            await beside.start()
+            self.tasks.spawn(beside.watch(), "listen beside")
         # What start-up made lives as long as the worker: some hundred thousand objects that each
         # full collection would visit, stopping all streams for tens of milliseconds.
         gc.collect()
@@ -176,12 +202,16 @@ class Lifecycle:
         began = asyncio.get_running_loop().time()
         self._running.health.draining = True
         log.info("draining", connections=len(self._connections), streams=len(self._streams))
+        if (beside := self._beside()) is not None:
+            await beside.leave()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(began + self._grace_s):
                 await self._cut_short.wait()
         self.ending = True
         if stop_accepting is not None:
             await stop_accepting()
+            if beside is not None:
+                await beside.stop_accepting(self._drain_limit_s + self._let_go_s)
         if not await self._all_ended(began + max(self._grace_s, self._drain_limit_s)):
             log.info("ending streams", open=len(self._streams))
             self._streams.stop_all(Draining())
@@ -204,12 +234,16 @@ class Lifecycle:
     async def _none_open(self, until: float) -> bool:
         while True:
             self._connections.close_idle()
-            if not len(self._connections):
+            if not (len(self._connections) or self._calls_beside()):
                 return True
             left_s = until - asyncio.get_running_loop().time()
             if left_s <= 0:
                 return False
             await asyncio.sleep(min(POLL_S, left_s))
+
+    def _calls_beside(self) -> int:
+        beside = self._beside()
+        return 0 if beside is None else beside.under_way
 
     async def _before_stop(self, _app: Sanic[Any, Any]) -> None:
         await self.drain()
@@ -217,6 +251,8 @@ class Lifecycle:
     async def _after_stop(self, _app: Sanic[Any, Any]) -> None:
         if self._admin is not None:
             self._admin.close()
+        if (beside := self._beside()) is not None:
+            await beside.end()
         self._worker_metrics.end()
         await self.tasks.stop()
         await self._running.aclose()

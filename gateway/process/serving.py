@@ -45,6 +45,7 @@ def serve(settings: Settings, load: LoadSettings, watchers: Sequence[Watcher] = 
     log_output.serve_standard_error(settings.log_level, settings.log_format)
     memory.keep_small()
     bound = listeners.bind(settings.server_host, settings.server_port, settings.server_workers)
+    _refuse_taken_grpc_port(settings)
     _warn_if_admin_address_is_taken(settings)
     _raise_open_files_limit(settings)
     gateway = _Gateway(settings, load)
@@ -53,6 +54,7 @@ def serve(settings: Settings, load: LoadSettings, watchers: Sequence[Watcher] = 
     log.info(
         "serving",
         address=f"{scheme}://{listeners.shown(settings.server_host, settings.server_port)}",
+        **({"grpc_port": settings.grpc_port} if settings.grpc_port else {}),
         workers=settings.server_workers,
         version=__version__,
     )
@@ -147,6 +149,21 @@ def _warn_if_admin_address_is_taken(settings: Settings) -> None:
             problem=problem.strerror,
             hint="metrics of two gateways would be mixed: change GATEWAY_ADMIN_LISTEN_PORT",
         )
+
+
+def _refuse_taken_grpc_port(settings: Settings) -> None:
+    """Each worker binds it by itself; here it is found out whether they can.
+
+    Raises:
+        OSError: they cannot.
+    """
+    if not settings.grpc_port:
+        return
+    try:
+        listeners.check_free(settings.server_host, settings.grpc_port)
+    except OSError as problem:
+        reason = f"{problem.strerror} (GATEWAY_GRPC_PORT is {settings.grpc_port})"
+        raise OSError(problem.errno, reason) from problem
 
 
 def _raise_open_files_limit(settings: Settings) -> None:

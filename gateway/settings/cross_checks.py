@@ -8,6 +8,7 @@ from typing import Any
 
 from gateway.settings.answer_settings import answer_faults
 from gateway.settings.faults import Fault
+from gateway.settings.grpc_settings import grpc_faults
 from gateway.settings.redis_settings import redis_faults
 from gateway.settings.tls_settings import certificate_faults
 
@@ -143,6 +144,7 @@ _RULES: tuple[Callable[[Values], Iterator[Fault]], ...] = (
     _stream_limits_fit_into_the_total,
     _tracing_is_installed,
     _redis_is_installed,
+    grpc_faults,
     redis_faults,
     answer_faults,
     certificate_faults,

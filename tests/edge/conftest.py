@@ -129,6 +129,7 @@ class Gateway:
     application: Application
     server: Any
     trust: ssl.SSLContext | None = None
+    grpc_port: int = 0
 
     @property
     def app(self) -> Any:
@@ -252,7 +253,8 @@ async def running_gateway(
             base_url=f"{scheme}://{address[0]}:{address[1]}", timeout=30, verify=checked
         ) as client:
             world = (core, users, clock, keys, revocations, store, workflows, state)
-            yield Gateway(client, address, *world, application, server, trust)
+            grpc_port = int(settings.get("GRPC_PORT", 0))
+            yield Gateway(client, address, *world, application, server, trust, grpc_port)
     finally:
         await server.before_stop()
         await server.close()

@@ -16,11 +16,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+import grpc
+from google.protobuf.json_format import ParseDict, ParseError
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from gateway.domain.sse import CONNECTED, SseParser
+from gateway.edge.grpc.proto.query_pb2 import Event
 
+from .grpc_client import LITTLE_ROOM, Failure, asking, channel
 from .raw import TIMEOUT_S, Where, read_answer, read_chunk, read_head, request
+from .served import free_port
 from .sockets import Socket, opened
 
 QUERY = "/api/v1/query"
@@ -457,8 +462,77 @@ class Mcp(Door):
             assert told.answer is None, where
 
 
+class Grpc(Door):
+    """``knowledge.gateway.v1.QueryService/Ask``: messages of events, and a status at the end."""
+
+    name = "grpc"
+
+    async def ask(
+        self, where: Where, credential: Credential, progress: Progress, query: str = "hi"
+    ) -> Told:
+        told, left = Told(), []
+        room = LITTLE_ROOM if progress.rests_at is not None else ()
+        async with channel(where, *room) as opened:
+            call = asking(opened, credential, query)
+
+            def leave() -> None:
+                left.append(True)
+                call.cancel()
+
+            progress.leave = leave
+            try:
+                await self._followed(call, told, progress)
+            except asyncio.CancelledError:
+                if not left:
+                    raise
+            except grpc.aio.AioRpcError as error:
+                self._ended_badly(Failure.of(error), told)
+        told.raw = b"".join(event.SerializeToString() for _, event in told.events)
+        return told
+
+    async def _followed(self, call: Any, told: Told, progress: Progress) -> None:
+        await call.initial_metadata()
+        progress.has_head = True
+        async for message in call:
+            told.events += [(event.WhichOneof("kind"), event) for event in message.events]
+            progress.events = len(told.events)
+            await progress.may_read()
+        assert told.events, "nothing came, and it is said to be whole"
+        told.ends = told.events[-1][0]
+
+    def _ended_badly(self, failure: Failure, told: Told) -> None:
+        told.ends, told.retry_after_s = failure.code, failure.retry_after_s
+        if failure.code is not None:
+            details = dict(failure.facts or {})
+            told.error = {"code": failure.code, "message": failure.message, "details": details}
+
+    def check(self, expected: dict[str, Any], told: Told, where: str) -> None:
+        assert told.events == [ask_event(*event) for event in expected["events"]], where
+
+
+def ask_event(name: str, data: str) -> tuple[str, Event]:
+    """An event as that door tells it: with its data beside it where that says more."""
+    if name not in Event.DESCRIPTOR.fields_by_name or name in ("other", "data"):
+        return "other", Event(other={"name": name, "data": data})
+    value = json.loads(data)
+    shaped = {name: {"passages": value} if name == "sources" else value}
+    try:
+        return name, ParseDict(shaped, Event())
+    except ParseError:
+        event = ParseDict(shaped, Event(), ignore_unknown_fields=True)
+        event.data = data
+        return name, event
+
+
 DOORS: Mapping[str, Door] = {
-    door.name: door for door in (Sse(), Json(), WebSocket(), OpenAi(), Mcp())
+    door.name: door for door in (Sse(), Json(), WebSocket(), OpenAi(), Mcp(), Grpc())
 }
+
+
+def all_open() -> dict[str, str]:
+    """Settings of a gateway that has all doors: some of them are off by themselves."""
+    return {"GRPC_PORT": str(free_port())}
+
+
 # All the ways in which an answer is told.
 WAYS: Mapping[str, Door] = {**DOORS, "openai whole": OpenAiWhole()}

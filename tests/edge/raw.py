@@ -24,6 +24,10 @@ class Where(Protocol):
     def trust(self) -> ssl.SSLContext | None:
         """What clients bring to a gateway that serves HTTPS."""
 
+    @property
+    def grpc_port(self) -> int:
+        """Where it serves gRPC, at the same address; 0 where it does not."""
+
 
 @dataclass(frozen=True)
 class Answer:

@@ -36,6 +36,7 @@ class Served:
     token: str = ""
     # What clients bring to a gateway that serves HTTPS.
     trust: ssl.SSLContext | None = None
+    grpc_port: int = 0
 
     async def send(self, data: bytes) -> Answer:
         for name in (b"{alice}", b"{root}"):
@@ -141,7 +142,8 @@ async def served(
             # What is left of it at the end is one process group.
             start_new_session=True,
         )
-    running = Served(process, ("127.0.0.1", port), log, trust=trust)
+    grpc_port = int(settings.get("GRPC_PORT", 0))
+    running = Served(process, ("127.0.0.1", port), log, trust=trust, grpc_port=grpc_port)
     try:
         async with asyncio.timeout(START_S):
             while log.read_text().count('"worker ready"') < workers:

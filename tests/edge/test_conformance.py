@@ -28,7 +28,7 @@ from .conformance import (
     cases,
 )
 from .conftest import Gateway, running_gateway
-from .doors import DOORS, WAYS, Door, Progress
+from .doors import DOORS, WAYS, Door, Progress, all_open
 from .keeping_core import KeepingCore
 from .raw import TIMEOUT_S
 from .served import served
@@ -133,7 +133,7 @@ async def test_each_case_is_told_as_it_says(
 ) -> None:
     """As the case has the core send it, and cut elsewhere: what a client is told is the same."""
     chosen = by_settings()[group]
-    async with running_gateway(core, **chosen[0].settings) as gateway:
+    async with running_gateway(core, **all_open(), **chosen[0].settings) as gateway:
         world = World(gateway, core, caught[-1])
         log_output.configure("debug", "json", world.lines.stream)
         monkeypatch.setattr(StreamState, "feed", failing(StreamState.feed, world))
@@ -149,7 +149,7 @@ async def test_a_gateway_in_processes_of_its_own_tells_the_same(
     """``gateway serve`` with two workers: all that needs neither a setting nor a hand inside."""
     chosen = [case for case in by_settings()["defaults"] if not case.needs_a_hand]
     assert len(chosen) > len(ENDINGS)
-    async with served(core, tmp_path, 2) as running:
+    async with served(core, tmp_path, 2, **all_open()) as running:
         credential = {"Authorization": f"Bearer {running.token}"}
         for door in DOORS.values():
             for case in chosen:

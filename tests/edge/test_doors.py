@@ -8,7 +8,7 @@ events of an answer are told is in ``test_conformance.py``; faults of processes 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ from gateway.domain import doors
 from gateway.edge.http.routes import endpoints
 
 from .conftest import Gateway, running_gateway
-from .doors import DOORS, Credential, Door, Progress, Told
+from .doors import DOORS, Credential, Door, Progress, Told, all_open
 from .forging import forge
 from .keeping_core import keeping_core, settled
 from .raw import TIMEOUT_S, Where, stops
@@ -32,6 +32,12 @@ EDGE = Path(str(package.__file__)).parent / "edge"
 NO_DOORS = {"http", "observe", "wire"}
 
 every_door = pytest.mark.parametrize("door", DOORS.values(), ids=DOORS.keys())
+
+
+@pytest.fixture
+async def gateway(core: StubCore) -> AsyncIterator[Gateway]:
+    async with running_gateway(core, **all_open()) as running:
+        yield running
 
 
 async def test_no_door_is_left_out(gateway: Gateway) -> None:
@@ -185,7 +191,9 @@ async def test_an_answer_is_logged_with_its_door(
 @every_door
 async def test_a_limit_holds_over_all_doors(door: Door, core: StubCore) -> None:
     """What was asked at one counts at the others; who is refused learns when to come back."""
-    async with running_gateway(core, LIMITS="query:run 1/h burst 1 per subject") as gateway:
+    async with running_gateway(
+        core, **all_open(), LIMITS="query:run 1/h burst 1 per subject"
+    ) as gateway:
         alice, bob = await gateway.bearer(), await gateway.bearer("bob")
         assert (await asked(DOORS["sse"], gateway, alice)).ends == "done"
         told = await asked(door, gateway, alice)
@@ -197,7 +205,9 @@ async def test_a_limit_holds_over_all_doors(door: Door, core: StubCore) -> None:
 @every_door
 async def test_an_open_answer_holds_its_place_until_it_ends(door: Door, core: StubCore) -> None:
     """One more is refused; a client that leaves makes room, and so does an answer's end."""
-    async with running_gateway(core, LIMITS="query:run 1 open per subject") as gateway:
+    async with running_gateway(
+        core, **all_open(), LIMITS="query:run 1 open per subject"
+    ) as gateway:
         alice = await gateway.bearer()
         question, _ = await begun(door, gateway, alice)
         assert (await asked(door, gateway, alice)).ends == "RATE_LIMITED"
@@ -227,7 +237,7 @@ async def test_a_stop_ends_an_answer_and_lets_none_begin(door: Door, gateway: Ga
 @every_door
 async def test_a_token_that_expires_ends_its_answer(door: Door, core: StubCore) -> None:
     """Wherever it is by then: on a busy machine that may be before its first event."""
-    async with running_gateway(core, JWT_EXPIRATION="1s") as gateway:
+    async with running_gateway(core, **all_open(), JWT_EXPIRATION="1s") as gateway:
         core.holds(STREAM_HEAD, chunk(META))
         told = await asked(door, gateway, await gateway.bearer())
         assert told.ends == "TOKEN_EXPIRED"
@@ -269,7 +279,7 @@ async def test_a_slow_client_loses_nothing(door: Door) -> None:
     """While it takes nothing the core is not read, so that its socket fills up and not our memory;
     then all comes, in order. An answer that is told as a whole waits in memory, up to its limit."""
     events = 200 if door.blind else 4000
-    async with keeping_core() as core, running_gateway(core) as gateway:
+    async with keeping_core() as core, running_gateway(core, **all_open()) as gateway:
         sent = core.counts(events)
         progress = Progress(blind=door.blind, rests_at=0 if door.blind else 1)
         asking = asyncio.ensure_future(door.ask(gateway, await gateway.bearer(), progress))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from .doors import DOORS, Progress, Told
+from .doors import DOORS, Progress, Told, all_open
 from .fakes import PASSWORD
 from .keeping_core import After, KeepingCore, Visit, keeping_core
 from .raw import TIMEOUT_S
@@ -81,7 +81,7 @@ async def test_a_killed_worker_takes_its_own_answers_only(
 ) -> None:
     """kill -9: theirs break off without an ending, and no client takes that for a whole answer; the
     others end well, and the worker's successor answers."""
-    async with served(core, tmp_path, 2) as running:
+    async with served(core, tmp_path, 2, **all_open()) as running:
         fifties, go_on = await under_way(running, core)
         os.kill(running.workers()[0], signal.SIGKILL)
         await running.said("worker died")
@@ -97,7 +97,7 @@ async def test_a_killed_worker_takes_its_own_answers_only(
 
 async def test_a_stop_signal_ends_every_answer(core: KeepingCore, tmp_path: Path) -> None:
     """Each client is told ``DRAINING``; the processes end well, and the log has them all."""
-    async with served(core, tmp_path, 2) as running:
+    async with served(core, tmp_path, 2, **all_open()) as running:
         fifties, _ = await under_way(running, core)
         running.signal(signal.SIGTERM)
         for fifty in fifties:
@@ -111,7 +111,7 @@ async def test_a_revocation_ends_every_answer(core: KeepingCore, tmp_path: Path)
     users = tmp_path / "users.json"
     add = ("add", "alice", "--tenant", "acme", "--role", "editor", "--password-stdin")
     await user(users, *add, stdin=f"{PASSWORD}\n")
-    async with served(core, tmp_path, 2, USERS_FILE=str(users)) as running:
+    async with served(core, tmp_path, 2, **all_open(), USERS_FILE=str(users)) as running:
         roots, running.token = running.token, await running.log_in("alice")
         fifties, _ = await under_way(running, core)
         await user(users, "disable", "alice")

@@ -16,7 +16,7 @@ from gateway.domain.quotas import DAY_S, utc_text
 from tests.components import running_redis
 
 from .conftest import Gateway, running_gateway
-from .doors import DOORS, Progress
+from .doors import DOORS, Progress, all_open
 from .stub_core import DONE, END, META, STREAM_HEAD, TOKEN, StubCore, chunk
 from .test_limit_plans import write_plans
 
@@ -111,7 +111,7 @@ async def test_a_spent_budget_is_refused_before_the_core_is_asked(
 async def test_every_door_charges_and_refuses_alike(core: StubCore, redis: Running) -> None:
     answers(core, 3, 2)
     limits = f"query:run {5 * len(DOORS)} tokens/day per subject"
-    async with counting(core, redis, limits) as gateway:
+    async with counting(core, redis, limits, **all_open()) as gateway:
         alice = await gateway.bearer("alice")
         for asked, door in enumerate(DOORS.values(), 1):
             told = await door.ask(gateway, alice, Progress(blind=door.blind))
@@ -186,7 +186,7 @@ async def test_a_budget_begins_anew_with_the_day_of_utc(core: StubCore, redis: R
     """What the month has spent stays."""
     answers(core, 70, 40)
     limits = f"{QUOTA}, 200 tokens/month per subject"
-    async with counting(core, redis, limits) as gateway:
+    async with counting(core, redis, limits, **all_open()) as gateway:
         gateway.clock.now = 1_800_057_540.0
         assert utc_text(gateway.clock.now) == "2027-01-15T23:59:00Z"
         keeps = await new_key(gateway, "alice")
@@ -254,7 +254,7 @@ async def test_what_is_left_is_told_and_when_a_key_was_last_used(
 ) -> None:
     answers(core, 20, 10)
     limits = f"{QUOTA}, 1000 tokens/month per tenant; query:run 60/m burst 5 per subject"
-    async with counting(core, redis, limits) as gateway:
+    async with counting(core, redis, limits, **all_open()) as gateway:
         key = await new_key(gateway, "alice")
         alice, root = await gateway.bearer("alice"), await gateway.bearer("root")
         assert (await ask(gateway, key)).status_code == 200

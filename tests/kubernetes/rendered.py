@@ -15,7 +15,7 @@ from devstack.components import find_program
 
 CHECKOUT = Path(__file__).parents[2]
 OVERLAYS = CHECKOUT / "k8s" / "overlays"
-NAMES = ("dev", "production", "mesh")
+NAMES = ("dev", "production", "mesh", "grpc")
 
 Manifest = dict[str, Any]
 

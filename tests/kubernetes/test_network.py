@@ -59,7 +59,8 @@ def test_everything_is_denied_that_is_not_allowed(overlay: str) -> None:
 @pytest.mark.parametrize("overlay", NAMES)
 def test_only_envoy_and_prometheus_get_in(overlay: str) -> None:
     """To the public port from Envoy Gateway, to the admin port from the monitoring namespace."""
-    assert ways(overlay, "ingress") == {
+    grpc = {("envoy-gateway-system", "", "grpc")} if overlay == "grpc" else set()
+    assert ways(overlay, "ingress") == grpc | {
         ("envoy-gateway-system", "", "http"),
         ("monitoring", "", "admin"),
     }
@@ -68,6 +69,7 @@ def test_only_envoy_and_prometheus_get_in(overlay: str) -> None:
     assert {one["name"]: str(one["containerPort"]) for one in ports} == {
         "http": env["GATEWAY_SERVER_PORT"],
         "admin": env["GATEWAY_ADMIN_LISTEN_PORT"],
+        **({"grpc": env["GATEWAY_GRPC_PORT"]} if overlay == "grpc" else {}),
     }
 
 
@@ -141,6 +143,25 @@ def test_envoy_lets_go_of_idle_connections_before_the_gateway_does(tmp_path: Pat
     kept = SPECS["keep_alive_timeout"].default
     assert kept is not None
     assert int(idle["connectionIdleTimeout"].removesuffix("s")) < int(kept.removesuffix("s"))
+
+
+def test_grpc_is_led_to_its_own_port_and_pages_can_read_how_it_ended() -> None:
+    """Only the gateway's own services, and with the headers that say what went wrong."""
+    route = named("grpc", "GRPCRoute", "gateway-grpc")
+    (rule,) = route["spec"]["rules"]
+    service = named("grpc", "Service", rule["backendRefs"][0]["name"])
+    assert service["spec"]["ports"] == [
+        {"name": "grpc", "port": 80, "targetPort": "grpc", "appProtocol": "kubernetes.io/h2c"}
+    ]
+    services = re.compile(rule["matches"][0]["method"]["service"])
+    assert services.fullmatch("knowledge.gateway.v1.QueryService")
+    assert not services.fullmatch("grpc.reflection.v1alpha.ServerReflection")
+    listeners = named("grpc", "Gateway")["spec"]["listeners"]
+    names = {one["name"]: one["hostname"] for one in listeners}
+    assert names[route["spec"]["parentRefs"][0]["sectionName"]] == route["spec"]["hostnames"][0]
+    assert len(set(names.values())) == 2
+    cors = named("grpc", "SecurityPolicy", "gateway-grpc")["spec"]["cors"]
+    assert {"grpc-status", "grpc-message", "grpc-status-details-bin"} <= set(cors["exposeHeaders"])
 
 
 def test_the_mesh_is_strict() -> None:

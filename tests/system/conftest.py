@@ -14,6 +14,7 @@ from gateway.adapters.argon2_passwords import hash_password
 from gateway.adapters.users_file import editing
 from gateway.domain.identity import User
 from tests.components import missing_components
+from tests.edge.served import free_port
 
 from .people import PASSWORD, Person
 
@@ -27,7 +28,9 @@ ACCOUNTS = {
     "boss": ("other", "admin"),
 } | {f"user-{n}": (f"tenant-{n % 3}", "editor") for n in range(20)}
 
+GRPC_PORT = free_port()
 SETTINGS = {
+    "GATEWAY_GRPC_PORT": str(GRPC_PORT),
     "GATEWAY_UPLOAD_MULTIPART_THRESHOLD": "6MiB",
     "GATEWAY_UPLOAD_PART_SIZE": "5MiB",
     "GATEWAY_STREAM_FIRST_EVENT": "10s",

@@ -12,7 +12,7 @@ import pytest
 from devstack.stack import Stack
 from tests.edge.doors import DOORS, Credential, Door, Progress, Told
 
-from .conftest import People
+from .conftest import GRPC_PORT, People
 from .people import Person
 
 pytestmark = [
@@ -29,12 +29,13 @@ class Place:
     """Where the stack's gateway is."""
 
     address: tuple[str, int]
+    grpc_port: int
     trust: None = None
 
 
 async def asked(door: Door, stack: Stack, credential: Credential, query: str = "hi") -> Told:
     found = urlsplit(stack.base_url)
-    where = Place((str(found.hostname), int(found.port or 0)))
+    where = Place((str(found.hostname), int(found.port or 0)), GRPC_PORT)
     async with asyncio.timeout(LIMIT_S):
         return await door.ask(where, credential, Progress(blind=door.blind), query)
 

@@ -51,6 +51,8 @@ func (c caller) body(conn *net.TCPConn, query string) (io.Reader, error) {
 			return nil, err
 		}
 		return &turned{next: chunks(bufio.NewReaderSize(stream, 4096), c.number)}, nil
+	case "grpc":
+		return c.grpc(conn, query)
 	}
 	return nil, fmt.Errorf("no door %q", c.plan.Door)
 }

@@ -34,7 +34,7 @@ type plan struct {
 	Singly       bool    `json:"singly"`  // streams: every stream's time to its first byte
 	Shape        string  `json:"shape"`   // how the core writes its events; "": the first shape
 	Payload      int     `json:"payload"` // bytes of an event's data; 0: the usual ones
-	Door         string  `json:"door"`    // sse (or ""), ws, openai
+	Door         string  `json:"door"`    // sse (or ""), ws, openai, grpc
 	Order        string  `json:"order"`   // asks: what the core is to answer
 	Whole        bool    `json:"whole"`   // asks: as one JSON document
 	CacheControl string  `json:"cache_control"`

@@ -28,6 +28,7 @@ from gateway.domain.actions import for_any_owner
 from gateway.domain.forwarded import Network
 from gateway.domain.identity import is_name
 from gateway.domain.ids import is_request_id, new_uuid7
+from gateway.domain.limit_fields import header_fields
 from gateway.domain.policy import POLICY_BROKEN, Decision, PolicyQuestion, Resource
 from gateway.edge.http import compress, validators
 from gateway.edge.http.bodies import drop_body, query_pairs
@@ -94,13 +95,20 @@ class Pipeline:
         self._trusted = tuple(trusted_proxies)
         self._tracer = tracer
         self._security_headers = tuple(security_headers(hsts_s).items())
-        self.request_stages: tuple[RequestStage, ...] = (
-            self._answer_options,
+        # What is called and by whom decides these, and nothing of what it is called with.
+        self._first_stages: tuple[RequestStage, ...] = (
             self._refuse_while_ending,
             *(() if limits is None else limits.before_identity),
             self._authenticate,
+        )
+        self._last_stages: tuple[RequestStage, ...] = (
             self._authorize,
             *(() if limits is None else limits.after_verdict),
+        )
+        self.request_stages: tuple[RequestStage, ...] = (
+            self._answer_options,
+            *self._first_stages,
+            *self._last_stages,
         )
 
     async def on_request(self, request: Request) -> HTTPResponse | None:
@@ -134,6 +142,26 @@ class Pipeline:
             await stage(request, scope, endpoint)
         return scope
 
+    async def let_in(self, request: Request) -> None:
+        """The first half of ``admit``: who asks, before it is read what is asked.
+
+        Raises:
+            GatewayError: nobody who may ask anything now.
+        """
+        scope, endpoint = self.open_scope(request), endpoint_of(request)
+        for stage in self._first_stages:
+            await stage(request, scope, endpoint)
+
+    async def allow(self, request: Request) -> None:
+        """The second half of ``admit``, for a request that has the scope of the first.
+
+        Raises:
+            GatewayError: it may not be done, or not now.
+        """
+        scope, endpoint = self.open_scope(request), endpoint_of(request)
+        for stage in self._last_stages:
+            await stage(request, scope, endpoint)
+
     async def on_response(self, request: Request, response: BaseHTTPResponse) -> None:
         """Sanic response middleware; for a stream it runs when the head is made."""
         scope = self.open_scope(request)
@@ -152,6 +180,12 @@ class Pipeline:
                 validators.apply(request, response, self._compress_min_bytes)
             await compress.apply(request, response, self._compress_min_bytes)
             access_log.write(request, scope, response.status, _body_bytes(request, response))
+
+    def limit_fields(self, scope: Scope) -> tuple[str, str] | None:
+        """``RateLimit-Policy`` and ``RateLimit``, for a door whose answers have no headers."""
+        if not (scope.limits or scope.quotas):
+            return None
+        return header_fields(scope.limits, scope.quotas, self._clock.time())
 
     def admits_origin(self, request: Request) -> bool:
         """Whether the page that asks may, if it is one; for what no preflight guards."""

@@ -1,0 +1,1 @@
+"""The messages of ``proto/knowledge/gateway/v1``; made by ``python -m tools.build_proto``."""
