@@ -21,6 +21,7 @@ from benchmarks import (
     scenarios,
     shapes,
     slow,
+    tls,
     workers,
 )
 from benchmarks.bench import Bench, prepared
@@ -46,6 +47,7 @@ SCENARIOS: Mapping[str, Callable[[Run], Awaitable[None]]] = {
     "doors": doors.doors,
     "quotas": asking.quotas,
     "kept": asking.kept,
+    "tls": tls.tls,
 }
 FULL: Mapping[str, Sizes] = {
     "relay": Sizes(streams=(100, 300)),
@@ -62,6 +64,7 @@ FULL: Mapping[str, Sizes] = {
     "doors": Sizes(rounds=7, seconds=5.0, streams=(100, 300)),
     "quotas": Sizes(rounds=5, seconds=5.0),
     "kept": Sizes(rounds=7, seconds=3.0, warm_s=1.0),
+    "tls": Sizes(rounds=5, seconds=6.0, streams=(100, 300)),
 }
 # Enough to see whether everything works, with rough results.
 QUICK: Mapping[str, Sizes] = {
@@ -79,6 +82,7 @@ QUICK: Mapping[str, Sizes] = {
     "doors": Sizes(rounds=1, seconds=2, warm_s=1, streams=(100,)),
     "quotas": Sizes(rounds=1, seconds=2, warm_s=1),
     "kept": Sizes(rounds=1, seconds=1, warm_s=1),
+    "tls": Sizes(rounds=1, seconds=2, warm_s=1, streams=(100,)),
 }
 # The gateway alone, with surroundings of their own.
 ALONE = ("rest", "answers")
@@ -90,9 +94,15 @@ SETTINGS_OF: Mapping[str, Mapping[str, str]] = {
     "kept": asking.KEPT_SETTINGS,
 }
 # Every stream has a user of its own, where the number of streams does not say so.
-USERS_OF: Mapping[str, int] = {"churn": 2000, "shapes": 1000, "workers": 600, "limits": 1000}
+USERS_OF: Mapping[str, int] = {
+    "churn": 2000,
+    "shapes": 1000,
+    "workers": 600,
+    "limits": limits.OPENED,
+    "tls": tls.HELD,
+}
 # These take minutes for each peer, and show little about a proxy that only relays.
-FEW_PEERS = ("shapes", "cores", "many", "churn", "slow", "workers")
+FEW_PEERS = ("shapes", "cores", "many", "churn", "slow", "workers", "tls")
 # Compared with Go doing the same work, requests matter here, not streams.
 QUICK_PEERS_OF: Mapping[str, Sequence[str]] = {
     "unary": ("gateway", "go-reverseproxy", "go-jwt-opa")

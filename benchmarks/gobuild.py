@@ -1,4 +1,4 @@
-"""The stub core, the load generator and the Go proxy: built from ``benchmarks/go`` into a folder.
+"""The stub core, the load generator, the Go proxy, a certificate: built from ``go`` into a folder.
 
 Go keeps what it compiled, so that only the first build takes more than a second.
 """
@@ -13,7 +13,7 @@ from devstack.components import Missing
 from devstack.processes import Child, run_to_end
 
 SOURCES = Path(__file__).with_name("go")
-PROGRAMS = ("stubcore", "load", "reverseproxy")
+PROGRAMS = ("stubcore", "load", "reverseproxy", "certificate")
 BUILD_LIMIT_S = 300.0
 
 

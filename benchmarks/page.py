@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks import tls as tls_scenario
 from benchmarks.digest import CHECKOUT
 from benchmarks.results import FOLDER
 from benchmarks.soak import run as soak
@@ -233,6 +234,38 @@ def doors(folder: Path) -> str:
     return markdown_table(["", "CPU a relayed event, µs", "of `sse`"], made)
 
 
+TLS_COLUMNS = (
+    ("CPU a relayed event, 100 streams, µs", 100, "cpu_us_per_event"),
+    ("300 streams, µs", 300, "cpu_us_per_event"),
+    ("memory an open stream, KiB", tls_scenario.HELD, "rss_kib_per_stream"),
+    ("CPU an opened stream, µs", tls_scenario.HELD, "open_cpu_us"),
+)
+
+
+def tls(folder: Path) -> str:
+    """A row for each system: plain, under TLS, and what TLS costs more."""
+    result = _read(folder, "tls")
+    if result is None:
+        return "No results."
+    found = {(row["system"], row["load"], row["streams"]): row for row in result["summary"]}
+    made = []
+    for system in SYSTEMS:
+        cells = [_more(found, system, streams, figure) for _, streams, figure in TLS_COLUMNS]
+        if any(cell != NONE for cell in cells):
+            made.append([f"`{system}`", *cells])
+    return markdown_table(["", *(column for column, *_ in TLS_COLUMNS)], made)
+
+
+def _more(found: Mapping[Any, Mapping[str, Any]], system: str, streams: int, figure: str) -> str:
+    """``20 → 23 (+3)``: plain, under TLS, the difference."""
+    loads = tls_scenario.LOADS
+    plain, secured = (found.get((system, load, streams), {}).get(figure) for load in loads)
+    if plain is None or secured is None:
+        return NONE
+    sign = "+" if secured >= plain else "−"
+    return f"{_number(plain)} → {_number(secured)} ({sign}{_number(abs(secured - plain))})"
+
+
 def _by_load(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> str:
     made = [
         [
@@ -254,6 +287,7 @@ TABLES: Mapping[str, Callable[[Path], str]] = {
     "doors": doors,
     "quotas": quotas,
     "kept": kept,
+    "tls": tls,
 }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import ssl
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -25,8 +26,19 @@ CORE_TOKEN = "benchmarks-core-token"  # The stub core's; it protects nothing.
 
 
 @dataclass(frozen=True, slots=True)
+class Pair:
+    """A certificate and its key, as PEM files."""
+
+    cert: Path
+    key: Path
+
+
+@dataclass(frozen=True, slots=True)
 class Site:
-    """The surroundings a peer is started in. ``folder`` is removed at the end of the run."""
+    """The surroundings a peer is started in. ``folder`` is removed at the end of the run.
+
+    With ``tls`` the gateway, Go's proxy and nginx serve HTTPS.
+    """
 
     folder: Path
     programs: Mapping[str, Path]
@@ -38,6 +50,7 @@ class Site:
     workers: int = 1
     gateway_settings: Mapping[str, str] = field(default_factory=dict)
     gateway_opa_server: bool = False
+    tls: Pair | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +95,20 @@ def _gateway(site: Site) -> Launch:
     }
     if site.gateway_opa_server and site.opa:
         env["GATEWAY_SERVICES_OPA"] = site.opa
-    ready = answering(port, "/readyz", b'"status":"ok"')
-    command = [sys.executable, "-m", "gateway", "serve"]
-    return Launch(command, f"http://127.0.0.1:{port}", ready, env)
+    if site.tls is not None:
+        env |= {"GATEWAY_TLS_CERT_FILE": str(site.tls.cert)}
+        env |= {"GATEWAY_TLS_KEY_FILE": str(site.tls.key)}
+    ready = answering(port, "/readyz", b'"status":"ok"', tls=_trust(site))
+    return Launch([sys.executable, "-m", "gateway", "serve"], _address(site, port), ready, env)
+
+
+def _address(site: Site, port: int) -> str:
+    return f"{'http' if site.tls is None else 'https'}://127.0.0.1:{port}"
+
+
+def _trust(site: Site) -> ssl.SSLContext | None:
+    """What whoever waits for a system's start brings to it."""
+    return None if site.tls is None else ssl.create_default_context(cafile=site.tls.cert)
 
 
 # --- Go -------------------------------------------------------------------------------------------
@@ -100,8 +124,11 @@ def _reverse_proxy(site: Site) -> Launch:
     port = free_port()
     program = str(site.programs["reverseproxy"])
     command = [program, "-listen", f"127.0.0.1:{port}", "-core", site.core]
+    if site.tls is not None:
+        command += ["-cert", str(site.tls.cert), "-key", str(site.tls.key)]
     env = {"GOMAXPROCS": str(site.workers)}
-    return Launch(command, f"http://127.0.0.1:{port}", answering(port, "/healthz"), env)
+    ready = answering(port, "/healthz", tls=_trust(site))
+    return Launch(command, _address(site, port), ready, env)
 
 
 def _reverse_proxy_checking(site: Site) -> Launch:
@@ -133,6 +160,11 @@ def _nginx(site: Site) -> Launch:
     place.mkdir()
     names = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     temporary = "\n".join(f"  {name}_temp_path {place}/{name};" for name in names)
+    secured = "backlog=4096"
+    if site.tls is not None:
+        # Records as small as the gateway's: the usual ones of 16 KiB are buffers of that size.
+        secured = "ssl backlog=4096; ssl_buffer_size 4k; ssl_protocols TLSv1.2 TLSv1.3"
+        secured += f"; ssl_certificate {site.tls.cert}; ssl_certificate_key {site.tls.key}"
     config = f"""
 {"user root;" if os.geteuid() == 0 else ""}
 daemon off; worker_processes {site.workers}; worker_rlimit_nofile {_files_limit()};
@@ -143,7 +175,7 @@ http {{
   access_log {place}/access.log;
   upstream core {{ server {site.core.removeprefix("http://")}; keepalive 1000; }}
   server {{
-    listen 127.0.0.1:{port} backlog=4096;
+    listen 127.0.0.1:{port} {secured};
     location / {{
       proxy_pass http://core;
       proxy_http_version 1.1;
@@ -157,7 +189,8 @@ http {{
     path = place / "nginx.conf"
     path.write_text(config, "utf-8")
     command = [_program("nginx"), "-p", str(place), "-e", f"{place}/error.log", "-c", str(path)]
-    return Launch(command, f"http://127.0.0.1:{port}", answering(port, "/healthz"))
+    ready = answering(port, "/healthz", tls=_trust(site))
+    return Launch(command, _address(site, port), ready)
 
 
 def _haproxy_version() -> str:

@@ -84,6 +84,10 @@ SHOWN: Mapping[str, tuple[str, tuple[str, ...]]] = {
         ("failed", "cpu_us_per_answer", "cpu_us_per_answer_alone", "cpu_us_per_event"),
     ),
     "kept": ("cpu_us_per_answer", ("failed", "kept", "cpu_us_per_answer")),
+    "tls": (
+        "cpu_us_per_event",
+        ("failed", "cpu_us_per_event", "rss_kib_per_stream", "open_cpu_us"),
+    ),
     "soak": ("rss_kib_per_h", ("failed", "rss_kib_per_h", "files_per_h", "tasks_per_h")),
     "slow": (
         "grown_kib_per_stream",

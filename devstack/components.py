@@ -19,6 +19,7 @@ import os
 import re
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -294,11 +295,13 @@ async def start(
             return Running(child, launch, timeout_s)
 
 
-def answering(port: int, path: str, word: bytes = b"") -> Callable[[Child], Awaitable[bool]]:
+def answering(
+    port: int, path: str, word: bytes = b"", *, tls: ssl.SSLContext | None = None
+) -> Callable[[Child], Awaitable[bool]]:
     """Ready when 127.0.0.1:``port`` answers GET ``path`` with 200 and ``word`` is in the answer."""
 
     async def ready(child: Child) -> bool:
-        answer = await http_get(port, path)
+        answer = await http_get(port, path, tls=tls)
         return answer.startswith(_OK) and word in answer
 
     return ready
@@ -319,12 +322,14 @@ def _says_ready(line: str) -> bool:
     return said.get("ready") is True
 
 
-async def http_get(port: int, path: str, timeout_s: float = 2.0) -> bytes:
+async def http_get(
+    port: int, path: str, timeout_s: float = 2.0, *, tls: ssl.SSLContext | None = None
+) -> bytes:
     """The whole answer of 127.0.0.1:``port`` to GET ``path``; empty when there is none."""
     writer: asyncio.StreamWriter | None = None
     try:
         async with asyncio.timeout(timeout_s):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=tls)
             head = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n"
             writer.write(head.encode())
             return await reader.read()

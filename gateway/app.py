@@ -6,6 +6,7 @@ runs on is built by ``wiring/services.py`` once the worker has an event loop.
 
 from __future__ import annotations
 
+import asyncio
 import platform
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
@@ -86,9 +87,13 @@ class Application:
     tls: ServerTls | None
 
     @property
-    def protocol(self) -> Callable[..., GuardedProtocol]:
-        """What a server of ``sanic`` must make its connections with; else it answers only 500."""
-        return partial(GuardedProtocol, of_worker=self.connections)
+    def protocol(self) -> Callable[..., asyncio.Protocol]:
+        """What a server of ``sanic`` must make its connections with; else it answers only 500.
+
+        TLS is in it: the server itself is to listen without.
+        """
+        plain = partial(GuardedProtocol, of_worker=self.connections)
+        return plain if self.tls is None else self.tls.around(plain)
 
 
 def create_app(

@@ -15,8 +15,10 @@ from typing import cast
 
 import httpx
 
-from gateway.http_client.exchange import Exchange, Sink
+from gateway.http_client.exchange import Exchange
 from gateway.http_client.plain_chunks import CHUNKS
+from gateway.http_client.sink import Sink
+from gateway.http_client.unchunked import Unchunked
 
 
 class Connection(asyncio.Protocol):
@@ -100,10 +102,14 @@ class Connection(asyncio.Protocol):
         else:
             self.abort()
 
-    def take_framed(self, sink: Sink) -> bool:
-        """The next read begins between two chunks; false where ``sink`` takes no chunks."""
+    def take_framed(self, sink: Sink, body: Unchunked | None) -> bool:
+        """The next read begins between two chunks, or is of ``body``, which has none; false where
+        ``sink`` takes no frames."""
         if self._take is None:
-            self._take = sink.framed_taker(self._parse, CHUNKS)
+            framing = CHUNKS if body is None else body.framing
+            self._take = sink.framed_taker(self._parse, framing)
+            if body is not None and self._take != self._parse:
+                self._take = body.taker(self._take, self._parse)
         self._give_to(self._take)
         return self._take != self._parse
 

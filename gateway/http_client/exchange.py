@@ -6,7 +6,8 @@ one piece: to a ``Sink`` that was attached (push: no task wakes up for it) or to
 a consumer pulls from.
 
 Events in whole chunks do not even meet the parser: between two chunks its state is the same before
-and after them, so the sink may take them, framing and all (``Sink.framed_taker``).
+and after them, so the sink may take them, framing and all (``Sink.framed_taker``). Nor do those of
+a body without chunks, but for its last read (``unchunked``).
 
 Between two chunks there is nothing that a parser knows and the exchange does not. A stream that is
 silent, as most are at any moment, therefore has none: it takes a kilobyte, with its callbacks. The
@@ -22,14 +23,12 @@ by being closed; then, and only then, its slot comes back.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol
 
 import httptools
 import httpx
 
-from gateway.domain.plain_events import Framing
 from gateway.http_client.answer_head import (
     FRAMING_LIMIT_BYTES,
     HEAD_LIMIT_BYTES,
@@ -37,36 +36,21 @@ from gateway.http_client.answer_head import (
     check_codings,
     end_of_head,
 )
+from gateway.http_client.sink import Sink
 from gateway.http_client.slots import Slot
+from gateway.http_client.unchunked import Unchunked
 
 # For a list that gets no more: an empty one would take 56 bytes of each open stream.
 _NONE_ANY_MORE: Any = ()
 _CHUNKED_ANSWER = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
-class Sink(Protocol):
-    """Takes an answer's body as it comes, inside the event loop's read callback: never awaits."""
-
-    def received(self, data: bytes) -> None: ...
-
-    def framed_taker(
-        self, parse: Callable[[bytes], None], framing: Framing
-    ) -> Callable[[bytes], None]:
-        """Gives what takes each read that begins between two chunks, with its framing as it came.
-
-        It takes whole chunks, or hands the read to ``parse``; ``parse`` itself where this sink
-        takes no chunks.
-        """
-
-    def ended(self, error: httpx.TransportError | None) -> None:
-        """Once, after the last ``received``; ``None`` where the body came to its proper end."""
-
-
 class Carrier(Protocol):
     """The connection, as far as its exchange needs to know it."""
 
-    def take_framed(self, sink: Sink) -> bool:
-        """The next read begins between two chunks; false where ``sink`` takes no chunks."""
+    def take_framed(self, sink: Sink, body: Unchunked | None) -> bool:
+        """The next read begins between two chunks, or is of ``body``, which has none; false where
+        ``sink`` takes no frames."""
 
     def take_parsed(self) -> None:
         """The next read goes to the exchange."""
@@ -106,6 +90,7 @@ class Exchange:
         "_paused",
         "_sink",
         "_slot",
+        "_unchunked",
         "_waiter",
         "complete",
         "connection",
@@ -143,6 +128,7 @@ class Exchange:
         self._sink: Sink | None = None
         self._end_reported = False
         self._between_chunks = False
+        self._unchunked: Unchunked | None = None
 
     # --- what the parser calls ------------------------------------------------------------------
 
@@ -178,8 +164,10 @@ class Exchange:
         self.status = status
         self.keep_alive = self._parser.should_keep_alive()
         # A body with neither length nor chunks ends with its connection (RFC 9112, 6.3).
-        counted = any(name.lower() == b"content-length" for name, _ in self.headers)
-        self._delimited = chunked or counted or status in (204, 304)
+        lengths = [value for name, value in self.headers if name.lower() == b"content-length"]
+        self._delimited = chunked or bool(lengths) or status in (204, 304)
+        if not chunked:
+            self._unchunked = Unchunked(lengths[0] if lengths else None)
 
     def on_chunk_header(self) -> None:
         self._between_chunks = False
@@ -190,6 +178,8 @@ class Exchange:
     def on_body(self, data: bytes) -> None:
         if not self.complete:
             self._parts.append(data)
+            if self._unchunked is not None:
+                self._unchunked.left_bytes -= len(data)
 
     def on_message_complete(self) -> None:
         if self._interim:
@@ -219,8 +209,8 @@ class Exchange:
             # A read that ends in CR LF just after a chunk's end left nothing of the next one
             # behind: a size line's first bytes would end otherwise, a whole one is a header.
             between = self._between_chunks and data[-2:] == b"\r\n"
-            if between and self._sink is not None:
-                if self.connection.take_framed(self._sink):
+            if self._sink is not None and (between or self._unchunked is not None):
+                if self.connection.take_framed(self._sink, self._unchunked):
                     self._parser = None
             else:
                 self.connection.take_parsed()
@@ -253,7 +243,8 @@ class Exchange:
         try:
             if self._parser is None:
                 self._parser = httptools.HttpResponseParser(self)
-                self._parser.feed_data(_CHUNKED_ANSWER)
+                body = self._unchunked
+                self._parser.feed_data(_CHUNKED_ANSWER if body is None else body.head)
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self.excess = True

@@ -23,8 +23,9 @@ from collections.abc import AsyncIterator, Callable
 import httpx
 
 from gateway.http_client.connection import Connection
-from gateway.http_client.exchange import Exchange, Sink
+from gateway.http_client.exchange import Exchange
 from gateway.http_client.pool import Origin, Pool
+from gateway.http_client.sink import Sink
 from gateway.http_client.slots import Slot, Slots
 
 MAX_IDLE = 256

@@ -100,17 +100,15 @@ class _Worker:
         await server.after_stop()
 
     async def _start(self) -> Any:
-        sanic, tls = self._app.sanic, self._app.tls
-        clocks = {} if tls is None else tls.clocks
+        sanic = self._app.sanic
         server: Any = await sanic.create_server(
             sock=self._slot.listener,
-            ssl=None if tls is None else tls.context,
             # Sanic calls it with keyword arguments and asks nothing else of it.
             protocol=self._app.protocol,  # type: ignore[arg-type]
             backlog=BACKLOG,
             access_log=False,
             # Connections are accepted only after ``before_start`` has opened the dependencies.
-            asyncio_server_kwargs={"start_serving": False, **clocks},
+            asyncio_server_kwargs={"start_serving": False},
         )
         # The signal router was compiled before the fork, on another loop (``compile_routes``).
         sanic.signal_router.ctx.loop = asyncio.get_running_loop()

@@ -232,13 +232,10 @@ async def running_gateway(
 
     application = create_app(Settings.load(environ), build=build, name=f"edge_{next(_numbers)}")
     listener = socket.create_server(("127.0.0.1", 0))
-    tls = application.tls
     server = await application.sanic.create_server(
         sock=listener,
         return_asyncio_server=True,
         protocol=protocol or application.protocol,  # type: ignore[arg-type]
-        ssl=tls.context if tls else None,
-        asyncio_server_kwargs=dict(tls.clocks) if tls else None,
     )
     await server.startup()
     # Sanic rewrites its own methods when an application starts, and can do so once a process.

@@ -193,7 +193,7 @@ async def test_who_takes_nothing_and_leaves_has_left(gateway: Gateway, lines: Li
         asker.writer.transport.pause_reading()  # type: ignore[attr-defined]
         while not waiting(gateway):  # noqa: ASYNC110  (nothing tells)
             await asyncio.sleep(0.01)
-    await asker.leaves("half-close" if gateway.trust is None else "close")
+    await asker.leaves("half-close")
     await asker.assert_noticed(lines)
 
 

@@ -62,7 +62,7 @@ func visit(p *plan, number int, life time.Duration, polite bool, left *int64) (i
 	}
 	defer func() {
 		if !polite {
-			conn.SetLinger(0)
+			conn.tcp.SetLinger(0)
 		}
 		*left = time.Now().UnixNano()
 		conn.Close()

@@ -34,7 +34,7 @@ func (t *turned) Read(to []byte) (int, error) {
 }
 
 // body asks at the plan's door, and gives the reader of the answer.
-func (c caller) body(conn *net.TCPConn, query string) (io.Reader, error) {
+func (c caller) body(conn net.Conn, query string) (io.Reader, error) {
 	switch c.plan.Door {
 	case "", "sse":
 		body, _ := json.Marshal(map[string]string{"query": query})
@@ -57,7 +57,7 @@ func (c caller) body(conn *net.TCPConn, query string) (io.Reader, error) {
 	return nil, fmt.Errorf("no door %q", c.plan.Door)
 }
 
-func (c caller) post(conn *net.TCPConn, body string) (io.Reader, error) {
+func (c caller) post(conn net.Conn, body string) (io.Reader, error) {
 	if _, err := conn.Write([]byte(c.head("POST", c.plan.path, body))); err != nil {
 		return nil, err
 	}
@@ -84,7 +84,7 @@ const (
 // pong is a client's: masked, as RFC 6455 has it, and as empty as the gateway's pings.
 var pong = []byte{0x8a, 0x80, 0, 0, 0, 0}
 
-func (c caller) socket(conn *net.TCPConn, query string) (io.Reader, error) {
+func (c caller) socket(conn net.Conn, query string) (io.Reader, error) {
 	upgrade := "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n" +
 		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: kbg.v1\r\n\r\n"
 	head := strings.TrimSuffix(c.head("GET", c.plan.path, ""), "\r\n") + upgrade
@@ -111,7 +111,7 @@ func (c caller) socket(conn *net.TCPConn, query string) (io.Reader, error) {
 	return &turned{next: messages(conn, reader)}, nil
 }
 
-func messages(conn *net.TCPConn, reader *bufio.Reader) func() (string, error) {
+func messages(conn net.Conn, reader *bufio.Reader) func() (string, error) {
 	return func() (string, error) {
 		kind, data, err := frame(reader)
 		switch {

@@ -7,6 +7,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"log"
@@ -40,6 +41,7 @@ type plan struct {
 	CacheControl string  `json:"cache_control"`
 
 	address, path string
+	secure        *tls.Config // nil: not in TLS
 	tokens        []string
 }
 

@@ -136,6 +136,8 @@ func main() {
 	listen := flag.String("listen", "127.0.0.1:0", "")
 	core := flag.String("core", "", "base URL")
 	opa := flag.String("opa", "", "base URL; with it tokens are verified too, with $JWT_SECRET")
+	cert := flag.String("cert", "", "PEM file; with it and -key it serves HTTPS")
+	key := flag.String("key", "", "PEM file")
 	flag.Parse()
 	target, err := url.Parse(*core)
 	if err != nil {
@@ -157,6 +159,9 @@ func main() {
 			Transport: transport.Clone(), Timeout: 2 * time.Second,
 		}}
 		handler = guarded(handler, []byte(os.Getenv("JWT_SECRET")), policy)
+	}
+	if *cert != "" {
+		log.Fatal(http.ListenAndServeTLS(*listen, *cert, *key, handler))
 	}
 	log.Fatal(http.ListenAndServe(*listen, handler))
 }

@@ -15,7 +15,8 @@ from gateway.edge.grpc.call import Call
 from gateway.edge.grpc.events import AskMessages
 from gateway.edge.http.event_streams import note
 from gateway.edge.scope import now_s
-from gateway.edge.wire.client_stream import HIGH_WATER_BYTES, STALL_LOOK_S, forget_head
+from gateway.edge.wire.client_stream import STALL_LOOK_S, forget_head
+from gateway.edge.wire.water_marks import HIGH_WATER_BYTES
 from gateway.errors import GatewayError, RequestTimedOut
 from gateway.flows.answer_stream import Answer, ignore_failure
 from gateway.flows.relay import ClientStalled, Relay

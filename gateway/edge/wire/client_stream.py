@@ -29,10 +29,10 @@ from sanic.http.constants import Stage
 from sanic.response import BaseHTTPResponse
 
 from gateway.edge.wire.light_event import LightEvent
+from gateway.edge.wire.tls_transport import TlsTransport
+from gateway.edge.wire.water_marks import HIGH_WATER_BYTES
 from gateway.flows.relay import ClientStalled
 
-# What may stand in the transport before the core has to wait: as much as asyncio's own mark.
-HIGH_WATER_BYTES = 64 * 1024
 # How often the kernel is asked what a client has taken, in seconds.
 STALL_LOOK_S = 2.0
 # ``tcpi_bytes_acked`` of Linux's ``struct tcp_info`` (tcp(7), since 4.1).
@@ -63,8 +63,11 @@ def sender(transport: asyncio.Transport) -> Callable[[bytes], bool]:
     While nothing waits in the transport, a chunk is given to the kernel at once: that is what the
     transport would do at the end of the loop's round, without its queue and its bookkeeping (1 µs
     of a relayed event's few). What the kernel does not take, and every failure, is the transport's
-    to deal with. Not under TLS, where the transport's bytes are not the socket's.
+    to deal with. Our own TLS does the same with what it encrypted; through a loop's TLS there is no
+    such way, as the transport's bytes are not the socket's.
     """
+    if isinstance(transport, TlsTransport):
+        return transport.send
     if transport.get_extra_info("sslcontext") is not None:
         return lambda data: transport.is_closing() or _queue(transport, data)
     descriptor = transport.get_extra_info("socket").fileno()

@@ -27,7 +27,7 @@ from sanic.server.protocols.http_protocol import HttpProtocol
 
 from gateway.domain.forwarded import plain_address
 from gateway.edge.wire.body_limit import LINGER_BYTES
-from gateway.edge.wire.client_stream import HIGH_WATER_BYTES, Progress
+from gateway.edge.wire.client_stream import Progress
 from gateway.edge.wire.connection_info import ConnectionInfo
 from gateway.edge.wire.connections import (
     FRESH_S,
@@ -40,13 +40,12 @@ from gateway.edge.wire.connections import (
 from gateway.edge.wire.http1 import AllAnswered, GuardedHttp
 from gateway.edge.wire.light_event import LightEvent
 from gateway.edge.wire.peer import client_ip
+from gateway.edge.wire.water_marks import HIGH_WATER_BYTES, LOW_WATER_BYTES
 from gateway.errors import Overloaded
 
 # What a client may send behind a question and find answered after it.
 BEHIND_BYTES = 64 * 1024
 _NO_STATE: dict[str, Any] = {}
-# A transport that held more than ``HIGH_WATER_BYTES`` is written to again below this.
-LOW_WATER_BYTES = 16 * 1024
 
 
 class GuardedProtocol(HttpProtocol):

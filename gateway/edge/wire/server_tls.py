@@ -1,26 +1,28 @@
 """HTTPS, served by the worker itself, with certificate files that may change while it runs.
 
-The server is given ``context`` once and calls it at each client hello; there the connection gets
-the newest context, which ``reload_if_changed`` makes. A context of its own for each change also
-removes a client CA, which cannot be done in place. Open connections keep theirs.
+Every connection begins with one context, whose tickets are good in all workers. OpenSSL calls it at
+each client hello, and there the connection gets the newest one, which ``reload_if_changed`` makes.
+A context of its own for each change also removes a client CA, which cannot be done in place. Open
+connections keep theirs.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import structlog
 
+from gateway.edge.wire.tls_transport import TlsTransport
 from gateway.settings import Settings
 from gateway.tls.certificates import CertificateError, TlsFiles, WatchedFiles, server_context
 
 log = structlog.get_logger("gateway.tls")
 
 POLL_S = 1.0
-# How long a connection that is closed waits for the client's ``close_notify``.
-CLOSE_NOTIFY_S = 2.0
 
 
 class ServerTls:
@@ -42,8 +44,8 @@ class ServerTls:
             files.paths,
             lambda: server_context(files, client_certificate_required=client_certificate_required),
         )
-        self.context = self._watched.current
-        self.context.sni_callback = self._use_newest
+        self._first = self._watched.current
+        self._first.sni_callback = self._use_newest
 
     @classmethod
     def of(cls, settings: Settings) -> ServerTls | None:
@@ -57,16 +59,17 @@ class ServerTls:
             handshake_s=settings.head_timeout,
         )
 
-    @property
-    def clocks(self) -> Mapping[str, float]:
-        """For ``loop.create_server``, whose defaults are a minute and half a minute.
+    def around(self, protocol: Callable[..., asyncio.Protocol]) -> Callable[..., TlsTransport]:
+        """What makes a connection under TLS, with the arguments that ``protocol`` takes.
 
         The caps and deadlines of ``protocol.py`` begin when the handshake is over.
         """
-        return {
-            "ssl_handshake_timeout": self._handshake_s,
-            "ssl_shutdown_timeout": CLOSE_NOTIFY_S,
-        }
+
+        def make(**sanics: Any) -> TlsTransport:
+            app = partial(protocol, **sanics)
+            return TlsTransport(self._first, app, handshake_s=self._handshake_s)
+
+        return make
 
     def reload_if_changed(self) -> None:
         """Uses changed files for new connections; bad ones are logged and change nothing."""
