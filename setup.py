@@ -112,6 +112,8 @@ TEST = [
     "openai>=3.51,<4",
     # Its parser reads back what we tell Prometheus.
     "prometheus-client>=0.26,<1",
+    # Reads the screen of a terminal in which ``kb`` runs.
+    "pyte>=0.8.2,<1",
     "pytest>=9.2,<10",
     "pytest-asyncio>=1.5,<2",
     "pytest-timeout>=2.4,<3",
@@ -119,6 +121,8 @@ TEST = [
     # Makes the Word documents that the core's readers are tried on.
     "python-docx>=1.2,<2",
     "pyyaml>=6,<7",
+    # What ``kb`` shows its tables and bars with.
+    "rich>=14,<16",
     "schemathesis>=4.32,<5",
     # Another implementation of GCRA, beside which ours is put.
     "throttled-py>=3.5,<4",

@@ -24,6 +24,7 @@ from knowledge_base import (
 
 from devstack.sample import QUESTION, SAMPLE
 from devstack.stack import Stack
+from tests.terminal import terminal
 
 from .people import INDEX_LIMIT_S, PASSWORD
 
@@ -134,7 +135,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run(sys.executable, "-m", "venv", str(folder / "venv"))
     found = folder / "venv" / "bin" / "python"
     (wheel,) = folder.glob("*.whl")
-    run(str(found), "-m", "pip", "install", "-q", str(wheel))
+    run(str(found), "-m", "pip", "install", "-q", f"{wheel}[cli]")
     return found
 
 
@@ -166,3 +167,56 @@ async def test_the_ten_lines_of_the_readme_run(stack: Stack, python: Path, tmp_p
         (tmp_path / "ten_lines.py").write_text(script, "utf-8")
         told = await asyncio.to_thread(run, str(python), "ten_lines.py", cwd=tmp_path)
         assert SAMPLE.name in told
+
+
+# --- kb -------------------------------------------------------------------------------------------
+
+
+async def test_kb_uploads_a_folder_and_asks_about_it(
+    stack: Stack, python: Path, tmp_path: Path
+) -> None:
+    """At a terminal with bars; what is there is not sent again; then all of it in pipes."""
+    folder = tmp_path / "papers"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "chamois.md").write_bytes(b"# Zinal\n\nThe chamois of Zinal is named Quilla.\n")
+    (folder / "deep" / "large.pdf").write_bytes(os.urandom(MIB) * 7)
+    (folder / ".hidden.txt").write_bytes(b"not this one")
+    async with client(stack, "bob") as kb:
+        token = (await kb.login("bob", PASSWORD)).access_token
+    env = {
+        **{name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ},
+        "HOME": str(tmp_path),
+        "KB_URL": stack.base_url,
+        "KB_TOKEN": token,
+        "PYTHONUTF8": "1",
+    }
+    command = str(python.parent / "kb")
+    upload = [command, "upload", "--wait", str(folder)]
+    async with terminal(upload, env, columns=120) as shown:
+        assert await shown.ended() == 1
+        assert "1 indexed, 1 failed" in shown.text
+        assert "large.pdf: " in shown.text
+        assert "2 files" in shown.raw.decode()
+
+    def piped(*words: str, code: int = 0) -> list[list[str]]:
+        done = subprocess.run([command, *words], capture_output=True, env=env, check=False)
+        assert done.returncode == code, done.stderr
+        return [line.split("\t") for line in done.stdout.decode().splitlines()]
+
+    def at_a_prompt() -> None:
+        sent = {Path(path).name: status for status, _, path in piped("upload", str(folder))}
+        assert sent == {"chamois.md": "skipped", "large.pdf": "uploaded"}
+        (chamois,) = [line for line in piped("docs", "ls") if line[-1] == "chamois.md"]
+        answer = piped("ask", "-d", chamois[0], "Who is the chamois of Zinal?")
+        assert "Quilla" in answer[0][0]
+        assert answer[-1][0].startswith("[1] chamois.md")
+        assert "Quilla" in piped("search", "-d", chamois[0], "chamois")[0][-1]
+        assert ["ready", "all that it needs is there"] in [
+            line[0].split(maxsplit=1) for line in piped("doctor")
+        ]
+        piped("docs", "open", chamois[0], "--to", str(tmp_path / "again.md"))
+        assert (tmp_path / "again.md").read_bytes() == (folder / "chamois.md").read_bytes()
+        assert piped("docs", "rm", "--yes", chamois[0]) == [[chamois[0]]]
+        piped("docs", "show", chamois[0], code=4)
+
+    await asyncio.to_thread(at_a_prompt)

@@ -1,0 +1,5 @@
+"""``kb``: the knowledge base on the command line (``pip install 'knowledge-base-client[cli]'``)."""
+
+from knowledge_base.cli.main import main
+
+__all__ = ["main"]
