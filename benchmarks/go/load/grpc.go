@@ -16,7 +16,7 @@ import (
 
 // grpc asks QueryService.Ask over HTTP/2 on a connection of its own. The few messages it needs are
 // read by hand: a library would hide what is on the wire, and cost the generator more.
-func (c caller) grpc(conn *net.TCPConn, query string) (io.Reader, error) {
+func (c caller) grpc(conn net.Conn, query string) (io.Reader, error) {
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)
 	transport := &http.Transport{
