@@ -6,7 +6,7 @@ given to the kernel at once, as ``client_stream.py`` does without TLS, or to ``b
 something waits there. OpenSSL has no I/O of its own here: it reads one buffer and writes another.
 
 The loops have TLS of their own, which the gateway does not use: see
-``docs/decisions/0034-tls-transport.md``.
+``docs/decisions/0024-tls-transport.md``.
 
 A connection's life: nothing is made before its first byte; then comes the handshake, which has
 ``handshake_s`` in all; then ``app`` is made and gets its connection. It ends when ``app`` closes
