@@ -13,7 +13,7 @@ from sanic.response import HTTPResponse, empty
 from gateway.domain.documents import CURSOR, MOST_PARTS, DocumentRef
 from gateway.domain.ids import new_uuid7
 from gateway.domain.spellings import filename_pattern, type_pattern
-from gateway.edge.http.endpoint import Success, route
+from gateway.edge.http.endpoint import Success, route, version_of
 from gateway.edge.http.render import json_response
 from gateway.edge.http.repeats import Repeat
 from gateway.edge.scope import Scope, scope_of
@@ -109,7 +109,8 @@ async def create(
 ) -> HTTPResponse:
     scope = scope_of(request)
     caller = scope.caller
-    ticket = await uploads.create(caller.tenant, caller.subject, body, scope.deadline, attempt)
+    here = uploads.below(f"{version_of(request).prefix}{blueprint.url_prefix}")
+    ticket = await here.create(caller.tenant, caller.subject, body, scope.deadline, attempt)
     return json_response(msgspec.to_builtins(ticket), 201)
 
 

@@ -14,8 +14,8 @@ import msgspec
 from sanic import Sanic
 
 from blueprints.query import QueryRequest
-from gateway import API_PREFIX
 from gateway.domain.strict_json import read_json
+from gateway.domain.versions import prefix_of
 from gateway.edge.context import context_of
 from gateway.edge.grpc.answers import relay
 from gateway.edge.grpc.call import Call
@@ -35,6 +35,8 @@ class Stands(NamedTuple):
     wrapped: str | None = None
 
 
+# The messages of the package `knowledge.gateway.v1` have the fields of this version of the API.
+PREFIX: Final = prefix_of(1)
 _DOCUMENT: Final = "/documents/<document_id:str>"
 _KEY: Final = "/keys/<key_id:str>"
 ASK: Final = "QueryService/Ask"
@@ -70,7 +72,7 @@ def handlers(
 def method_of(app: Sanic[Any, Any], name: str) -> Method:
     """The method with the route of ``app`` that it stands for."""
     stands = METHODS[name]
-    return Method(app, name, stands.http, f"{API_PREFIX}{stands.path}", stands.wrapped)
+    return Method(app, name, stands.http, f"{PREFIX}{stands.path}", stands.wrapped)
 
 
 def _asking(stall_s: float) -> Any:

@@ -12,7 +12,6 @@ from sanic.response import HTTPResponse
 from blueprints.documents import Page, ref_of
 from blueprints.query import Uuid7
 from blueprints.search import SearchRequest
-from gateway import API_PREFIX
 from gateway.domain.actions import MCP
 from gateway.edge.context import context_of
 from gateway.edge.http.endpoint import Success, route
@@ -133,7 +132,7 @@ TOOLS = Toolbox(
                 " base, and says which passages the answer is from. It may take a minute."
             ),
             method="POST",
-            path=f"{API_PREFIX}/query",
+            path="/query",
             arguments=AskArguments,
             output=QueryAnswer,
             run=_ask,
@@ -152,7 +151,7 @@ TOOLS = Toolbox(
                 " Use it to read what the documents say themselves."
             ),
             method="POST",
-            path=f"{API_PREFIX}/search",
+            path="/search",
             arguments=SearchRequest,
             output=Found,
             run=_search,
@@ -166,7 +165,7 @@ TOOLS = Toolbox(
                 " they can be searched yet (status: indexed)."
             ),
             method="GET",
-            path=f"{API_PREFIX}/documents",
+            path="/documents",
             arguments=Page,
             output=DocumentPage,
             run=_list,
@@ -183,7 +182,7 @@ TOOLS = Toolbox(
                 " read. It does not give the document's text: use search for that."
             ),
             method="GET",
-            path=API_PREFIX + "/documents/{0.document_id}",
+            path="/documents/{0.document_id}",
             arguments=DocumentArguments,
             output=Document,
             run=_get,

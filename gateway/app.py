@@ -13,30 +13,23 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from sanic import Blueprint, Sanic
+from sanic import Sanic
 from sanic.config import Config
 
-from blueprints import (
-    auth,
-    docs,
-    documents,
-    keys,
-    mcp,
-    openai,
-    ops,
-    query,
-    query_socket,
-    search,
-    usage,
-)
-from gateway import API_PREFIX, __version__
+from blueprints import auth, docs, mcp, ops, versions
+from blueprints.api import API
+from gateway import __version__
 from gateway.edge.context import AppContext, FormLimits, set_context
 from gateway.edge.http.cors import Cors
+from gateway.edge.http.endings import Endings
 from gateway.edge.http.endpoint import check_provided
 from gateway.edge.http.event_streams import OpenStreams
 from gateway.edge.http.limit_stages import LimitStages
+from gateway.edge.http.mounting import Api, mount
 from gateway.edge.http.pipeline import Pipeline
 from gateway.edge.http.render import ErrorRenderer
+from gateway.edge.http.routes import endpoints
+from gateway.edge.http.served_versions import ServedVersions
 from gateway.edge.lifecycle import Beside, Lifecycle
 from gateway.edge.mcp.door import Agents
 from gateway.edge.observe.edge_samples import TaskCount, of_edge
@@ -102,6 +95,7 @@ def create_app(
     build: BuildServices = build_services,
     name: str = "gateway",
     shared_metrics: SharedMetrics | None = None,
+    api: Api = API,
 ) -> Application:
     """The application for one worker process. Nothing in it is bound to an event loop yet.
 
@@ -109,15 +103,16 @@ def create_app(
         build: makes the services in the worker; tests pass fakes through it.
         name: Sanic keeps a registry of applications by name; tests need several.
         shared_metrics: the memory all workers count in; without it there is one worker.
+        api: the versions and their routes; tests serve others.
     """
-    sanic = _sanic(settings, name)
+    sanic = _sanic(settings, name, api)
     worker_metrics = WorkerMetrics(_layout(sanic, settings), shared_metrics)
     connections = guard.install(
         sanic, _connection_limits(settings), settings.trusted_proxies, hsts_s=settings.hsts_s
     )
     tls = ServerTls.of(settings)
-    lifecycle = _Assembly(sanic, settings, build, connections, worker_metrics, tls).lifecycle
-    return Application(sanic, connections, worker_metrics, lifecycle, tls)
+    assembly = _Assembly(sanic, api, settings, build, connections, worker_metrics, tls)
+    return Application(sanic, connections, worker_metrics, assembly.lifecycle, tls)
 
 
 def import_for(settings: Settings) -> None:
@@ -152,7 +147,7 @@ def building_with(accounts: Accounts) -> BuildServices:
     return partial(build_services, accounts=accounts, board=services.new_board())
 
 
-def _sanic(settings: Settings, name: str) -> Sanic[Any, Any]:
+def _sanic(settings: Settings, name: str, api: Api) -> Sanic[Any, Any]:
     app: Sanic[Any, Any] = Sanic(
         name,
         config=_sanic_config(settings),
@@ -162,7 +157,7 @@ def _sanic(settings: Settings, name: str) -> Sanic[Any, Any]:
         configure_logging=False,
         dumps=None,
     )
-    _mount(app)
+    _mount(app, api)
     limit_bodies(app, settings.body_limit)
     return app
 
@@ -202,11 +197,11 @@ def _cors(settings: Settings) -> Cors:
     return Cors(origins, settings.cors_credentials, settings.cors_headers)
 
 
-def _mount(app: Sanic[Any, Any]) -> None:
-    groups = (auth, keys, documents, query, query_socket, search, openai, usage)
-    api = Blueprint.group(*(group.blueprint for group in groups), url_prefix=API_PREFIX)
-    for blueprint in (api, auth.root_blueprint, mcp.blueprint, ops.blueprint, docs.blueprint):
-        app.blueprint(blueprint)
+def _mount(app: Sanic[Any, Any], api: Api) -> None:
+    mount(app, api)
+    for group in (auth.root_blueprint, mcp.blueprint, ops.blueprint, docs.blueprint):
+        app.blueprint(group)
+    app.blueprint(versions.blueprint)
     docs.page_of(app)
 
 
@@ -238,6 +233,7 @@ class _Assembly:
     def __init__(
         self,
         app: Sanic[Any, Any],
+        api: Api,
         settings: Settings,
         build: BuildServices,
         connections: Connections,
@@ -245,6 +241,7 @@ class _Assembly:
         tls: ServerTls | None,
     ) -> None:
         self._app = app
+        self._api = api
         self._settings = settings
         self._connections = connections
         self._worker_metrics = worker_metrics
@@ -298,6 +295,18 @@ class _Assembly:
             limits=(
                 None if services.limits is None else LimitStages(services.limits, services.usage)
             ),
+            endings=self._make_endings(services),
+        )
+
+    def _make_endings(self, services: Services) -> Endings | None:
+        """Only where a route will end: nothing is asked about the others."""
+        if not any(found and found.ending for _, _, found in endpoints(self._app)):
+            return None
+        settings = self._settings
+        return Endings(
+            services.clock,
+            public_url=settings.public_url or "",
+            serves_ended=settings.serve_ended_versions,
         )
 
     def _make_sockets(self, services: Services, pipeline: Pipeline) -> Sockets:
@@ -309,7 +318,7 @@ class _Assembly:
         settings = self._settings
         return ChatDoor(
             services.clock,
-            documents_url=f"{settings.public_url or ''}{API_PREFIX}/documents",
+            public_url=settings.public_url or "",
             footnotes=settings.openai_footnotes,
             limit_bytes=settings.answer_limit,
         )
@@ -347,7 +356,8 @@ class _Assembly:
                 OpenStreams: self._streams,
                 Sockets: sockets,
                 ChatDoor: chat,
-                Agents: Agents(pipeline, services.recheck.retain),
+                Agents: Agents(pipeline, services.recheck.retain, self._api.newest),
+                ServedVersions: ServedVersions(self._api, self._app, services.clock),
             },
             ask_again=pipeline.ask_again,
         )

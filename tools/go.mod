@@ -13,6 +13,7 @@ require (
 	github.com/envoyproxy/gateway v1.9.1 // schemas in charts/gateway-helm/charts/crds/crds/generated
 	github.com/fullstorydev/grpcurl v1.9.4 // github.com/fullstorydev/grpcurl/cmd/grpcurl as grpcurl
 	github.com/improbable-eng/grpc-web v0.15.0 // github.com/improbable-eng/grpc-web/go/grpcwebproxy as grpcwebproxy
+	github.com/oasdiff/oasdiff v1.37.0 // github.com/oasdiff/oasdiff as oasdiff
 	github.com/open-policy-agent/opa v1.22.2 // github.com/open-policy-agent/opa as opa
 	github.com/prometheus/prometheus v0.316.0 // github.com/prometheus/prometheus/cmd/promtool as promtool
 	github.com/prometheus-operator/prometheus-operator v0.85.0 // schemas in example/prometheus-operator-crd

@@ -41,7 +41,8 @@ class Scope:
 
     ``started_s`` is monotonic; ``deadline`` bounds all S3 and Temporal work of the request. Both
     are moved on by what the client takes to send its body: that time is not the gateway's.
-    ``door`` is the protocol that it came by, at first its route's. ``retained`` is in place of
+    ``door`` is the protocol that it came by, at first its route's; ``going`` the version of a route
+    that will end. ``retained`` is in place of
     ``credential`` where that was accepted some time ago, on the same socket: the caller is who it
     stands for now. ``held`` are the leases by which its stream is counted as open, ``limits`` and
     ``quotas`` all that were asked for. ``meter`` is told the caller's answer when it is over, where
@@ -71,6 +72,7 @@ class Scope:
     events: int = 0
     first_event_s: float | None = None
     door: Door = "http"
+    going: str | None = None
     socket_end: SocketEnd | None = None
     retained: RetainedCredential | None = field(default=None, repr=False)
     held: Held | None = None

@@ -61,6 +61,14 @@ class Conflict(GatewayError):
     default_message = "This cannot be done in the present state."
 
 
+class Gone(GatewayError):
+    """The route was served until its sunset, which is over (RFC 9110, 15.5.11)."""
+
+    status = 410
+    code = "GONE"
+    default_message = "This is no longer served."
+
+
 class RequestTimedOut(GatewayError):
     status = 408
     code = "REQUEST_TIMEOUT"

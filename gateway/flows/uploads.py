@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
@@ -71,7 +72,7 @@ SIGNED_AT_ONCE = 10
 
 
 class Uploads:
-    """The use cases; ``base_path`` is the path of the documents' routes."""
+    """The use cases; ``base_path`` is what the URLs of the documents' routes begin with."""
 
     def __init__(
         self,
@@ -91,6 +92,12 @@ class Uploads:
         self.rules = rules
         self._spawn = spawn
         self._base_path = base_path
+
+    def below(self, path: str) -> Uploads:
+        """The same for whoever came by the routes at ``path``: of one version of the API."""
+        here = copy(self)
+        here._base_path += path
+        return here
 
     # --- create ---
 

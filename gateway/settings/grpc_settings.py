@@ -9,8 +9,8 @@ from typing import Any
 
 from gateway.settings import parsers as p
 from gateway.settings.faults import Fault
-from gateway.settings.openai_settings import OpenAiSettings
 from gateway.settings.spec import group
+from gateway.settings.version_settings import VersionSettings
 
 _grpc = group("gRPC for clients")
 # What the listener is made of, beside grpc itself.
@@ -18,7 +18,7 @@ _NEEDED = ("grpc", "grpc_health", "grpc_reflection", "google.rpc")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class GrpcSettings(OpenAiSettings):
+class GrpcSettings(VersionSettings):
     """Part of ``Settings``. TLS, address and clocks are those of the public listener."""
 
     grpc_port: int = _grpc(

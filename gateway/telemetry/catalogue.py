@@ -23,6 +23,7 @@ from gateway.telemetry import (
     shared_state_metrics,
     stream_metrics,
     usage_metrics,
+    version_metrics,
 )
 from gateway.telemetry.layout import Layout
 from gateway.telemetry.metric import (
@@ -60,7 +61,14 @@ AUTH_REASONS = (
 DEPENDENCY_STATES = ("unknown", "ok", "down", "broken")
 POOL_STATES = ("open", "idle", "in_use", "waiting")
 WORKER_STATES = ("starting", "ready", "unready", "draining")
-SUBJECTS = (stream_metrics, core_metrics, shared_state_metrics, usage_metrics, repeat_metrics)
+SUBJECTS = (
+    stream_metrics,
+    core_metrics,
+    shared_state_metrics,
+    usage_metrics,
+    repeat_metrics,
+    version_metrics,
+)
 
 # --- the core and other dependencies --------------------------------------------------------------
 

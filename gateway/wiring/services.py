@@ -15,7 +15,7 @@ from typing import Any
 
 import structlog
 
-from gateway import API_PREFIX, __version__
+from gateway import __version__
 from gateway.adapters import argon2_passwords
 from gateway.adapters.argon2_passwords import Argon2Passwords
 from gateway.adapters.clock import SystemClock
@@ -272,7 +272,7 @@ def _services(
             clock=clock,
             rules=upload_rules(settings),
             spawn=building.tasks.spawn,
-            base_path=f"{settings.public_url or ''}{API_PREFIX}/documents",
+            base_path=settings.public_url or "",
         ),
         documents=Documents(store=store, workflows=workflows, core=core),
         query=Query(core, clock, stream_limits(settings), answers),

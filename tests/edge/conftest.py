@@ -21,8 +21,10 @@ import uvloop
 from sanic.server.protocols.http_protocol import HttpProtocol
 from sanic.touchup.service import TouchUp
 
+from blueprints.api import API
 from gateway.adapters.core_http import CoreHttp
 from gateway.app import Application, create_app
+from gateway.edge.http.mounting import Api
 from gateway.edge.tasks import Tasks
 from gateway.http_client.transport import CoreTransport
 from gateway.settings import Settings
@@ -202,13 +204,14 @@ async def running_gateway(
     revocations: MemoryRevocations | None = None,
     workflows: MemoryWorkflows | None = None,
     keys: MemoryKeys | None = None,
+    api: Api = API,
     **settings: str,
 ) -> AsyncIterator[Gateway]:
     """``settings`` are environment names without their prefix: ``CORS_ORIGINS="…"``.
 
     ``protocol`` is another than the application's own; ``trust`` is what clients bring to a gateway
     that serves HTTPS. With ``REDIS_URL`` a real Redis counts. ``revocations``, ``workflows`` and
-    ``keys`` are kept where another gateway of the test keeps them, too.
+    ``keys`` are kept where another gateway of the test keeps them, too. ``api`` are other versions.
     """
     environ = {**ENVIRONMENT, "GATEWAY_SERVICES_CORE": core.url}
     environ.update({f"GATEWAY_{name}": text for name, text in settings.items()})
@@ -230,7 +233,9 @@ async def running_gateway(
             in_memory[STATE.name] = state
         return await assemble(loaded, tasks, local, with_stand_ins(core.url, in_memory))
 
-    application = create_app(Settings.load(environ), build=build, name=f"edge_{next(_numbers)}")
+    application = create_app(
+        Settings.load(environ), build=build, name=f"edge_{next(_numbers)}", api=api
+    )
     listener = socket.create_server(("127.0.0.1", 0))
     server = await application.sanic.create_server(
         sock=listener,

@@ -26,7 +26,7 @@ from gateway.edge.grpc.proto.query_pb2 import Event
 from .grpc_client import LITTLE_ROOM, Failure, asking, channel
 from .raw import TIMEOUT_S, Where, read_answer, read_chunk, read_head, request
 from .served import free_port
-from .sockets import Socket, opened
+from .sockets import PATH, Socket, opened
 
 QUERY = "/api/v1/query"
 CHAT = "/api/v1/openai/v1/chat/completions"
@@ -267,6 +267,10 @@ class WebSocket(Door):
     """``GET /api/v1/query/ws``: one question on a socket of its own."""
 
     name = "ws"
+    path = PATH
+
+    def question(self, query: str) -> dict[str, Any]:
+        return {"query": query}
 
     async def ask(
         self, where: Where, credential: Credential, progress: Progress, query: str = "hi"
@@ -276,9 +280,9 @@ class WebSocket(Door):
         if progress.rests_at is not None:
             options = {"sock": await small_socket(where), "max_queue": 1}
         try:
-            async with opened(where, dict(credential), **options) as socket:
+            async with opened(where, dict(credential), path=self.path, **options) as socket:
                 progress.leave = socket.of.transport.abort
-                await socket.ask(query=query)
+                await socket.say(type="ask", id="1", **self.question(query))
                 return await self._followed(socket, progress)
         except InvalidStatus as refusal:
             answer = refusal.response

@@ -70,11 +70,12 @@ async def opened(
     gateway: Where,
     headers: dict[str, str] | None = None,
     subprotocols: list[str] | None = None,
+    path: str = PATH,
     **options: Any,
 ) -> AsyncIterator[Socket]:
     """A socket with these headers in its upgrade; nobody is signed in without any."""
     scheme = "ws" if gateway.trust is None else "wss"
-    url = f"{scheme}://{gateway.address[0]}:{gateway.address[1]}{PATH}"
+    url = f"{scheme}://{gateway.address[0]}:{gateway.address[1]}{path}"
     async with connect(
         url,
         additional_headers=headers,

@@ -83,6 +83,7 @@ async def test_a_page_may_read_what_tells_it_how_to_go_on(core: StubCore) -> Non
         answer = await send(gateway, "GET", "/api/v1/documents", {"Origin": HERE})
     exposed = (answer.header("access-control-expose-headers") or "").split(", ")
     assert set(exposed) == {
+        *("Deprecation", "Link", "Sunset"),
         *("ETag", "RateLimit", "RateLimit-Policy", "Retry-After", "WWW-Authenticate"),
         *("X-Request-ID", "Cache-Status"),
     }

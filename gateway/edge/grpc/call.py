@@ -85,6 +85,8 @@ class Call:
         pairs = [(REQUEST_ID, self.scope.request_id)]
         if (fields := self._pipeline.limit_fields(self.scope)) is not None:
             pairs += zip(("ratelimit-policy", "ratelimit"), fields, strict=True)
+        told = self._pipeline.ending_fields(self.request)
+        pairs += [(name.lower(), text) for name, text in told]
         if answer is not None and answer.cached is not None:
             pairs.append(("cache-status", answer.cached.status))
         await self.context.send_initial_metadata(tuple(pairs))

@@ -27,6 +27,7 @@ BY_STATUS: Final[Mapping[int, StatusCode]] = {
     404: StatusCode.NOT_FOUND,
     408: StatusCode.DEADLINE_EXCEEDED,
     409: StatusCode.FAILED_PRECONDITION,
+    410: StatusCode.UNIMPLEMENTED,
     413: StatusCode.RESOURCE_EXHAUSTED,
     422: StatusCode.FAILED_PRECONDITION,
     429: StatusCode.RESOURCE_EXHAUSTED,

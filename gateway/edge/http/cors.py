@@ -24,8 +24,8 @@ ALLOWED_HEADERS = (
 )
 # What a page may read of an answer, beside what the Fetch standard lets it read anyway.
 EXPOSED_HEADERS = (
-    *("Cache-Status", "ETag", "RateLimit", "RateLimit-Policy", "Retry-After"),
-    *("WWW-Authenticate", "X-Request-ID"),
+    *("Cache-Status", "Deprecation", "ETag", "Link", "RateLimit", "RateLimit-Policy"),
+    *("Retry-After", "Sunset", "WWW-Authenticate", "X-Request-ID"),
 )
 _EXPOSED = ", ".join(EXPOSED_HEADERS)
 MAX_AGE_S = 600

@@ -15,17 +15,17 @@ once a worker has an event loop, while routes are declared before.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from functools import wraps
-from typing import Any, Literal, cast, get_type_hints
+from typing import Any, Literal, NamedTuple, cast, get_type_hints
 
 import msgspec
 from sanic import Blueprint, Request, Sanic
 from sanic.response import HTTPResponse
 
-from gateway import API_PREFIX
 from gateway.domain.doors import Door
+from gateway.domain.versions import ROOT, VERSIONS, Ending, Version
 from gateway.edge.context import context_of
 from gateway.edge.http import bodies
 from gateway.edge.http.repeats import Repeat, answer_once
@@ -33,23 +33,44 @@ from gateway.errors import GatewayError
 
 Handler = Callable[..., Coroutine[Any, Any, HTTPResponse | None]]
 
-# The only routes without a policy question, with true CORS preflights (contract, section 4).
-PUBLIC: frozenset[tuple[str, str]] = frozenset(
+# The only routes without a policy question, with true CORS preflights (contract, section 4): those
+# at the root, and in each version those with these paths below it.
+_PUBLIC_AT_ROOT = frozenset(
     {
         ("POST", "/auth/login"),
-        ("POST", f"{API_PREFIX}/auth/login"),
+        *(
+            (method, path)
+            for method in ("GET", "HEAD")
+            for path in ("/healthz", "/readyz", "/openapi.json", "/docs", ROOT)
+        ),
+    }
+)
+_PUBLIC_IN_A_VERSION = frozenset(
+    {
+        ("POST", "/auth/login"),
         *(
             (method, path)
             for method in ("GET", "HEAD")
             # Of a socket's upgrade: its credential may come in the first message, and each of its
             # questions is one to the policy.
-            for path in (
-                *("/healthz", "/readyz", "/openapi.json", "/docs"),
-                f"{API_PREFIX}/query/ws",
-            )
+            for path in ("/openapi.json", "/query/ws")
         ),
     }
 )
+
+
+def public_in(versions: Iterable[Version]) -> frozenset[tuple[str, str]]:
+    """Method and path of each public route where these versions are served."""
+    below = (
+        (method, version.prefix + path)
+        for version in versions
+        for method, path in _PUBLIC_IN_A_VERSION
+    )
+    return _PUBLIC_AT_ROOT.union(below)
+
+
+PUBLIC = public_in(VERSIONS)
+
 # Only signed in, and then each message says which action it is: the policy is asked about that.
 BY_MESSAGE: frozenset[tuple[str, str]] = frozenset({("POST", "/mcp")})
 
@@ -86,6 +107,9 @@ class Endpoint:
     ``validated`` routes have an ``ETag`` and answer 304 to who has it (``validators``). ``repeat``
     says how a route that creates answers a request that is sent again with its
     ``Idempotency-Key``; others take none.
+    Below the root of a version a route stands in each version from number ``since`` to number
+    ``until``, both included. ``ending`` is declared where it ends before its version does. Where it
+    is mounted, ``version`` is the one that it stands in, and ``ending`` that which holds for it.
     """
 
     method: str
@@ -108,6 +132,10 @@ class Endpoint:
     tag: str = ""
     kind: Literal["plain", "stream", "socket", "messages"] = "plain"
     door: Door = "http"
+    since: int = 1
+    until: int | None = None
+    ending: Ending | None = None
+    version: Version | None = None
 
     @property
     def methods(self) -> frozenset[str]:
@@ -129,31 +157,69 @@ class Endpoint:
         return (self.action or "").split(":", 1)[0]
 
 
+class Declared(NamedTuple):
+    """A route as its blueprint has it: ``path`` below the blueprint's own."""
+
+    path: str
+    endpoint: Endpoint
+    handler: Handler
+
+
 def endpoint_of(request: Request) -> Endpoint | None:
     """What the matched route declares; ``None`` where no route matched, or it declares nothing."""
     route = request.route
     return cast(Endpoint | None, getattr(route.ctx, "endpoint", None)) if route else None
 
 
+def version_of(request: Request) -> Version:
+    """The version that the request's route stands in."""
+    endpoint = endpoint_of(request)
+    if endpoint is None or endpoint.version is None:
+        raise RuntimeError("the route stands in no version of the API")
+    return endpoint.version
+
+
 def route(
     blueprint: Blueprint, method: str, path: str, *, action: str | None, name: str, **fields: Any
 ) -> Callable[[Handler], Handler]:
-    """Adds the decorated handler to ``blueprint``; ``fields`` are those of ``Endpoint``."""
+    """Adds the decorated handler to ``blueprint``; ``fields`` are those of ``Endpoint``.
+
+    A blueprint is registered as it is, at the root, or mounted in versions (``mounting.mount``).
+    """
     endpoint = Endpoint(method=method, name=name, action=action, tag=blueprint.name or "", **fields)
 
     def add(handler: Handler) -> Handler:
-        # Sanic would read the body before its middleware, so before anybody is asked who sends it.
-        declare = blueprint.route(
-            path, methods=endpoint.methods, name=name, ignore_body=True, ctx_endpoint=endpoint
-        )
-        reading = _reading(handler, endpoint)
-        if endpoint.kind == "socket":
-            # Sanic takes any other handler that returns without an answer for a faulty one.
-            reading.is_websocket = True  # type: ignore[attr-defined]
-        declare(reading)
+        declared = Declared(path, endpoint, handler)
+        declared_on(blueprint).append(declared)
+        register(blueprint, declared)
         return handler
 
     return add
+
+
+def declared_on(blueprint: Blueprint) -> list[Declared]:
+    """The routes that were added to ``blueprint``, in their order."""
+    if not hasattr(blueprint.ctx, "declared"):
+        blueprint.ctx.declared = []
+    return cast(list[Declared], blueprint.ctx.declared)
+
+
+def register(blueprint: Blueprint, declared: Declared) -> None:
+    """Tells Sanic of a route; what it declares is found by ``endpoint_of``."""
+    path, endpoint, handler = declared
+    # Sanic would read the body before its middleware, so before anybody is asked who sends it.
+    add = blueprint.route(
+        path,
+        methods=endpoint.methods,
+        name=endpoint.name,
+        ignore_body=True,
+        ctx_endpoint=endpoint,
+    )
+    reading = _reading(handler, endpoint)
+    if endpoint.kind == "socket":
+        # Sanic takes any other handler that returns without an answer for a faulty one.
+        reading.is_websocket = True  # type: ignore[attr-defined]
+    add(reading)
 
 
 def check_provided(app: Sanic[Any, Any], provided: Mapping[type, object]) -> None:

@@ -7,13 +7,15 @@ accepted cannot differ.
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
 
 import msgspec
 from sanic import Sanic
 
 from gateway import __version__
 from gateway.domain.repeats import HEADER, PATTERN
+from gateway.domain.versions import Version
 from gateway.edge.context import context_of
 from gateway.edge.http.endpoint import Endpoint, Success
 from gateway.edge.http.request_schemas import REMAINDER, as_text, narrowed, strict
@@ -26,6 +28,7 @@ from gateway.errors import (
     ExpectationFailed,
     Forbidden,
     GatewayError,
+    Gone,
     HeadersTooLarge,
     IdempotencyMismatch,
     InternalError,
@@ -122,12 +125,23 @@ ERROR_SCHEMA: dict[str, Any] = {
 }
 
 
-def build(app: Sanic[Any, Any]) -> dict[str, Any]:
-    """The whole document for ``app``'s routes."""
+def build(
+    app: Sanic[Any, Any],
+    version: Version | Literal["all", "root"] = "all",
+    provided: Mapping[type, Any] | None = None,
+) -> dict[str, Any]:
+    """The document for ``app``'s routes, for those of one version, or for those of none.
+
+    Args:
+        provided: what is asked what the settings allow; what handlers get, unless it is given.
+    """
     declared = [
-        (method, path, found) for method, path, found in endpoints(app) if found is not None
+        (method, path, found)
+        for method, path, found in endpoints(app)
+        if found is not None and version in ("all", found.version or "root")
     ]
-    schemas = _schemas(app, [found for _, _, found in declared])
+    provided = context_of(app).provided if provided is None else provided
+    schemas = _schemas(provided, [found for _, _, found in declared])
     paths: dict[str, dict[str, Any]] = {}
     for method, path, found in sorted(declared, key=lambda entry: (entry[1], entry[0])):
         paths.setdefault(PARAMETER.sub(r"{\1}", path), {})[method.lower()] = _operation(
@@ -137,7 +151,7 @@ def build(app: Sanic[Any, Any]) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {
             "title": TITLE,
-            "version": __version__,
+            "version": version.name if isinstance(version, Version) else __version__,
             "description": DESCRIPTION,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
@@ -154,18 +168,31 @@ def build(app: Sanic[Any, Any]) -> dict[str, Any]:
     }
 
 
-def _schemas(app: Sanic[Any, Any], declared: list[Endpoint]) -> dict[str, Any]:
-    """Of answers as msgspec describes them, of what is sent as strict as their readers are."""
+def _schemas(provided: Mapping[type, Any], declared: list[Endpoint]) -> dict[str, Any]:
+    """Of answers as msgspec describes them, of what is sent as strict as their readers are.
+
+    Raises:
+        ValueError: two types have one name, of which the document could show one alone.
+    """
     successes = [success.body for endpoint in declared for success in endpoint.successes]
     answers = [body for body in successes if body is not None and not isinstance(body, str)]
+    _told_apart([*answers, *(endpoint.body for endpoint in declared)])
     _, answered = msgspec.json.schema_components(answers, ref_template=REF)
     bodies = [endpoint.body for endpoint in declared if endpoint.body is not None]
     _, sent = msgspec.json.schema_components(bodies, ref_template=REF)
     for endpoint in declared:
         if endpoint.body is not None and endpoint.narrowed is not None:
-            by = endpoint.narrowed(context_of(app).provided)
+            by = endpoint.narrowed(provided)
             sent[endpoint.body.__name__] = narrowed(sent[endpoint.body.__name__], by)
     return {**answered, **strict(sent)}
+
+
+def _told_apart(types: Iterable[Any]) -> None:
+    known: dict[str, Any] = {}
+    for one in types:
+        name = getattr(one, "__name__", None)
+        if name is not None and known.setdefault(name, one) is not one:
+            raise ValueError(f"{one} and {known[name]} have one name in the OpenAPI document")
 
 
 def _operation(
@@ -179,6 +206,10 @@ def _operation(
         "responses": _responses(endpoint) if method != "HEAD" else _heads(_responses(endpoint)),
         "security": [] if not endpoint.needs_credential else [{"bearer": []}, {"api_key": []}],
     }
+    if endpoint.ending is not None:
+        operation["deprecated"] = True
+        if endpoint.ending.sunset is not None:
+            operation["x-sunset"] = endpoint.ending.sunset.isoformat()
     if endpoint.action is not None:
         operation["x-action"] = endpoint.action
     if endpoint.body is not None:
@@ -324,6 +355,8 @@ def _schema(success: Success) -> dict[str, Any]:
 def _error_classes(endpoint: Endpoint) -> dict[int, list[type[GatewayError]]]:
     """What can go wrong on a route, each code once, by status."""
     classes = [*endpoint.errors, *_ANY]
+    if endpoint.ending is not None:
+        classes.append(Gone)
     if endpoint.needs_credential:
         classes += _NOT_PUBLIC
     if endpoint.counted_as is not None:

@@ -1,5 +1,5 @@
-"""The way of every request: scope → OPTIONS → drain → address limits → who are you → may you →
-limits → body → handler.
+"""The way of every request: scope → OPTIONS → drain → address limits → still served → who are you →
+may you → limits → body → handler.
 
 The order matters. The scope comes first, so that every refusal has an id and a log line. Preflights
 carry no credential and are answered before one is asked for; no refusal goes before them, because
@@ -9,7 +9,8 @@ spelling is checked first: a misspelled one is 404, whatever the caller may do. 
 decides all of this; the endpoint reads the body behind these stages (``bodies.py``). Sanic also
 runs this on its own errors (404, 405): no route was matched, so the last stages do nothing. The
 limits are stages only where some are set: those per address come before a credential is looked at,
-as looking costs, all others after the verdict, which may change them.
+as looking costs, all others after the verdict, which may change them. Whether a route is still
+served is a stage only where one is going to end.
 
 On the way out ``on_response`` adds the headers every answer has, then the entity tag where the
 route has one, then compresses, then logs: the log counts what is really sent.
@@ -17,7 +18,7 @@ route has one, then compresses, then logs: the log counts what is really sent.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Protocol
 
 from sanic import Request
@@ -33,6 +34,7 @@ from gateway.domain.policy import POLICY_BROKEN, Decision, PolicyQuestion, Resou
 from gateway.edge.http import compress, validators
 from gateway.edge.http.bodies import drop_body, query_pairs
 from gateway.edge.http.cors import Cors
+from gateway.edge.http.endings import Endings, going
 from gateway.edge.http.endpoint import Endpoint, endpoint_of
 from gateway.edge.http.limit_stages import LimitStages, add_fields
 from gateway.edge.http.resource_ids import ID_SPELLINGS
@@ -84,6 +86,7 @@ class Pipeline:
         tracer: Tracer | None = None,
         hsts_s: int = 0,
         limits: LimitStages | None = None,
+        endings: Endings | None = None,
     ) -> None:
         self._authenticator = authenticator
         self._policy = policy
@@ -94,11 +97,13 @@ class Pipeline:
         self._compress_min_bytes = compress_min_bytes
         self._trusted = tuple(trusted_proxies)
         self._tracer = tracer
+        self._endings = endings
         self._security_headers = tuple(security_headers(hsts_s).items())
         # What is called and by whom decides these, and nothing of what it is called with.
         self._first_stages: tuple[RequestStage, ...] = (
             self._refuse_while_ending,
             *(() if limits is None else limits.before_identity),
+            *(() if endings is None else (endings.refuse_ended,)),
             self._authenticate,
         )
         self._last_stages: tuple[RequestStage, ...] = (
@@ -170,6 +175,8 @@ class Pipeline:
             response.headers.setdefault(name, value)
         if scope.limits or scope.quotas:
             add_fields(response, scope, self._clock.time())
+        if self._endings is not None:
+            self._endings.decorate(request, response)
         self._cors.decorate(request, response)
         if self._drain.draining:
             _close_after(request)
@@ -191,6 +198,10 @@ class Pipeline:
         """Whether the page that asks may, if it is one; for what no preflight guards."""
         return self._cors.admits(request)
 
+    def ending_fields(self, request: Request) -> Iterable[tuple[str, str]]:
+        """For an answer that does not come by here: what is told of a route that will end."""
+        return () if self._endings is None else self._endings.fields(request)
+
     def open_scope(self, request: Request) -> Scope:
         """The request's scope, made at the first call: an early error may come before any stage."""
         scope: Scope | None = getattr(request.ctx, "scope", None)
@@ -203,6 +214,7 @@ class Pipeline:
                 started_s=now_s(),
                 deadline=deadline_in(self._io_deadline_s),
                 door="http" if endpoint is None else endpoint.door,
+                going=going(endpoint),
             )
             request.ctx.scope = scope
             spans.begin(self._tracer, request, scope)

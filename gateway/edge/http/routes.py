@@ -14,7 +14,7 @@ from typing import Any
 from sanic import Sanic
 
 from gateway.domain.actions import ACTIONS, for_any_owner
-from gateway.edge.http.endpoint import BY_MESSAGE, PUBLIC, Endpoint
+from gateway.edge.http.endpoint import BY_MESSAGE, PUBLIC, Endpoint, public_in
 from gateway.edge.http.resource_ids import ID_SPELLINGS
 
 PARAMETER = re.compile(r"<([a-z_]+)(?::[^>]*)?>")
@@ -40,19 +40,26 @@ def methods_of(app: Sanic[Any, Any]) -> frozenset[str]:
 def check_routes(app: Sanic[Any, Any]) -> None:
     """Raises ``UndeclaredRoute`` naming every route that is wrong, all at once."""
     found = list(endpoints(app))
+    versions = {one.version for _, _, one in found if one is not None and one.version is not None}
+    public = public_in(versions) if versions else PUBLIC
     faults = [
         fault
         for method, path, declared in found
-        if (fault := _action_fault(method, path, declared) or _id_fault(method, path, declared))
+        if (
+            fault := _action_fault(method, path, declared, public)
+            or _id_fault(method, path, declared)
+        )
     ]
-    missing = PUBLIC - {(method, path) for method, path, _ in found}
+    missing = public - {(method, path) for method, path, _ in found}
     faults += [f"{method} {path} is in PUBLIC and has no route" for method, path in missing]
     if faults:
         raise UndeclaredRoute("; ".join(sorted(faults)))
 
 
-def _action_fault(method: str, path: str, declared: Endpoint | None) -> str | None:
-    public = (method, path) in PUBLIC
+def _action_fault(
+    method: str, path: str, declared: Endpoint | None, all_public: frozenset[tuple[str, str]]
+) -> str | None:
+    public = (method, path) in all_public
     if declared is None:
         return f"{method} {path} declares no endpoint"
     if method not in declared.methods:

@@ -16,6 +16,7 @@ from msgspec import UnsetType
 from sanic import Request
 from sanic.response import HTTPResponse, empty
 
+from gateway.domain.versions import Version
 from gateway.edge.http.accept import weights
 from gateway.edge.http.bodies import read_bytes
 from gateway.edge.http.pipeline import Pipeline
@@ -46,13 +47,17 @@ _CAPABILITIES: Final[dict[str, Any]] = {"tools": {}}
 
 
 class Agents:
-    """The door; one per worker."""
+    """The door; one per worker. Its tools stand for requests to ``version``, the newest."""
 
     def __init__(
-        self, pipeline: Pipeline, retain: Callable[[Credential], RetainedCredential]
+        self,
+        pipeline: Pipeline,
+        retain: Callable[[Credential], RetainedCredential],
+        version: Version,
     ) -> None:
         self._pipeline = pipeline
         self._retain = retain
+        self._prefix = version.prefix
 
     async def serve(self, request: Request, tools: Toolbox, flows: Any) -> HTTPResponse | None:
         """Answers one message; ``None`` where its tool has streamed the answer.
@@ -119,7 +124,8 @@ class Agents:
                 raise  # it cannot be asked about
             fault = problem
         scope_of(request).give_credential(self._retain)
-        await self._pipeline.admit(_stand_in(request, tool.method, tool.path.format(arguments)))
+        path = self._prefix + tool.path.format(arguments)
+        await self._pipeline.admit(_stand_in(request, tool.method, path))
         if fault is not None:
             raise fault
         meta = params.meta
@@ -137,6 +143,7 @@ class Toolbox:
     """The tools there are, and what is told of them and of this server."""
 
     def __init__(self, tools: Sequence[Tool], instructions: str) -> None:
+        self.tools = tuple(tools)
         self._tools: Mapping[str, Tool] = {tool.name: tool for tool in tools}
         self._instructions = instructions
 

@@ -47,8 +47,8 @@ class Tool:
     """One tool.
 
     Attributes:
-        method, path: the request of the API that it stands for: its action is asked about, counted
-            and logged. ``{0.name}`` in the path is an argument.
+        method, path: the request of the API that it stands for, in its newest version: its action
+            is asked about, counted and logged. ``{0.name}`` in the path is an argument.
         run: gives what it found, or ``None`` where it has streamed its answer itself.
         text: what a model is told of what it found; its JSON where there is nothing better.
         hints: what its arguments are, for a model that has to make them.

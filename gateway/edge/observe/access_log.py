@@ -37,6 +37,8 @@ def write(request: Request, scope: Scope, status: int, sent_bytes: int) -> None:
         "ip": scope.client_ip,
         "door": scope.door,
     }
+    if scope.going is not None:
+        fields["deprecated"] = scope.going
     fields.update(_who(scope))
     fields.update(_verdict(scope))
     log_output.info("gateway.access", "request", fields)

@@ -23,6 +23,7 @@ from gateway.telemetry import stream_metrics
 from gateway.telemetry.metric import NONE, OTHER, LabelSet
 from gateway.telemetry.recorder import MetricsRecorder
 from gateway.telemetry.usage_metrics import QUOTA_EXCEEDED
+from gateway.telemetry.version_metrics import DEPRECATED_REQUESTS
 
 _ALLOWED: dict[bool, LabelSet] = {True: ("allow", "true"), False: ("allow", "false")}
 _STATUSES = {int(text): text for text in c.STATUSES if text != OTHER}
@@ -42,6 +43,8 @@ def count_request(
     shown = _STATUSES.get(status, OTHER)
     metrics.add(c.REQUESTS, (method, route, shown))
     metrics.add(c.DOOR_REQUESTS, (scope.door, shown))
+    if scope.going is not None:
+        metrics.add(DEPRECATED_REQUESTS, (scope.going,))
     if scope.decision is not None:
         metrics.add(c.DECISIONS, _decision(scope.decision))
     error = scope.error

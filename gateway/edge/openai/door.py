@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from sanic import Request
 
+from gateway.edge.http.endpoint import version_of
 from gateway.edge.http.event_streams import OpenStreams
 from gateway.edge.openai.answer import ChatAnswer
 from gateway.edge.openai.chunks import ChatChunks
@@ -30,17 +31,15 @@ class ChatDoor:
     """One per worker.
 
     Args:
-        documents_url: what a document's own address begins with.
+        public_url: the gateway's address as clients know it; empty where links have a path alone.
         footnotes: whether clients get them that do not say.
         limit_bytes: the largest answer that is collected, and the most that is kept of a stream.
     """
 
-    def __init__(
-        self, clock: Clock, *, documents_url: str, footnotes: bool, limit_bytes: int
-    ) -> None:
+    def __init__(self, clock: Clock, *, public_url: str, footnotes: bool, limit_bytes: int) -> None:
         self._clock = clock
         self._footnotes = footnotes
-        self._documents_url = documents_url
+        self._public_url = public_url
         self._limit_bytes = limit_bytes
 
     async def stream(
@@ -48,7 +47,7 @@ class ChatDoor:
     ) -> None:
         """Relays an entered answer, as ``OpenStreams.relay`` does."""
         chunks = ChatChunks(
-            self._telling(wish, streamed=True),
+            self._telling(request, wish, streamed=True),
             _completion_id(request),
             created=self._now_s(),
             include_usage=wish.usage,
@@ -59,14 +58,14 @@ class ChatDoor:
         self, request: Request, streams: OpenStreams, answer: Answer, wish: Wish
     ) -> ChatCompletion:
         """An entered answer, read to its end; raises what ``read_whole`` does."""
-        whole = WholeAnswer(self._telling(wish, streamed=False))
+        whole = WholeAnswer(self._telling(request, wish, streamed=False))
         created = self._now_s()
         await read_whole(answer, streams.ticker, whole.take, limit_bytes=self._limit_bytes)
         return whole.completion(_completion_id(request), created)
 
-    def _telling(self, wish: Wish, *, streamed: bool) -> ChatAnswer:
+    def _telling(self, request: Request, wish: Wish, *, streamed: bool) -> ChatAnswer:
         return ChatAnswer(
-            documents_url=self._documents_url,
+            documents_url=f"{self._public_url}{version_of(request).prefix}/documents",
             footnotes=self._footnotes if wish.footnotes is None else wish.footnotes,
             streamed=streamed,
             limit_bytes=self._limit_bytes,

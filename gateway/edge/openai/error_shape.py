@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
-from gateway import API_PREFIX
+from gateway.domain.versions import ROOT
 from gateway.errors import by_code
 
-PREFIX = f"{API_PREFIX}/openai/"
+# In whatever version, whether or not there is such a one.
+_ASKED_HERE = re.compile(rf"{ROOT}/v[0-9]+/openai/".encode())
 
 _TYPES = {
     401: "authentication_error",
@@ -19,7 +21,7 @@ _TYPES = {
 
 def is_asked_here(raw_target: bytes) -> bool:
     """Whether a request's target is this door's, whether or not there is such a route."""
-    return raw_target.startswith(PREFIX.encode())
+    return _ASKED_HERE.match(raw_target) is not None
 
 
 def with_openai_fields(body: dict[str, Any]) -> dict[str, Any]:

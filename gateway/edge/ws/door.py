@@ -7,7 +7,7 @@ with a credential that a page sends (which can be shown no status) is told by th
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import cast
 
 from sanic import Request
@@ -163,7 +163,8 @@ class Sockets:
         connection = Connection(
             guarded, self._connections, ping_s=self._ping_s, pong_s=self._pong_s
         )
-        guarded.transport.write(_answer(upgrade, scope_of(request).request_id))
+        told = self._pipeline.ending_fields(request)
+        guarded.transport.write(_answer(upgrade, scope_of(request).request_id, told))
         guarded.hand_over(connection)
         return connection
 
@@ -189,13 +190,14 @@ def _nothing() -> None:
     """A place that was never taken is given back."""
 
 
-def _answer(upgrade: Upgrade, request_id: str) -> bytes:
+def _answer(upgrade: Upgrade, request_id: str, told: Iterable[tuple[str, str]]) -> bytes:
     lines = [
         "HTTP/1.1 101 Switching Protocols",
         "Upgrade: websocket",
         "Connection: Upgrade",
         f"Sec-WebSocket-Accept: {upgrade.accept}",
         f"X-Request-ID: {request_id}",
+        *(f"{name}: {text}" for name, text in told),
     ]
     if upgrade.subprotocol is not None:
         lines.append(f"Sec-WebSocket-Protocol: {upgrade.subprotocol}")

@@ -203,6 +203,12 @@ class Conflict(ApiError):
     CODE = "CONFLICT"
 
 
+class Gone(ApiError):
+    """It was served until its sunset: ``details`` say what takes its place."""
+
+    CODE = "GONE"
+
+
 class LengthRequired(ApiError):
     CODE = "LENGTH_REQUIRED"
 

@@ -1,0 +1,22 @@
+"""What stands below the prefixes of the versions: each route says in which of them."""
+
+from __future__ import annotations
+
+from blueprints import auth, docs, documents, keys, openai, query, query_socket, search, usage
+from gateway.domain.versions import VERSIONS
+from gateway.edge.http.mounting import Api
+
+API = Api(
+    VERSIONS,
+    (
+        auth.blueprint,
+        keys.blueprint,
+        documents.blueprint,
+        query.blueprint,
+        query_socket.blueprint,
+        search.blueprint,
+        openai.blueprint,
+        usage.blueprint,
+        docs.versioned_blueprint,
+    ),
+)
