@@ -43,7 +43,6 @@ class Site:
     folder: Path
     programs: Mapping[str, Path]
     core: str
-    core_grpc: str
     s3: str
     temporal: str
     opa: str | None

@@ -1,7 +1,4 @@
-"""The serving process: composes the service and serves it until it is stopped.
-
-Over HTTP always, and where ``CORE_GRPC_PORT`` is set over gRPC, too: both are one service.
-"""
+"""The HTTP process: composes the service and serves it until it is stopped."""
 
 from __future__ import annotations
 
@@ -18,7 +15,6 @@ from devstack.core.index import IndexBuilder, IndexReader
 from devstack.core.process import announce_ready, stop_event
 from devstack.core.query import ExtractiveWriter, Writer
 from devstack.core.registry import Registry
-from devstack.core.service import Service
 from devstack.core.settings import Settings
 
 SHUTDOWN_S = 2.0
@@ -28,18 +24,19 @@ BACKLOG = 1024
 async def run_service(settings: Settings) -> None:
     """Serve until a stop signal."""
     stop = stop_event(exit_with_stdin=settings.exit_with_stdin)
-    async with serving(settings) as ports:
-        announce_ready("core", *ports)
+    async with serving(settings) as port:
+        announce_ready("core", port)
         await stop.wait()
 
 
 @contextlib.asynccontextmanager
-async def serving(settings: Settings) -> AsyncIterator[tuple[int, int | None]]:
-    """The service listening, until the block is left; gives its ports for HTTP and for gRPC."""
+async def serving(settings: Settings) -> AsyncIterator[int]:
+    """The service listening, until the block is left; gives the port it listens on."""
     registry = Registry(settings.data_dir)
     index = settings.data_dir / "index"
     async with _writer(settings) as writer, embedding(settings.embeddings) as embedder:
-        service = Service(
+        service = HttpService(
+            settings.token,
             registry,
             IndexReader(registry, index, embedder=embedder),
             IndexBuilder(registry, index, embedder),
@@ -47,7 +44,7 @@ async def serving(settings: Settings) -> AsyncIterator[tuple[int, int | None]]:
             settings.line_limit_bytes,
         )
         runner = web.AppRunner(
-            HttpService(settings.token, service).app(),
+            service.app(),
             access_log=None,
             shutdown_timeout=SHUTDOWN_S,
             handler_cancellation=True,  # a caller that leaves ends the answer, a model's too
@@ -56,23 +53,10 @@ async def serving(settings: Settings) -> AsyncIterator[tuple[int, int | None]]:
         try:
             site = web.TCPSite(runner, settings.host, settings.port, backlog=BACKLOG)
             await site.start()
-            async with _over_grpc(settings, service) as grpc_port:
-                yield runner.addresses[0][1], grpc_port
+            yield runner.addresses[0][1]
         finally:
             await runner.cleanup()
             registry.close()
-
-
-@contextlib.asynccontextmanager
-async def _over_grpc(settings: Settings, service: Service) -> AsyncIterator[int | None]:
-    if settings.grpc_port is None:
-        yield None
-        return
-    from devstack.core.grpc_service import serving_grpc
-
-    host, port = settings.host, settings.grpc_port
-    async with serving_grpc(settings.token, service, host, port, SHUTDOWN_S) as listens:
-        yield listens
 
 
 @contextlib.asynccontextmanager

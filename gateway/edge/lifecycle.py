@@ -144,6 +144,12 @@ class Lifecycle:
         return self._services is not None and self._services.health.draining
 
     @property
+    def calls_beside(self) -> int:
+        """How many calls the listener beside that of HTTP has not answered yet."""
+        beside = self._beside()
+        return 0 if beside is None else beside.under_way
+
+    @property
     def status(self) -> str:
         return self._running.health.status
 
@@ -234,16 +240,12 @@ class Lifecycle:
     async def _none_open(self, until: float) -> bool:
         while True:
             self._connections.close_idle()
-            if not (len(self._connections) or self._calls_beside()):
+            if not (len(self._connections) or self.calls_beside):
                 return True
             left_s = until - asyncio.get_running_loop().time()
             if left_s <= 0:
                 return False
             await asyncio.sleep(min(POLL_S, left_s))
-
-    def _calls_beside(self) -> int:
-        beside = self._beside()
-        return 0 if beside is None else beside.under_way
 
     async def _before_stop(self, _app: Sanic[Any, Any]) -> None:
         await self.drain()

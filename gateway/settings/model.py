@@ -118,13 +118,12 @@ class Settings(GrpcSettings):
     services_core: tuple[str, ...] = _core(
         p.list_of(
             p.CORE,
-            "http:// or https:// addresses, dns+http://name:port or srv+http://name; or grpc",
+            "http:// or https:// addresses, dns+http://name:port or srv+http://name",
             at_least=1,
         ),
         None,
         "Base URLs of the LlamaIndex core. dns+http://name:port stands for every address of that"
-        " name, srv+http://name for each of its SRV records; both are resolved again at their TTL."
-        " grpc:// and grpcs://, also behind dns+ and srv+, ask it over gRPC (extra `[grpc]`).",
+        " name, srv+http://name for each of its SRV records; both are resolved again at their TTL.",
         required=True,
         example="http://127.0.0.1:8100",
     )

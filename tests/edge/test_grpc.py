@@ -7,6 +7,7 @@ What is the same at every door is in ``test_doors.py``, how events are told in
 from __future__ import annotations
 
 import asyncio
+import random
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from blueprints.grpc_services import METHODS
 from gateway.edge.grpc.methods import SERVICES
+from gateway.edge.grpc.proto import query_pb2
 from tests.certificates import Authority, Pair, client
 from tests.components import running_redis
 
@@ -270,6 +272,14 @@ async def test_a_message_that_is_none_is_refused(
     )
 
 
+async def test_a_call_without_a_message_is_refused(
+    gateway: Gateway, opened: grpc.aio.Channel
+) -> None:
+    calling = opened.stream_stream(ASK)(metadata=metadata(await gateway.bearer()))
+    await calling.done_writing()
+    assert (await failure(calling.read())).code == "MALFORMED_REQUEST"
+
+
 async def test_a_method_that_nobody_serves_is_unimplemented(opened: grpc.aio.Channel) -> None:
     ask = opened.unary_unary("/knowledge.gateway.v1.QueryService/Guess")
     assert (await failure(ask(b""))).status == grpc.StatusCode.UNIMPLEMENTED
@@ -300,6 +310,12 @@ async def test_a_message_that_is_too_long_is_refused_by_grpc(core: StubCore) -> 
     ):
         bearer = await gateway.bearer()
         refused = await failure(asking(opened, bearer, "x" * 3000).read())
+        assert refused.status == grpc.StatusCode.RESOURCE_EXHAUSTED
+        packed = opened.stream_stream(ASK)(
+            metadata=metadata(bearer), compression=grpc.Compression.Gzip
+        )
+        await packed.write(query_pb2.AskRequest(query="x" * 100_000).SerializeToString())
+        refused = await failure(packed.read())
         assert refused.status == grpc.StatusCode.RESOURCE_EXHAUSTED
         assert (await rest(asking(opened, bearer, "x" * 1000)))[-1] == "done"
 
@@ -351,6 +367,23 @@ async def test_a_client_that_gives_up_leaves_the_core(
     refused = await failure(_all(calling))
     assert refused.status == grpc.StatusCode.DEADLINE_EXCEEDED
     await left_by(gateway)
+
+
+async def test_clients_that_leave_at_any_moment_are_no_fault_of_ours(
+    gateway: Gateway, opened: grpc.aio.Channel, lines: Lines
+) -> None:
+    """Before, while and after they are answered: each is over, and nothing is kept of it."""
+    bearer, moments = await gateway.bearer(), random.Random(7)
+    calls = []
+    for _ in range(150):
+        calls.append(asking(opened, bearer))
+        await asyncio.sleep(moments.random() * 0.002)
+        calls[moments.randrange(len(calls))].cancel()
+    for one in calls:
+        one.cancel()
+    await settled(lambda: not gateway.application.lifecycle.calls_beside)
+    assert {line["level"] for line in lines.requests()} == {"info"}
+    assert "internal error" not in lines.text
 
 
 async def _all(calling: Any) -> list[Any]:

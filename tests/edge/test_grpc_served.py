@@ -19,6 +19,7 @@ from grpc_tools import protoc
 
 from devstack.components import Missing, find_program
 from gateway.edge.grpc.proto import query_pb2
+from tests.certificates import Authority, client
 from tests.components import missing_components
 
 from .doors import all_open
@@ -29,6 +30,7 @@ from .served import Served, free_port, served, until
 from .stub_core import DONE, END, META, STREAM_HEAD, TOKEN, StubCore, chunk
 from .test_mcp_client import SOURCES
 from .test_socket_served import output
+from .test_tls import https
 
 CHECKOUT = Path(__file__).parents[2]
 PAGE = CHECKOUT / "docs" / "grpc.md"
@@ -245,6 +247,25 @@ async def test_a_stop_lets_calls_end_and_takes_no_new_ones(
         go_on.set()
         assert await rest(answer) == ["done"]
         assert await running.ended() == 0
+
+
+async def test_strangers_write_nothing_into_the_log(core: StubCore, tmp_path: Path) -> None:
+    """grpc would tell of each handshake that fails, in lines that are no JSON."""
+    authority = Authority(tmp_path / "tls")
+    files = https(authority.issue("gateway"))
+    trust = client(authority)
+    async with served(core, tmp_path, 1, trust=trust, **all_open(), **files) as running:
+        async with channel(running) as plain:
+            with pytest.raises(grpc.aio.AioRpcError):
+                await call(plain, "AuthService/Me", {})
+        credentials = grpc.ssl_channel_credentials(authority.ca.read_bytes())
+        async with channel(running, trust=credentials) as trusting:
+            me = await call(
+                trusting, "AuthService/Me", {}, {"Authorization": f"Bearer {running.token}"}
+            )
+            assert me.subject == "root"
+    lines = running.log.read_text().splitlines()
+    assert [line for line in lines if not line.startswith("{")] == []
 
 
 async def test_what_is_off_is_not_imported() -> None:

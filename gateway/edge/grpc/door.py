@@ -82,11 +82,12 @@ class GrpcCalls:
         answer = None
         try:
             answer = await answers(call, await self._admit(call, method))
-        except Exception as failure:
-            call.ends_with = noted(call.request, failure)
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, grpc.aio.InternalError):
+            # Its client has left: grpc ends what answers it, or could send no more just before.
             self._over(call, LEFT)
             raise
+        except Exception as failure:
+            call.ends_with = noted(call.request, failure)
         self._over(call, 200 if call.ends_with is None else call.ends_with.status)
         if call.ends_with is not None:
             # Behind the log's line: a client that reads nothing may let this wait.

@@ -11,13 +11,13 @@ import pytest
 from google.protobuf.descriptor import Descriptor
 from sanic import Sanic
 
-from blueprints.grpc_services import ASK, METHODS, method_of
+from blueprints.grpc_services import ASK, METHODS, PREFIX, method_of
 from gateway.app import create_app
 from gateway.edge.grpc.methods import descriptor, fields_of
 from gateway.edge.grpc.proto.documents_pb2 import CompleteDocumentRequest, ListDocumentsRequest
 from gateway.edge.grpc.proto.query_pb2 import Event
 from gateway.edge.http.endpoint import Endpoint
-from gateway.edge.http.routes import PARAMETER
+from gateway.edge.http.routes import PARAMETER, endpoints
 from gateway.flows.json_answer import Citation, Source, Usage
 from tests.unit.valid_settings import load
 
@@ -79,6 +79,18 @@ def test_a_call_has_what_its_route_takes(name: str, app: Sanic[Any, Any]) -> Non
     assert {field.name for field in described.input_type.fields} == taken - {"stream"}
     for field in described.input_type.fields:
         assert field.is_repeated or field.has_presence, f"{field.full_name}: 0 is a value"
+
+
+def test_every_route_of_these_groups_has_a_method(app: Sanic[Any, Any]) -> None:
+    """What documents, keys, searches and questions can do over HTTP they can do over gRPC."""
+    routes = {
+        (method, path)
+        for method, path, endpoint in endpoints(app)
+        if endpoint is not None and endpoint.tag in ("documents", "keys", "search", "query")
+        if method != "HEAD" and path.startswith(PREFIX)
+    }
+    assert routes
+    assert routes <= {(one.http, f"{PREFIX}{one.path}") for one in METHODS.values()}
 
 
 def test_events_have_the_fields_of_the_contract() -> None:
