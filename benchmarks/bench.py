@@ -138,6 +138,7 @@ class Bench:
                 folder=scratch.path,
                 programs=programs,
                 core=f"http://{where['core']}",
+                core_grpc=f"grpc://{where['grpc']}",
                 s3=f"http://{where['s3']}",
                 temporal=where["temporal"],
                 opa=None,

@@ -14,6 +14,7 @@ from benchmarks import (
     cores,
     doors,
     limits,
+    over_grpc,
     page,
     plots,
     rest,
@@ -48,6 +49,7 @@ SCENARIOS: Mapping[str, Callable[[Run], Awaitable[None]]] = {
     "quotas": asking.quotas,
     "kept": asking.kept,
     "tls": tls.tls,
+    "grpc": over_grpc.grpc,
 }
 FULL: Mapping[str, Sizes] = {
     "relay": Sizes(streams=(100, 300)),
@@ -65,6 +67,7 @@ FULL: Mapping[str, Sizes] = {
     "quotas": Sizes(rounds=5, seconds=5.0),
     "kept": Sizes(rounds=7, seconds=3.0, warm_s=1.0),
     "tls": Sizes(rounds=5, seconds=6.0, streams=(100, 300)),
+    "grpc": Sizes(rounds=7, seconds=5.0, streams=(100, 300)),
 }
 # Enough to see whether everything works, with rough results.
 QUICK: Mapping[str, Sizes] = {
@@ -83,6 +86,7 @@ QUICK: Mapping[str, Sizes] = {
     "quotas": Sizes(rounds=1, seconds=2, warm_s=1),
     "kept": Sizes(rounds=1, seconds=1, warm_s=1),
     "tls": Sizes(rounds=1, seconds=2, warm_s=1, streams=(100,)),
+    "grpc": Sizes(rounds=1, seconds=2, warm_s=1, streams=(100,)),
 }
 # The gateway alone, with surroundings of their own.
 ALONE = ("rest", "answers")
@@ -290,7 +294,7 @@ async def run_rest(options: argparse.Namespace) -> int:
 
 
 def _default_peers(options: argparse.Namespace) -> Sequence[str]:
-    if options.scenario in ("limits", "doors", "quotas", "kept"):
+    if options.scenario in ("limits", "doors", "grpc", "quotas", "kept"):
         return ("gateway",)  # compared with itself
     if options.quick:
         return QUICK_PEERS_OF.get(options.scenario, QUICK_PEERS)

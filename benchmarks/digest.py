@@ -11,6 +11,7 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 MEASURED = (
     *("gateway/http_client", "gateway/edge", "gateway/flows", "gateway/domain"),
     *("gateway/adapters/core_http.py", "gateway/adapters/core_calls.py", "blueprints/query.py"),
+    *("gateway/adapters/core_requests.py", "gateway/adapters/core_adapter.py"),
 )
 # What the answers of the reference core depend on, and where their result is.
 ANSWERED = (

@@ -219,19 +219,28 @@ def kept(folder: Path) -> str:
 
 def doors(folder: Path) -> str:
     """A row for each door and number of streams, with the ratio to server-sent events."""
-    result = _read(folder, "doors")
+    return _of(folder, "doors", "sse")
+
+
+def grpc(folder: Path) -> str:
+    """A row for each protocol and number of streams, with the ratio to a REST core."""
+    return _of(folder, "grpc", "rest")
+
+
+def _of(folder: Path, scenario: str, first: str) -> str:
+    result = _read(folder, scenario)
     if result is None:
         return "No results."
     found = {(row["streams"], row["load"]): row for row in result["summary"]}
     made = [
         [
-            f"`{door}`, {streams} streams",
+            f"`{load}`, {streams} streams",
             _number(row["cpu_us_per_event"]),
-            _number(row["cpu_us_per_event"] / found[streams, "sse"]["cpu_us_per_event"]),
+            _number(row["cpu_us_per_event"] / found[streams, first]["cpu_us_per_event"]),
         ]
-        for (streams, door), row in found.items()
+        for (streams, load), row in found.items()
     ]
-    return markdown_table(["", "CPU a relayed event, µs", "of `sse`"], made)
+    return markdown_table(["", "CPU a relayed event, µs", f"of `{first}`"], made)
 
 
 TLS_COLUMNS = (
@@ -288,6 +297,7 @@ TABLES: Mapping[str, Callable[[Path], str]] = {
     "quotas": quotas,
     "kept": kept,
     "tls": tls,
+    "grpc": grpc,
 }
 
 

@@ -43,6 +43,7 @@ class Site:
     folder: Path
     programs: Mapping[str, Path]
     core: str
+    core_grpc: str
     s3: str
     temporal: str
     opa: str | None

@@ -65,6 +65,7 @@ SHOWN: Mapping[str, tuple[str, tuple[str, ...]]] = {
         ),
     ),
     "doors": ("cpu_us_per_event", ("failed", "cpu_us_per_event", "p50_ms", "p99_ms")),
+    "grpc": ("cpu_us_per_event", ("failed", "cpu_us_per_event", "p50_ms", "p99_ms")),
     "workers": (
         "cpu_us_per_event",
         (

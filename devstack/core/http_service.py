@@ -6,20 +6,17 @@ see is what belongs to that (tenant, subject). The paths and events are the cont
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import hmac
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any, NoReturn
 
 from aiohttp import web
 
 from devstack.core import VERSION, event_lines
-from devstack.core.documents import Owner, is_document_id, is_name
+from devstack.core.documents import Owner, is_document_id
 from devstack.core.errors import (
     CoreError,
     InvalidRequest,
@@ -28,44 +25,33 @@ from devstack.core.errors import (
     PayloadTooLarge,
     Unauthenticated,
 )
-from devstack.core.index import IndexBuilder, IndexReader
-from devstack.core.query import Event, Questions, Writer, parse_question, parse_search
-from devstack.core.registry import Registry
+from devstack.core.query import Event, parse_question, parse_search
+from devstack.core.service import (
+    BODY_LIMIT_BYTES,
+    LARGEST_PAGE,
+    REVISION,
+    Service,
+    check_token,
+    owner_of,
+)
 
 logger = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-BODY_LIMIT_BYTES = 256 * 1024
-THREADS = 4
 DEFAULT_PAGE = 50
-LARGEST_PAGE = 200
 
-# Of the owner's documents, on every answer that depends on them.
-REVISION = "X-KB-Corpus-Revision"
 _NO_HEADERS: Mapping[str, str] = {}
 
 _OWNER = web.RequestKey("owner", Owner)
 
 
 class HttpService:
-    """The handlers and what they share."""
+    """The handlers; ``app`` closes the service when it ends."""
 
-    def __init__(
-        self,
-        token: str,
-        registry: Registry,
-        reader: IndexReader,
-        builder: IndexBuilder,
-        writer: Writer,
-        line_limit_bytes: int = event_lines.DEFAULT_LIMIT_BYTES,
-    ) -> None:
+    def __init__(self, token: str, service: Service) -> None:
         self._token = token.encode()
-        self._registry = registry
-        self._builder = builder
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="query")
-        self._questions = Questions(registry, reader, writer, self._threads, line_limit_bytes)
-        self._rebuilds: set[asyncio.Task[None]] = set()
+        self._service = service
 
     def app(self) -> web.Application:
         """The application, ready to be served."""
@@ -86,9 +72,9 @@ class HttpService:
         return _json({"status": "ok", "version": VERSION})
 
     async def query(self, request: web.Request) -> web.StreamResponse:
-        question = parse_question(await _body(request))
+        question, owner = parse_question(await _body(request)), request[_OWNER]
         revision = await self._revision(request)
-        async with contextlib.aclosing(self._questions.answer(request[_OWNER], question)) as events:
+        async with contextlib.aclosing(self._service.answer(owner, question)) as events:
             first = await anext(events)  # what fails before it still has its own status
             response = web.StreamResponse(
                 headers={
@@ -114,7 +100,7 @@ class HttpService:
 
     async def search(self, request: web.Request) -> web.Response:
         question, revision = parse_search(await _body(request)), await self._revision(request)
-        passages = await self._questions.search(request[_OWNER], question)
+        passages = await self._service.search(request[_OWNER], question)
         return _json({"passages": passages}, headers=revision)
 
     async def revision(self, request: web.Request) -> web.Response:
@@ -122,56 +108,27 @@ class HttpService:
         return _json({"revision": revision[REVISION]}, headers=revision)
 
     async def _revision(self, request: web.Request) -> dict[str, str]:
-        """The header that names the owner's revision.
-
-        Asked for before what is answered is read: the answer is never older than it says. After a
-        change it is asked for afterwards.
-        """
-        return {REVISION: await self._in_thread(self._registry.corpus_revision, request[_OWNER])}
+        """The header that names the owner's revision."""
+        return {REVISION: await self._service.revision(request[_OWNER])}
 
     async def list_documents(self, request: web.Request) -> web.Response:
         limit, cursor = _paging(request)
         revision = await self._revision(request)
-        records = await self._in_thread(self._registry.page, request[_OWNER], limit + 1, cursor)
-        page = records[:limit]
-        more = len(records) > limit
-        return _json(
-            {
-                "documents": [asdict(record) for record in page],
-                "next_cursor": page[-1].document_id if more else None,
-            },
-            headers=revision,
-        )
+        records, next_cursor = await self._service.page(request[_OWNER], limit, cursor)
+        documents = [asdict(record) for record in records]
+        return _json({"documents": documents, "next_cursor": next_cursor}, headers=revision)
 
     async def read_document(self, request: web.Request) -> web.Response:
         revision = await self._revision(request)
-        record = await self._in_thread(self._registry.get, request[_OWNER], _document_id(request))
-        if record is None:
-            raise NotFound
+        record = await self._service.record(request[_OWNER], _document_id(request))
         return _json(asdict(record), headers=revision)
 
     async def delete_document(self, request: web.Request) -> web.Response:
-        owner = request[_OWNER]
-        await self._in_thread(self._registry.tombstone, owner, _document_id(request))
-        # No question finds it from here on. Its nodes leave the disk with the next generation,
-        # which is started now and not waited for: a large index takes longer than a caller waits.
-        task = asyncio.create_task(asyncio.to_thread(self._rebuild, owner), name="rebuild")
-        self._rebuilds.add(task)
-        task.add_done_callback(self._rebuilds.discard)
+        await self._service.delete(request[_OWNER], _document_id(request))
         return web.Response(status=204, headers=await self._revision(request))
 
-    def _rebuild(self, owner: Owner) -> None:
-        try:
-            self._builder.refresh(owner)
-        except Exception:
-            logger.exception("index not rebuilt; the worker's sweep will")
-
-    async def _in_thread(self, work: Callable[..., Any], *arguments: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
-
     async def _close(self, _: web.Application) -> None:
-        await asyncio.gather(*self._rebuilds)
-        self._threads.shutdown(wait=True)
+        await self._service.close()
 
     @property
     def _identity(self) -> Any:
@@ -188,12 +145,7 @@ class HttpService:
         return identity
 
     def _check_token(self, request: web.Request) -> None:
-        scheme, _, given = _header(request, "Authorization").partition(" ")
-        # Compared as bytes: compare_digest refuses other than ASCII in texts.
-        if scheme.lower() != "bearer" or not hmac.compare_digest(
-            given.encode("utf-8", "surrogateescape"), self._token
-        ):
-            raise Unauthenticated
+        check_token(_header(request, "Authorization"), self._token)
 
 
 def _header(request: web.Request, name: str) -> str:
@@ -203,22 +155,11 @@ def _header(request: web.Request, name: str) -> str:
 
 
 def _owner(request: web.Request) -> Owner:
-    owner = Owner(_header(request, "X-KB-Tenant"), _header(request, "X-KB-Subject"))
-    faults = {
-        header: "expected a name of a-z 0-9 _ - starting with a letter or digit"
-        for header, value in (("X-KB-Tenant", owner.tenant), ("X-KB-Subject", owner.subject))
-        if not is_name(value)
-    }
-    if faults:
-        raise InvalidRequest(fields=faults)
-    return owner
+    return owner_of(_header(request, "X-KB-Tenant"), _header(request, "X-KB-Subject"))
 
 
 def _document_id(request: web.Request) -> str:
-    document_id = request.match_info["document_id"]
-    if not is_document_id(document_id):
-        raise NotFound
-    return document_id
+    return request.match_info["document_id"]
 
 
 def _paging(request: web.Request) -> tuple[int, str | None]:

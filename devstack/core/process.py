@@ -21,11 +21,15 @@ logger = logging.getLogger(__name__)
 STOP_LIMIT_S = 4.5
 
 
-def announce_ready(component: Component, port: int | None = None) -> None:
+def announce_ready(
+    component: Component, port: int | None = None, grpc_port: int | None = None
+) -> None:
     """Print the line on stdout that reports that this process is ready for work."""
     ready: dict[str, object] = {"ready": True, "component": component}
     if port is not None:
         ready["port"] = port
+    if grpc_port is not None:
+        ready["grpc_port"] = grpc_port
     print(json.dumps({**ready, "version": VERSION}), flush=True)
 
 

@@ -1,4 +1,7 @@
-"""The HTTP process: composes the service and serves it until it is stopped."""
+"""The serving process: composes the service and serves it until it is stopped.
+
+Over HTTP always, and where ``CORE_GRPC_PORT`` is set over gRPC, too: both are one service.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from devstack.core.index import IndexBuilder, IndexReader
 from devstack.core.process import announce_ready, stop_event
 from devstack.core.query import ExtractiveWriter, Writer
 from devstack.core.registry import Registry
+from devstack.core.service import Service
 from devstack.core.settings import Settings
 
 SHUTDOWN_S = 2.0
@@ -24,19 +28,18 @@ BACKLOG = 1024
 async def run_service(settings: Settings) -> None:
     """Serve until a stop signal."""
     stop = stop_event(exit_with_stdin=settings.exit_with_stdin)
-    async with serving(settings) as port:
-        announce_ready("core", port)
+    async with serving(settings) as ports:
+        announce_ready("core", *ports)
         await stop.wait()
 
 
 @contextlib.asynccontextmanager
-async def serving(settings: Settings) -> AsyncIterator[int]:
-    """The service listening, until the block is left; gives the port it listens on."""
+async def serving(settings: Settings) -> AsyncIterator[tuple[int, int | None]]:
+    """The service listening, until the block is left; gives its ports for HTTP and for gRPC."""
     registry = Registry(settings.data_dir)
     index = settings.data_dir / "index"
     async with _writer(settings) as writer, embedding(settings.embeddings) as embedder:
-        service = HttpService(
-            settings.token,
+        service = Service(
             registry,
             IndexReader(registry, index, embedder=embedder),
             IndexBuilder(registry, index, embedder),
@@ -44,7 +47,7 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
             settings.line_limit_bytes,
         )
         runner = web.AppRunner(
-            service.app(),
+            HttpService(settings.token, service).app(),
             access_log=None,
             shutdown_timeout=SHUTDOWN_S,
             handler_cancellation=True,  # a caller that leaves ends the answer, a model's too
@@ -53,10 +56,23 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
         try:
             site = web.TCPSite(runner, settings.host, settings.port, backlog=BACKLOG)
             await site.start()
-            yield runner.addresses[0][1]
+            async with _over_grpc(settings, service) as grpc_port:
+                yield runner.addresses[0][1], grpc_port
         finally:
             await runner.cleanup()
             registry.close()
+
+
+@contextlib.asynccontextmanager
+async def _over_grpc(settings: Settings, service: Service) -> AsyncIterator[int | None]:
+    if settings.grpc_port is None:
+        yield None
+        return
+    from devstack.core.grpc_service import serving_grpc
+
+    host, port = settings.host, settings.grpc_port
+    async with serving_grpc(settings.token, service, host, port, SHUTDOWN_S) as listens:
+        yield listens
 
 
 @contextlib.asynccontextmanager

@@ -65,6 +65,7 @@ class Settings:
     exit_with_stdin: bool
     line_limit_bytes: int = DEFAULT_LIMIT_BYTES
     debug: bool = False
+    grpc_port: int | None = None
 
 
 class _Reader:
@@ -106,6 +107,10 @@ def _port(value: str) -> int:
     if not 0 <= port <= 65535:
         raise ValueError(value)
     return port
+
+
+def _port_or_none(value: str) -> int | None:
+    return _port(value)
 
 
 def _seconds(value: str) -> float:
@@ -192,6 +197,9 @@ def read_settings(environ: Mapping[str, str], component: Component) -> Settings:
             f"a number of bytes, at least {SMALLEST_LIMIT_BYTES}",
         ),
         debug=reader.parsed("CORE_DEBUG", False, _flag, "0 or 1"),
+        grpc_port=reader.parsed(
+            "CORE_GRPC_PORT", None, _port_or_none, "a port number, 0 for a free one"
+        ),
     )
     if reader.faults:
         raise SettingsError(reader.faults)

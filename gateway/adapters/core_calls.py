@@ -1,24 +1,23 @@
 """One call to one of the cores: which address, how it went there, and whether it is made again.
 
-What flows which way: ``CoreHttp`` says what is to be asked (``Call``); ``CoreCalls`` takes a lease
-from the balancer, sends the call there, and gives an ``Answered``: the answer's body, its head in,
-and the lease, to be ended together, once.
+What flows which way: ``CoreHttp`` or ``CoreGrpc`` says what is to be asked (``Call``);
+``CoreCalls`` takes a lease from the balancer, has a ``Way`` bring the call there, and gives an
+``Answered``: the answer, its head in, and the lease, to be ended together, once. Which protocol is
+spoken is the way's to know; both tell failures in httpx's exceptions.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, Generic, NoReturn, Protocol, TypeVar
 
 import httpx
 import structlog
 
 from gateway.domain.balancing import Address, Balancer, Lease, Outcome, RetryBudget, Work
 from gateway.errors import CoreProtocolError, CoreTimeout, CoreUnavailable, Overloaded
-from gateway.http_client.pool import Origin
-from gateway.http_client.transport import Body, CoreTransport
 
 log = structlog.get_logger("gateway.core")
 
@@ -47,7 +46,8 @@ class CoreTimeouts:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What is asked. ``target`` is path and query; ``late`` whether the call's time is over.
+    """What is asked. ``target`` is path and query, and whatever the protocol, ``method`` says as
+    HTTP's do whether it may be made twice. ``late`` is whether the call's time is over.
 
     ``bound_s`` is that time where it is short: connecting to one address must then leave some of it
     for another one. ``reads`` is a POST that changes nothing, and may be made twice.
@@ -64,7 +64,37 @@ class Call:
     work: Work | None = None
 
 
-class Answered:
+class Head(Protocol):
+    """An answer whose head is in; ``status`` is HTTP's, or what would be HTTP's."""
+
+    @property
+    def status(self) -> int: ...
+
+    def header(self, name: bytes) -> str | None:
+        """A header's value by its name in lower case."""
+
+    def close(self) -> None: ...
+
+
+Body = TypeVar("Body", bound=Head)
+BodyOfWay = TypeVar("BodyOfWay", bound=Head, covariant=True)
+
+
+class Way(Protocol[BodyOfWay]):
+    """How one call goes to one address, once."""
+
+    def ask(
+        self, address: Address, call: Call, *, connect_s: float, pool_s: float
+    ) -> Awaitable[BodyOfWay]:
+        """Gives the answer once its head is in.
+
+        Raises:
+            httpx.TransportError: with httpx's own meanings; after a ``Connect…`` or a
+                ``PoolTimeout`` nothing was sent.
+        """
+
+
+class Answered(Generic[Body]):
     """An answer whose head is in, and the lease it came on."""
 
     __slots__ = ("body", "lease")
@@ -83,28 +113,16 @@ class Answered:
         self.lease.abandon()
 
 
-class _Place(NamedTuple):
-    """What every request to one address begins with."""
-
-    origin: Origin
-    path: str
-    fixed: str
-
-
-class CoreCalls:
+class CoreCalls(Generic[Body]):
     """Sends calls to the addresses of ``balancer``, again where that can do no harm."""
 
-    def __init__(
-        self, transport: CoreTransport, balancer: Balancer, timeouts: CoreTimeouts
-    ) -> None:
+    def __init__(self, way: Way[Body], balancer: Balancer, timeouts: CoreTimeouts) -> None:
         self._balancer = balancer
-        self._transport = transport
+        self._way = way
         self._timeouts = timeouts
         self.budget = RetryBudget()
-        # As many as there are addresses: a name's that is no longer listed is made anew.
-        self._places: dict[Address, _Place] = {}
 
-    async def send(self, call: Call) -> Answered:
+    async def send(self, call: Call) -> Answered[Body]:
         """Sends it, and again where that can do no harm, as far as the budget goes.
 
         A connection that could not be made took nothing, so any call may try another address. One
@@ -126,18 +144,14 @@ class CoreCalls:
             if not self._may_repeat(call, failure, tried):
                 raise_for_transport(failure)
 
-    async def send_once(self, lease: Lease, call: Call) -> Answered:
+    async def send_once(self, lease: Lease, call: Call) -> Answered[Body]:
         """Sends it there. Raises ``httpx.TransportError``; then the lease has ended."""
-        place = self._place(lease.address)
         try:
-            body = await self._transport.ask(
-                place.origin,
-                _message(place, call),
+            body = await self._way.ask(
+                lease.address,
+                call,
                 connect_s=self._connect_s(call),
                 pool_s=self._timeouts.pool_s,
-                # Silence in a body is the flow's to judge: it knows events from comments.
-                read_s=None,
-                on_sent=call.on_sent,
             )
         except httpx.TransportError as exc:
             end_lease(lease, _outcome(exc))
@@ -159,14 +173,6 @@ class CoreCalls:
             raise CoreUnavailable from ValueError(NO_ADDRESS)
         return lease
 
-    def _place(self, address: Address) -> _Place:
-        place = self._places.get(address)
-        if place is None:
-            if len(self._places) > 2 * len(self._balancer):
-                self._places.clear()
-            place = self._places[address] = _place(address)
-        return place
-
     def _connect_s(self, call: Call) -> float:
         if call.bound_s is None or len(self._balancer) < 2:
             return self._timeouts.connect_s
@@ -185,28 +191,6 @@ class CoreCalls:
             return True
         log.warning("core call not repeated: the budget is used up")
         return False
-
-
-def _place(address: Address) -> _Place:
-    url = httpx.URL(address.base_url)
-    host = url.netloc.decode("ascii")
-    return _Place(
-        Origin.of(url, address.connect_to),
-        url.raw_path.decode("ascii").rstrip("/"),
-        # "identity" because relayed bytes are not ours to unpack.
-        f"Host: {host}\r\nConnection: keep-alive\r\nAccept-Encoding: identity\r\n"
-        "User-Agent: kb-gateway\r\n",
-    )
-
-
-def _message(place: _Place, call: Call) -> bytes:
-    """The whole request. ``domain.headers`` has seen to it that no value can end its line."""
-    lines = [f"{call.method} {place.path}{call.target} HTTP/1.1\r\n{place.fixed}"]
-    lines += [f"{name}: {value}\r\n" for name, value in call.headers.items()]
-    if call.content is None:
-        return "".join((*lines, "\r\n")).encode("ascii")
-    lines.append(f"Content-Length: {len(call.content)}\r\n\r\n")
-    return "".join(lines).encode("ascii") + call.content
 
 
 def end_lease(lease: Lease, outcome: Outcome) -> None:

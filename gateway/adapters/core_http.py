@@ -10,26 +10,32 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from random import Random
 from typing import Any, NoReturn
 from urllib.parse import quote, urlencode
 
 import httpx
 import msgspec
 
+from gateway.adapters.core_adapter import (
+    NAMES_ITS_CODE,
+    CoreAdapter,
+    MakeCalls,
+    checked_id,
+    refusal,
+    refuse_for,
+    unhealthy,
+)
 from gateway.adapters.core_calls import (
-    NO_ADDRESS,
     Answered,
     Call,
     CoreCalls,
     CoreTimeouts,
-    any_good,
     raise_for_transport,
 )
-from gateway.adapters.core_stream import HttpCoreStream, retry_after_s, revision_in
+from gateway.adapters.core_requests import HttpWay
+from gateway.adapters.core_stream import HttpCoreStream, retry_after_s
 from gateway.domain import core_json
-from gateway.domain.balancing import Address, Balancer, Outcome, RetryBudget, Work
+from gateway.domain.balancing import Balancer, Lease, Outcome, Work
 from gateway.domain.core_records import (
     MOST_PASSAGES,
     Passage,
@@ -37,20 +43,10 @@ from gateway.domain.core_records import (
     passages_fault,
     record_fault,
 )
-from gateway.domain.corpus_revision import Told, is_revision
+from gateway.domain.corpus_revision import is_revision
 from gateway.domain.documents import CoreDocument
-from gateway.domain.headers import core_headers
-from gateway.domain.ids import is_uuid7
 from gateway.domain.stream import core_error_code
-from gateway.errors import (
-    CoreLacks,
-    CoreProtocolError,
-    CoreTimeout,
-    CoreUnavailable,
-    NotFound,
-    Overloaded,
-    ValidationFailed,
-)
+from gateway.errors import CoreLacks, CoreProtocolError, CoreTimeout
 from gateway.http_client.transport import Body, CoreTransport
 from gateway.ports import CorePage, OnBehalfOf
 
@@ -61,8 +57,6 @@ log = logging.getLogger("gateway.core")
 _ABSENT = frozenset({404})
 # What servers say to a path, or to a method on it, that they do not have.
 _NO_SUCH_CALL = frozenset({404, 405, 501})
-# How long a health check waits for one address before it asks another one as well.
-ASK_NEXT_S = 0.1
 
 
 class _Page(msgspec.Struct):
@@ -84,16 +78,12 @@ _PASSAGES = msgspec.json.Decoder(_Passages)
 _REVISION = msgspec.json.Decoder(_Revision)
 
 
-class CoreHttp:
-    """Implements ``ports.Core``.
+class CoreHttp(CoreAdapter[Body]):
+    """Implements ``ports.Core``; see ``CoreAdapter`` for what is not said here.
 
     Args:
         transport: whoever made it closes it.
-        cores: the addresses of one and the same core: URLs that stay, or a balancer that somebody
-            else keeps up to date (``http_client.discovery``).
-        token: ``GATEWAY_CORE_TOKEN``, which the core checks.
         body_limit_bytes: the largest document answer that is read.
-        calls: what sends them; ``limited_calls.LimitedCalls`` keeps addresses from overload.
     """
 
     def __init__(
@@ -104,30 +94,10 @@ class CoreHttp:
         *,
         timeouts: CoreTimeouts,
         body_limit_bytes: int,
-        calls: Callable[[CoreTransport, Balancer, CoreTimeouts], CoreCalls] = CoreCalls,
+        calls: MakeCalls[Body] = CoreCalls,
     ) -> None:
-        if not isinstance(cores, Balancer):
-            if not cores:
-                raise ValueError("at least one base URL of the core is needed")
-            cores = Balancer(Random(), [Address(url.rstrip("/")) for url in cores])
-        self._balancer = cores
-        self._token = token
-        self._timeouts = timeouts
-        self._calls = calls(transport, cores, self._timeouts)
+        super().__init__(HttpWay(transport), cores, token, timeouts=timeouts, calls=calls)
         self._body_limit_bytes = body_limit_bytes
-        self._listener: Told | None = None
-
-    @property
-    def retries(self) -> RetryBudget:
-        return self._calls.budget
-
-    def use_token(self, token: str) -> None:
-        """Another one from the next call on."""
-        self._token = token
-
-    def tell(self, listener: Told) -> None:
-        """Tells it which revision of whose documents each answer's head names, from now on."""
-        self._listener = listener
 
     async def open_query(
         self,
@@ -178,7 +148,7 @@ class CoreHttp:
             raise CoreLacks("The core of this knowledge base has no search.")
         passages = core_json.decode(_PASSAGES, answer).passages
         most, document_ids = body.get("top_k", MOST_PASSAGES), body.get("document_ids")
-        _refuse_for(passages_fault(passages, most=most, document_ids=document_ids))
+        refuse_for(passages_fault(passages, most=most, document_ids=document_ids))
         return passages
 
     async def revision(self, who: OnBehalfOf) -> str | None:
@@ -199,7 +169,7 @@ class CoreHttp:
         if status != 200:
             raise CoreProtocolError
         page = core_json.decode(_PAGE, body)
-        _refuse_for(page_fault(page.documents, limit=limit, before=cursor))
+        refuse_for(page_fault(page.documents, limit=limit, before=cursor))
         return CorePage(documents=page.documents, more=page.next_cursor is not None)
 
     async def get_document(self, who: OnBehalfOf, document_id: str) -> CoreDocument | None:
@@ -209,7 +179,7 @@ class CoreHttp:
         if status != 200:
             raise CoreProtocolError
         document = core_json.decode(_DOCUMENT, body)
-        _refuse_for(record_fault(document))
+        refuse_for(record_fault(document))
         if document.document_id != document_id:
             raise CoreProtocolError
         return document
@@ -218,51 +188,17 @@ class CoreHttp:
         """A document that the core does not know counts as deleted."""
         await self._call(Work.DELETE, _document_path(document_id), who, also=_ABSENT)
 
-    async def check(self) -> None:
-        """Asks ``/healthz``: good when one address answers well, be the others slow or gone.
-
-        Raises:
-            CoreUnavailable, CoreTimeout, CoreProtocolError: no address did.
-        """
-        if not self._balancer.addresses:
-            raise CoreUnavailable from ValueError(NO_ADDRESS)
-        asked: list[Address] = []
-        try:
-            async with asyncio.timeout(self._timeouts.check_s) as bound:
-                ask = partial(self._check_next, asked, bound.expired)
-                await any_good([ask] * len(self._balancer), ASK_NEXT_S)
-        except TimeoutError as exc:
-            raise CoreTimeout from exc
-
-    async def _check_next(self, asked: list[Address], late: Callable[[], bool]) -> None:
-        """Asks an address that is not in ``asked``, and notes it there."""
+    async def _check_at(self, lease: Lease, late: Callable[[], bool]) -> None:
         headers = {"Authorization": f"Bearer {self._token}"}
-        lease = self._calls.lease(asked)
-        asked.append(lease.address)
+        answered = await self._calls.send_once(lease, Call("GET", "/healthz", headers, late))
         try:
-            answered = await self._calls.send_once(lease, Call("GET", "/healthz", headers, late))
-            try:
-                status = answered.body.status
-                if status == 200:
-                    await self._read_whole(answered, late)
-            finally:
-                answered.close()
-        except httpx.TransportError as exc:
-            raise_for_transport(exc)
+            status = answered.body.status
+            if status == 200:
+                await self._read_whole(answered, late)
+        finally:
+            answered.close()
         if status != 200:
-            hint = "; is GATEWAY_CORE_TOKEN the core's?" if status in (401, 403) else ""
-            raise CoreUnavailable from ValueError(f"the core's health answer is {status}{hint}")
-
-    def _headers(self, who: OnBehalfOf) -> dict[str, str]:
-        return core_headers(
-            token=self._token,
-            subject=who.subject,
-            tenant=who.tenant,
-            roles=who.roles,
-            request_id=who.request_id,
-            actor=who.actor,
-            traceparent=who.traceparent,
-        )
+            raise unhealthy(status)
 
     async def _call(
         self,
@@ -292,7 +228,8 @@ class CoreHttp:
                     if 200 <= status < 300:
                         # What follows a change was read after it, however long ago it was sent.
                         changes = work is Work.DELETE
-                        self._overhear(who, answered.body, self._now() if changes else sent_at)
+                        told_at = self._now() if changes else sent_at
+                        self._overhear(who, answered.body, told_at)
                         return status, await self._read_whole(answered, bound.expired)
                     if status in also:
                         answered.end(Outcome.GOOD)
@@ -305,17 +242,6 @@ class CoreHttp:
         except httpx.TransportError as exc:
             raise_for_transport(exc)
 
-    def _now(self) -> float:
-        return 0.0 if self._listener is None else self._listener.now()
-
-    def _overhear(self, who: OnBehalfOf, answer: Body, sent_at: float) -> None:
-        """A head that names no revision says nothing: not every call depends on documents."""
-        if self._listener is None:
-            return
-        revision = revision_in(answer)
-        if revision is not None:
-            self._listener.told(who.tenant, who.subject, revision, sent_at)
-
     async def _check_stream_head(self, answer: Body) -> None:
         if answer.status != 200:
             await self._raise_for_status(answer)
@@ -327,24 +253,10 @@ class CoreHttp:
 
     async def _raise_for_status(self, answer: Body) -> NoReturn:
         """What a status that is no success means to a client of ours."""
-        status = answer.status
-        log.warning("core_status", extra={"status": status})
-        if status in (400, 404, 422):
+        code = None
+        if answer.status in NAMES_ITS_CODE:
             code = core_error_code(await self._error_body(answer))
-            if code == ValidationFailed.code:
-                raise ValidationFailed
-            if status == 404 and code == NotFound.code:
-                raise NotFound
-            raise CoreProtocolError
-        if status in (401, 403):
-            # Ours is the only credential on that call: a wrong GATEWAY_CORE_TOKEN, no client's.
-            log.error("core_refused_the_gateways_token", extra={"status": status})
-            raise CoreUnavailable
-        if status in (429, 503):
-            raise Overloaded(retry_after_s=retry_after_s(answer))
-        if status >= 500:
-            raise CoreUnavailable
-        raise CoreProtocolError
+        raise refusal(answer.status, code, retry_after_s(answer))
 
     async def _error_body(self, answer: Body) -> bytes:
         try:
@@ -353,7 +265,7 @@ class CoreHttp:
         except (TimeoutError, httpx.TransportError, CoreProtocolError):
             return b""
 
-    async def _read_whole(self, answered: Answered, late: Callable[[], bool]) -> bytes:
+    async def _read_whole(self, answered: Answered[Body], late: Callable[[], bool]) -> bytes:
         """The body of a call that ends with it, and so does its word on the address."""
         try:
             body = await self._read_bounded(answered.body)
@@ -380,13 +292,4 @@ def _coding(answer: Body) -> str:
 
 
 def _document_path(document_id: str) -> str:
-    if not is_uuid7(document_id):
-        raise ValueError("document ids are checked before any use")
-    return f"/v1/documents/{quote(document_id, safe='')}"
-
-
-def _refuse_for(fault: str | None) -> None:
-    """Records that cannot be are as good as none: nothing of them is shown."""
-    if fault is not None:
-        log.error("core_bad_record", extra={"fault": fault})
-        raise CoreProtocolError
+    return f"/v1/documents/{quote(checked_id(document_id), safe='')}"

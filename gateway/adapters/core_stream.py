@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import httpx
 
+from gateway.adapters.core_adapter import revision_in, whole_seconds
 from gateway.adapters.core_calls import Answered, end_lease
 from gateway.domain.balancing import Outcome
-from gateway.domain.corpus_revision import is_revision
 from gateway.domain.plain_events import Framing
 from gateway.domain.stream import CoreReset
 from gateway.errors import CoreTruncated
@@ -24,7 +24,7 @@ class HttpCoreStream:
 
     __slots__ = ("_body", "_lease", "_sink", "received")
 
-    def __init__(self, answered: Answered) -> None:
+    def __init__(self, answered: Answered[Body]) -> None:
         self._body = answered.body
         self._lease = answered.lease
         self._sink: CoreSink | None = None
@@ -63,18 +63,9 @@ class HttpCoreStream:
         self._lease.abandon()
 
 
-def revision_in(body: Body) -> str | None:
-    """What an answer's head says of the revision of its owner's documents, if it says one."""
-    revision = body.header(b"x-kb-corpus-revision")
-    return revision if is_revision(revision) else None
-
-
 def retry_after_s(answer: Body) -> int | None:
     """A core's ``Retry-After`` in whole seconds, kept between 1 s and 5 min; else our default."""
-    text = answer.header(b"retry-after") or ""
-    if not (text.isascii() and text.isdigit() and len(text) <= 9):
-        return None
-    return min(max(int(text), 1), 300)
+    return whole_seconds(answer.header(b"retry-after") or "")
 
 
 def _broken(error: httpx.TransportError) -> CoreTruncated:

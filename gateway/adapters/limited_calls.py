@@ -15,14 +15,15 @@ import httpx
 from gateway.adapters.core_calls import (
     CANNOT_SERVE,
     Answered,
+    Body,
     Call,
     CoreCalls,
     CoreTimeouts,
+    Way,
 )
 from gateway.domain.adaptive_limit import AdaptiveLimit, LimitRules, Place
 from gateway.domain.balancing import Address, Balancer, Lease, Work
 from gateway.errors import Overloaded
-from gateway.http_client.transport import CoreTransport
 
 
 class CoreLimits:
@@ -69,17 +70,17 @@ class CoreLimits:
         }
 
 
-class LimitedCalls(CoreCalls):
+class LimitedCalls(CoreCalls[Body]):
     """``CoreCalls`` that ask an address's limit before each call that ``Call.work`` names."""
 
     def __init__(
         self,
         limits: CoreLimits,
-        transport: CoreTransport,
+        way: Way[Body],
         balancer: Balancer,
         timeouts: CoreTimeouts,
     ) -> None:
-        super().__init__(transport, balancer, timeouts)
+        super().__init__(way, balancer, timeouts)
         self._limits = limits
 
     def lease(self, tried: Sequence[Address], work: Work | None = None) -> Lease:
@@ -111,7 +112,7 @@ class LimitedCalls(CoreCalls):
         now = _now()
         return self._limits.of(address, now).has_room(work, now)
 
-    async def send_once(self, lease: Lease, call: Call) -> Answered:
+    async def send_once(self, lease: Lease, call: Call) -> Answered[Body]:
         """The place is held from here to the head."""
         if call.work is None:
             return await super().send_once(lease, call)

@@ -250,7 +250,7 @@ def _serve(parsed: argparse.Namespace, environ: Environ) -> int:
 
     # Temporal's core (Rust) would start a thread for each CPU, for a few calls a second.
     os.environ.setdefault("TOKIO_WORKER_THREADS", "1")
-    # grpc would write lines of its own beside the log, one for each handshake that fails.
+    # gRPC's core (C++) would write lines of its own into the log; we are told by exceptions.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     settings = load()
     # structlog and httpx import these packages if they are installed, for features we don't use. So

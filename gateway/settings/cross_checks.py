@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from gateway.settings.answer_settings import answer_faults
+from gateway.settings.core_addresses import core_faults
 from gateway.settings.faults import Fault
 from gateway.settings.grpc_settings import grpc_faults
 from gateway.settings.redis_settings import redis_faults
@@ -145,6 +146,7 @@ _RULES: tuple[Callable[[Values], Iterator[Fault]], ...] = (
     _tracing_is_installed,
     _redis_is_installed,
     grpc_faults,
+    core_faults,
     redis_faults,
     answer_faults,
     certificate_faults,

@@ -118,12 +118,13 @@ class Settings(GrpcSettings):
     services_core: tuple[str, ...] = _core(
         p.list_of(
             p.CORE,
-            "http:// or https:// addresses, dns+http://name:port or srv+http://name",
+            "http:// or https:// addresses, dns+http://name:port or srv+http://name; or grpc",
             at_least=1,
         ),
         None,
         "Base URLs of the LlamaIndex core. dns+http://name:port stands for every address of that"
-        " name, srv+http://name for each of its SRV records; both are resolved again at their TTL.",
+        " name, srv+http://name for each of its SRV records; both are resolved again at their TTL."
+        " grpc:// and grpcs://, also behind dns+ and srv+, ask it over gRPC (extra `[grpc]`).",
         required=True,
         example="http://127.0.0.1:8100",
     )

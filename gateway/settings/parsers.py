@@ -47,6 +47,9 @@ _NUMERIC_LABEL = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)\Z")
 # and ``*`` would stand for all headers.
 _HEADER = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,62}[A-Za-z0-9])?\Z")
 _SERVICE = re.compile(r"\A(https?://)_[A-Za-z0-9-]+\._[A-Za-z0-9-]+\.")
+_GRPC = re.compile(r"\A((?:dns\+|srv\+)?)grpc(s?://)")
+# No path, and no port that goes without saying.
+_GRPC_PLACE = re.compile(r"\A(?:srv\+grpcs?://[^/]+|(?:dns\+)?grpcs?://[^/]+:[0-9]+)/?\Z")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]\Z")
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+\Z")
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]+={0,2}\Z")
@@ -181,16 +184,25 @@ def _parse_url(text: str) -> str:
 
 
 def _parse_core(text: str) -> str:
-    """A core's URL, or a name to look up: ``dns+http://name[:port]``, ``srv+http://name``."""
-    if text.startswith("dns+"):
-        return "dns+" + _parse_url(text.removeprefix("dns+"))
+    """A core's URL, or a name to look up: ``dns+http://name[:port]``, ``srv+http://name``.
+
+    ``grpc`` stands in place of ``http``, and ``grpcs`` of ``https``, where it is asked over gRPC.
+    """
+    as_http = _GRPC.sub(r"\1http\2", text)
+    _parse_http_core(as_http)
+    if as_http != text:
+        _refuse_unless(_GRPC_PLACE.search(text) is not None, text)
+    return text.rstrip("/")
+
+
+def _parse_http_core(text: str) -> None:
     if not text.startswith("srv+"):
-        return _parse_url(text)
+        _split_url(text.removeprefix("dns+"))
+        return
     url = text.removeprefix("srv+")
     # ``_service._proto.`` is part of such a name, and of no other.
     parts = _split_url(_SERVICE.sub(r"\1", url))
     _refuse_unless(parts.port is None and not parts.netloc.startswith("["), text)
-    return "srv+" + url.rstrip("/")
 
 
 def _parse_bare_url(text: str) -> str:
@@ -317,7 +329,8 @@ URL = Parser(
 )
 CORE = Parser(
     "an http:// or https:// address without user, query or fragment, such as http://core:8100;"
-    " dns+http://name:port for every address of that name; srv+http://name for its SRV records",
+    " dns+http://name:port for every address of that name; srv+http://name for its SRV records;"
+    " with grpc or grpcs in place of http or https, without a path and with a port",
     _parse_core,
 )
 BARE_URL = Parser(

@@ -5,6 +5,7 @@ Those for Redis stand with its other settings.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from gateway.settings.spec import group
 from gateway.tls.certificates import TlsFiles, faults, out_of_date
 
 YEAR_S = 365 * 24 * 3600
+_TLS = re.compile(r"(?:https|grpcs)://")
 
 _tls = group("TLS")
 
@@ -166,9 +168,10 @@ def _are_used(peer: str, files: TlsFiles, values: Values) -> Iterator[Fault]:
             yield Fault("GATEWAY_TEMPORAL_TLS", "false", expected)
         return
     addresses = _addresses(peer, values)
-    if addresses is not None and not any("https://" in address for address in addresses):
+    if addresses is not None and not any(_TLS.search(address) for address in addresses):
         name = "GATEWAY_S3_ENDPOINT" if peer == "s3" else f"GATEWAY_SERVICES_{peer.upper()}"
-        expected = f"an https:// address, as {env_of(peer, given[0])} is set"
+        schemes = "an https:// or grpcs://" if peer == "core" else "an https://"
+        expected = f"{schemes} address, as {env_of(peer, given[0])} is set"
         yield Fault(name, ",".join(addresses) or None, expected)
 
 

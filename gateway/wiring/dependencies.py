@@ -10,11 +10,12 @@ import asyncio
 import contextlib
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from gateway.adapters.core_adapter import MakeCalls
 from gateway.adapters.core_calls import CoreCalls
 from gateway.adapters.core_http import CoreHttp
 from gateway.adapters.opa import OpaPolicy
@@ -23,7 +24,7 @@ from gateway.adapters.s3_client import S3Access, S3Client, make_client
 from gateway.adapters.s3_keys import S3KeyStore
 from gateway.adapters.temporal import TemporalWorkflows
 from gateway.adapters.wasm_policy import WasmPolicy, compile_ahead, share_from_here
-from gateway.domain.balancing import Balancer
+from gateway.domain.balancing import Address, Balancer
 from gateway.errors import PolicyBroken
 from gateway.flows.health import Check
 from gateway.http_client.client import make_client as make_http_client
@@ -38,6 +39,7 @@ from gateway.ports import (
     Workflows,
 )
 from gateway.settings import Settings
+from gateway.settings.core_addresses import uses_grpc
 from gateway.telemetry import samples
 from gateway.wiring import revocation_ways
 from gateway.wiring.dependency import Building, Built, Dependency
@@ -52,6 +54,9 @@ from gateway.wiring.from_settings import (
 from gateway.wiring.revocation_ways import RevocationWays, ways_out
 from gateway.wiring.shared_state import REPLICA, STATE
 from gateway.wiring.usage import USAGE
+
+if TYPE_CHECKING:
+    from gateway.adapters.core_grpc import CoreGrpc
 
 # OPA answers in half a millisecond: a few dozen connections carry tens of thousands of questions.
 OPA_CONNECTIONS = 64
@@ -83,15 +88,42 @@ def _contexts(
 async def _core(building: Building) -> Built[Core]:
     settings, clock = building.settings, asyncio.get_running_loop().time
     cores = Balancer(Random())
-    discovery = Discovery(
-        settings.services_core, _lookup(settings), lambda found: cores.update(found, clock())
-    )
+    calls, limits = _calls(settings, cores)
+    core, pool, forget = _core_client(building, cores, calls)
+
+    def found(addresses: Sequence[Address]) -> None:
+        cores.update(addresses, clock())
+        forget(addresses)
+
+    discovery = Discovery(settings.services_core, _lookup(settings), found)
     building.closing.push_async_callback(discovery.aclose)
     await discovery.start()
+
+    async def reload(fresh: Settings) -> None:
+        core.use_token(fresh.core_token)
+
+    sources: tuple[samples.SampleSource, ...] = (
+        partial(samples.pool, CORE.name, pool),
+        lambda: samples.core(cores, core.retries, clock()),
+        *limits,
+    )
+    return Built(core, core.check, sources, reload=reload)
+
+
+def _core_client(
+    building: Building, cores: Balancer, calls: MakeCalls[Any]
+) -> tuple[CoreHttp | CoreGrpc, samples.Pool, Callable[[Sequence[Address]], None]]:
+    """By the protocol that the addresses name: the client, its connections, and what drops those
+    to addresses that a name led to before."""
+    settings = building.settings
+    if uses_grpc(settings.services_core):
+        from gateway.wiring.core_over_grpc import over_grpc
+
+        over, connections = over_grpc(building, cores, calls)
+        return over, connections, connections.keep_only
     contexts = _contexts(building, "core", *settings.services_core)
     transport = CoreTransport(limit=settings.core_connections, tls=contexts)
     building.closing.push_async_callback(transport.aclose)
-    calls, limits = _calls(settings, cores)
     core = CoreHttp(
         transport,
         cores,
@@ -100,21 +132,13 @@ async def _core(building: Building) -> Built[Core]:
         body_limit_bytes=settings.answer_limit,
         calls=calls,
     )
-
-    async def reload(fresh: Settings) -> None:
-        core.use_token(fresh.core_token)
-
-    sources: tuple[samples.SampleSource, ...] = (
-        partial(samples.pool, CORE.name, transport),
-        lambda: samples.core(cores, core.retries, clock()),
-        *limits,
-    )
-    return Built(core, core.check, sources, reload=reload)
+    # Its connections are kept for a few seconds only.
+    return core, transport, lambda _addresses: None
 
 
 def _calls(
     settings: Settings, cores: Balancer
-) -> tuple[Callable[..., CoreCalls], tuple[samples.SampleSource, ...]]:
+) -> tuple[MakeCalls[Any], tuple[samples.SampleSource, ...]]:
     """What sends calls to the core, and what there is to tell of its limits."""
     if not settings.core_adaptive_limit:
         return CoreCalls, ()
@@ -143,7 +167,11 @@ def _import_for_core(settings: Settings) -> None:
     if _looks_up_names(settings):
         import gateway.http_client.dns_lookup
     if settings.core_adaptive_limit:
-        import gateway.adapters.limited_calls  # noqa: F401
+        import gateway.adapters.limited_calls
+    if uses_grpc(settings.services_core):
+        # Imported once for all workers. Nothing is made with it here: a channel that was used
+        # before a fork hangs after it.
+        import gateway.wiring.core_over_grpc  # noqa: F401
 
 
 CORE: Dependency[Core] = Dependency(

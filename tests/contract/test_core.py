@@ -39,7 +39,7 @@ from gateway.flows.ticker import Ticker
 from gateway.http_client.discovery import Discovery
 from gateway.http_client.dns_lookup import DnsLookup
 from gateway.http_client.transport import CoreTransport
-from gateway.ports import OnBehalfOf
+from gateway.ports import Core, OnBehalfOf
 from tests.unit.flows.scripted_core import TakingClient, far_limits
 from tests.unit.http_client.name_server import name_server
 from tests.unit.http_client.scripted import CHUNKED, Peer, Server, answering, once, serve, until
@@ -136,17 +136,17 @@ class Watching(TakingClient):
         return super().send(data)
 
 
-async def relayed(core: CoreHttp, client: TakingClient, **limits: Any) -> Answer:
+async def relayed(core: Core, client: TakingClient, who: OnBehalfOf = WHO, **limits: Any) -> Answer:
     """One question, relayed to ``client`` to its end, greeted as the edge does it."""
     query = Query(core, SystemClock(), far_limits(**limits))
-    async with query.open(WHO, {"query": "why?"}) as answer:
+    async with query.open(who, {"query": "How long is green tea steeped?"}) as answer:
         client.send(CONNECTED)
         await Relay(answer, client, Ticker()).run()
     assert answer.end is not None
     return answer
 
 
-async def ask(core: CoreHttp, **limits: Any) -> tuple[bytes, str, str | None]:
+async def ask(core: Core, **limits: Any) -> tuple[bytes, str, str | None]:
     """Everything a client gets of one question, the log's word and the terminal code."""
     client = TakingClient()
     answer = await relayed(core, client, **limits)
@@ -175,7 +175,8 @@ async def test_a_question_travels_as_the_contract_says() -> None:
         # A whole answer leaves its connection to the next question.
         assert transport.idle_connections == 1
     request, body = seen[0]
-    assert (request.method, request.raw_path, body) == ("POST", "/v1/query", {"query": "why?"})
+    asked = {"query": "How long is green tea steeped?"}
+    assert (request.method, request.raw_path, body) == ("POST", "/v1/query", asked)
     expected = {
         "Authorization": "Bearer s3cret",
         "X-KB-Subject": "ann",

@@ -27,10 +27,14 @@ from tests.components import component, running_redis
 from tests.edge.stub_core import stub_core
 from tests.system.core_fixtures import BUCKET, running_temporal, versioned_bucket
 
+from .played_core import Call
+from .played_grpc import GRPC
+
 PATIENT_S = 60.0
 # Peer → the dependencies it is behind, by their names in readiness.
 PEERS = {
     "core": ["core"],
+    "core over gRPC": ["core"],
     "opa": ["policy"],
     "s3": ["storage"],
     "temporal": ["temporal"],
@@ -156,6 +160,10 @@ async def peer(
             target = int(core.url.rpartition(":")[2])
             front = await stack.enter_async_context(fronted(target, context, "http/1.1"))
             yield {"SERVICES_CORE": f"https://127.0.0.1:{front.port}"}
+        elif name == "core over gRPC":
+            played = await stack.enter_async_context(GRPC.playing(healthy))
+            front = await stack.enter_async_context(fronted(played.wire.port, context, "h2"))
+            yield {"SERVICES_CORE": f"grpcs://127.0.0.1:{front.port}"}
         elif name == "redis":
             redis = await stack.enter_async_context(running_redis(folder, with_tls(pair, ours)))
             yield {"REDIS_URL": f"rediss://{redis.launch.address}"}
@@ -174,6 +182,10 @@ async def peer(
             front = await stack.enter_async_context(fronted(target, context, "h2"))
             address = f"127.0.0.1:{front.port}"
             yield {"SERVICES_TEMPORAL": address, "TEMPORAL_TLS": "true"}
+
+
+async def healthy(call: Call) -> None:
+    await call.reply({})
 
 
 def with_tls(pair: Pair, authority: Authority) -> dict[str, str]:
@@ -211,6 +223,7 @@ async def started(settings: Settings) -> AsyncIterator[Services]:
 
 
 def files(name: str, authority: Authority, pair: Pair | None) -> dict[str, str]:
+    name = name.removesuffix(" over gRPC")
     told = {f"{name}_CA_FILE": str(authority.ca)}
     if pair is not None:
         told |= {f"{name}_CERT_FILE": str(pair.cert), f"{name}_KEY_FILE": str(pair.key)}

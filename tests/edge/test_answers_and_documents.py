@@ -18,6 +18,7 @@ from random import Random
 from devstack.core.documents import Owner
 from devstack.core.http_service import HttpService
 from devstack.core.query import ExtractiveWriter
+from devstack.core.service import Service
 from gateway.domain.identity import User
 from gateway.domain.sse import SseParser
 from tests.unit.devstack.core.conftest import State
@@ -101,13 +102,8 @@ class World:
 async def world(folder: Path, *people: tuple[str, str]) -> AsyncIterator[World]:
     """``people`` are names and tenants."""
     state, worker = State.opened(folder), State.opened(folder)
-    service = HttpService(
-        ENVIRONMENT["GATEWAY_CORE_TOKEN"],
-        state.registry,
-        state.reader,
-        state.builder,
-        ExtractiveWriter(),
-    )
+    made = Service(state.registry, state.reader, state.builder, ExtractiveWriter())
+    service = HttpService(ENVIRONMENT["GATEWAY_CORE_TOKEN"], made)
     async with served(service.app()) as url:
         core = StubCore()
         core.url = url

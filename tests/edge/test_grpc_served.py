@@ -80,7 +80,7 @@ async def test_grpcurl_learns_the_services_and_asks(core: StubCore, tmp_path: Pa
         status, told = await output(grpcurl, "-plaintext", target, "describe", QUERY)
         assert status == 0, told
         assert "returns ( stream .knowledge.gateway.v1.AskResponse )" in told
-        script = example("sh", "grpcurl")
+        script = example("sh", "grpcurl -plaintext -H")
         known = f"PATH={with_programs()} TOKEN={running.token} GRPC={target}\nexport PATH\n"
         status, told = await output("sh", "-c", known + script)
         assert status == 0, told

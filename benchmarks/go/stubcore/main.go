@@ -6,6 +6,7 @@
 // most seconds it may last; "shape=crlf payload=64" says how they are written (events.Shapes),
 // "together=8" how many come at a time. GET /v1/documents/{id} is a small JSON record, and documents
 // never change.
+// The same events are to be had over gRPC (grpc.go).
 // GET /stats counts; GET /leaves says when it saw each stream's client leave; POST /reset forgets.
 package main
 
@@ -101,6 +102,11 @@ func query(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "bad order", http.StatusBadRequest)
 		return
 	}
+	answer(r, wanted, func() sender { return begin(w, r, wanted.shape) })
+}
+
+// answer streams what was ordered and counts it, whatever it travels over.
+func answer(r *http.Request, wanted order, begin func() sender) {
 	seen.open.Add(1)
 	seen.opened.Add(1)
 	opened := time.Now().UnixNano()
@@ -112,7 +118,7 @@ func query(w http.ResponseWriter, r *http.Request) {
 		case <-r.Context().Done():
 		}
 	}
-	to := begin(w, r, wanted.shape)
+	to := begin()
 	whole := stream(to, wanted)
 	if to.end() == nil && whole {
 		seen.completed.Add(1)
@@ -255,6 +261,7 @@ func main() {
 	json.NewEncoder(os.Stdout).Encode(map[string]any{
 		"ready":    true,
 		"core":     serve(*core, mux, false),
+		"grpc":     serve("127.0.0.1:0", http.HandlerFunc(overGRPC), true),
 		"s3":       serve("127.0.0.1:0", well, false),
 		"temporal": serve("127.0.0.1:0", http.HandlerFunc(temporal), true),
 	})

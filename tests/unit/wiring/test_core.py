@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import json
 import ssl
 import subprocess
@@ -105,6 +106,34 @@ def test_a_limit_that_is_off_is_not_imported(on: str, imported: str) -> None:
     }
     done = subprocess.run(
         [sys.executable, "-c", IMPORTS, json.dumps(environ)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.strip() == imported
+
+
+GRPC_IMPORTS = """
+import json, sys
+from gateway.settings import Settings
+from gateway.wiring.services import import_for
+import gateway.app
+import_for(Settings.load(json.loads(sys.argv[1])))
+print(*(name in sys.modules for name in ("grpc", "google.rpc", "gateway.adapters.core_grpc")))
+"""
+
+
+@pytest.mark.parametrize(
+    ("core", "imported"),
+    [("http://core:8100", "False False False"), ("dns+grpc://core:8101", "True True True")],
+)
+def test_grpc_is_imported_where_the_core_is_asked_over_it(core: str, imported: str) -> None:
+    """It is installed here, as every extra is; Temporal's SDK alone would import it, too."""
+    assert importlib.util.find_spec("grpc") is not None
+    environ = {**REQUIRED, "GATEWAY_SERVICES_CORE": core}
+    done = subprocess.run(
+        [sys.executable, "-c", GRPC_IMPORTS, json.dumps(environ)],
         capture_output=True,
         text=True,
         timeout=60,

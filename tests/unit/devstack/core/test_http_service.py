@@ -16,6 +16,7 @@ from devstack.core.errors import ModelTimeout
 from devstack.core.http_service import HttpService
 from devstack.core.index import Hit
 from devstack.core.query import ExtractiveWriter, Part, Writer
+from devstack.core.service import Service
 from tests.unit.devstack.core.conftest import ALICE, BOB, State, uuid7
 
 TOKEN = "the-core's-token"
@@ -27,7 +28,7 @@ Client = TestClient[Any, Any]
 
 @contextlib.asynccontextmanager
 async def serving(state: State, writer: Writer) -> AsyncIterator[Client]:
-    service = HttpService(TOKEN, state.registry, state.reader, state.builder, writer)
+    service = HttpService(TOKEN, Service(state.registry, state.reader, state.builder, writer))
     async with TestClient(TestServer(service.app()), headers=HEADERS) as client:
         yield client
 
