@@ -2,67 +2,29 @@
 
 from __future__ import annotations
 
-import io
 import json
+import os
 import stat
 import subprocess
 import sys
 import types
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from knowledge_base import KnowledgeBase, Retries, errors
-from knowledge_base.cli import account, exits, main
+from knowledge_base import errors
+from knowledge_base.cli import exits, main
 from knowledge_base.cli.completion import words
 from knowledge_base.cli.exits import code_of, words_of
 from knowledge_base.cli.output import harmless, one_line, size
 from knowledge_base.cli.parser import make_parser
 
-from .fake_server import ID, FakeServer, FakeStore, refused, told
+from .command_line import URL, Reads, folder, kb, logged_in, said, typed
+from .fake_server import FakeServer, refused, told
 
-URL = "http://kb.test"
-
-
-@pytest.fixture(autouse=True)
-def kb(server: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody is logged in, and the server is the one in memory."""
-    for name in ("KB_URL", "KB_API_KEY", "KB_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("KB_CONFIG_DIR", str(tmp_path / "config"))
-    monkeypatch.setitem(sys.modules, "keyring", None)
-
-    def connect(url: str, secret: str | None) -> KnowledgeBase:
-        transport = httpx.MockTransport(server)
-        return KnowledgeBase(url, token=secret, transport=transport, retries=Retries(times=0))
-
-    monkeypatch.setattr(account, "connect", connect)
-
-
-@pytest.fixture
-def logged_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("KB_URL", URL)
-    monkeypatch.setenv("KB_TOKEN", "a-token")
-
-
-def typed(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    """What stdin has, which is no terminal."""
-    monkeypatch.setattr(sys, "stdin", io.StringIO(text))
-
-
-Reads = Callable[[], tuple[str, str]]
-
-
-@pytest.fixture
-def said(capsys: pytest.CaptureFixture[str]) -> Reads:
-    def read() -> tuple[str, str]:
-        found = capsys.readouterr()
-        return found.out, found.err
-
-    return read
+__all__ = ["folder", "kb", "logged_in", "said"]
 
 
 # --- logging in -----------------------------------------------------------------------------------
@@ -143,103 +105,25 @@ def test_a_damaged_file_is_named(tmp_path: Path, said: Reads) -> None:
     assert "kb login" in said()[1]
 
 
-# --- uploading ------------------------------------------------------------------------------------
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", ">/dev/full"])
+def test_streams_that_are_closed_or_full_are_no_traceback(closed: str) -> None:
+    """As of a job that nobody looks at; a full disk is told."""
+    command = f"{sys.executable} -m knowledge_base.cli completion bash {closed}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.returncode == (exits.FAILED if "full" in closed else exits.OK), done.stderr
+    assert "Traceback" not in done.stderr
+    assert ("No space left" in done.stderr) == ("full" in closed)
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    found = tmp_path / "papers"
-    (found / "deep").mkdir(parents=True)
-    for name, text in (("a.txt", "one"), ("b.MD", "two"), ("deep/c.pdf", "three" * 20)):
-        (found / name).write_text(text, "utf-8")
-    (found / "d.exe").write_text("not taken", "utf-8")
-    (found / ".e.txt").write_text("hidden", "utf-8")
-    return found
-
-
-def documents(*digests: str) -> httpx.Response:
-    about = {
-        "document_id": ID,
-        "filename": "a.txt",
-        "content_type": "text/plain",
-        "size": 3,
-        "created_at": "2027-01-01T00:00:00Z",
-        "progress": None,
-        "error": None,
-    }
-    found = [{**about, "status": "indexed", "sha256": digest} for digest in digests]
-    return told(200, {"documents": found, "next_cursor": None})
-
-
-ONE = "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed"  # of "one"
-
-
-def test_a_folder_is_uploaded_without_what_is_there(
-    logged_in: None, server: FakeServer, folder: Path, said: Reads
-) -> None:
-    """Known types alone, none that is hidden; a line for each, and one for all."""
-    store = FakeStore(in_parts=False)
-    server.usual = lambda request: documents(ONE) if request.method == "GET" else store(request)
-    assert main(["upload", str(folder)]) == exits.OK
-    out, err = said()
-    lines = {
-        Path(path).name: (status, found) for status, found, path in map(split, out.splitlines())
-    }
-    assert lines == {
-        "a.txt": ("skipped", ID),
-        "b.MD": ("uploaded", ID),
-        "c.pdf": ("uploaded", ID),
-    }
-    assert err == "2 uploaded, 1 skipped (already there)\n"
-    assert main(["upload", "--again", "--json", str(folder / "a.txt")]) == exits.OK
-    assert json.loads(said()[0]) == {
-        "path": str(folder / "a.txt"),
-        "status": "uploaded",
-        "document_id": ID,
-    }
-
-
-def split(line: str) -> list[str]:
-    return line.split("\t")
-
-
-def test_an_upload_that_stopped_goes_on(
-    logged_in: None, server: FakeServer, folder: Path, said: Reads, tmp_path: Path
-) -> None:
-    """The same command again; how far it was is kept until it is done."""
-    store = FakeStore(in_parts=True)
-    server.usual = lambda request: documents() if request.method == "GET" else store(request)
-    store.fails = lambda n: told(503) if n == 6 else None
-    command = ["upload", "--jobs", "1", str(folder / "deep")]
-    assert main(command) == exits.FAILED
-    assert "goes on where it stopped" in said()[1]
-    (kept,) = (tmp_path / "config" / "uploads").iterdir()
-    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
-    store.fails, store.signed = lambda n: None, []
-    assert main(command) == exits.OK
-    assert len(store.announced) == 1
-    assert store.whole == b"three" * 20
-    assert list((tmp_path / "config" / "uploads").iterdir()) == []
-
-
-@pytest.mark.parametrize(("code", "expected"), [("FORBIDDEN", 3), ("QUOTA_EXCEEDED", 5)])
-def test_one_that_fails_does_not_stop_the_others(
-    code: str, expected: int, logged_in: None, server: FakeServer, folder: Path, said: Reads
-) -> None:
-    """Who may not list sends all; the exit code tells what was wrong where it was one thing."""
-    store = FakeStore(in_parts=False)
-
-    def usual(request: httpx.Request) -> Any:
-        if request.method == "GET":
-            return refused(403, "FORBIDDEN")
-        fails = b"b.MD" in request.content
-        return refused(429 if code == "QUOTA_EXCEEDED" else 403, code) if fails else store(request)
-
-    server.usual = usual
-    assert main(["upload", str(folder)]) == expected
-    out, err = said()
-    assert sorted(line.split("\t")[0] for line in out.splitlines()) == ["failed"] + ["uploaded"] * 2
-    assert f"b.MD: {code}" in err
+def test_letters_that_a_stream_cannot_spell_are_escaped() -> None:
+    """An old locale is no reason to stop in the middle of an answer."""
+    script = (
+        "import importlib; importlib.import_module('knowledge_base.cli.main')._open_streams();"
+        "print('Gr\\u00fcner \\u8336')"
+    )
+    env = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, env=env)
+    assert done.stdout == "Gr\u00fcner \\u8336\n".encode("latin-1")
 
 
 # --- the rest -------------------------------------------------------------------------------------

@@ -91,6 +91,15 @@ async def test_what_was_not_done_is_sent_again(
     assert 0 < waited <= 1 if code == "refused" else 7 < waited < 8
 
 
+async def test_what_was_deleted_and_not_told_is_deleted(client: Make, server: FakeServer) -> None:
+    """The first answer was lost; without a first try it is a wrong id."""
+    server.answers = [httpx.ReadError("reset"), refused(404, "NOT_FOUND")]
+    await client().call("documents.delete", ID)
+    server.answers = [refused(404, "NOT_FOUND")]
+    with pytest.raises(errors.NotFound):
+        await client().call("documents.delete", ID)
+
+
 async def test_it_ends_at_some_time(client: Make, server: FakeServer, waits: list[float]) -> None:
     """With the last error, and waits that grow."""
     server.usual = lambda request: httpx.ConnectError("refused")

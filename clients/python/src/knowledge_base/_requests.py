@@ -14,7 +14,8 @@ from typing import Any, Literal, Self
 from knowledge_base.errors import ApiError, FileChanged, ProtocolError, api_error
 
 API = "/api/v1"
-_BLOCK_BYTES = 64 * 1024
+# Read apart from the loop one by one: not too small; told of one by one: not too large.
+_BLOCK_BYTES = 256 * 1024
 # When a request may be sent again: also where it may have been done, or only where it was not.
 Repeat = Literal["always", "not done"]
 

@@ -237,7 +237,7 @@ class Documents:
 
         Args:
             filename, content_type: the file's own name, and what its ending says.
-            on_progress: called with each 64 KiB that went out, from any thread, one call at a time.
+            on_progress: called with each block that went out, from any thread, one call at a time.
             on_state: called when a part is in the store; keep what it is given to go on later.
             resume: where an upload of the same file stopped; if it is too late for that, or the
                 file is another one, it begins anew.
@@ -291,9 +291,8 @@ class Documents:
         return run(self._core.get(DocumentPage, _calls.list_documents(limit, cursor, owner)))
 
     def delete(self, document_id: str, *, owner: str | None = None) -> None:
-        """From the index and from the store. After a failure do it again: it goes on.
-
-        ``NotFound`` then means that nothing is left.
+        """From the index and from the store. After a failure do it again: it goes on, and
+        ``NotFound`` means that nothing is left.
         """
         run(self._core.call(_calls.delete_document(document_id, owner)))
 

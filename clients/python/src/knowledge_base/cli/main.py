@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from knowledge_base.cli.parser import make_parser, run
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The exit code (``exits.TABLE``)."""
+    _open_streams()
     options = make_parser().parse_args(argv)
     try:
         code = run(options)
@@ -40,3 +42,13 @@ def _nobody_reads() -> int:
     """Python would complain once more when it flushes stdout at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return exits.NOBODY_READS
+
+
+def _open_streams() -> None:
+    """Those that were closed before us lead nowhere; what one cannot spell is escaped."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
+        elif mode == "w" and isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
