@@ -62,7 +62,11 @@ class Ended(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Me(msgspec.Struct, frozen=True):
-    """Who the gateway takes you for. ``scopes`` is null for a token: no narrowing."""
+    """Who the gateway takes you for. ``scopes`` is null for a token: no narrowing.
+
+    ``auth_method`` is ``jwt``, ``api_key``, or ``oidc`` for a token of the company's provider. Its
+    people alone have a ``name``.
+    """
 
     subject: str
     tenant: str
@@ -70,6 +74,7 @@ class Me(msgspec.Struct, frozen=True):
     scopes: list[str] | None
     auth_method: str
     expires_at: str | None
+    name: str | None
 
 
 async def log_in(request: Request, login: Login, body: Credentials) -> HTTPResponse:
@@ -124,6 +129,7 @@ async def me(request: Request) -> HTTPResponse:
             "scopes": None if caller.scopes is None else sorted(caller.scopes),
             "auth_method": caller.auth,
             "expires_at": None if caller.expires_at is None else rfc3339(caller.expires_at),
+            "name": caller.name,
         }
     )
 

@@ -16,7 +16,7 @@ from typing import Any
 from sanic import Sanic
 from sanic.config import Config
 
-from blueprints import auth, docs, mcp, ops, versions
+from blueprints import auth, docs, mcp, ops, versions, well_known
 from blueprints.api import API
 from gateway import __version__
 from gateway.edge.context import AppContext, FormLimits, set_context
@@ -27,6 +27,7 @@ from gateway.edge.http.event_streams import OpenStreams
 from gateway.edge.http.limit_stages import LimitStages
 from gateway.edge.http.mounting import Api, mount
 from gateway.edge.http.pipeline import Pipeline
+from gateway.edge.http.protected_resource import ProtectedResource
 from gateway.edge.http.render import ErrorRenderer
 from gateway.edge.http.routes import endpoints
 from gateway.edge.http.served_versions import ServedVersions
@@ -202,6 +203,7 @@ def _mount(app: Sanic[Any, Any], api: Api) -> None:
     for group in (auth.root_blueprint, mcp.blueprint, ops.blueprint, docs.blueprint):
         app.blueprint(group)
     app.blueprint(versions.blueprint)
+    app.blueprint(well_known.blueprint)
     docs.page_of(app)
 
 
@@ -249,6 +251,7 @@ class _Assembly:
             metrics=worker_metrics.recorder, client_stall_s=settings.stream_client_stall
         )
         self._pipeline: Pipeline | None = None
+        self._resource = ProtectedResource(settings.oidc_issuer, settings.public_url)
         self._desk: LimitsDesk | None = None
         self._beside: Beside | None = None
         admin_port = settings.admin_port
@@ -296,6 +299,7 @@ class _Assembly:
                 None if services.limits is None else LimitStages(services.limits, services.usage)
             ),
             endings=self._make_endings(services),
+            resource=self._resource,
         )
 
     def _make_endings(self, services: Services) -> Endings | None:
@@ -358,6 +362,7 @@ class _Assembly:
                 ChatDoor: chat,
                 Agents: Agents(pipeline, services.recheck.retain, self._api.newest),
                 ServedVersions: ServedVersions(self._api, self._app, services.clock),
+                ProtectedResource: self._resource,
             },
             ask_again=pipeline.ask_again,
         )

@@ -20,7 +20,7 @@ CHECKOUT = Path(__file__).parents[1]
 LOCK = CHECKOUT / "requirements.lock"
 OLDEST_PYTHON = "3.11"
 # Extras that are part of a production installation.
-EXTRAS = ("grpc", "otel", "redis")
+EXTRAS = ("grpc", "oidc", "otel", "redis")
 HEADER = "# Written by `python -m tools.lock` from setup.py; see SECURITY.md.\n"
 
 _PINNED = re.compile(r"([a-z0-9-]+)==([^\s;]+)(?: ; ([^\\]+?))?(?: \\)?\Z")

@@ -4,12 +4,9 @@ The file is read whole and held in memory; a running gateway calls ``reload_if_c
 a second, which costs one ``stat`` while nothing changed. A file that became wrong changes nothing:
 the accounts stay as they were and the fault is reported, once per version of the file.
 
-    {"version": 1, "users": {"alice": {
-        "tenant": "acme", "roles": ["editor"], "password_hash": "$argon2id$…",
-        "password_changed_at": "2026-01-31T08:00:00Z", "disabled": false,
-        "tokens_valid_after": "2026-02-01T09:30:00Z"}}}
+    {"version": 1, "users": {"alice": {…}}}
 
-``tokens_valid_after`` may be missing; ``gateway user disable`` and ``enable`` write it.
+What an account looks like is in ``users_entries``.
 """
 
 from __future__ import annotations
@@ -17,40 +14,18 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
-import math
 import os
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
-import msgspec
-
-from gateway.adapters.argon2_passwords import hash_fault, hash_with_salt_of
-from gateway.domain.identity import User, is_name, is_role
+from gateway.adapters.argon2_passwords import hash_with_salt_of
+from gateway.adapters.users_entries import UsersFileError, entry_of, user_fault, user_of
+from gateway.domain.identity import User
 from gateway.domain.passwords import password_fault
 
 _VERSION = 1
-# A time in an account may be a little ahead, as clocks are; further ahead it is a typing error that
-# would end every token issued elsewhere until then.
-_AHEAD_LIMIT_S = 3600
 _Stamp = tuple[int, int, int]
-
-
-class UsersFileError(Exception):
-    """The accounts cannot be read or written; the text says which entry, and is fit to show."""
-
-
-class _Entry(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """One account as written in the file."""
-
-    tenant: str
-    roles: list[str]
-    password_hash: str
-    password_changed_at: datetime
-    disabled: bool = False
-    tokens_valid_after: datetime | None = None
 
 
 class UsersFile:
@@ -197,64 +172,12 @@ def editing(path: str) -> Iterator[dict[str, User]]:
         os.close(lock)
 
 
-def user_fault(user: User) -> str | None:
-    """What is wrong with an account, as ``"tenant 'A B' …"``, or ``None``."""
-    if not is_name(user.subject):
-        return f"name {user.subject!r} is not a name: lower-case letters, digits, '-', '_', max. 64"
-    if not is_name(user.tenant):
-        return f"tenant {user.tenant!r} is not a name: lower-case letters, digits, '-', '_'"
-    if bad := sorted(role for role in user.roles if not is_role(role)):
-        return f"role {bad[0]!r} is not a role name: lower-case letters and '-', max. 32"
-    if fault := hash_fault(user.password_hash):
-        return f"password_hash {fault}"
-    return None
-
-
 def _users_of(document: Any) -> dict[str, User]:
     if not isinstance(document, dict) or document.keys() != {"version", "users"}:
         raise UsersFileError('expected {"version": 1, "users": {…}}')
     if document["version"] != _VERSION or not isinstance(document["users"], dict):
         raise UsersFileError('expected "version": 1 and an object of users')
-    return {name: _user(name, entry) for name, entry in document["users"].items()}
-
-
-def _user(name: str, raw: Any) -> User:
-    try:
-        entry = msgspec.convert(raw, _Entry)
-        changed_at = int(_unix_s(entry.password_changed_at, "password_changed_at"))
-        valid_after = _valid_after(entry.tokens_valid_after)
-    except (msgspec.ValidationError, ValueError, OverflowError) as exc:
-        raise UsersFileError(f"user {name!r}: {exc}") from exc
-    user = User(
-        subject=name,
-        tenant=entry.tenant,
-        roles=frozenset(entry.roles),
-        password_hash=entry.password_hash,
-        password_changed_at=changed_at,
-        disabled=entry.disabled,
-        tokens_valid_after=valid_after,
-    )
-    if fault := user_fault(user):
-        raise UsersFileError(f"user {name!r}: {fault}")
-    return user
-
-
-def _valid_after(moment: datetime | None) -> int:
-    """In Unix seconds, 0 for an account that was never disabled; ``ValueError``."""
-    if moment is None:
-        return 0
-    name = "tokens_valid_after"
-    # Rounded up: a token of the second in which it was written is an earlier one.
-    seconds = math.ceil(_unix_s(moment, name))
-    if seconds > time.time() + _AHEAD_LIMIT_S:
-        raise ValueError(f"{name} is in the future: no token issued until then would be valid")
-    return seconds
-
-
-def _unix_s(moment: datetime, name: str) -> float:
-    if moment.tzinfo is None:
-        raise ValueError(f"{name} needs a time zone ('Z')")
-    return moment.timestamp()
+    return {name: user_of(name, entry) for name, entry in document["users"].items()}
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -266,26 +189,9 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _entry(user: User) -> Mapping[str, Any]:
-    entry = {
-        "tenant": user.tenant,
-        "roles": sorted(user.roles),
-        "password_hash": user.password_hash,
-        "password_changed_at": _rfc3339(user.password_changed_at),
-        "disabled": user.disabled,
-    }
-    if user.tokens_valid_after:
-        entry["tokens_valid_after"] = _rfc3339(user.tokens_valid_after)
-    return entry
-
-
-def _rfc3339(unix_seconds: int) -> str:
-    return datetime.fromtimestamp(unix_seconds, UTC).isoformat().replace("+00:00", "Z")
-
-
 def _write(path: str, users: Mapping[str, User]) -> None:
     """Puts a whole new file in the old one's place: a reader sees one or the other."""
-    entries = {name: _entry(users[name]) for name in sorted(users)}
+    entries = {name: entry_of(users[name]) for name in sorted(users)}
     text = json.dumps({"version": _VERSION, "users": entries}, indent=2) + "\n"
     try:
         _replace(path, text.encode("utf-8"))

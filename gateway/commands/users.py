@@ -15,7 +15,9 @@ from dataclasses import replace
 from typing import Any
 
 from gateway.adapters.argon2_passwords import hash_password
-from gateway.adapters.users_file import UsersFileError, editing, load_users, user_fault
+from gateway.adapters.users_entries import UsersFileError, user_fault
+from gateway.adapters.users_file import editing, load_users
+from gateway.domain.company import is_company_name, is_company_subject, unlisted
 from gateway.domain.identity import User
 from gateway.domain.passwords import password_fault
 
@@ -136,6 +138,8 @@ def _remove(arguments: argparse.Namespace) -> str:
 
 def _passwd(arguments: argparse.Namespace) -> str:
     _existing(load_users(arguments.users_file), arguments.name)
+    if is_company_name(arguments.name):
+        raise _Refused(f"{arguments.name!r} is of the company, which keeps his password")
     password_hash = hash_password(_new_password(arguments))
     with editing(arguments.users_file) as users:
         users[arguments.name] = replace(
@@ -156,7 +160,7 @@ def _enable(arguments: argparse.Namespace) -> str:
 
 def _set_disabled(arguments: argparse.Namespace, disabled: bool) -> str:
     with editing(arguments.users_file) as users:
-        user = _existing(users, arguments.name)
+        user = _existing_or_person(users, arguments.name)
         if user.disabled != disabled:
             users[user.subject] = _without_tokens(replace(user, disabled=disabled))
     return f"{'disabled' if disabled else 'enabled'} {arguments.name}"
@@ -172,6 +176,13 @@ def _without_tokens(user: User) -> User:
     return replace(user, tokens_valid_after=ended_at)
 
 
+def _existing_or_person(users: _Accounts, name: str) -> User:
+    """People of the company need no entry before they are disabled."""
+    if name not in users and is_company_subject(name):
+        return unlisted(name)
+    return _existing(users, name)
+
+
 def _existing(users: _Accounts, name: str) -> User:
     if name not in users:
         raise _Refused(f"there is no user {name!r}")
@@ -180,6 +191,9 @@ def _existing(users: _Accounts, name: str) -> User:
 
 def _described(user: User) -> str:
     state = " (disabled)" if user.disabled else ""
+    if is_company_name(user.subject):
+        roles = "its token's" if user.roles_of_claims else ",".join(sorted(user.roles))
+        return f"{user.subject}  of the company  roles={roles}{state}"
     return f"{user.subject}  tenant={user.tenant}  roles={','.join(sorted(user.roles))}{state}"
 
 

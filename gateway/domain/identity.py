@@ -11,7 +11,7 @@ from typing import Literal
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\Z")
 ROLE = re.compile(r"[a-z][a-z-]{0,31}\Z")
 
-AuthMethod = Literal["jwt", "api_key"]
+AuthMethod = Literal["jwt", "api_key", "oidc"]
 
 
 def is_name(text: str) -> bool:
@@ -30,6 +30,9 @@ class User:
     Times are Unix seconds. A token issued before ``tokens_valid_after`` is refused: that is when
     the account was disabled last, so that enabling it revives none. ``password_changed_at`` says
     the same of a token that does not name the password it was issued for.
+
+    What the file says of a person of the company (``domain.company``) is one, too, with neither
+    tenant nor password; ``roles_of_claims`` where it changes nothing about his roles.
     """
 
     subject: str
@@ -39,15 +42,18 @@ class User:
     password_changed_at: int = 0
     disabled: bool = False
     tokens_valid_after: int = 0
+    roles_of_claims: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
     """The identity a request runs as; requests with one credential share it.
 
-    ``scopes`` narrows an API key to some actions and is ``None`` for a JWT (no narrowing).
+    ``auth`` is ``oidc`` for a token of the company's provider. ``scopes`` narrows an API key to
+    some actions and is ``None`` for a token (no narrowing).
     ``expires_at`` is in Unix seconds, ``None`` for a key that never expires.
     ``credential_id`` is the token's ``jti`` or the key's id: safe to log, useless to replay.
+    ``name`` is what a person of the company is shown as; it decides nothing.
     """
 
     subject: str
@@ -57,3 +63,4 @@ class Principal:
     credential_id: str
     scopes: frozenset[str] | None = None
     expires_at: int | None = None
+    name: str | None = None

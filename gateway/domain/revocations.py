@@ -13,11 +13,12 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from gateway.domain.api_keys import is_key_id
+from gateway.domain.company import is_company_name, unlisted
 from gateway.domain.identity import User, is_name
 from gateway.domain.tokens import Claims
 
@@ -152,6 +153,23 @@ def account_state(user: User | None) -> str:
         *(user.password_changed_at, user.tokens_valid_after),
     )
     return hashlib.blake2b(repr(state).encode("utf-8"), digest_size=16).hexdigest()
+
+
+def changed_accounts(
+    before: Mapping[str, User], now: Mapping[str, User]
+) -> Iterator[tuple[User, User | None]]:
+    """Each account that is no longer the same, with what it is now; a new one is no news.
+
+    But for people of the company, who come in without one: what is said of one for the first time
+    changes him, and when nothing is said any more he is as he was before.
+    """
+    new = [subject for subject in now if subject not in before and is_company_name(subject)]
+    for subject in (*before, *new):
+        known, present = before.get(subject), now.get(subject)
+        if is_company_name(subject):
+            known, present = known or unlisted(subject), present or unlisted(subject)
+        if known is not None and known is not present:
+            yield known, present
 
 
 def account_change(before: User, now: User | None, at: float) -> ChangedAccount | None:

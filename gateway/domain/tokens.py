@@ -39,13 +39,13 @@ ROLES_LIMIT = 64
 
 _ALGORITHM = "HS256"
 # Three parts and no padding: PyJWT would take ``=`` at their ends, which is a second spelling.
-_COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\Z")
+COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\Z")
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]+\Z")
-_JTI = re.compile(r"[A-Za-z0-9._-]{1,128}\Z")
+JTI = re.compile(r"[A-Za-z0-9._-]{1,128}\Z")
 # Nobody needs ``kid``, ``jku`` or ``crit`` of us, so a header that carries more is not ours.
 _HEADER_NAMES = frozenset({"alg", "typ"})
 # A date beyond these is a unit mistaken (milliseconds), or an attempt to overflow something.
-_TIMES = range(253_402_300_800)  # The last one is 9999-12-31T23:59:59Z.
+TIMES = range(253_402_300_800)  # The last one is 9999-12-31T23:59:59Z.
 # Private claim: the state of the account at the login, as a keyed digest (see ``password_tag``).
 _PASSWORD_CLAIM = "pwv"
 # Private claim: how often all tokens of the account were ended before, as the time of the last one
@@ -254,7 +254,7 @@ def _signed_payload(token: str, settings: TokenSettings) -> tuple[Mapping[str, A
     """The payload of a token PyJWT accepts, and the secret it was signed with."""
     if len(token) > TOKEN_LIMIT_BYTES:
         raise Unauthenticated(reason="too_long")
-    if _COMPACT.match(token) is None:
+    if COMPACT.match(token) is None:
         raise Unauthenticated(reason="malformed")
     for secret in settings.secrets:
         try:
@@ -299,7 +299,7 @@ def _named(payload: Mapping[str, Any]) -> Named:
     subject, token_id = payload.get("sub"), payload.get("jti")
     return Named(
         account=subject if isinstance(subject, str) and is_name(subject) else None,
-        credential_id=token_id if isinstance(token_id, str) and _JTI.match(token_id) else None,
+        credential_id=token_id if isinstance(token_id, str) and JTI.match(token_id) else None,
     )
 
 
@@ -341,15 +341,15 @@ def _are_roles(value: list[object]) -> bool:
 
 
 _CLAIM_RULES: Mapping[str, tuple[type, Callable[[Any], object]]] = {
-    "iat": (int, _TIMES.__contains__),
-    "nbf": (int, _TIMES.__contains__),
-    "exp": (int, _TIMES.__contains__),
+    "iat": (int, TIMES.__contains__),
+    "nbf": (int, TIMES.__contains__),
+    "exp": (int, TIMES.__contains__),
     "sub": (str, is_name),
     "tenant": (str, is_name),
     "roles": (list, _are_roles),
     # It ends in logs, so it may hold nothing that could split a line.
-    "jti": (str, _JTI.match),
+    "jti": (str, JTI.match),
     # ``hmac.compare_digest`` takes no other text.
     _PASSWORD_CLAIM: (str, str.isascii),
-    _GENERATION_CLAIM: (int, range(1000 * len(_TIMES)).__contains__),
+    _GENERATION_CLAIM: (int, range(1000 * len(TIMES)).__contains__),
 }

@@ -75,3 +75,12 @@ class SharedStateUnavailable(GatewayError):
     code = "SHARED_STATE_UNAVAILABLE"
     default_message = "What all replicas share cannot be reached: try again in a moment."
     default_retry_after_s = 1
+
+
+class SignInUnavailable(GatewayError):
+    """The company's identity provider gives no answer that is needed to say who this is."""
+
+    status = 503
+    code = "SIGN_IN_UNAVAILABLE"
+    default_message = "The company's sign-in cannot be reached: try again in a moment."
+    default_retry_after_s = 5

@@ -18,6 +18,7 @@ from gateway.flows.authentication_method import AuthenticationMethod, Known, Ret
 from gateway.flows.credentials import Credential
 from gateway.flows.enabled_accounts import EnabledAccounts
 from gateway.flows.key_method import KeyMethod
+from gateway.flows.key_owners import CompanyOwners, KeyOwners
 from gateway.flows.known_revocations import KnownRevocations
 from gateway.flows.token_method import TokenMethod
 from gateway.flows.unknown_keys import UnknownKeys
@@ -35,6 +36,7 @@ class Authenticator:
         max_tokens: how many verified tokens are cached; the least recently used one makes room.
         checksums: tell made-up keys; ``use_checksums`` changes them later.
         unknown: limits the look-ups for keys that nobody has seen; without it none is.
+        company: what keys of people of the company go by; without it they have none.
 
     Attributes:
         accounts: the accounts behind credentials.
@@ -54,13 +56,14 @@ class Authenticator:
         max_tokens: int,
         checksums: KeyChecksums | None = None,
         unknown: UnknownKeys | None = None,
+        company: CompanyOwners | None = None,
     ) -> None:
-        self.accounts = EnabledAccounts(users, revoked)
+        self.accounts = EnabledAccounts(users, revoked, company=company is not None)
         self.verified = VerifiedTokens(users, max_entries=max_tokens)
         self._tokens = TokenMethod(tokens, self.accounts, revoked, clock, self.verified)
         self._keys = KeyMethod(
             keys,
-            self.accounts,
+            KeyOwners(self.accounts, clock, company),
             revoked,
             clock,
             ttl_s=key_ttl_s,
@@ -105,6 +108,7 @@ class Authenticator:
             Unauthenticated: it is not valid; ``reason`` says why, for the log.
             TokenExpired: it was valid once.
             StorageUnavailable: an API key cannot be looked up now.
+            SignInUnavailable: a token of the company cannot be judged now.
         """
         for method in self._in_turn:
             principal = await method.authenticate(credential, deadline, address)

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 from weakref import WeakSet
 
 from gateway.domain.api_keys import KeyRecord
+from gateway.domain.company import SeenPerson
 from gateway.domain.eviction import make_room
 from gateway.domain.hit_count import HitCount
 from gateway.errors import StorageUnavailable
@@ -24,10 +26,14 @@ from gateway.ports import Clock, Deadline, KeyStore
 
 @dataclass(frozen=True, slots=True)
 class LookedUp:
-    """What the store said at some time after ``sent_at`` (seconds of ``Clock.monotonic``)."""
+    """What the store said at some time after ``sent_at`` (seconds of ``Clock.monotonic``).
+
+    ``owner`` is what is remembered of the key's owner, where that has to be asked for, too.
+    """
 
     record: KeyRecord | None
     sent_at: float
+    owner: SeenPerson | None = None
 
 
 class LookupLimit(Protocol):
@@ -41,16 +47,27 @@ class LookupLimit(Protocol):
 
 
 _Answers = OrderedDict[str, LookedUp]
+OwnerOf = Callable[[KeyRecord, Deadline], Awaitable[SeenPerson | None]]
 
 
 class KeyLookups:
-    """Args: ``max_entries`` is how many hits are kept, and how many misses."""
+    """Args: ``max_entries`` is how many hits are kept, and how many misses; ``owner_of`` looks up a
+    found key's owner along with it."""
 
-    def __init__(self, store: KeyStore, clock: Clock, *, ttl_s: float, max_entries: int) -> None:
+    def __init__(
+        self,
+        store: KeyStore,
+        clock: Clock,
+        *,
+        ttl_s: float,
+        max_entries: int,
+        owner_of: OwnerOf | None = None,
+    ) -> None:
         self._store = store
         self._clock = clock
         self._ttl_s = ttl_s
         self._max_entries = max_entries
+        self._owner_of = owner_of
         self.count = HitCount()
         self._hits: _Answers = OrderedDict()
         self._misses: _Answers = OrderedDict()
@@ -159,7 +176,10 @@ class KeyLookups:
 
     async def _ask(self, key_id: str, sent_at: float, deadline: Deadline) -> LookedUp:
         stored = await self._store.get(key_id, deadline)
-        return LookedUp(stored.record if stored else None, sent_at)
+        if stored is None:
+            return LookedUp(None, sent_at)
+        owner = await self._owner_of(stored.record, deadline) if self._owner_of else None
+        return LookedUp(stored.record, sent_at, owner)
 
     def _answered(self, key_id: str, task: asyncio.Task[LookedUp]) -> None:
         self._tasks.discard(task)

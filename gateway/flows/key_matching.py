@@ -7,6 +7,8 @@ remembered; look-ups for what is not, and cannot be told from a made-up key, are
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from gateway.domain.api_keys import (
     KeyRecord,
     KeySecret,
@@ -14,11 +16,20 @@ from gateway.domain.api_keys import (
     matching_secret,
     parse_key,
 )
+from gateway.domain.company import SeenPerson
 from gateway.domain.key_checksums import KeyChecksums
 from gateway.errors import Named, Unauthenticated
-from gateway.flows.key_lookups import KeyLookups, LookupLimit
+from gateway.flows.key_lookups import KeyLookups, LookedUp, LookupLimit
 from gateway.flows.unknown_keys import UnknownKeys
 from gateway.ports import Clock, Deadline
+
+
+class KeyMatch(NamedTuple):
+    """A key that was found, the secret of it that was presented, and what is known of its owner."""
+
+    record: KeyRecord
+    secret: KeySecret
+    owner: SeenPerson | None
 
 
 class KeyMatching:
@@ -45,8 +56,8 @@ class KeyMatching:
 
     async def find(
         self, presented: PresentedKey, deadline: Deadline, sent_after: float, address: str | None
-    ) -> tuple[KeyRecord, KeySecret]:
-        """The record and which of its secrets was presented.
+    ) -> KeyMatch:
+        """The look-up that found the record, and which of its secrets was presented.
 
         A cached record without the secret may be older than a rotation whose answer the client
         has already, so the store is asked once more before the key is refused: for an id one
@@ -66,12 +77,12 @@ class KeyMatching:
         answer = await self._lookups.get(
             key_id, deadline, sent_after=sent_after, limit=None if known else limit
         )
-        match = match_of(answer.record, presented)
+        match = match_of(answer, presented)
         if match is None and answer.record is not None and answer.sent_at < arrived_at:
             answer = await self._lookups.get(
                 key_id, deadline, sent_after=arrived_at, limit=limit, in_line=True
             )
-            match = match_of(answer.record, presented)
+            match = match_of(answer, presented)
         if match is None:
             raise unknown_key(presented)
         if self._unknown is not None:
@@ -89,11 +100,9 @@ def unknown_key(presented: PresentedKey) -> Unauthenticated:
     return Unauthenticated(reason="key_unknown", named=Named(credential_id=presented.key_id))
 
 
-def match_of(
-    record: KeyRecord | None, presented: PresentedKey
-) -> tuple[KeyRecord, KeySecret] | None:
+def match_of(answer: LookedUp, presented: PresentedKey) -> KeyMatch | None:
     """The record with the secret of it that was presented, if it has that one."""
-    if record is None:
+    if answer.record is None:
         return None
-    secret = matching_secret(record, presented.secret)
-    return None if secret is None else (record, secret)
+    secret = matching_secret(answer.record, presented.secret)
+    return None if secret is None else KeyMatch(answer.record, secret, answer.owner)

@@ -1,21 +1,21 @@
 """API keys: found by their id, proved by their secret, worth what their owner may do now.
 
 A key's look-up is cached for some seconds (``key_lookups``); its owner's account is looked up each
-time.
+time (``key_owners``).
 """
 
 from __future__ import annotations
 
-from gateway.domain.api_keys import KeyRecord, KeySecret, earliest, is_over
+from gateway.domain.api_keys import earliest, is_over
 from gateway.domain.hit_count import HitCount
 from gateway.domain.identity import Principal
 from gateway.domain.key_checksums import KeyChecksums
 from gateway.errors import Named, TokenExpired, Unauthenticated
 from gateway.flows.authentication_method import Known, RetainedCredential
 from gateway.flows.credentials import Credential
-from gateway.flows.enabled_accounts import EnabledAccounts
 from gateway.flows.key_lookups import KeyLookups
-from gateway.flows.key_matching import KeyMatching, match_of, unknown_key
+from gateway.flows.key_matching import KeyMatch, KeyMatching, match_of, unknown_key
+from gateway.flows.key_owners import KeyOwners
 from gateway.flows.known_revocations import KnownRevocations
 from gateway.flows.unknown_keys import UnknownKeys
 from gateway.ports import Clock, Deadline, KeyStore
@@ -34,7 +34,7 @@ class KeyMethod:
     def __init__(
         self,
         store: KeyStore,
-        accounts: EnabledAccounts,
+        owners: KeyOwners,
         revoked: KnownRevocations,
         clock: Clock,
         *,
@@ -43,11 +43,13 @@ class KeyMethod:
         checksums: KeyChecksums | None = None,
         unknown: UnknownKeys | None = None,
     ) -> None:
-        self._accounts = accounts
+        self._owners = owners
         self._revoked = revoked
         self._clock = clock
         self._ttl_s = ttl_s
-        self._lookups = KeyLookups(store, clock, ttl_s=ttl_s, max_entries=max_entries)
+        self._lookups = KeyLookups(
+            store, clock, ttl_s=ttl_s, max_entries=max_entries, owner_of=owners.look_up
+        )
         revoked.on_key_change(self._lookups.forget)
         self._matching = KeyMatching(self._lookups, clock, checksums, unknown)
 
@@ -78,9 +80,9 @@ class KeyMethod:
         kept = self._lookups.kept(presented.key_id, sent_after=self._sent_after(within_s))
         if kept is None:
             return None
-        match = match_of(kept.record, presented)
+        match = match_of(kept, presented)
         if match is not None:
-            return retained, self._principal(*match)
+            return retained, self._principal(match)
         if kept.record is not None:
             return None  # it may be older than a rotation, as in ``key_matching``
         raise unknown_key(presented)
@@ -114,21 +116,21 @@ class KeyMethod:
         presented = self._matching.presented(text)
         self._revoked.catch_up()
         found = await self._matching.find(presented, deadline, sent_after, address)
-        return self._principal(*found)
+        return self._principal(found)
 
-    def _principal(self, record: KeyRecord, secret: KeySecret) -> Principal:
+    def _principal(self, found: KeyMatch) -> Principal:
         """Whom a key stands for at this moment, by its record and the secret that was presented."""
-        ends = earliest(record.expires_at, secret.expires_at)
+        record = found.record
+        ends = earliest(record.expires_at, found.secret.expires_at)
         named = Named(record.owner, record.key_id)
         if record.revoked_at is not None:
             raise Unauthenticated(reason="key_revoked", named=named)
         if is_over(ends, self._clock.time()):
             raise TokenExpired("The API key has expired.", reason="key_expired", named=named)
-        owner = self._accounts.in_tenant(record.owner, record.tenant, record.key_id)
         return Principal(
             subject=record.owner,
             tenant=record.tenant,
-            roles=owner.roles,
+            roles=self._owners.roles(record, found.owner),
             auth="api_key",
             credential_id=record.key_id,
             scopes=record.scopes,

@@ -213,5 +213,5 @@ def _made_before(attempt: Attempt) -> Conflict:
 
 def _refuse_keys(principal: Principal) -> None:
     # The policy says so too. A key that could make keys would outlive its own revocation.
-    if principal.auth != "jwt":
+    if principal.auth == "api_key":
         raise Forbidden("An API key never makes or rotates keys: log in.")

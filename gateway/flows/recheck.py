@@ -243,6 +243,8 @@ class Recheck:
         who = watched.grant.question or principal
         assert who is not None
         user = self._authenticator.account(who.subject, who.tenant, "")
+        if user.roles_of_claims:
+            return  # They are those of the last sign-in, which only the store knows.
         if principal is not None and principal.roles is not user.roles:
             watched.principal = replace(principal, roles=user.roles)
 

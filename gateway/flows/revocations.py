@@ -27,6 +27,7 @@ from gateway.domain.revocations import (
     Revocation,
     account_as_found,
     account_change,
+    changed_accounts,
     expires_at,
     revocation_of,
     text_of,
@@ -157,9 +158,8 @@ class Revocations:
         """
         changes = [
             change
-            for subject, user in before.items()
-            if user is not now.get(subject)
-            and (change := account_change(user, now.get(subject), self._clock.time()))
+            for user, present in changed_accounts(before, now)
+            if (change := account_change(user, present, self._clock.time()))
         ]
         for change in changes[:ACCOUNTS_AT_ONCE]:
             if self._is_news(change):

@@ -84,6 +84,7 @@ class TokenMethod:
 
     def _checked_again(self, kept: VerifiedToken) -> VerifiedToken:
         """The token checked again under the present settings."""
+        assert isinstance(kept.settings, TokenSettings)
         if not is_under(kept.claims, kept.settings, self._tokens):
             raise Unauthenticated(reason="signature")
         ends_at = min(kept.ends_at, kept.claims.issued_at + self._tokens.lifetime_s)

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.domain.hit_count import HitCount
 from gateway.domain.identity import AuthMethod, Principal, User
 from gateway.domain.tokens import TOKEN_LIMIT_BYTES, Claims, TokenSettings
 from gateway.errors import Named, TokenExpired, Unauthenticated
 from gateway.ports import Users
+
+if TYPE_CHECKING:
+    # Loaded only where the company's sign-in is on.
+    from gateway.domain.company_tokens import CompanyRules
 
 
 class VerifiedToken(NamedTuple):
@@ -30,7 +34,7 @@ class VerifiedToken(NamedTuple):
     principal: Principal
     user: User
     claims: Claims
-    settings: TokenSettings
+    settings: TokenSettings | CompanyRules
     ends_at: float
     mark: str
 

@@ -9,6 +9,7 @@ waits under ``asyncio.timeout_at(deadline)``. Everybody else imports from here, 
 from __future__ import annotations
 
 from gateway.ports.callers import KeyStore, PasswordVerifier, Policy, PolicyEngine, Users
+from gateway.ports.company import IdentityProvider, People
 from gateway.ports.core import Core, CorePage, CoreSink, CoreStream, OnBehalfOf
 from gateway.ports.documents import ObjectStore, PresignedUpload, Workflows
 from gateway.ports.repeats import RepeatStore
@@ -27,10 +28,12 @@ __all__ = [
     "CoreStream",
     "Deadline",
     "Heard",
+    "IdentityProvider",
     "KeyStore",
     "ObjectStore",
     "OnBehalfOf",
     "PasswordVerifier",
+    "People",
     "Policy",
     "PolicyEngine",
     "PresignedUpload",

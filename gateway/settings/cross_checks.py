@@ -10,6 +10,7 @@ from gateway.settings.answer_settings import answer_faults
 from gateway.settings.core_addresses import core_faults
 from gateway.settings.faults import Fault
 from gateway.settings.grpc_settings import grpc_faults
+from gateway.settings.oidc_settings import oidc_faults
 from gateway.settings.redis_settings import redis_faults
 from gateway.settings.tls_settings import certificate_faults
 
@@ -40,9 +41,8 @@ def _keys_credentials_come_in_pairs(values: Values) -> Iterator[Fault]:
 
 
 def _somebody_can_log_in(values: Values) -> Iterator[Fault]:
-    if {"users_file", "admin_username"} <= values.keys() and not (
-        values["users_file"] or values["admin_username"]
-    ):
+    ways = ("users_file", "admin_username", "oidc_issuer")
+    if values.keys() >= set(ways) and not any(values[way] for way in ways):
         expected = "to be set, or GATEWAY_ADMIN_USERNAME: nobody could log in"
         yield Fault("GATEWAY_USERS_FILE", None, expected)
 
@@ -148,6 +148,7 @@ _RULES: tuple[Callable[[Values], Iterator[Fault]], ...] = (
     grpc_faults,
     core_faults,
     redis_faults,
+    oidc_faults,
     answer_faults,
     certificate_faults,
 )

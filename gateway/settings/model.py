@@ -13,8 +13,8 @@ from pathlib import Path
 from gateway.domain.documents import ALLOWED_TYPES
 from gateway.settings import parsers as p
 from gateway.settings.faults import SettingsError
-from gateway.settings.grpc_settings import GrpcSettings
 from gateway.settings.loading import read
+from gateway.settings.oidc_settings import OidcSettings
 from gateway.settings.spec import Spec, group, specs_of
 
 _server = group("Server")
@@ -32,7 +32,7 @@ _reports = group("Logs, traces and error reports")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Settings(GrpcSettings):
+class Settings(OidcSettings):
     """The gateway's settings, loaded once per process and never changed.
 
     Durations are seconds, sizes bytes. ``repr`` shows secrets as ``***``.

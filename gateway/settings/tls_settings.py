@@ -1,6 +1,6 @@
 """The TLS settings: for clients, the core, OPA, the object storage and Temporal.
 
-Those for Redis stand with its other settings.
+Those for Redis and for the company's provider stand with their other settings.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class TlsSettings:
     temporal_key_file: Path | None = key_setting("Temporal")
 
     def tls_files(self, peer: str) -> TlsFiles:
-        """``peer`` is ``tls`` (clients), ``core``, ``opa``, ``s3``, ``temporal`` or ``redis``."""
+        """``peer`` is ``tls`` (clients), or one of those in ``FILES`` that the gateway calls."""
         return TlsFiles(*(getattr(self, name) for name in FILES[peer]))
 
     @property
@@ -105,7 +105,7 @@ FILES: Mapping[str, tuple[str, str, str]] = {
     "tls": ("tls_client_ca_file", "tls_cert_file", "tls_key_file"),
     **{
         peer: (f"{peer}_ca_file", f"{peer}_cert_file", f"{peer}_key_file")
-        for peer in ("core", "opa", "s3", "temporal", "redis")
+        for peer in ("core", "opa", "s3", "temporal", "redis", "oidc")
     },
 }
 _OF = ("ca", "cert", "key")
@@ -169,7 +169,7 @@ def _are_used(peer: str, files: TlsFiles, values: Values) -> Iterator[Fault]:
         return
     addresses = _addresses(peer, values)
     if addresses is not None and not any(_TLS.search(address) for address in addresses):
-        name = "GATEWAY_S3_ENDPOINT" if peer == "s3" else f"GATEWAY_SERVICES_{peer.upper()}"
+        name = f"GATEWAY_{_address_of(peer).upper()}"
         schemes = "an https:// or grpcs://" if peer == "core" else "an https://"
         expected = f"{schemes} address, as {env_of(peer, given[0])} is set"
         yield Fault(name, ",".join(addresses) or None, expected)
@@ -177,10 +177,15 @@ def _are_used(peer: str, files: TlsFiles, values: Values) -> Iterator[Fault]:
 
 def _addresses(peer: str, values: Values) -> tuple[str, ...] | None:
     """``None`` if unknown. AWS, which needs no address, counts as ``https://``."""
-    name = "s3_endpoint" if peer == "s3" else f"services_{peer}"
+    name = _address_of(peer)
     if name not in values:
         return None
     address = values[name]
     if address is None:
         return ("https://",) if peer == "s3" else ()
     return address if isinstance(address, tuple) else (address,)
+
+
+def _address_of(peer: str) -> str:
+    """The setting that says where it is."""
+    return {"s3": "s3_endpoint", "oidc": "oidc_issuer"}.get(peer, f"services_{peer}")

@@ -21,6 +21,7 @@ from gateway.telemetry import (
     core_metrics,
     repeat_metrics,
     shared_state_metrics,
+    sign_in_metrics,
     stream_metrics,
     usage_metrics,
     version_metrics,
@@ -49,11 +50,12 @@ STATUSES = (
 )
 # Why a credential was refused; a test holds this list and the words in the code together.
 AUTH_REASONS = (
-    *("ambiguous", "audience", "claim_exp", "claim_gen", "claim_iat", "claim_jti", "claim_nbf"),
-    *("claim_pwv", "claim_roles", "claim_sub", "claim_tenant", "empty", "expired", "header"),
-    "issuer",
-    *("key_expired", "key_malformed", "key_owner_moved", "key_revoked", "key_unknown"),
-    *("malformed", "missing", "not_yet_valid", "scheme", "signature", "superseded"),
+    *("algorithm", "ambiguous", "audience"),
+    *("claim_exp", "claim_gen", "claim_iat", "claim_jti", "claim_nbf", "claim_pwv", "claim_roles"),
+    *("claim_sub", "claim_tenant", "client", "empty", "expired", "header", "issuer"),
+    *("key_expired", "key_malformed", "key_owner_moved", "key_revoked", "key_sleeps"),
+    *("key_unknown", "malformed", "missing", "not_yet_valid", "scheme", "signature"),
+    *("signing_key", "superseded"),
     *("token_revoked", "too_long"),
     *("user_disabled", "user_removed"),
     *("password", OTHER),
@@ -68,6 +70,7 @@ SUBJECTS = (
     usage_metrics,
     repeat_metrics,
     version_metrics,
+    sign_in_metrics,
 )
 
 # --- the core and other dependencies --------------------------------------------------------------

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Protocol
 
 from gateway.domain.balancing import Balancer, RetryBudget
+from gateway.domain.company import OUTCOMES, Outcome
 from gateway.domain.hit_count import HitCount
 from gateway.domain.usage import Spent
 from gateway.telemetry import catalogue as c
-from gateway.telemetry import core_metrics, repeat_metrics, shared_state_metrics
+from gateway.telemetry import core_metrics, repeat_metrics, shared_state_metrics, sign_in_metrics
 from gateway.telemetry import usage_metrics as u
 from gateway.telemetry.metric import Counter, Gauge, LabelSet
 
@@ -179,3 +180,21 @@ def shared_memory(evicted: Mapping[str, int], unlocked: int) -> Iterator[Sample]
 def worker(state: str) -> Iterator[Sample]:
     for one in c.WORKER_STATES:
         yield c.WORKERS, (one,), float(one == state)
+
+
+class KeyRefreshes(Protocol):
+    """``flows.provider_keys.ProviderKeys`` is the real one."""
+
+    refreshed: int
+    failed: int
+
+
+def key_refreshes(keys: KeyRefreshes) -> Iterator[Sample]:
+    yield sign_in_metrics.KEY_REFRESHES, ("ok",), keys.refreshed
+    yield sign_in_metrics.KEY_REFRESHES, ("failed",), keys.failed
+
+
+def sign_ins(outcomes: Mapping[Outcome, int], lost: int) -> Iterator[Sample]:
+    for outcome in OUTCOMES:
+        yield sign_in_metrics.SIGN_INS, (outcome,), outcomes.get(outcome, 0)
+    yield sign_in_metrics.SIGN_INS_LOST, (), lost

@@ -12,7 +12,8 @@ import contextlib
 
 import structlog
 
-from gateway.adapters.users_file import UsersFile, UsersFileError, admin_user
+from gateway.adapters.users_entries import UsersFileError
+from gateway.adapters.users_file import UsersFile, admin_user
 from gateway.domain.identity import User
 from gateway.settings import Fault, Settings
 

@@ -42,6 +42,7 @@ from gateway.settings import Settings
 from gateway.settings.core_addresses import uses_grpc
 from gateway.telemetry import samples
 from gateway.wiring import revocation_ways
+from gateway.wiring.company import PEOPLE, PROVIDER
 from gateway.wiring.dependency import Building, Built, Dependency
 from gateway.wiring.from_settings import (
     core_timeouts,
@@ -345,6 +346,8 @@ DEPENDENCIES: tuple[Dependency[Any], ...] = (
     STATE,
     REPLICA,
     USAGE,
+    PEOPLE,
+    PROVIDER,
 )
 
 

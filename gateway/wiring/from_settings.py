@@ -54,6 +54,11 @@ def revocations_access(settings: Settings) -> S3Access:
     return replace(keys_access(settings), threads=4)
 
 
+def people_access(settings: Settings) -> S3Access:
+    """A few threads: each writes a record when somebody signs in, or reads one for a key."""
+    return replace(keys_access(settings), threads=4)
+
+
 def public_access(settings: Settings) -> S3Access:
     return S3Access(
         settings.s3_public_endpoint,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -21,7 +21,8 @@ from gateway.adapters.argon2_passwords import Argon2Passwords
 from gateway.adapters.clock import SystemClock
 from gateway.adapters.policy_cache import CachedPolicy
 from gateway.adapters.revocation_board import RevocationBoard
-from gateway.adapters.users_file import UsersFile, UsersFileError
+from gateway.adapters.users_entries import UsersFileError
+from gateway.adapters.users_file import UsersFile
 from gateway.domain.actions import ACTIONS
 from gateway.flows.answer_stream import Query
 from gateway.flows.authenticate import Authenticator
@@ -51,6 +52,7 @@ from gateway.tls.outgoing import OutgoingTls
 from gateway.wiring import dependencies
 from gateway.wiring.accounts import Accounts, build_users, users_found
 from gateway.wiring.answers import answer_cache, import_cache
+from gateway.wiring.company import company_method, key_owners, rules_after
 from gateway.wiring.dependencies import CORE, KEYS, POLICY, REVOCATIONS, STORAGE, TEMPORAL
 from gateway.wiring.dependency import (
     Building,
@@ -71,6 +73,10 @@ from gateway.wiring.reload import needing_restart
 from gateway.wiring.repeats import requests_sent_again
 from gateway.wiring.shared_state import REPLICA, STATE
 from gateway.wiring.usage import counts_tokens, usage_of
+
+if TYPE_CHECKING:
+    # Loaded only where the company's sign-in is on.
+    from gateway.flows.company_method import CompanyMethod
 
 log = structlog.get_logger("gateway.services")
 
@@ -97,6 +103,7 @@ class Services:
     clock: Clock
     policy: CachedPolicy
     authenticator: Authenticator
+    company: CompanyMethod | None
     login: Login
     logout: Logout
     keys: Keys
@@ -148,6 +155,8 @@ class Services:
         self.policy.clear()
         self.login.tokens = tokens = token_settings(settings)
         self.authenticator.use_tokens(tokens)
+        if self.company is not None:
+            self.company.use_rules(rules_after(self.company.rules, settings))
         self.keys.checksums = checksums = key_checksums(settings)
         self.authenticator.use_checksums(checksums)
         before, self.settings = self.settings, settings
@@ -242,7 +251,9 @@ def _services(
         max_tokens=settings.token_cache_entries,
         checksums=(checksums := key_checksums(settings)),
         unknown=_unknown_keys(settings, built),
+        company=key_owners(settings, built),
     )
+    company, company_samples = company_method(building, built, authenticator, known, clock)
     recheck = Recheck(
         authenticator,
         policy,
@@ -262,6 +273,7 @@ def _services(
         clock=clock,
         policy=policy,
         authenticator=authenticator,
+        company=company,
         login=Login(users, local.passwords, tokens, clock, known, limits, delays),
         logout=Logout(authenticator, revocations, clock),
         keys=Keys(key_store, clock, revocations, actions=ACTIONS, checksums=checksums),
@@ -302,6 +314,7 @@ def _services(
             partial(samples.repeats, repeats.counts),
             *(() if answers is None else (partial(samples.answers, answers.count),)),
             *(() if usage is None else (partial(samples.tokens, usage),)),
+            *company_samples,
         ],
         tracer=tracer,
         closing=building.closing,

@@ -23,14 +23,25 @@ from gateway.telemetry.layout import Layout
 from gateway.telemetry.metric import Histogram, LabelSet, Metric
 from gateway.telemetry.shared_metrics import ROW_CELLS
 from gateway.wiring import dependencies
+from tests.unit.valid_settings import load
 
 CHECKOUT = Path(__file__).parents[2]
 PAGE = CHECKOUT / "docs" / "metrics.md"
 STEPS = CHECKOUT / "docs" / "operations.md"
 MONITORING = CHECKOUT / "k8s" / "monitoring"
 ROUTES = [("GET", "/healthz"), ("POST", "/api/v1/query")]
+# What can be down at all, with everything switched on.
+EVERYTHING = load(
+    GATEWAY_REDIS_URL="redis://redis",
+    GATEWAY_SERVICES_OPA="http://opa:8181",
+    GATEWAY_PUBLIC_URL="https://kb.example.com",
+    GATEWAY_OIDC_ISSUER="https://sso.example.com",
+    GATEWAY_OIDC_AUDIENCE="knowledge-base",
+    GATEWAY_OIDC_TENANT="acme",
+    GATEWAY_OIDC_ROLES="kb-readers reader",
+)
 NAMES = {
-    "dependencies": tuple(one.name for one in dependencies.DEPENDENCIES),
+    "dependencies": dependencies.names(EVERYTHING),
     "pools": dependencies.pool_names(),
 }
 LAYOUT: Layout = layout_for(ROUTES, ("1.0", "3.11"), **NAMES)

@@ -29,6 +29,7 @@ from gateway.edge.tasks import Tasks
 from gateway.http_client.transport import CoreTransport
 from gateway.settings import Settings
 from gateway.wiring import dependencies
+from gateway.wiring.company import PEOPLE
 from gateway.wiring.dependencies import CORE, KEYS, REVOCATIONS, STORAGE, TEMPORAL
 from gateway.wiring.dependency import Building, Built, Dependency
 from gateway.wiring.from_settings import core_timeouts
@@ -36,7 +37,9 @@ from gateway.wiring.revocation_ways import RevocationWays
 from gateway.wiring.services import Local, Services, assemble
 from gateway.wiring.shared_state import REPLICA, STATE
 from tests.counting import CountingState
+from tests.unit.identity_fakes import MemoryPeople
 
+from .company import IssuerServer
 from .fakes import (
     PASSWORD,
     DictUsers,
@@ -132,6 +135,7 @@ class Gateway:
     server: Any
     trust: ssl.SSLContext | None = None
     grpc_port: int = 0
+    issuer: IssuerServer | None = None
 
     @property
     def app(self) -> Any:
@@ -158,7 +162,13 @@ class Gateway:
             status, head = await read_head(reader)
         return Streaming(reader, writer, status, dict(head))
 
+    def subject(self, username: str = "alice") -> str:
+        """Whom the gateway takes the user for."""
+        return username if self.issuer is None else self.issuer.subject(username)
+
     async def token(self, username: str = "alice") -> str:
+        if self.issuer is not None:
+            return self.issuer.token_of(username, self.clock.now)
         response = await self.client.post(
             "/auth/login", json={"username": username, "password": PASSWORD}
         )
@@ -205,6 +215,7 @@ async def running_gateway(
     workflows: MemoryWorkflows | None = None,
     keys: MemoryKeys | None = None,
     api: Api = API,
+    issuer: IssuerServer | None = None,
     **settings: str,
 ) -> AsyncIterator[Gateway]:
     """``settings`` are environment names without their prefix: ``CORS_ORIGINS="…"``.
@@ -212,13 +223,15 @@ async def running_gateway(
     ``protocol`` is another than the application's own; ``trust`` is what clients bring to a gateway
     that serves HTTPS. With ``REDIS_URL`` a real Redis counts. ``revocations``, ``workflows`` and
     ``keys`` are kept where another gateway of the test keeps them, too. ``api`` are other versions.
+    With an ``issuer`` its users are people of a company, by the same names.
     """
     environ = {**ENVIRONMENT, "GATEWAY_SERVICES_CORE": core.url}
+    settings = {**(issuer.settings if issuer else {}), **settings}
     environ.update({f"GATEWAY_{name}": text for name, text in settings.items()})
     users, clock, keys = some_users(), MovableClock(), keys or MemoryKeys()
     revocations = revocations or MemoryRevocations()
     store, workflows = MemoryStore(), workflows or MemoryWorkflows()
-    state = CountingState(clock.monotonic)
+    state, people = CountingState(clock.monotonic), MemoryPeople()
 
     async def build(loaded: Settings, tasks: Tasks) -> Services:
         local = Local(clock, users, PlainPasswords())  # type: ignore[arg-type]
@@ -228,6 +241,7 @@ async def running_gateway(
             REVOCATIONS.name: RevocationWays(revocations),
             TEMPORAL.name: workflows,
             REPLICA.name: state,
+            PEOPLE.name: people,
         }
         if loaded.redis_url is None:
             in_memory[STATE.name] = state
@@ -256,7 +270,8 @@ async def running_gateway(
         ) as client:
             world = (core, users, clock, keys, revocations, store, workflows, state)
             grpc_port = int(settings.get("GRPC_PORT", 0))
-            yield Gateway(client, address, *world, application, server, trust, grpc_port)
+            last = (application, server, trust, grpc_port, issuer)
+            yield Gateway(client, address, *world, *last)
     finally:
         await server.before_stop()
         await server.close()

@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import gateway as package
 from gateway.domain import doors
+from gateway.domain.company import unlisted
 from gateway.edge.http.routes import endpoints
+from tests.company import NOW, SigningKey, hmac_with
 
+from .company import IssuerServer, issuer_server
 from .conftest import Gateway, running_gateway
 from .doors import DOORS, Credential, Door, Progress, Told, all_open
 from .forging import forge
@@ -34,9 +38,22 @@ NO_DOORS = {"http", "observe", "wire"}
 every_door = pytest.mark.parametrize("door", DOORS.values(), ids=DOORS.keys())
 
 
+@pytest.fixture(params=["own tokens", "company tokens"])
+async def issuer(request: pytest.FixtureRequest) -> AsyncIterator[IssuerServer | None]:
+    """Who gives out the tokens that are asked with: the gateway itself, or a company's provider.
+
+    API keys, which some of these tests make, are theirs then, too.
+    """
+    if request.param == "own tokens":
+        yield None
+        return
+    async with issuer_server() as running:
+        yield running
+
+
 @pytest.fixture
-async def gateway(core: StubCore) -> AsyncIterator[Gateway]:
-    async with running_gateway(core, **all_open()) as running:
+async def gateway(core: StubCore, issuer: IssuerServer | None) -> AsyncIterator[Gateway]:
+    async with running_gateway(core, issuer=issuer, **all_open()) as running:
         yield running
 
 
@@ -181,19 +198,22 @@ async def test_an_answer_is_logged_with_its_door(
     assert told.ends == "done"
     (line,) = [line for line in lines.requests() if "stream_end" in line]
     assert (line["door"], line["stream_end"], line["status"]) == (door.name, "done", 200)
-    assert (line["principal"], line["action"]) == ("alice", "query:run")
-    assert gateway.core.headers_of_query()["x-kb-subject"] == "alice"
+    alice = gateway.subject("alice")
+    assert (line["principal"], line["action"]) == (alice, "query:run")
+    assert line["auth"] == ("oidc" if gateway.issuer else "jwt")
+    assert gateway.core.headers_of_query()["x-kb-subject"] == alice
 
 
 # --- limits ---------------------------------------------------------------------------------------
 
 
 @every_door
-async def test_a_limit_holds_over_all_doors(door: Door, core: StubCore) -> None:
+async def test_a_limit_holds_over_all_doors(
+    door: Door, core: StubCore, issuer: IssuerServer | None
+) -> None:
     """What was asked at one counts at the others; who is refused learns when to come back."""
-    async with running_gateway(
-        core, **all_open(), LIMITS="query:run 1/h burst 1 per subject"
-    ) as gateway:
+    limits = "query:run 1/h burst 1 per subject"
+    async with running_gateway(core, issuer=issuer, **all_open(), LIMITS=limits) as gateway:
         alice, bob = await gateway.bearer(), await gateway.bearer("bob")
         assert (await asked(DOORS["sse"], gateway, alice)).ends == "done"
         told = await asked(door, gateway, alice)
@@ -235,9 +255,11 @@ async def test_a_stop_ends_an_answer_and_lets_none_begin(door: Door, gateway: Ga
 
 
 @every_door
-async def test_a_token_that_expires_ends_its_answer(door: Door, core: StubCore) -> None:
+async def test_a_token_that_expires_ends_its_answer(
+    door: Door, core: StubCore, issuer: IssuerServer | None
+) -> None:
     """Wherever it is by then: on a busy machine that may be before its first event."""
-    async with running_gateway(core, **all_open(), JWT_EXPIRATION="1s") as gateway:
+    async with running_gateway(core, issuer=issuer, **all_open(), JWT_EXPIRATION="1s") as gateway:
         core.holds(STREAM_HEAD, chunk(META))
         told = await asked(door, gateway, await gateway.bearer())
         assert told.ends == "TOKEN_EXPIRED"
@@ -296,3 +318,70 @@ async def test_a_slow_client_loses_nothing(door: Door) -> None:
     place = 0
     for number in range(events):
         place = told.raw.index(b"%06dx" % number, place)
+
+
+# --- the company's people -------------------------------------------------------------------------
+
+
+@every_door
+async def test_a_faulty_token_of_the_company_is_refused(
+    door: Door, core: StubCore, lines: Lines
+) -> None:
+    """By the code of its fault, like any other; what cannot be judged is not the token's fault."""
+    async with (
+        issuer_server() as issuer,
+        running_gateway(core, issuer=issuer, **all_open()) as gateway,
+    ):
+        away = SigningKey(number=1, key_id="not published")
+        no = "UNAUTHENTICATED"
+        faults: dict[str, tuple[str, str, str | None]] = {
+            "another audience": (
+                issuer.token_of("alice", aud="payroll"),
+                "UNAUTHENTICATED",
+                "audience",
+            ),
+            "another issuer": (
+                issuer.token_of("alice", iss="https://x"),
+                "UNAUTHENTICATED",
+                "issuer",
+            ),
+            "another key": (issuer.token(key=SigningKey(number=1)), no, "signature"),
+            "an unknown key": (issuer.token(key=away), no, "signing_key"),
+            "another algorithm": (issuer.token({"alg": "RS512"}), no, "algorithm"),
+            "no algorithm": (issuer.token({"alg": "none"}), no, "signature"),
+            "the public key as a secret": (
+                issuer.token({"alg": "HS256"}, sign=hmac_with(issuer.keys[0].pem)),
+                no,
+                "signature",
+            ),
+            "expired": (issuer.token_of("alice", NOW - 3600), "TOKEN_EXPIRED", "expired"),
+            "not yet": (issuer.token_of("alice", NOW + 60), no, "not_yet_valid"),
+            "nobody's tenant": (
+                issuer.token_of("alice", organization=7),
+                "UNAUTHENTICATED",
+                "claim_tenant",
+            ),
+            "no role": (issuer.token_of("alice", groups=["canteen"]), "FORBIDDEN", None),
+        }
+        for name, (token, code, _) in faults.items():
+            told = await asked(door, gateway, bearing(token))
+            assert (told.ends, told.events) == (code, []), name
+        assert not gateway.core.asked.is_set()
+        found = [line.get("auth_reason") for line in lines.requests() if "error" in line]
+        assert found == [reason for _, _, reason in faults.values()]
+
+
+@every_door
+async def test_a_person_who_is_disabled_loses_his_answers(door: Door, core: StubCore) -> None:
+    """By an entry in the users file, which is all that is there of him."""
+    async with (
+        issuer_server() as issuer,
+        running_gateway(core, issuer=issuer, **all_open()) as gateway,
+    ):
+        question, _ = await begun(door, gateway, await gateway.bearer())
+        alice = gateway.subject("alice")
+        gateway.users.users[alice] = replace(unlisted(alice), disabled=True)
+        gateway.users.revision += 1
+        assert (await question.told()).ends == "CREDENTIAL_REVOKED"
+        told = await asked(door, gateway, await gateway.bearer())
+        assert told.ends == "UNAUTHENTICATED"

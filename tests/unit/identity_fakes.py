@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from gateway.adapters.revocation_board import RevocationBoard
 from gateway.domain.api_keys import KeyRecord, StoredKey
+from gateway.domain.company import SeenPerson
 from gateway.domain.identity import Principal, User
 from gateway.errors import Conflict, StorageUnavailable
 from gateway.flows.known_revocations import KnownRevocations
@@ -147,6 +148,28 @@ class MemoryRevocations:
     def _reachable(self) -> None:
         if self.down:
             raise StorageUnavailable
+
+
+class MemoryPeople:
+    """Who signed in, in a dict. ``down`` fails every call; ``written`` counts."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, SeenPerson] = {}
+        self.written = 0
+        self.down = False
+
+    async def get(self, subject: str, deadline: Deadline) -> SeenPerson | None:
+        if self.down:
+            raise StorageUnavailable
+        return self.kept.get(subject)
+
+    async def put(self, person: SeenPerson, deadline: Deadline) -> None:
+        if self.down:
+            raise StorageUnavailable
+        self.written += 1
+        known = self.kept.get(person.subject)
+        if known is None or known.signed_in_at <= person.signed_in_at:
+            self.kept[person.subject] = person
 
 
 def revocations_of(

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from functools import wraps
-from typing import Any, Literal, NamedTuple, cast, get_type_hints
+from typing import Any, Final, Literal, NamedTuple, cast, get_type_hints
 
 import msgspec
 from sanic import Blueprint, Request, Sanic
@@ -33,6 +33,8 @@ from gateway.errors import GatewayError
 
 Handler = Callable[..., Coroutine[Any, Any, HTTPResponse | None]]
 
+# Whose sign-in is taken, for whoever has none yet (RFC 9728).
+WELL_KNOWN: Final = "/.well-known/oauth-protected-resource"
 # The only routes without a policy question, with true CORS preflights (contract, section 4): those
 # at the root, and in each version those with these paths below it.
 _PUBLIC_AT_ROOT = frozenset(
@@ -41,7 +43,10 @@ _PUBLIC_AT_ROOT = frozenset(
         *(
             (method, path)
             for method in ("GET", "HEAD")
-            for path in ("/healthz", "/readyz", "/openapi.json", "/docs", ROOT)
+            for path in (
+                *("/healthz", "/readyz", "/openapi.json", "/docs", ROOT),
+                *(WELL_KNOWN, f"{WELL_KNOWN}/mcp"),
+            )
         ),
     }
 )

@@ -37,6 +37,7 @@ from gateway.edge.http.cors import Cors
 from gateway.edge.http.endings import Endings, going
 from gateway.edge.http.endpoint import Endpoint, endpoint_of
 from gateway.edge.http.limit_stages import LimitStages, add_fields
+from gateway.edge.http.protected_resource import ProtectedResource
 from gateway.edge.http.resource_ids import ID_SPELLINGS
 from gateway.edge.http.routes import methods_of
 from gateway.edge.observe import access_log, spans
@@ -87,6 +88,7 @@ class Pipeline:
         hsts_s: int = 0,
         limits: LimitStages | None = None,
         endings: Endings | None = None,
+        resource: ProtectedResource | None = None,
     ) -> None:
         self._authenticator = authenticator
         self._policy = policy
@@ -98,6 +100,7 @@ class Pipeline:
         self._trusted = tuple(trusted_proxies)
         self._tracer = tracer
         self._endings = endings
+        self._resource = resource
         self._security_headers = tuple(security_headers(hsts_s).items())
         # What is called and by whom decides these, and nothing of what it is called with.
         self._first_stages: tuple[RequestStage, ...] = (
@@ -177,6 +180,8 @@ class Pipeline:
             add_fields(response, scope, self._clock.time())
         if self._endings is not None:
             self._endings.decorate(request, response)
+        if response.status == 401 and self._resource is not None:
+            self._resource.point(request, response)
         self._cors.decorate(request, response)
         if self._drain.draining:
             _close_after(request)
@@ -339,7 +344,8 @@ def _question(request: Request, scope: Scope, endpoint: Endpoint) -> PolicyQuest
         tenant=caller.tenant,
         roles=caller.roles,
         scopes=caller.scopes,
-        auth=caller.auth,
+        # To the policy a token is a token: whose it is, the subject's name tells.
+        auth="api_key" if caller.auth == "api_key" else "jwt",
         action=scope.action or "",
         resource=Resource(
             type=endpoint.resource_type,

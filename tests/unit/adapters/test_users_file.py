@@ -20,6 +20,7 @@ from gateway.adapters.users_file import (
     editing,
     load_users,
 )
+from gateway.domain.company import company_subject, unlisted
 from gateway.domain.identity import User
 
 HASH = hash_password("correct horse")
@@ -290,3 +291,42 @@ def test_a_date_without_a_zone_is_a_fault_whatever_the_year(path: Path, date: st
     path.write_text(json.dumps({"version": 1, "users": users}))
     with pytest.raises(UsersFileError, match="alice"):
         UsersFile(str(path))
+
+
+PERSON = company_subject("https://sso.example.com", "erin")
+
+
+def test_people_of_the_company_are_disabled_and_given_roles(path: Path) -> None:
+    """In few words, which stay so when the file is written again."""
+    other = company_subject("https://sso.example.com", "rita")
+    write(path, **{PERSON: {"disabled": True}, other: {"roles": ["admin"]}}, alice=entry())
+    found = load_users(str(path))
+    assert found[PERSON] == replace(unlisted(PERSON), disabled=True)
+    roles = frozenset({"admin"})
+    assert found[other] == replace(unlisted(other), roles=roles, roles_of_claims=False)
+    save(path, *found.values())
+    assert load_users(str(path)) == found
+    assert json.loads(path.read_text())["users"][PERSON] == {"disabled": True}
+
+
+@pytest.mark.parametrize(
+    ("name", "bad"),
+    [
+        ("oidc-alice", entry()),
+        ("oidc-alice", {"disabled": True}),
+        (PERSON, entry()),
+        (PERSON, {"password_hash": HASH}),
+        (PERSON, {"tenant": "acme"}),
+        (PERSON, {"roles": ["Admin"]}),
+        (PERSON.upper(), {"disabled": True}),
+    ],
+)
+def test_no_account_enters_the_namespace_of_the_companys_people(
+    path: Path, name: str, bad: Any
+) -> None:
+    """Neither a local one nor the environment's admin; what is said of a person has no password."""
+    write(path, **{name: bad})
+    with pytest.raises(UsersFileError, match=name):
+        load_users(str(path))
+    with pytest.raises(UsersFileError, match="oidc-"):
+        admin_user("oidc-root", "main", password="correct horse")

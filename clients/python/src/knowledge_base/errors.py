@@ -338,6 +338,12 @@ class SharedStateUnavailable(Unavailable):
     CODE = "SHARED_STATE_UNAVAILABLE"
 
 
+class SignInUnavailable(Unavailable):
+    """The company's identity provider, without which nobody can say whose the token is."""
+
+    CODE = "SIGN_IN_UNAVAILABLE"
+
+
 class Draining(Unavailable):
     """The server that was asked is shutting down."""
 

@@ -30,7 +30,10 @@ class AccessToken:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who the knowledge base takes you for. ``scopes`` is ``None`` for a token: no narrowing."""
+    """Who the knowledge base takes you for. ``scopes`` is ``None`` for a token: no narrowing.
+
+    People who sign in at their company have a ``name``, beside a ``subject`` that is a digest.
+    """
 
     subject: str
     tenant: str
@@ -38,6 +41,7 @@ class Identity:
     scopes: tuple[str, ...] | None
     auth_method: str
     expires_at: datetime | None
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

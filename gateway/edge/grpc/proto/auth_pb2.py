@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fknowledge/gateway/v1/auth.proto\x12\x14knowledge.gateway.v1\"V\n\x0cLoginRequest\x12\x15\n\x08username\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x15\n\x08password\x18\x02 \x01(\tH\x01\x88\x01\x01\x42\x0b\n\t_usernameB\x0b\n\t_password\"a\n\rLoginResponse\x12\x14\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\t\x12\x12\n\ntoken_type\x18\x02 \x01(\t\x12\x12\n\nexpires_in\x18\x03 \x01(\x03\x12\x12\n\nexpires_at\x18\x04 \x01(\t\")\n\rLogoutRequest\x12\x10\n\x03\x61ll\x18\x01 \x01(\x08H\x00\x88\x01\x01\x42\x06\n\x04_all\"\x10\n\x0eLogoutResponse\"\x0b\n\tMeRequest\"\x89\x01\n\nMeResponse\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\r\n\x05roles\x18\x03 \x03(\t\x12\x0e\n\x06scopes\x18\x04 \x03(\t\x12\x13\n\x0b\x61uth_method\x18\x05 \x01(\t\x12\x17\n\nexpires_at\x18\x06 \x01(\tH\x00\x88\x01\x01\x42\r\n\x0b_expires_at2\xfd\x01\n\x0b\x41uthService\x12P\n\x05Login\x12\".knowledge.gateway.v1.LoginRequest\x1a#.knowledge.gateway.v1.LoginResponse\x12S\n\x06Logout\x12#.knowledge.gateway.v1.LogoutRequest\x1a$.knowledge.gateway.v1.LogoutResponse\x12G\n\x02Me\x12\x1f.knowledge.gateway.v1.MeRequest\x1a .knowledge.gateway.v1.MeResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fknowledge/gateway/v1/auth.proto\x12\x14knowledge.gateway.v1\"V\n\x0cLoginRequest\x12\x15\n\x08username\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x15\n\x08password\x18\x02 \x01(\tH\x01\x88\x01\x01\x42\x0b\n\t_usernameB\x0b\n\t_password\"a\n\rLoginResponse\x12\x14\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\t\x12\x12\n\ntoken_type\x18\x02 \x01(\t\x12\x12\n\nexpires_in\x18\x03 \x01(\x03\x12\x12\n\nexpires_at\x18\x04 \x01(\t\")\n\rLogoutRequest\x12\x10\n\x03\x61ll\x18\x01 \x01(\x08H\x00\x88\x01\x01\x42\x06\n\x04_all\"\x10\n\x0eLogoutResponse\"\x0b\n\tMeRequest\"\xa5\x01\n\nMeResponse\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\r\n\x05roles\x18\x03 \x03(\t\x12\x0e\n\x06scopes\x18\x04 \x03(\t\x12\x13\n\x0b\x61uth_method\x18\x05 \x01(\t\x12\x17\n\nexpires_at\x18\x06 \x01(\tH\x00\x88\x01\x01\x12\x11\n\x04name\x18\x07 \x01(\tH\x01\x88\x01\x01\x42\r\n\x0b_expires_atB\x07\n\x05_name2\xfd\x01\n\x0b\x41uthService\x12P\n\x05Login\x12\".knowledge.gateway.v1.LoginRequest\x1a#.knowledge.gateway.v1.LoginResponse\x12S\n\x06Logout\x12#.knowledge.gateway.v1.LogoutRequest\x1a$.knowledge.gateway.v1.LogoutResponse\x12G\n\x02Me\x12\x1f.knowledge.gateway.v1.MeRequest\x1a .knowledge.gateway.v1.MeResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,7 +42,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MEREQUEST']._serialized_start=305
   _globals['_MEREQUEST']._serialized_end=316
   _globals['_MERESPONSE']._serialized_start=319
-  _globals['_MERESPONSE']._serialized_end=456
-  _globals['_AUTHSERVICE']._serialized_start=459
-  _globals['_AUTHSERVICE']._serialized_end=712
+  _globals['_MERESPONSE']._serialized_end=484
+  _globals['_AUTHSERVICE']._serialized_start=487
+  _globals['_AUTHSERVICE']._serialized_end=740
 # @@protoc_insertion_point(module_scope)

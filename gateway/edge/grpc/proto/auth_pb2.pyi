@@ -41,17 +41,19 @@ class MeRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class MeResponse(_message.Message):
-    __slots__ = ("subject", "tenant", "roles", "scopes", "auth_method", "expires_at")
+    __slots__ = ("subject", "tenant", "roles", "scopes", "auth_method", "expires_at", "name")
     SUBJECT_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
     ROLES_FIELD_NUMBER: _ClassVar[int]
     SCOPES_FIELD_NUMBER: _ClassVar[int]
     AUTH_METHOD_FIELD_NUMBER: _ClassVar[int]
     EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
     subject: str
     tenant: str
     roles: _containers.RepeatedScalarFieldContainer[str]
     scopes: _containers.RepeatedScalarFieldContainer[str]
     auth_method: str
     expires_at: str
-    def __init__(self, subject: _Optional[str] = ..., tenant: _Optional[str] = ..., roles: _Optional[_Iterable[str]] = ..., scopes: _Optional[_Iterable[str]] = ..., auth_method: _Optional[str] = ..., expires_at: _Optional[str] = ...) -> None: ...
+    name: str
+    def __init__(self, subject: _Optional[str] = ..., tenant: _Optional[str] = ..., roles: _Optional[_Iterable[str]] = ..., scopes: _Optional[_Iterable[str]] = ..., auth_method: _Optional[str] = ..., expires_at: _Optional[str] = ..., name: _Optional[str] = ...) -> None: ...
