@@ -132,10 +132,10 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
         PROJECT, folder / "project", ignore=shutil.ignore_patterns("build", "*.egg-info")
     )
     run(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(folder), str(here))
-    run(sys.executable, "-m", "venv", str(folder / "venv"))
+    run(sys.executable, "-m", "venv", "--without-pip", str(folder / "venv"))
     found = folder / "venv" / "bin" / "python"
     (wheel,) = folder.glob("*.whl")
-    run(str(found), "-m", "pip", "install", "-q", f"{wheel}[cli]")
+    run(*(sys.executable, "-m", "pip", "--python", str(found)), "install", "-q", f"{wheel}[cli]")
     return found
 
 
@@ -172,6 +172,16 @@ async def test_the_ten_lines_of_the_readme_run(stack: Stack, python: Path, tmp_p
 # --- kb -------------------------------------------------------------------------------------------
 
 
+def environment(stack: Stack, home: Path, token: str) -> dict[str, str]:
+    return {
+        **{name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ},
+        "HOME": str(home),
+        "KB_URL": stack.base_url,
+        "KB_TOKEN": token,
+        "PYTHONUTF8": "1",
+    }
+
+
 async def test_kb_uploads_a_folder_and_asks_about_it(
     stack: Stack, python: Path, tmp_path: Path
 ) -> None:
@@ -183,13 +193,7 @@ async def test_kb_uploads_a_folder_and_asks_about_it(
     (folder / ".hidden.txt").write_bytes(b"not this one")
     async with client(stack, "bob") as kb:
         token = (await kb.login("bob", PASSWORD)).access_token
-    env = {
-        **{name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ},
-        "HOME": str(tmp_path),
-        "KB_URL": stack.base_url,
-        "KB_TOKEN": token,
-        "PYTHONUTF8": "1",
-    }
+    env = environment(stack, tmp_path, token)
     command = str(python.parent / "kb")
     upload = [command, "upload", "--wait", str(folder)]
     async with terminal(upload, env, columns=120) as shown:
@@ -220,3 +224,22 @@ async def test_kb_uploads_a_folder_and_asks_about_it(
         piped("docs", "show", chamois[0], code=4)
 
     await asyncio.to_thread(at_a_prompt)
+
+
+async def test_ctrl_c_ends_an_upload_to_a_store_that_says_nothing(
+    stack: Stack, python: Path, tmp_path: Path
+) -> None:
+    """At once: nobody waits for the store to be given up."""
+    path = tmp_path / "ibex.txt"
+    path.write_bytes(IBEX + os.urandom(8).hex().encode())
+    async with client(stack, "bob") as kb:
+        env = environment(stack, tmp_path, (await kb.login("bob", PASSWORD)).access_token)
+    stack.freeze("s3")
+    try:
+        async with terminal([str(python.parent / "kb"), "upload", str(path)], env) as shown:
+            await shown.until("ibex.txt")
+            shown.type("\x03")
+            assert await shown.ended() == 130
+            assert "kb: stopped" in shown.text
+    finally:
+        stack.thaw("s3")

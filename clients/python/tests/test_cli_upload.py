@@ -7,6 +7,7 @@ import os
 import signal
 import stat
 import threading
+import types
 from pathlib import Path
 from typing import Any
 
@@ -107,17 +108,23 @@ def test_one_that_fails_does_not_stop_the_others(
 
 
 def test_ctrl_c_stops_what_is_under_way(
-    logged_in: None, server: FakeServer, folder: Path, said: Reads
+    logged_in: None,
+    server: FakeServer,
+    folder: Path,
+    said: Reads,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """With its next block; what waits is not begun, and what was kept is for the next call."""
+    stopped = threading.Event()
+    events = types.SimpleNamespace(Event=lambda: stopped, Lock=threading.Lock)
+    monkeypatch.setattr("knowledge_base.cli.upload.threading", events)
     store = FakeStore(in_parts=True)
     server.usual = lambda request: documents() if request.method == "GET" else store(request)
 
     def interrupts(n: int) -> None:
         if n == 2:
             os.kill(os.getpid(), signal.SIGINT)
-            # The other thread is told when this one lets it run.
-            threading.Event().wait(0.2)
+            stopped.wait(60)
 
     store.fails = interrupts
     assert main(["upload", "--jobs", "1", str(folder / "deep"), str(folder)]) == exits.INTERRUPTED

@@ -1,5 +1,5 @@
 """``kb``: the knowledge base on the command line (``pip install 'knowledge-base-client[cli]'``)."""
 
-from knowledge_base.cli.main import main
+from knowledge_base.cli.main import entry, main
 
-__all__ = ["main"]
+__all__ = ["entry", "main"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import sys
@@ -36,6 +37,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         say(f"kb: {words_of(exc)}")
         return code_of(exc)
     return code
+
+
+def entry() -> None:
+    """The program itself. Stopped by Ctrl-C it ends at once, whatever its threads wait for."""
+    code = main()
+    if code == exits.INTERRUPTED:
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _nobody_reads() -> int:

@@ -241,19 +241,19 @@ def _all(
     uploads: Uploads, files: list[Path], show: Show, options: argparse.Namespace
 ) -> list[Outcome]:
     """Each file's line goes out when it is done."""
-    with ThreadPoolExecutor(options.jobs, "kb-upload") as pool:
+    pool = ThreadPoolExecutor(options.jobs, "kb-upload")
+    try:
         under_way: list[Future[Outcome]] = [pool.submit(uploads.one, one, show) for one in files]
-        try:
-            outcomes = []
-            for future in as_completed(under_way):
-                outcomes.append(future.result())
-                show.ended(outcomes[-1])
-                _tell(outcomes[-1], options)
-            return outcomes
-        except BaseException:
-            uploads.stopped.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        outcomes = []
+        for future in as_completed(under_way):
+            outcomes.append(future.result())
+            show.ended(outcomes[-1])
+            _tell(outcomes[-1], options)
+        return outcomes
+    finally:
+        # Who waits for a store that says nothing is not waited for: the program ends (``entry``).
+        uploads.stopped.set()
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _tell(outcome: Outcome, options: argparse.Namespace) -> None:
