@@ -18,10 +18,11 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, cast
 
+from gateway.edge.wire.layered import Bytes, LayeredTransport
 from gateway.edge.wire.water_marks import HIGH_WATER_BYTES
 
 # How long a connection that is closed waits for the client to close its side.
@@ -38,11 +39,10 @@ RECORD_BYTES = 16 * 1024
 # What TLS itself may say (new keys, mostly) to a client that makes it speak and takes nothing.
 UNASKED_BYTES = 16 * 1024
 
-Bytes = bytes | bytearray | memoryview
 _to_kernel = os.write
 
 
-class TlsTransport(asyncio.Transport, asyncio.Protocol):
+class TlsTransport(LayeredTransport, asyncio.Protocol):
     """The server's end of one TLS connection: a protocol for ``below``, a transport for ``app``.
 
     Args:
@@ -52,7 +52,6 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
 
     __slots__ = (
         "_app",
-        "_below",
         "_context",
         "_descriptor",
         "_handshake_s",
@@ -67,8 +66,8 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         "_tls",
         "_unasked_bytes",
         "_unread",
+        "_waits",
     )
-    _below: asyncio.Transport
     _descriptor: int
     _incoming: ssl.MemoryBIO
     _outgoing: ssl.MemoryBIO
@@ -96,25 +95,34 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         self._has_left = False
         # ``app`` wants nothing more for now.
         self._is_paused = False
-        # ``below`` has more to send than it should.
-        self._is_behind = False
+        # ``below`` has more to send than it should; it may have something to send.
+        self._is_behind = self._waits = False
 
     # --- sending --------------------------------------------------------------------------------
 
     def send(self, data: Bytes) -> bool:
-        """Encrypts and sends ``data``; false when more waits than should."""
+        """Encrypts and sends ``data``; false when more waits than should.
+
+        What it does nearly always stands here in a row: each call and each object that it passes
+        is to be fetched from memory again after a stream's usual silence.
+        """
         if self._is_closing:
             return True  # The client left, and whoever sends is about to hear of it.
         try:
-            if len(data) <= PIECE_BYTES:
+            if len(data) > PIECE_BYTES:
+                sealed = self._sealed(memoryview(data))
+            else:
                 self._tls.write(data)
                 sealed = self._outgoing.read()
-            else:
-                sealed = self._sealed(memoryview(data))
+            if self._waits:
+                return self._put(sealed)
+            sent = _to_kernel(self._descriptor, sealed)
         except ssl.SSLError:
             self._fail()
             return True
-        return self._put(sealed)
+        except OSError:  # full (EAGAIN) or broken: the transport finds out which
+            sent = 0
+        return sent == len(sealed) or self._queue(sealed[sent:])
 
     def _sealed(self, data: memoryview) -> bytes:
         sealed = []
@@ -125,15 +133,18 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
 
     def _put(self, sealed: bytes) -> bool:
         """In their order always: a client can decrypt records in no other."""
+        if self._waits and self._below.get_write_buffer_size():
+            return self._queue(sealed)
+        self._waits = False
+        try:
+            sent = _to_kernel(self._descriptor, sealed)
+        except OSError:
+            sent = 0
+        return sent == len(sealed) or self._queue(sealed[sent:])
+
+    def _queue(self, sealed: bytes) -> bool:
         below = self._below
-        if not below.get_write_buffer_size():
-            try:
-                sent = _to_kernel(self._descriptor, sealed)
-            except OSError:  # full (EAGAIN) or broken: the transport finds out which
-                sent = 0
-            if sent == len(sealed):
-                return True
-            sealed = sealed[sent:]
+        self._waits = True
         below.write(sealed)
         return below.get_write_buffer_size() <= HIGH_WATER_BYTES
 
@@ -364,20 +375,10 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         if data:
             self.send(data)
 
-    def writelines(self, list_of_data: Iterable[Bytes]) -> None:
-        self.write(b"".join(list_of_data))
-
-    def can_write_eof(self) -> bool:
-        """Whoever closes its side of TLS has left: see ``protocol.py``."""
-        return False
-
-    def write_eof(self) -> None:
-        raise NotImplementedError
-
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         if name == "sslcontext":
             return self._tls.context
-        return self._tls if name == "ssl_object" else self._below.get_extra_info(name, default)
+        return self._tls if name == "ssl_object" else super().get_extra_info(name, default)
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         self._app = cast(asyncio.Protocol, protocol)
@@ -385,12 +386,3 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
     def get_protocol(self) -> asyncio.BaseProtocol:
         assert self._app is not None
         return self._app
-
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        self._below.set_write_buffer_limits(high, low)
-
-    def get_write_buffer_limits(self) -> tuple[int, int]:
-        return self._below.get_write_buffer_limits()
-
-    def get_write_buffer_size(self) -> int:
-        return self._below.get_write_buffer_size()

@@ -67,3 +67,16 @@ def test_kept_answers_stand_beside_the_same_ones_asked(tmp_path: Path) -> None:
     ]
     (tmp_path / "kept.json").write_text(json.dumps({"summary": summary}), "utf-8")
     assert "| 64 events | 1,000 | 250 | 0.25 |" in page.renewed(PLACES, tmp_path)
+
+
+def test_tls_stands_beside_plain_with_what_it_adds(tmp_path: Path) -> None:
+    """A cell that lacks one of the two is a dash; what is less is told as less."""
+    rows = [("plain", 100, 20.0), ("tls", 100, 23.4), ("plain", 300, 18.0), ("tls", 300, 17.5)]
+    summary = [
+        {"system": "gateway", "load": load, "streams": streams, "cpu_us_per_event": figure}
+        for load, streams, figure in rows
+    ]
+    summary.append({"system": "gateway", "load": "tls", "streams": 1000, "rss_kib_per_stream": 28})
+    (tmp_path / "tls.json").write_text(json.dumps({"summary": summary}), "utf-8")
+    text = page.renewed(PLACES, tmp_path)
+    assert "| `gateway` | 20 → 23.4 (+3.4) | 18 → 17.5 (−0.5) | – | – |" in text
