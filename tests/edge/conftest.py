@@ -13,6 +13,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
+from random import Random
 from typing import Any
 
 import httpx
@@ -22,8 +23,10 @@ from sanic.server.protocols.http_protocol import HttpProtocol
 from sanic.touchup.service import TouchUp
 
 from blueprints.api import API
+from gateway.adapters.core_calls import CoreCalls
 from gateway.adapters.core_http import CoreHttp
 from gateway.app import Application, create_app
+from gateway.domain.balancing import Address, Balancer
 from gateway.edge.http.mounting import Api
 from gateway.edge.tasks import Tasks
 from gateway.http_client.transport import CoreTransport
@@ -183,6 +186,11 @@ def with_stand_ins(core_url: str, in_memory: Mapping[str, Any]) -> list[Dependen
     """All that is declared; the core without discovery, and those ``in_memory`` by their names."""
 
     async def core(building: Building) -> Built[Any]:
+        if core_url.startswith("grpc"):
+            from gateway.wiring.core_over_grpc import over_grpc
+
+            over, _ = over_grpc(building, Balancer(Random(), [Address(core_url)]), CoreCalls)
+            return Built(over, over.check)
         transport = CoreTransport(limit=building.settings.core_connections)
         building.closing.push_async_callback(transport.aclose)
         client = CoreHttp(

@@ -24,9 +24,10 @@ from .company import IssuerServer, issuer_server
 from .conftest import Gateway, running_gateway
 from .doors import DOORS, Credential, Door, Progress, Told, all_open
 from .forging import forge
+from .grpc_core import speaking_grpc
 from .keeping_core import keeping_core, settled
 from .raw import TIMEOUT_S, Where, stops
-from .stub_core import DONE, END, META, STREAM_HEAD, StubCore, chunk
+from .stub_core import DONE, END, META, STREAM_HEAD, StubCore, chunk, stub_core
 from .test_logs import Lines, lines, uncached
 
 __all__ = ["lines", "uncached"]
@@ -38,17 +39,33 @@ NO_DOORS = {"http", "observe", "wire"}
 every_door = pytest.mark.parametrize("door", DOORS.values(), ids=DOORS.keys())
 
 
-@pytest.fixture(params=["own tokens", "company tokens"])
-async def issuer(request: pytest.FixtureRequest) -> AsyncIterator[IssuerServer | None]:
+@pytest.fixture(params=["own tokens", "company tokens", "core over gRPC"])
+def world(request: pytest.FixtureRequest) -> str:
+    """What makes no difference at any door: each is the only thing that is not as usual."""
+    return str(request.param)
+
+
+@pytest.fixture
+async def issuer(world: str) -> AsyncIterator[IssuerServer | None]:
     """Who gives out the tokens that are asked with: the gateway itself, or a company's provider.
 
     API keys, which some of these tests make, are theirs then, too.
     """
-    if request.param == "own tokens":
+    if world != "company tokens":
         yield None
         return
     async with issuer_server() as running:
         yield running
+
+
+@pytest.fixture
+async def core(world: str) -> AsyncIterator[StubCore]:
+    async with stub_core() as running:
+        if world != "core over gRPC":
+            yield running
+            return
+        async with speaking_grpc(running):
+            yield running
 
 
 @pytest.fixture
