@@ -117,6 +117,9 @@ class GrpcConnections:
         limit: calls under way at once; more of them wait.
         message_limit_bytes: of an answer that is one message.
         event_limit_bytes: of one message of a streamed answer.
+        keepalive_s: how long after the last word of the other side it is pinged, while calls are
+            under way.
+        keepalive_answer_s: how long that ping may go unanswered.
         credentials: asked for each new connection to a ``grpcs`` address. Raises
             ``httpx.ConnectError`` where there are none that can be used.
     """
@@ -128,10 +131,18 @@ class GrpcConnections:
         message_limit_bytes: int,
         event_limit_bytes: int,
         credentials: Callable[[], grpc.ChannelCredentials],
+        keepalive_s: float = KEEPALIVE_S,
+        keepalive_answer_s: float = KEEPALIVE_ANSWER_S,
     ) -> None:
         self.slots = Slots(limit)
         self._credentials = credentials
-        self._options = _options(message_limit_bytes, event_limit_bytes + MESSAGE_MARGIN_BYTES)
+        self._options = [
+            *_options(message_limit_bytes, event_limit_bytes + MESSAGE_MARGIN_BYTES),
+            ("grpc.keepalive_time_ms", int(keepalive_s * 1000)),
+            ("grpc.keepalive_timeout_ms", int(keepalive_answer_s * 1000)),
+            # gRPC also pings to measure; while such a ping is out, none of ours is sent.
+            ("grpc.http2.ping_timeout_ms", int(keepalive_answer_s * 1000)),
+        ]
         self._of: dict[Address, list[Connection]] = {}
         # No new call gets a place on these: they are closed once their last one has ended.
         self._retired: set[Connection] = set()
@@ -272,6 +283,4 @@ def _options(message_limit_bytes: int, event_limit_bytes: int) -> list[Option]:
         ("grpc.max_receive_message_length", max(message_limit_bytes, event_limit_bytes)),
         # Else channels to one address would share one connection, and a broken one its pause.
         ("grpc.use_local_subchannel_pool", 1),
-        ("grpc.keepalive_time_ms", int(KEEPALIVE_S * 1000)),
-        ("grpc.keepalive_timeout_ms", int(KEEPALIVE_ANSWER_S * 1000)),
     ]

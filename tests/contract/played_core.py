@@ -93,6 +93,8 @@ class Wire:
     target: int
     port: int = 0
     connections: int = 0
+    # Cleared, nothing passes any more, and no side is told: the machine has vanished.
+    flows: asyncio.Event = field(default_factory=asyncio.Event)
     _ends: set[asyncio.StreamWriter] = field(default_factory=set)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -119,26 +121,27 @@ class Wire:
                 far, forth = await asyncio.open_connection("127.0.0.1", self.target)
                 ends.add(forth)
                 self._ends |= ends
-                await asyncio.gather(_copy(near, forth), _copy(far, back))
+                await asyncio.gather(self._copy(near, forth), self._copy(far, back))
         finally:
             self._ends -= ends
             self._tasks.discard(task)
             for writer in ends:
                 writer.close()
 
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while block := await reader.read(65536):
-            writer.write(block)
-            await writer.drain()
-    finally:
-        writer.close()
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while block := await reader.read(65536):
+                await self.flows.wait()
+                writer.write(block)
+                await writer.drain()
+        finally:
+            writer.close()
 
 
 @asynccontextmanager
 async def wire_to(target: int) -> AsyncIterator[Wire]:
     wire = Wire(target)
+    wire.flows.set()
     server = await asyncio.start_server(wire._connected, "127.0.0.1", 0)
     wire.port = server.sockets[0].getsockname()[1]
     try:

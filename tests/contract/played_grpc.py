@@ -160,6 +160,8 @@ class Grpc(Protocol):
             message_limit_bytes=options.pop("body_limit_bytes", BODY_LIMIT_BYTES),
             event_limit_bytes=options.pop("event_limit_bytes", EVENT_LIMIT_BYTES),
             credentials=_none,
+            keepalive_s=options.pop("keepalive_s", 30.0),
+            keepalive_answer_s=options.pop("keepalive_answer_s", 30.0),
         )
         try:
             yield (

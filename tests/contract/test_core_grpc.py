@@ -16,7 +16,7 @@ from gateway.adapters.core_grpc_connections import CALLS_PER_CONNECTION
 from gateway.adapters.core_proto import core_pb2 as pb
 from gateway.domain.balancing import Address
 from gateway.domain.sse import CONNECTED
-from gateway.errors import CoreProtocolError, CoreUnavailable
+from gateway.errors import CoreProtocolError, CoreTruncated, CoreUnavailable
 from tests.unit.http_client.scripted import until
 
 from .played_core import Call, Played, sse
@@ -202,22 +202,44 @@ async def test_a_core_that_says_it_does_not_serve_is_unhealthy() -> None:
             await client.check()
 
 
-async def test_many_streams_share_few_connections() -> None:
-    """As many as most servers take on one, and another connection for what is more."""
-    count = CALLS_PER_CONNECTION + 1
+async def test_five_hundred_streams_share_five_connections() -> None:
+    """As many on each as most servers take, all whole, and the connections serve again."""
+    count, go_on = 5 * CALLS_PER_CONNECTION, asyncio.Event()
 
     async def script(call: Call) -> None:
         await call.head()
-        await call.left()
+        await call.send(TOKEN)
+        await go_on.wait()
+        await call.send(DONE)
 
     async with grpc_core(script, limit=2 * count) as (client, core):
-        opening = [client.open_query(WHO, QUESTION) for _ in range(count)]
-        streams = await asyncio.gather(*opening)
-        assert core.wire.connections == 2
-        for stream in streams:
-            await stream.aclose()
-        await (await client.open_query(WHO, QUESTION)).aclose()
-        assert core.wire.connections == 2
+        asking = [asyncio.ensure_future(ask(client)) for _ in range(count)]
+        await until(lambda: core.under_way == count)
+        assert core.wire.connections == 5
+        go_on.set()
+        whole = (CONNECTED + sse(TOKEN) + sse(DONE), "done", None)
+        assert await asyncio.gather(*asking) == [whole] * count
+        assert await ask(client) == whole
+        assert core.wire.connections == 5
+
+
+async def test_a_core_whose_machine_vanished_is_noticed_by_pings() -> None:
+    """In the middle of an answer, when nobody ever says that the connection is over."""
+
+    async def script(call: Call) -> None:
+        await call.head()
+        await call.send(TOKEN)
+        await call.left()
+
+    near = {"keepalive_s": 0.2, "keepalive_answer_s": 0.2}
+    async with grpc_core(script, **near) as (client, core):
+        stream, taken = await client.open_query(WHO, QUESTION), Taken()
+        stream.attach(taken)
+        await until(lambda: bool(taken.data))
+        core.wire.flows.clear()
+        await until(lambda: bool(taken.end))
+        assert isinstance(taken.end[0], CoreTruncated)
+        await stream.aclose()
 
 
 async def answers(call: Call) -> None:
