@@ -89,17 +89,18 @@ class TokenHeader:
     """What a token's head says; nothing of it is proved. ``algorithm`` is empty for none.
 
     ``sound``: it asks for nothing that is not understood here, and is of a kind that lets in.
+    ``asymmetric``: only a public key could verify it.
     """
 
     algorithm: str
     key_id: str | None = None
     sound: bool = False
+    asymmetric: bool = False
 
 
 def is_company_token(text: str) -> bool:
     """Whether a bearer token is one that only a public key could verify."""
-    algorithm = header_of(text).algorithm
-    return bool(algorithm) and not algorithm.startswith("HS") and algorithm.lower() != "none"
+    return header_of(text).asymmetric
 
 
 def header_of(text: str) -> TokenHeader:
@@ -121,9 +122,12 @@ def _header(encoded: str) -> TokenHeader:
         return _NO_HEADER
     if not isinstance(header, dict) or not isinstance(header.get("alg"), str):
         return _NO_HEADER
-    key_id = header.get("kid")
+    algorithm, key_id = header["alg"], header.get("kid")
     return TokenHeader(
-        header["alg"], key_id if isinstance(key_id, str) else None, _is_sound(header)
+        algorithm,
+        key_id if isinstance(key_id, str) else None,
+        _is_sound(header),
+        asymmetric=algorithm.lower() not in ("", "none") and not algorithm.startswith("HS"),
     )
 
 

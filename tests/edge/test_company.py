@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from gateway.commands.check import connect
 from gateway.domain.company import company_subject
+from gateway.settings import Settings
 
 from .company import KEYS, WELL_KNOWN, IssuerServer, issuer_server
-from .conftest import Gateway, running_gateway
+from .conftest import ENVIRONMENT, Gateway, running_gateway
 from .stub_core import StubCore
 
 CHECKOUT = Path(__file__).parents[2]
@@ -118,6 +120,29 @@ async def test_a_provider_that_is_away_is_a_503_and_known_keys_go_on(
         ready = await gateway.client.get("/readyz")
         assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
         assert ready.json()["dependencies"]["oidc"] == "down"
+
+
+async def test_check_tells_what_it_knows_of_the_provider(
+    core: StubCore, issuer: IssuerServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which keys it has, or why there are none."""
+    monkeypatch.setattr("gateway.commands.check.PROBE_LIMIT_S", 20.0)
+    environ = {f"GATEWAY_{name}": text for name, text in issuer.settings.items()}
+    environ |= {**ENVIRONMENT, "GATEWAY_SERVICES_CORE": core.url}
+    environ["GATEWAY_S3_ENDPOINT"] = "http://127.0.0.1:1"
+    settings = Settings.load(environ)
+
+    async def said() -> str:
+        probes = await connect(settings)
+        (found,) = (str(probe) for probe in probes if probe.name == "oidc")
+        return found
+
+    found = await said()
+    assert found.startswith("  oidc       ok, ")
+    assert found.endswith(", 1 keys (RS256)")
+    issuer.answers = {WELL_KNOWN: issuer.metadata(issuer="https://another.example.com")}
+    assert "SIGN_IN_UNAVAILABLE" in (found := await said())
+    assert "the metadata names another issuer" in found
 
 
 SCRIPT = """

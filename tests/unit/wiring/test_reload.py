@@ -62,7 +62,7 @@ async def called(services: Services) -> None:
 
 
 @asynccontextmanager
-async def running(url: str) -> AsyncIterator[Services]:
+async def running(url: str, **more: str) -> AsyncIterator[Services]:
     settings = {
         "GATEWAY_SERVICES_CORE": url,
         "GATEWAY_SERVICES_TEMPORAL": "127.0.0.1:9",
@@ -72,7 +72,7 @@ async def running(url: str) -> AsyncIterator[Services]:
         "GATEWAY_ADMIN_PASSWORD": "the admin's password",
     }
     tasks = Tasks()
-    services = await build_services(load(**settings), tasks)
+    services = await build_services(load(**settings, **more), tasks)
     try:
         yield services
     finally:
@@ -99,6 +99,13 @@ async def test_after_a_reload_every_dependency_is_shown_its_new_credential() -> 
         assert "X-Amz-Credential=docs-new" in signed.url
 
 
+COMPANY = {
+    "GATEWAY_PUBLIC_URL": "https://kb.example.com",
+    "GATEWAY_OIDC_ISSUER": "http://127.0.0.1:9",
+    "GATEWAY_OIDC_AUDIENCE": "knowledge-base",
+    "GATEWAY_OIDC_TENANT": "acme",
+    "GATEWAY_OIDC_ROLES": "kb-readers reader",
+}
 OWN, OTHER = b"the checksums' own secret of 32 bytes", b"another secret of more than thirty-two"
 
 
@@ -123,6 +130,21 @@ async def _is_looked_up(services: Services, key: str) -> bool:
     with pytest.raises((Unauthenticated, StorageUnavailable)) as caught:
         await services.authenticator.authenticate(Credential("api_key", key), deadline)
     return isinstance(caught.value, StorageUnavailable)
+
+
+async def test_after_a_reload_the_companys_claims_mean_what_the_new_settings_say() -> None:
+    """Roles, tenants, audience and clients; another provider is for the next start."""
+    async with noting() as (url, _), running(url, **COMPANY) as services:
+        before = services.settings
+        fresh = replace(before, oidc_roles=(("kb-readers", ("editor",)),), oidc_audience="kb-2")
+        assert needing_restart(before, fresh) == []
+        fresh = replace(fresh, oidc_issuer="https://elsewhere.example.com")
+        assert needing_restart(before, fresh) == ["GATEWAY_OIDC_ISSUER"]
+        await services.reload(fresh)
+        assert services.company is not None
+        rules = services.company.rules
+        assert rules.mapping.roles == {"kb-readers": frozenset({"editor"})}
+        assert (rules.audience, rules.issuer) == ("kb-2", COMPANY["GATEWAY_OIDC_ISSUER"])
 
 
 SECRETS = sorted(
