@@ -56,6 +56,10 @@ def _value(hint: Any, value: Any, where: str) -> Any:
         if not isinstance(value, list):
             raise _wrong(where)
         return tuple(_value(get_args(hint)[0], one, where) for one in value)
+    if origin is Mapping:
+        if not isinstance(value, dict):
+            raise _wrong(where)
+        return {name: _value(get_args(hint)[1], one, where) for name, one in value.items()}
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         return _dataclass(hint, value, where, {})
     return _scalar(hint, value, where)

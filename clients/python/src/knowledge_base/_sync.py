@@ -25,6 +25,9 @@ from knowledge_base._io import (
 from knowledge_base._requests import FileBody, Request
 
 T = TypeVar("T")
+# A signal that comes just before a thread begins to wait for a lock does not wake it: Ctrl-C is
+# seen when the wait is over, so none is longer than this.
+SIGNALS_S = 0.5
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
@@ -92,7 +95,9 @@ class SyncIo(Io):
         with ThreadPoolExecutor(len(works), "knowledge-base") as pool:
             under_way = [pool.submit(run, work) for work in works]
             try:
-                ended, _ = wait(under_way, return_when=FIRST_EXCEPTION)
+                ended, left = wait(under_way, SIGNALS_S, FIRST_EXCEPTION)
+                while left and not any(one.exception() for one in ended):
+                    ended, left = wait(under_way, SIGNALS_S, FIRST_EXCEPTION)
             finally:
                 # Interrupted or not: where nothing failed, nothing is left to stop.
                 stop()

@@ -8,14 +8,12 @@ import secrets
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from knowledge_base import _calls
 from knowledge_base._core import Core
-from knowledge_base._decode import decode
 from knowledge_base._requests import FileBody, Reply, Request
 from knowledge_base.errors import (
     Conflict,
@@ -66,16 +64,26 @@ def measure(path: Path) -> Measured:
 class _Permission:
     method: str
     url: str
-    expires_at: str
-    fields: Any = None
+    fields: Mapping[str, str] = field(default_factory=dict)
     part_size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Ticket:
+    document_id: str
+    upload: _Permission
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
     n: int
     url: str
-    headers: Any
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Signed:
+    parts: tuple[_Part, ...]
 
 
 class Tally:
@@ -164,8 +172,8 @@ class Upload:
             wanted.content_type,
             wanted.idempotency_key,
         )
-        ticket = (await self._core.call(request)).json()
-        document_id, permission = _ticket(ticket)
+        ticket = await self._core.get(_Ticket, request)
+        document_id, permission = ticket.document_id, ticket.upload
         if permission.method == "POST":
             return await self._as_form(document_id, permission, measured)
         if permission.method != "MULTIPART" or not permission.part_size:
@@ -280,19 +288,12 @@ class _Parts:
                 numbers.append(self._todo.popleft())
         return numbers
 
-    async def _signed(self, numbers: Sequence[int]) -> list[_Part]:
-        reply = await self._core.call(_calls.sign_parts(self.state.document_id, numbers))
-        found = reply.json()
-        signed = found.get("parts") if isinstance(found, dict) else None
-        if not isinstance(signed, list):
-            raise ProtocolError("The answer's parts are no list.")
-        parts = [decode(_SignedPart, one) for one in signed]
+    async def _signed(self, numbers: Sequence[int]) -> tuple[_Part, ...]:
+        request = _calls.sign_parts(self.state.document_id, numbers)
+        parts = (await self._core.get(_Signed, request)).parts
         if [part.n for part in parts] != list(numbers):
             raise ProtocolError("Other parts were signed than were asked for.")
-        return [
-            _Part(part.n, part.url, one.get("headers") or {})
-            for part, one in zip(parts, signed, strict=True)
-        ]
+        return parts
 
     async def _send(self, part: _Part) -> None:
         try:
@@ -326,33 +327,7 @@ class _Parts:
             self._wanted.on_state(self.state)
 
 
-@dataclass(frozen=True, slots=True)
-class _SignedPart:
-    n: int
-    url: str
-
-
-def _ticket(ticket: Any) -> tuple[str, _Permission]:
-    """The document's id, and how its bytes are to be sent."""
-    if not isinstance(ticket, dict) or not isinstance(ticket.get("document_id"), str):
-        raise ProtocolError("The answer's document_id is not what it has to be.")
-    upload = ticket.get("upload")
-    if not isinstance(upload, dict) or not isinstance(upload.get("fields") or {}, dict):
-        raise ProtocolError("The answer's upload is not what it has to be.")
-    try:
-        permission = _Permission(
-            str(upload["method"]),
-            str(upload["url"]),
-            str(upload.get("expires_at")),
-            upload.get("fields") or {},
-            upload.get("part_size"),
-        )
-    except KeyError:
-        raise ProtocolError("The answer's upload is not what it has to be.") from None
-    return ticket["document_id"], permission
-
-
-def form_around(fields: Mapping[str, Any]) -> tuple[bytes, bytes, str]:
+def form_around(fields: Mapping[str, str]) -> tuple[bytes, bytes, str]:
     """A multipart form with ``fields``, and the file as its last one: what stands before its bytes,
     what behind them, and the content type (RFC 7578).
     """

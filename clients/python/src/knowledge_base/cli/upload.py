@@ -9,12 +9,13 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from knowledge_base import KnowledgeBase, Progress, UploadState, errors
+from knowledge_base._sync import SIGNALS_S
 from knowledge_base._uploads import measure
 from knowledge_base.cli import account, exits
 from knowledge_base.cli.exits import NOT_FOUND, Said, words_of
@@ -243,12 +244,14 @@ def _all(
     """Each file's line goes out when it is done."""
     pool = ThreadPoolExecutor(options.jobs, "kb-upload")
     try:
-        under_way: list[Future[Outcome]] = [pool.submit(uploads.one, one, show) for one in files]
+        under_way = {pool.submit(uploads.one, one, show) for one in files}
         outcomes = []
-        for future in as_completed(under_way):
-            outcomes.append(future.result())
-            show.ended(outcomes[-1])
-            _tell(outcomes[-1], options)
+        while under_way:
+            ended, under_way = wait(under_way, SIGNALS_S, FIRST_COMPLETED)
+            for future in ended:
+                outcomes.append(future.result())
+                show.ended(outcomes[-1])
+                _tell(outcomes[-1], options)
         return outcomes
     finally:
         # Who waits for a store that says nothing is not waited for: the program ends (``entry``).
