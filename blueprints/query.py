@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from contextlib import AbstractContextManager, nullcontext
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta
@@ -36,6 +37,8 @@ from gateway.flows.json_answer import QueryAnswer, collect
 from gateway.flows.recheck import Recheck
 
 blueprint = Blueprint("query", url_prefix="/query")
+
+_UNWATCHED: Final = nullcontext()
 
 # The length is given too: ``$`` lets a line feed follow.
 Uuid7 = Annotated[
@@ -128,8 +131,10 @@ async def ask(
         cache_control=asked_of,
     )
     del body  # it is not kept while the stream runs
-    grant = scope.give_grant(recheck.retain)
-    with streams.under_way(request, answer), recheck.watching(grant, answer):
+    watched: AbstractContextManager[None] = _UNWATCHED
+    if not (streamed and streams.gives_at_once(request, answer)):
+        watched = recheck.watching(scope.give_grant(recheck.retain), answer)
+    with streams.under_way(request, answer), watched:
         async with answer:
             if streamed:
                 await streams.relay(request, answer)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import Any, TypeVar, cast
 
 from gateway.ports import OnBehalfOf
@@ -46,5 +45,5 @@ class _Traced:
 def _under(argument: Any, traceparent: str) -> Any:
     """The core is called under the span of the call, not of the request."""
     if isinstance(argument, OnBehalfOf):
-        return replace(argument, traceparent=traceparent)
+        return argument._replace(traceparent=traceparent)
     return argument

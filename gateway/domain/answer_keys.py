@@ -13,8 +13,7 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -33,8 +32,7 @@ class Use(enum.Enum):
     NONE = "no-store"  # the core is asked, and nothing kept
 
 
-@dataclass(frozen=True, slots=True)
-class Asker:
+class Asker(NamedTuple):
     """For whom a question is asked, as far as the core is told."""
 
     tenant: str
@@ -45,6 +43,8 @@ class Asker:
 
 def use_of(cache_control: str) -> Use:
     """By the request's ``Cache-Control``, several joined by commas; others say nothing here."""
+    if not cache_control:
+        return Use.KEPT
     names = {match[1].lower() for match in _DIRECTIVE.finditer(cache_control)}
     if Use.NONE.value in names:
         return Use.NONE

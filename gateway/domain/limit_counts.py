@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network, ip_address
+from typing import NamedTuple
 
 from gateway.domain.identity import Principal
 from gateway.domain.limit_rules import Limit
@@ -19,8 +20,7 @@ IPV6_BITS = 64
 NEVER_S = 3600
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """A limit that was asked for, and what came of it."""
 
     limit: Limit

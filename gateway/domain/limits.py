@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 # A lease that was not renewed for this long is free; it is renewed every RENEW_S at the latest.
 LEASE_S: Final = 15.0
@@ -47,8 +47,7 @@ class Lease:
     most: int
 
 
-@dataclass(frozen=True, slots=True)
-class Budget:
+class Budget(NamedTuple):
     """Nothing passes once ``most`` tokens are spent; ``ports.UsageStore`` counts under ``key``.
 
     ``most`` is what its owner may spend, less what the store was not told yet.
@@ -58,8 +57,7 @@ class Budget:
     most: int
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What is known of one charge, lease or budget after it was asked for.
 
     Attributes:
@@ -76,8 +74,7 @@ class Outcome:
     reset_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Counted:
+class Counted(NamedTuple):
     """The state of a rate: ``full_at``, when the whole burst is there again (GCRA's TAT).
 
     In seconds of whatever clock the store of the key has; 0 for a key that was never charged.

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from sys import intern
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -22,8 +22,7 @@ PROBE: Final[Mapping[str, Any]] = {}
 _NONE: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Resource:
+class Resource(NamedTuple):
     """The target of an action; ``id`` and ``owner`` are ``None`` for a collection."""
 
     type: str
@@ -32,9 +31,11 @@ class Resource:
     tenant: str
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyQuestion:
-    """One question to the policy. ``route`` is the route's template, never the URL."""
+class PolicyQuestion(NamedTuple):
+    """One question to the policy. ``route`` is the route's template, never the URL.
+
+    Each request makes one: a tuple takes a fifth of the time of a frozen dataclass.
+    """
 
     subject: str
     tenant: str

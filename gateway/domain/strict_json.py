@@ -73,12 +73,7 @@ def decode_json(body: bytes) -> Any:
     except UnicodeDecodeError as exc:
         raise ValidationFailed("The body is not valid UTF-8.") from exc
     try:
-        value = json.loads(
-            text,
-            object_pairs_hook=_no_duplicates,
-            parse_float=_number,
-            parse_constant=_no_constant,
-        )
+        value = _DECODER.decode(text)
     except _Refused as exc:
         raise ValidationFailed(f"The body is not acceptable JSON: {exc}") from exc
     except json.JSONDecodeError as exc:
@@ -108,6 +103,12 @@ def _number(text: str) -> float | int:
 
 def _no_constant(name: str) -> NoReturn:
     raise _Refused(f"{name} is not a JSON number.")
+
+
+# Made once: ``json.loads`` makes one for each text.
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_no_duplicates, parse_float=_number, parse_constant=_no_constant
+)
 
 
 def _check_tree(value: Any) -> None:

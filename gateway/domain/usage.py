@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
 
@@ -33,8 +33,7 @@ class _Usage(msgspec.Struct):
 _DECODER = msgspec.json.Decoder(_Usage)
 
 
-@dataclass(frozen=True, slots=True)
-class Spent:
+class Spent(NamedTuple):
     """Tokens by their kind. Those of an estimate are in no other kind."""
 
     prompt: int = 0
@@ -45,7 +44,8 @@ class Spent:
     def total(self) -> int:
         return self.prompt + self.completion + self.estimated
 
-    def __add__(self, other: Spent) -> Spent:
+    def __add__(self, other: Spent) -> Spent:  # type: ignore[override]
+        """By kind; as tuples they would be joined."""
         return Spent(
             self.prompt + other.prompt,
             self.completion + other.completion,
@@ -71,8 +71,7 @@ class Account:
         return hash(self.key)
 
 
-@dataclass(frozen=True, slots=True)
-class AskedQuota:
+class AskedQuota(NamedTuple):
     """A quota of somebody; ``unsent`` tokens of it are spent that no store was told of yet."""
 
     quota: Quota
@@ -84,8 +83,7 @@ class AskedQuota:
         return Budget(self.account.key, self.quota.tokens - self.unsent)
 
 
-@dataclass(frozen=True, slots=True)
-class QuotaState:
+class QuotaState(NamedTuple):
     """A quota, and what of it is spent."""
 
     quota: Quota
@@ -97,8 +95,7 @@ class QuotaState:
         return max(self.quota.tokens - self.used, 0)
 
 
-@dataclass(frozen=True, slots=True)
-class KeyUse:
+class KeyUse(NamedTuple):
     """Of a key; ``owner`` is ``tenant/subject``."""
 
     owner: str

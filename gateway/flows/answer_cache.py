@@ -25,7 +25,7 @@ from gateway.domain.hit_count import HitCount
 from gateway.domain.kept_answers import Kept, KeptAnswers
 from gateway.domain.stream import StreamOutcome
 from gateway.domain.stream_state import StreamState
-from gateway.flows.answer_copies import PIECE_BYTES, CopiedStream, Copy, ReplayedStream
+from gateway.flows.answer_copies import WHOLE_BYTES, CopiedStream, Copy, ReplayedStream
 from gateway.flows.corpus_revisions import CorpusRevisions
 from gateway.ports import Clock, Core, CoreStream, OnBehalfOf
 
@@ -175,7 +175,7 @@ class CachedQuestion:
             return None
         _, kept = self._kept
         data = kept.data
-        if data is None or not kept.events or len(data) > PIECE_BYTES:
+        if data is None or not kept.events or len(data) > WHOLE_BYTES:
             return None
         return data, kept.events
 

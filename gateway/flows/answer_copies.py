@@ -16,6 +16,9 @@ from gateway.ports import CoreSink, CoreStream
 
 # A client that takes nothing holds no more than this in its connection, whatever is kept.
 PIECE_BYTES = 16 * 1024
+# One that is known to go out as it is need not be taken apart, and may be what any stream may have
+# standing in its connection (``HIGH_WATER_BYTES``).
+WHOLE_BYTES = 64 * 1024
 
 
 class Copy(NamedTuple):

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from gateway.domain.stream import StreamEnd, StreamOutcome, broken_by
+from gateway.domain.stream_replays import replay_whole
 from gateway.domain.stream_state import StreamLimits, StreamState
 from gateway.domain.usage import asked_characters
 from gateway.errors import CoreTimeout, GatewayError, TokenExpired
@@ -169,8 +170,13 @@ class Answer:
         found, size_bytes, events = self.cached.read()
         if found is None or size_bytes > limit_bytes:
             return None
-        self._replayed(size_bytes, events)
+        replay_whole(self.state, events, size_bytes, self._loop.time())
         return found
+
+    def is_whole(self) -> bool:
+        """Whether it is known to be a kept answer that goes out in one piece."""
+        cached = self.cached
+        return cached is not None and self._replay() and cached.whole() is not None
 
     def replay_whole(self, begin: bytes) -> bytes | None:
         """``begin`` and behind it all of a kept answer, to be sent instead of its stream.
@@ -183,17 +189,9 @@ class Answer:
         if whole is None or self.state.must_stop(self._loop.time()) is not None:
             return None
         data, events = whole
-        self._replayed(len(begin) + len(data), events)
-        return begin + data
-
-    def _replayed(self, size_bytes: int, events: int) -> None:
-        """It went as the stream would have gone."""
-        state = self.state
-        state.opened()
-        state.replay(b"", events, self._loop.time())
-        state.sent(size_bytes)
-        state.ended(StreamOutcome.DONE)
-        state.body_ended()
+        told = begin + data
+        replay_whole(self.state, events, len(told), self._loop.time())
+        return told
 
     def stop(self, error: GatewayError) -> None:
         """Ends the stream with this error at the next event boundary; safe to call at any time."""
@@ -326,6 +324,8 @@ class Answer:
 
     def _replay(self) -> bool:
         """Whether a kept answer could be opened without waiting for anybody."""
+        if self._stream is not None:
+            return True
         if self.state.stopped is not None:
             return False
         assert self.cached is not None

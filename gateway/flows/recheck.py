@@ -273,7 +273,7 @@ class Recheck:
         )
         assert principal is not None
         assert question is not None
-        question = replace(question, roles=principal.roles, scopes=principal.scopes)
+        question = question._replace(roles=principal.roles, scopes=principal.scopes)
         try:
             async with asyncio.timeout(self._answer_s):
                 decision = await self._policy.decide(question)

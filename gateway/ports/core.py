@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from gateway.domain.core_records import Passage
 from gateway.domain.documents import CoreDocument
@@ -12,8 +12,7 @@ from gateway.domain.plain_events import Framing
 from gateway.errors import GatewayError
 
 
-@dataclass(frozen=True, slots=True)
-class OnBehalfOf:
+class OnBehalfOf(NamedTuple):
     """Whom a call to the core is made for; becomes the ``X-KB-*`` headers.
 
     ``subject`` is the owner of what is asked for; ``actor`` an admin who looks after somebody else.

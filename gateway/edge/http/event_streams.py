@@ -20,6 +20,7 @@ from gateway.edge.wire.client_stream import (
     can_write_below,
     cut,
     forget_head,
+    has_room,
 )
 from gateway.edge.wire.protocol import GuardedProtocol
 from gateway.edge.wire.response import Response
@@ -98,6 +99,10 @@ class OpenStreams:
         self._answers.discard(answer)
         if not self._answers:
             self._none_left.set()
+
+    def gives_at_once(self, request: Request, answer: Answer) -> bool:
+        """Whether all of it goes out at once: then nobody has to watch whether it may go on."""
+        return answer.is_whole() and has_room(request)
 
     async def relay(self, request: Request, answer: Answer, shape: Shape | None = None) -> None:
         """Streams ``answer`` to the end: its own, or the client's leaving.

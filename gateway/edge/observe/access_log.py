@@ -62,7 +62,8 @@ def _forget_frames(error: BaseException | None) -> None:
 
 
 def _ms(seconds: float) -> float:
-    return round(seconds * 1000, 2)
+    """To a hundredth; ``round`` goes through the number's decimal text, for thrice the time."""
+    return int(seconds * 100_000 + 0.5) / 100
 
 
 def _who(scope: Scope) -> dict[str, Any]:

@@ -19,6 +19,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
+from functools import cache
 from types import TracebackType
 from typing import Any, TextIO
 
@@ -105,6 +106,8 @@ def _handler() -> _Handler | None:
     return None
 
 
+# Asking ``logging`` takes its lock.
+_logger = cache(logging.getLogger)
 _second: tuple[int, str] = (0, "")
 
 
@@ -114,7 +117,7 @@ def info(logger: str, event: str, fields: dict[str, Any]) -> None:
     if handler is None or not handler.is_json:
         structlog.get_logger(logger).info(event, **fields)
         return
-    if not logging.getLogger(logger).isEnabledFor(logging.INFO):
+    if not _logger(logger).isEnabledFor(logging.INFO):
         return
     fields |= {"event": event, "logger": logger, "level": "info", "timestamp": _timestamp()}
     try:

@@ -57,6 +57,12 @@ def can_write_below(request: Request) -> bool:
     )
 
 
+def has_room(request: Request) -> bool:
+    """Whether what is sent to the client now need not wait for what it was sent before."""
+    can_write: LightEvent = cast(Any, request.protocol)._can_write
+    return can_write.is_set()
+
+
 def sender(transport: asyncio.Transport) -> Callable[[bytes], bool]:
     """Sends bytes on ``transport``; false when it holds more than it should.
 

@@ -95,7 +95,7 @@ async def next_asked(inner: FakePolicy) -> None:
 async def test_same_question_is_asked_once(policy: CachedPolicy, inner: FakePolicy) -> None:
     """The second answer is the first one, marked as kept, with the id it was made with."""
     first = await policy.decide(QUESTION)
-    second = await policy.decide(replace(QUESTION))
+    second = await policy.decide(QUESTION._replace())
     assert (first.cached, second) == (False, replace(first, cached=True))
     assert len(inner.asked) == 1
 
@@ -127,14 +127,14 @@ async def test_any_other_input_is_another_question(
 ) -> None:
     """Whatever the policy can see is part of the key."""
     await policy.decide(QUESTION)
-    other = await policy.decide(replace(QUESTION, **{field: DIFFERENT[field]}))
+    other = await policy.decide(QUESTION._replace(**{field: DIFFERENT[field]}))
     assert other.cached is False
     assert len(inner.asked) == 2
 
 
 def test_every_field_of_a_question_is_tried() -> None:
     """A new field of the question cannot be forgotten above."""
-    assert set(DIFFERENT) == set(PolicyQuestion.__dataclass_fields__)
+    assert set(DIFFERENT) == set(PolicyQuestion._fields)
 
 
 async def test_no_scopes_and_an_empty_list_of_scopes_are_two_questions(
@@ -142,7 +142,7 @@ async def test_no_scopes_and_an_empty_list_of_scopes_are_two_questions(
 ) -> None:
     """A key with nothing in its scopes never gets the answer of a token."""
     await policy.decide(QUESTION)
-    assert (await policy.decide(replace(QUESTION, scopes=frozenset()))).cached is False
+    assert (await policy.decide(QUESTION._replace(scopes=frozenset()))).cached is False
 
 
 async def test_decision_is_forgotten_after_its_time(
@@ -216,7 +216,7 @@ async def test_new_revision_leaves_old_decisions_behind(
 
 async def test_least_recently_used_makes_room(policy: CachedPolicy, inner: FakePolicy) -> None:
     """The cache is bounded, and keeps what is used."""
-    questions = [replace(QUESTION, subject=name) for name in ("a", "b", "c", "d")]
+    questions = [QUESTION._replace(subject=name) for name in ("a", "b", "c", "d")]
     for question in questions[:3]:
         await policy.decide(question)
     await policy.decide(questions[0])
@@ -231,7 +231,7 @@ async def test_ended_decisions_go_without_being_asked_for(
     """Every document is a question of its own: memory follows the last seconds, not the limit."""
     policy = CachedPolicy(inner, clock, ttl_s=5.0, max_entries=1000)
     for number in range(100):
-        await policy.decide(replace(QUESTION, ip=f"192.0.2.{number}"))
+        await policy.decide(QUESTION._replace(ip=f"192.0.2.{number}"))
     assert policy.entries == 100
     clock.now += 5.0
     await policy.decide(QUESTION)
@@ -246,7 +246,7 @@ async def test_a_decision_that_must_not_be_kept_makes_room_too(
     await policy.decide(QUESTION)
     clock.now += 5.0
     inner.obligations = {"cache": False}
-    await policy.decide(replace(QUESTION, ip="192.0.2.1"))
+    await policy.decide(QUESTION._replace(ip="192.0.2.1"))
     assert policy.entries == 0
 
 
@@ -379,7 +379,7 @@ async def test_question_that_json_cannot_say_is_passed_on(
     policy: CachedPolicy, inner: FakePolicy
 ) -> None:
     """Without a key nothing is kept, and the engine denies it itself."""
-    odd = replace(QUESTION, subject="ann\ud800")
+    odd = QUESTION._replace(subject="ann\ud800")
     await policy.decide(odd)
     await policy.decide(odd)
     assert len(inner.asked) == 2
@@ -424,10 +424,10 @@ async def test_a_policy_in_this_process_is_asked_without_a_task(
     clock.now += 5.0
     assert (await policy.decide(QUESTION)).cached is False
     inner.reason = POLICY_BROKEN
-    other = replace(QUESTION, subject="bob")
+    other = QUESTION._replace(subject="bob")
     assert [(await policy.decide(other)).cached for _ in range(2)] == [False, False]
     inner.reply = PolicyUnavailable()
     with pytest.raises(PolicyUnavailable):
-        await policy.decide(replace(QUESTION, subject="eve"))
+        await policy.decide(QUESTION._replace(subject="eve"))
     assert len(inner.asked) == 5
     assert (policy.count.hits, policy.count.misses) == (1, 5)
