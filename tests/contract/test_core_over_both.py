@@ -436,3 +436,11 @@ async def test_a_core_that_was_not_found_is_unavailable(over: Protocol) -> None:
             with pytest.raises(CoreUnavailable) as caught:
                 await call
             assert "no address" in str(caught.value.__cause__)
+
+
+async def test_a_caller_without_roles_has_none_at_the_core(over: Protocol) -> None:
+    """An empty value travels as one."""
+    nobody = OnBehalfOf("ann", "acme", frozenset(), "r")
+    async with over.playing(answers) as core, over.client([core.url]) as (client, _):
+        await client.get_document(nobody, ID)
+    assert core.asked[0].metadata["x-kb-roles"] == ""
