@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from blueprints import auth, docs, documents, keys, openai, query, query_socket, search, usage
 from gateway.domain.versions import VERSIONS
 from gateway.edge.http.mounting import Api
@@ -20,3 +22,10 @@ API = Api(
         docs.versioned_blueprint,
     ),
 )
+
+
+def with_browsers(api: Api) -> Api:
+    """With the routes by which browsers sign in; nothing of them is loaded before."""
+    from blueprints import sign_in
+
+    return replace(api, groups=(*api.groups, sign_in.blueprint))

@@ -11,9 +11,11 @@ from sanic import Blueprint, Request
 from sanic.response import HTTPResponse, empty
 
 from gateway.domain.actions import LOGIN
+from gateway.edge.context import context_of
 from gateway.edge.http.endpoint import Success, route
 from gateway.edge.http.limit_stages import note
 from gateway.edge.http.render import json_response
+from gateway.edge.http.session_cookies import SessionCookies
 from gateway.edge.scope import scope_of
 from gateway.errors import (
     Conflict,
@@ -64,7 +66,8 @@ class Ended(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Me(msgspec.Struct, frozen=True):
     """Who the gateway takes you for. ``scopes`` is null for a token: no narrowing.
 
-    ``auth_method`` is ``jwt``, ``api_key``, or ``oidc`` for a token of the company's provider. Its
+    ``auth_method`` is ``jwt``, ``api_key``, ``oidc`` for a token of the company's provider, or
+    ``session`` for a browser that signed in there. Its
     people alone have a ``name``.
     """
 
@@ -148,5 +151,10 @@ async def me(request: Request) -> HTTPResponse:
 async def log_out(request: Request, logout: Logout, query: Ended) -> HTTPResponse:
     scope = scope_of(request)
     assert scope.credential is not None, "a route with an action has a caller"
+    is_session = scope.credential.kind == "session"
     await logout.log_out(scope.credential, scope.deadline, all_tokens=query.all == "true")
-    return empty(204)
+    if not is_session:
+        return empty(204)
+    cookies = context_of(request.app).provided[SessionCookies]
+    assert isinstance(cookies, SessionCookies)
+    return empty(204, {"Set-Cookie": cookies.ended})

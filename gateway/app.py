@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import platform
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,7 +17,7 @@ from sanic import Sanic
 from sanic.config import Config
 
 from blueprints import auth, docs, mcp, ops, versions, well_known
-from blueprints.api import API
+from blueprints.api import API, with_browsers
 from gateway import __version__
 from gateway.edge.context import AppContext, FormLimits, set_context
 from gateway.edge.http.cors import Cors
@@ -29,8 +29,9 @@ from gateway.edge.http.mounting import Api, mount
 from gateway.edge.http.pipeline import Pipeline
 from gateway.edge.http.protected_resource import ProtectedResource
 from gateway.edge.http.render import ErrorRenderer
-from gateway.edge.http.routes import endpoints
+from gateway.edge.http.routes import counted, endpoints
 from gateway.edge.http.served_versions import ServedVersions
+from gateway.edge.http.session_cookies import SessionCookies
 from gateway.edge.lifecycle import Beside, Lifecycle
 from gateway.edge.mcp.door import Agents
 from gateway.edge.observe.edge_samples import TaskCount, of_edge
@@ -106,6 +107,7 @@ def create_app(
         shared_metrics: the memory all workers count in; without it there is one worker.
         api: the versions and their routes; tests serve others.
     """
+    api = with_browsers(api) if settings.signs_in_browsers else api
     sanic = _sanic(settings, name, api)
     worker_metrics = WorkerMetrics(_layout(sanic, settings), shared_metrics)
     connections = guard.install(
@@ -207,14 +209,9 @@ def _mount(app: Sanic[Any, Any], api: Api) -> None:
     docs.page_of(app)
 
 
-def _routes(app: Sanic[Any, Any]) -> Iterator[tuple[str, str]]:
-    for route in app.router.routes:
-        yield from ((method, f"/{route.path}") for method in route.methods)
-
-
 def _layout(app: Sanic[Any, Any], settings: Settings) -> Layout:
     return layout_for(
-        _routes(app),
+        counted(app),
         _build_info(),
         dependencies=dependencies.names(settings),
         pools=dependencies.pool_names(),
@@ -253,6 +250,7 @@ class _Assembly:
         self._pipeline: Pipeline | None = None
         self._resource = ProtectedResource(settings.oidc_issuer, settings.public_url)
         self._desk: LimitsDesk | None = None
+        self._session_cookies = SessionCookies.of(settings)
         self._beside: Beside | None = None
         admin_port = settings.admin_port
         self.lifecycle = Lifecycle(
@@ -300,6 +298,7 @@ class _Assembly:
             ),
             endings=self._make_endings(services),
             resource=self._resource,
+            sessions=self._session_cookies,
         )
 
     def _make_endings(self, services: Services) -> Endings | None:
@@ -356,7 +355,7 @@ class _Assembly:
             answer_limit_bytes=settings.answer_limit,
             metrics=self._worker_metrics.recorder,
             provided={
-                **_provided(services),
+                **_provided(services, self._session_cookies),
                 OpenStreams: self._streams,
                 Sockets: sockets,
                 ChatDoor: chat,
@@ -379,7 +378,7 @@ class _Assembly:
         await self._pipeline.on_response(request, response)
 
 
-def _provided(services: Services) -> dict[type, object]:
+def _provided(services: Services, cookies: SessionCookies | None) -> dict[type, object]:
     """What handlers can have by naming its type, of what is made from the settings."""
     return {
         Login: services.login,
@@ -393,4 +392,6 @@ def _provided(services: Services) -> dict[type, object]:
         Recheck: services.recheck,
         Repeats: services.repeats,
         Health: services.health,
+        **({} if services.sign_in is None else {type(services.sign_in): services.sign_in}),
+        **({} if cookies is None else {SessionCookies: cookies}),
     }

@@ -11,7 +11,7 @@ from typing import Literal
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\Z")
 ROLE = re.compile(r"[a-z][a-z-]{0,31}\Z")
 
-AuthMethod = Literal["jwt", "api_key", "oidc"]
+AuthMethod = Literal["jwt", "api_key", "oidc", "session"]
 
 
 def is_name(text: str) -> bool:
@@ -49,8 +49,8 @@ class User:
 class Principal:
     """The identity a request runs as; requests with one credential share it.
 
-    ``auth`` is ``oidc`` for a token of the company's provider. ``scopes`` narrows an API key to
-    some actions and is ``None`` for a token (no narrowing).
+    ``auth`` is ``oidc`` for a token of the company's provider, ``session`` for a cookie that stands
+    for one. ``scopes`` narrows an API key to some actions, ``None`` narrows nothing.
     ``expires_at`` is in Unix seconds, ``None`` for a key that never expires.
     ``credential_id`` is the token's ``jti`` or the key's id: safe to log, useless to replay.
     ``name`` is what a person of the company is shown as; it decides nothing.

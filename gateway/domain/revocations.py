@@ -315,6 +315,6 @@ class Ledger:
 
 def generation_of(claims: Claims) -> int:
     """Of a token made elsewhere, which names none, the second in which it was issued."""
-    if claims.password_tag is None:
+    if claims.password_tag is None and not claims.generation:
         return claims.issued_at * 1000
     return claims.generation

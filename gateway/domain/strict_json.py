@@ -192,7 +192,8 @@ def convert_pairs(pairs: Sequence[tuple[str, str]], shape: type[T], *, prefix: s
         check_text(text)
     found = convert(dict(pairs), shape, prefix=prefix, strict=False)
     # To msgspec the text "null" may be one; a form or a query string leaves out what it has not.
-    nulls = [name for name in names if getattr(found, name) is None]
+    # A shape that lets others pass has no attribute for them.
+    nulls = [name for name in names if getattr(found, name, name) is None]
     if nulls:
         raise ValidationFailed(fields={f"{prefix}{name}": "is a text, not null" for name in nulls})
     return found

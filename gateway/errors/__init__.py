@@ -16,6 +16,7 @@ from gateway.errors.credentials import (
     CredentialRevoked,
     InvalidCredentials,
     Named,
+    SignInFailed,
     TokenExpired,
     Unauthenticated,
 )
@@ -95,6 +96,7 @@ __all__ = [
     "RateLimited",
     "RequestTimedOut",
     "SharedStateUnavailable",
+    "SignInFailed",
     "SignInUnavailable",
     "StorageUnavailable",
     "StreamError",

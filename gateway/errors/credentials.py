@@ -47,6 +47,14 @@ class InvalidCredentials(Unauthenticated):
     default_message = "The username or the password is wrong."
 
 
+class SignInFailed(Unauthenticated):
+    """A browser's sign-in at the company's provider came to nothing."""
+
+    default_message = (
+        "This sign-in was not begun in this browser, is too long ago, or is over: begin a new one."
+    )
+
+
 class TokenExpired(Unauthenticated):
     """The token or key has expired."""
 
@@ -71,5 +79,5 @@ class AmbiguousCredentials(Unauthenticated):
     """Two credentials at once: the gateway does not guess which one was meant."""
 
     code = "AMBIGUOUS_CREDENTIALS"
-    default_message = "Send one credential: a bearer token or an API key, once."
+    default_message = "Send one credential, once: a bearer token, an API key or a session cookie."
     challenge = 'Bearer realm="gateway", error="invalid_request"'

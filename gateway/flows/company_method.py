@@ -22,7 +22,7 @@ from gateway.domain.company_tokens import (
     read_header,
     verify,
 )
-from gateway.domain.identity import Principal
+from gateway.domain.identity import AuthMethod, Principal
 from gateway.domain.public_keys import PublicKey
 from gateway.domain.revocations import token_mark
 from gateway.errors import GatewayError, SignInUnavailable, TokenExpired, Unauthenticated
@@ -96,7 +96,7 @@ class CompanyMethod:
     def known(self, retained: RetainedCredential, *, within_s: float) -> Known:
         """Always known."""
         assert isinstance(retained, VerifiedToken)
-        claims = _claims_of(retained)
+        claims = claims_of(retained)
         if retained.settings is not self.rules or not self._keys.holds(claims.key):
             raise Unauthenticated(reason="signature", named=named_by(claims))
         if self._clock.time() >= retained.ends_at:
@@ -114,7 +114,7 @@ class CompanyMethod:
         return (
             isinstance(retained, VerifiedToken)
             and retained.settings is self.rules
-            and self._keys.holds(_claims_of(retained).key)
+            and self._keys.holds(claims_of(retained).key)
             and self._accounts.is_current(retained.user)
             and self._clock.time() < retained.ends_at
             and not self._revoked.ends_token(retained.mark, retained.claims)
@@ -132,6 +132,27 @@ class CompanyMethod:
         rules = replace(self.rules, audience=audience, clients=frozenset({audience}))
         return await self._judged(text, deadline, rules)
 
+    def admit(self, claims: CompanyClaims, auth: AuthMethod) -> VerifiedToken:
+        """Whom claims stand for now that were verified once and kept by somebody else.
+
+        Raises:
+            Unauthenticated: he is let in no more, the token was ended, or its key withdrawn.
+        """
+        if self._keys.withdrew(claims.key):
+            raise Unauthenticated(reason="signature", named=named_by(claims))
+        accepted = self._accepted(claims, auth)
+        self._refuse_ended(accepted)
+        return accepted
+
+    def admit_again(self, kept: VerifiedToken) -> VerifiedToken:
+        """``admit`` of what it gave before: the same, unless the account has changed."""
+        if kept.settings is not self.rules or not self._accounts.is_current(kept.user):
+            return self.admit(claims_of(kept), kept.kind)
+        if self._keys.withdrew(claims_of(kept).key):
+            raise Unauthenticated(reason="signature", named=named_by(kept.claims))
+        self._refuse_ended(kept)
+        return kept
+
     async def _verified(self, text: str, deadline: Deadline) -> VerifiedToken:
         kept = self._kept(text)
         if isinstance(kept, VerifiedToken):
@@ -143,7 +164,8 @@ class CompanyMethod:
             away = isinstance(refusal, SignInUnavailable)
             self.outcomes["unavailable" if away else "refused"] += 1
             raise
-        self._note(accepted.principal, claims)
+        self.outcomes["ok" if accepted.principal.roles else "no_role"] += 1
+        self.note_sign_in(accepted)
         return accepted
 
     async def _judged(
@@ -155,10 +177,10 @@ class CompanyMethod:
     def _kept(self, text: str) -> VerifiedToken | bytes:
         """What is kept of a token, checked again; or its digest, to keep it under."""
         digest, kept = self._cache.get(text, self._clock.time())
-        if kept is None or not self._keys.holds(_claims_of(kept).key):
+        if kept is None or not self._keys.holds(claims_of(kept).key):
             return digest
         if not self._accounts.is_current(kept.user):
-            kept = self._cache.put(digest, self._accepted(_claims_of(kept)))
+            kept = self._cache.put(digest, self._accepted(claims_of(kept)))
         self._refuse_ended(kept)
         return kept
 
@@ -167,9 +189,9 @@ class CompanyMethod:
         self._refuse_ended(accepted)
         return self._cache.put(digest, accepted)
 
-    def _note(self, principal: Principal, claims: CompanyClaims) -> None:
-        """The one line that tells who is behind a subject."""
-        self.outcomes["ok" if principal.roles else "no_role"] += 1
+    def note_sign_in(self, token: VerifiedToken) -> None:
+        """Remembers who signed in, and writes the one line that tells who is behind a subject."""
+        principal, claims = token.principal, claims_of(token)
         log.info(
             "company sign-in",
             principal=principal.subject,
@@ -184,7 +206,7 @@ class CompanyMethod:
             )
         )
 
-    def _accepted(self, claims: CompanyClaims) -> VerifiedToken:
+    def _accepted(self, claims: CompanyClaims, auth: AuthMethod = "oidc") -> VerifiedToken:
         """The claims of a verified token, and what the users file changes of them."""
         user = self._accounts.get(claims.subject, claims.token_id)
         if claims.issued_at < user.tokens_valid_after:
@@ -193,7 +215,7 @@ class CompanyMethod:
             subject=claims.subject,
             tenant=claims.tenant,
             roles=claims.roles if user.roles_of_claims else user.roles,
-            auth="oidc",
+            auth=auth,
             credential_id=claims.token_id,
             expires_at=claims.expires_at,
             name=claims.name,
@@ -213,6 +235,6 @@ class CompanyMethod:
             raise Unauthenticated(reason="superseded", named=named_by(kept.claims))
 
 
-def _claims_of(token: VerifiedToken) -> CompanyClaims:
+def claims_of(token: VerifiedToken) -> CompanyClaims:
     assert isinstance(token.claims, CompanyClaims)
     return token.claims

@@ -24,14 +24,17 @@ class Credential:
     text: str = field(repr=False)
 
 
-def credentials(authorization: Sequence[str], api_key: Sequence[str]) -> Credential | None:
-    """The one credential among the values of ``Authorization`` and ``X-API-Key``; ``None``: none.
+def credentials(
+    authorization: Sequence[str], api_key: Sequence[str], session: Sequence[str] = ()
+) -> Credential | None:
+    """The one credential among the values of ``Authorization``, ``X-API-Key`` and the session
+    cookie; ``None``: none.
 
     Raises:
-        AmbiguousCredentials: a header twice (also joined by a proxy, with a comma), or both.
-        Unauthenticated: another scheme than Bearer, or nothing behind the header's name.
+        AmbiguousCredentials: one of them twice (also joined by a proxy, with a comma), or two.
+        Unauthenticated: another scheme than Bearer, or nothing behind the name.
     """
-    sent = [*authorization, *api_key]
+    sent = [*authorization, *api_key, *session]
     if not sent:
         return None
     if len(sent) > 1 or "," in sent[0]:
@@ -41,6 +44,8 @@ def credentials(authorization: Sequence[str], api_key: Sequence[str]) -> Credent
         text = _bearer(text)
     if not text:
         raise Unauthenticated(reason="empty")
+    if session:
+        return Credential("session", text)
     is_key = bool(api_key) or text.startswith(PREFIX)
     return Credential("api_key" if is_key else "jwt", text)
 

@@ -27,13 +27,15 @@ from gateway.ports import Clock, PasswordVerifier, Users
 class LoginAttempt:
     """Whom a login names, for the log: an account that exists, or a digest of what was typed.
 
-    ``token_id`` is of the token that was given out, and ``None`` where the login was refused.
+    ``token_id`` is of the token that was given out, and ``None`` where the login was refused;
+    ``method`` is what it was given out for.
     """
 
     account: str | None = None
     tenant: str | None = None
     typed_digest: str | None = None
     token_id: str | None = None
+    method: str = "password"
 
 
 class Login:

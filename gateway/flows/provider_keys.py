@@ -58,6 +58,11 @@ class ProviderKeys:
         self._renew_when_old()
         return self._keys is not None and key is not None and key in self._keys
 
+    def withdrew(self, key: PublicKey | None) -> bool:
+        """Whether the provider is known to have other keys, and this one no more."""
+        self._renew_when_old()
+        return self._keys is not None and not (key is not None and key in self._keys)
+
     def known(self, header: TokenHeader) -> PublicKey | None:
         if self._keys is None:
             return None

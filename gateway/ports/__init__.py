@@ -15,6 +15,7 @@ from gateway.ports.documents import ObjectStore, PresignedUpload, Workflows
 from gateway.ports.repeats import RepeatStore
 from gateway.ports.revocations import Announcements, Board, Heard, Read, RevocationStore
 from gateway.ports.shared_state import SharedState
+from gateway.ports.sign_in import Codes, Seals
 from gateway.ports.time import Clock, Deadline
 from gateway.ports.usage import UsageStore
 
@@ -22,6 +23,7 @@ __all__ = [
     "Announcements",
     "Board",
     "Clock",
+    "Codes",
     "Core",
     "CorePage",
     "CoreSink",
@@ -40,6 +42,7 @@ __all__ = [
     "Read",
     "RepeatStore",
     "RevocationStore",
+    "Seals",
     "SharedState",
     "UsageStore",
     "Users",

@@ -12,6 +12,7 @@ from gateway.settings.faults import Fault
 from gateway.settings.grpc_settings import grpc_faults
 from gateway.settings.oidc_settings import oidc_faults
 from gateway.settings.redis_settings import redis_faults
+from gateway.settings.sign_in_settings import sign_in_faults
 from gateway.settings.tls_settings import certificate_faults
 
 Values = Mapping[str, Any]
@@ -149,6 +150,7 @@ _RULES: tuple[Callable[[Values], Iterator[Fault]], ...] = (
     core_faults,
     redis_faults,
     oidc_faults,
+    sign_in_faults,
     answer_faults,
     certificate_faults,
 )

@@ -58,7 +58,7 @@ AUTH_REASONS = (
     *("signing_key", "superseded"),
     *("token_revoked", "too_long"),
     *("user_disabled", "user_removed"),
-    *("password", OTHER),
+    *("session", "password", "sign_in", OTHER),
 )
 DEPENDENCY_STATES = ("unknown", "ok", "down", "broken")
 POOL_STATES = ("open", "idle", "in_use", "waiting")

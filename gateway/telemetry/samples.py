@@ -198,3 +198,8 @@ def sign_ins(outcomes: Mapping[Outcome, int], lost: int) -> Iterator[Sample]:
     for outcome in OUTCOMES:
         yield sign_in_metrics.SIGN_INS, (outcome,), outcomes.get(outcome, 0)
     yield sign_in_metrics.SIGN_INS_LOST, (), lost
+
+
+def browser_sign_ins(outcomes: Mapping[Outcome, int]) -> Iterator[Sample]:
+    for outcome in OUTCOMES:
+        yield sign_in_metrics.BROWSER_SIGN_INS, (outcome,), outcomes.get(outcome, 0)

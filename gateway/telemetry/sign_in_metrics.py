@@ -24,3 +24,10 @@ KEY_REFRESHES = Counter(
     series=sets_of(("ok", "failed")),
     sparse=True,
 )
+BROWSER_SIGN_INS = Counter(
+    "gateway_browser_sign_ins_total",
+    "Browsers that came back from the company's provider, by what became of them.",
+    labels=("outcome",),
+    series=sets_of(OUTCOMES),
+    sparse=True,
+)

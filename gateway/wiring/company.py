@@ -6,7 +6,7 @@ the keys' bucket and have no row of their own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -19,13 +19,16 @@ from gateway.ports import Clock, People
 from gateway.settings import Settings
 from gateway.telemetry import samples
 from gateway.telemetry.samples import Sample, SampleSource
+from gateway.wiring import browser_sign_in
 from gateway.wiring.dependency import Building, Built, BuiltDependencies, Dependency
 from gateway.wiring.from_settings import people_access
 
 if TYPE_CHECKING:
+    from gateway.adapters.oidc_codes import OidcCodes
     from gateway.adapters.oidc_provider import OidcProvider
     from gateway.domain.company_tokens import CompanyRules
     from gateway.flows.authenticate import Authenticator
+    from gateway.flows.browser_sign_in import BrowserSignIn
     from gateway.flows.company_method import CompanyMethod
     from gateway.flows.known_revocations import KnownRevocations
     from gateway.flows.provider_keys import ProviderKeys
@@ -37,16 +40,21 @@ RELOADED = frozenset(
     {
         *("oidc_audience", "oidc_clients", "oidc_tenant", "oidc_tenant_claim", "oidc_tenants"),
         *("oidc_roles_claim", "oidc_roles", "oidc_name_claim"),
+        *browser_sign_in.RELOADED,
     }
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """The provider itself, and what this worker knows of its keys."""
+    """The provider itself, what this worker knows of its keys, and where browsers' codes are taken.
+
+    ``codes`` is ``None`` where browsers do not sign in.
+    """
 
     itself: OidcProvider
     keys: ProviderKeys
+    codes: OidcCodes | None
 
 
 def is_on(settings: Settings) -> bool:
@@ -72,7 +80,12 @@ async def _provider(building: Building) -> Built[Provider | None]:
     def counted() -> Iterator[Sample]:
         return samples.key_refreshes(keys)
 
-    return Built(Provider(itself, keys), keys.check, (counted,), note=keys.note)
+    return Built(
+        Provider(itself, keys, browser_sign_in.codes_of(settings, client)),
+        keys.check,
+        (counted,),
+        note=keys.note,
+    )
 
 
 def _load(settings: Settings) -> None:
@@ -84,6 +97,7 @@ def _load(settings: Settings) -> None:
         from gateway.domain.public_keys import load_algorithms
 
         load_algorithms()
+    browser_sign_in.import_for(settings)
 
 
 PROVIDER: Dependency[Provider | None] = Dependency(
@@ -164,6 +178,26 @@ def company_method(
     )
     authenticator.add("oidc", method)
     return method, (lambda: samples.sign_ins(method.outcomes, sign_ins.lost),)
+
+
+def sign_in_of(
+    building: Building,
+    built: BuiltDependencies,
+    company: CompanyMethod | None,
+    authenticator: Authenticator,
+    known: KnownRevocations,
+    clock: Clock,
+) -> tuple[BrowserSignIn | None, Callable[[Settings], None], tuple[SampleSource, ...]]:
+    """``browser_sign_in.browser_sign_in`` where browsers sign in; else nothing."""
+    provider = built.adapter(PROVIDER)
+    if company is None or provider is None or provider.codes is None:
+        return None, _nothing_to_reload, ()
+    made = browser_sign_in.browser_sign_in
+    return made(building, provider.itself, provider.codes, company, authenticator, known, clock)
+
+
+def _nothing_to_reload(_fresh: Settings) -> None:
+    return None
 
 
 def company_rules(settings: Settings) -> CompanyRules:

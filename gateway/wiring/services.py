@@ -52,7 +52,7 @@ from gateway.tls.outgoing import OutgoingTls
 from gateway.wiring import dependencies
 from gateway.wiring.accounts import Accounts, build_users, users_found
 from gateway.wiring.answers import answer_cache, import_cache
-from gateway.wiring.company import company_method, key_owners, rules_after
+from gateway.wiring.company import company_method, key_owners, rules_after, sign_in_of
 from gateway.wiring.dependencies import CORE, KEYS, POLICY, REVOCATIONS, STORAGE, TEMPORAL
 from gateway.wiring.dependency import (
     Building,
@@ -76,6 +76,7 @@ from gateway.wiring.usage import counts_tokens, usage_of
 
 if TYPE_CHECKING:
     # Loaded only where the company's sign-in is on.
+    from gateway.flows.browser_sign_in import BrowserSignIn
     from gateway.flows.company_method import CompanyMethod
 
 log = structlog.get_logger("gateway.services")
@@ -104,6 +105,8 @@ class Services:
     policy: CachedPolicy
     authenticator: Authenticator
     company: CompanyMethod | None
+    sign_in: BrowserSignIn | None
+    reload_sign_in: Callable[[Settings], None]
     login: Login
     logout: Logout
     keys: Keys
@@ -157,6 +160,7 @@ class Services:
         self.authenticator.use_tokens(tokens)
         if self.company is not None:
             self.company.use_rules(rules_after(self.company.rules, settings))
+        self.reload_sign_in(settings)
         self.keys.checksums = checksums = key_checksums(settings)
         self.authenticator.use_checksums(checksums)
         before, self.settings = self.settings, settings
@@ -254,6 +258,9 @@ def _services(
         company=key_owners(settings, built),
     )
     company, company_samples = company_method(building, built, authenticator, known, clock)
+    sign_in, reload_sign_in, sign_in_samples = sign_in_of(
+        building, built, company, authenticator, known, clock
+    )
     recheck = Recheck(
         authenticator,
         policy,
@@ -274,6 +281,8 @@ def _services(
         policy=policy,
         authenticator=authenticator,
         company=company,
+        sign_in=sign_in,
+        reload_sign_in=reload_sign_in,
         login=Login(users, local.passwords, tokens, clock, known, limits, delays),
         logout=Logout(authenticator, revocations, clock),
         keys=Keys(key_store, clock, revocations, actions=ACTIONS, checksums=checksums),
@@ -315,6 +324,7 @@ def _services(
             *(() if answers is None else (partial(samples.answers, answers.count),)),
             *(() if usage is None else (partial(samples.tokens, usage),)),
             *company_samples,
+            *sign_in_samples,
         ],
         tracer=tracer,
         closing=building.closing,

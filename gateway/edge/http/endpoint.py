@@ -74,6 +74,16 @@ def public_in(versions: Iterable[Version]) -> frozenset[tuple[str, str]]:
     return _PUBLIC_AT_ROOT.union(below)
 
 
+def public_where_on(versions: Iterable[Version]) -> frozenset[tuple[str, str]]:
+    """Public as well, where the settings switch them on; elsewhere there are no such routes."""
+    return frozenset(
+        (method, f"{version.prefix}/auth/oidc/{name}")
+        for version in versions
+        for method in ("GET", "HEAD")
+        for name in ("start", "callback")
+    )
+
+
 PUBLIC = public_in(VERSIONS)
 
 # Only signed in, and then each message says which action it is: the policy is asked about that.

@@ -21,6 +21,7 @@ from gateway.edge.http.endpoint import Endpoint, Success
 from gateway.edge.http.request_schemas import REMAINDER, as_text, narrowed, strict
 from gateway.edge.http.resource_ids import ID_SPELLINGS
 from gateway.edge.http.routes import PARAMETER, endpoints
+from gateway.edge.http.security_schemes import security_schemes
 from gateway.edge.http.validators import CACHE_CONTROL
 from gateway.errors import (
     AmbiguousCredentials,
@@ -142,10 +143,12 @@ def build(
     ]
     provided = context_of(app).provided if provided is None else provided
     schemas = _schemas(provided, [found for _, _, found in declared])
+    schemes = security_schemes(provided)
+    accepted: list[dict[str, Any]] = [{name: []} for name in schemes]
     paths: dict[str, dict[str, Any]] = {}
     for method, path, found in sorted(declared, key=lambda entry: (entry[1], entry[0])):
         paths.setdefault(PARAMETER.sub(r"{\1}", path), {})[method.lower()] = _operation(
-            method, path, found, schemas
+            method, path, found, schemas, accepted
         )
     return {
         "openapi": "3.1.0",
@@ -160,10 +163,7 @@ def build(
         "paths": paths,
         "components": {
             "schemas": {**schemas, "Error": ERROR_SCHEMA},
-            "securitySchemes": {
-                "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT or API key"},
-                "api_key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
-            },
+            "securitySchemes": schemes,
         },
     }
 
@@ -196,7 +196,11 @@ def _told_apart(types: Iterable[Any]) -> None:
 
 
 def _operation(
-    method: str, path: str, endpoint: Endpoint, schemas: dict[str, Any]
+    method: str,
+    path: str,
+    endpoint: Endpoint,
+    schemas: dict[str, Any],
+    accepted: list[dict[str, Any]],
 ) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": _operation_id(path, method),
@@ -204,7 +208,7 @@ def _operation(
         "tags": [endpoint.tag],
         "parameters": _parameters(path, endpoint),
         "responses": _responses(endpoint) if method != "HEAD" else _heads(_responses(endpoint)),
-        "security": [] if not endpoint.needs_credential else [{"bearer": []}, {"api_key": []}],
+        "security": accepted if endpoint.needs_credential else [],
     }
     if endpoint.ending is not None:
         operation["deprecated"] = True

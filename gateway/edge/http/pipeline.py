@@ -40,6 +40,7 @@ from gateway.edge.http.limit_stages import LimitStages, add_fields
 from gateway.edge.http.protected_resource import ProtectedResource
 from gateway.edge.http.resource_ids import ID_SPELLINGS
 from gateway.edge.http.routes import methods_of
+from gateway.edge.http.session_cookies import SessionCookies
 from gateway.edge.observe import access_log, spans
 from gateway.edge.scope import Scope, deadline_in, now_s
 from gateway.edge.wire.peer import client_ip, traceparent
@@ -89,6 +90,7 @@ class Pipeline:
         limits: LimitStages | None = None,
         endings: Endings | None = None,
         resource: ProtectedResource | None = None,
+        sessions: SessionCookies | None = None,
     ) -> None:
         self._authenticator = authenticator
         self._policy = policy
@@ -101,6 +103,7 @@ class Pipeline:
         self._tracer = tracer
         self._endings = endings
         self._resource = resource
+        self._sessions = sessions
         self._security_headers = tuple(security_headers(hsts_s).items())
         # What is called and by whom decides these, and nothing of what it is called with.
         self._first_stages: tuple[RequestStage, ...] = (
@@ -200,8 +203,16 @@ class Pipeline:
         return header_fields(scope.limits, scope.quotas, self._clock.time())
 
     def admits_origin(self, request: Request) -> bool:
-        """Whether the page that asks may, if it is one; for what no preflight guards."""
-        return self._cors.admits(request)
+        """Whether the page that asks may, if it is one; for what no preflight guards.
+
+        The gateway's own pages need no list where browsers sign in.
+        """
+        own = self._sessions is not None and self._sessions.is_own_page(request)
+        return own or self._cors.admits(request)
+
+    def session_of(self, request: Request) -> Sequence[str]:
+        """The session cookie's values; ``Forbidden`` where another origin's page may send it."""
+        return () if self._sessions is None else self._sessions.presented(request)
 
     def ending_fields(self, request: Request) -> Iterable[tuple[str, str]]:
         """For an answer that does not come by here: what is told of a route that will end."""
@@ -261,13 +272,21 @@ class Pipeline:
             raise Forbidden("Pages of this origin may not ask here.")
         headers = request.headers
         await self.identify(
-            scope, headers.getall("authorization", []), headers.getall("x-api-key", [])
+            scope,
+            headers.getall("authorization", []),
+            headers.getall("x-api-key", []),
+            self.session_of(request),
         )
 
     async def identify(
-        self, scope: Scope, authorization: Sequence[str], api_key: Sequence[str]
+        self,
+        scope: Scope,
+        authorization: Sequence[str],
+        api_key: Sequence[str],
+        session: Sequence[str] = (),
     ) -> None:
-        """Who asks, by the values of the two headers, or by what was accepted on the same socket.
+        """Who asks, by the values of two headers and a cookie, or by what was accepted on the same
+        socket.
 
         Raises:
             Unauthenticated: nobody who is known.
@@ -277,13 +296,18 @@ class Pipeline:
                 scope.retained, scope.deadline, within_s=0.0
             )
             return
-        credential = credentials(authorization, api_key)
-        if credential is None:
-            raise Unauthenticated(reason="missing")
-        scope.credential = credential
-        scope.principal = await self._authenticator.authenticate(
-            credential, scope.deadline, scope.client_ip
-        )
+        try:
+            credential = credentials(authorization, api_key, session)
+            if credential is None:
+                raise Unauthenticated(reason="missing")
+            scope.credential = credential
+            scope.principal = await self._authenticator.authenticate(
+                credential, scope.deadline, scope.client_ip
+            )
+        except Unauthenticated as refusal:
+            if session and self._sessions is not None:
+                self._sessions.drop(refusal)
+            raise
 
     async def _authorize(self, request: Request, scope: Scope, endpoint: Endpoint | None) -> None:
         if endpoint is None and request.route is not None:

@@ -14,7 +14,14 @@ from typing import Any
 from sanic import Sanic
 
 from gateway.domain.actions import ACTIONS, for_any_owner
-from gateway.edge.http.endpoint import BY_MESSAGE, PUBLIC, Endpoint, public_in
+from gateway.domain.versions import VERSIONS
+from gateway.edge.http.endpoint import (
+    BY_MESSAGE,
+    PUBLIC,
+    Endpoint,
+    public_in,
+    public_where_on,
+)
 from gateway.edge.http.resource_ids import ID_SPELLINGS
 
 PARAMETER = re.compile(r"<([a-z_]+)(?::[^>]*)?>")
@@ -29,6 +36,16 @@ def endpoints(app: Sanic[Any, Any]) -> Iterator[tuple[str, str, Endpoint | None]
     for route in app.router.routes:
         for method in sorted(route.methods):
             yield method, f"/{route.path}", getattr(route.ctx, "endpoint", None)
+
+
+def counted(app: Sanic[Any, Any]) -> list[tuple[str, str]]:
+    """Method and template of each route that requests are counted by.
+
+    With those that other settings would switch on: where what is counted depends on the release
+    alone, because a reload changes settings while older workers run.
+    """
+    there = {(method, path) for method, path, _ in endpoints(app)}
+    return sorted(there | public_where_on(VERSIONS))
 
 
 def methods_of(app: Sanic[Any, Any]) -> frozenset[str]:
@@ -46,7 +63,7 @@ def check_routes(app: Sanic[Any, Any]) -> None:
         fault
         for method, path, declared in found
         if (
-            fault := _action_fault(method, path, declared, public)
+            fault := _action_fault(method, path, declared, public | public_where_on(versions))
             or _id_fault(method, path, declared)
         )
     ]

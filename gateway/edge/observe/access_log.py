@@ -87,7 +87,7 @@ def _who_logged_in(login: LoginAttempt) -> dict[str, Any]:
     return {
         "principal": login.account,
         "tenant": login.tenant,
-        "auth": "password",
+        "auth": login.method,
         "credential_id": login.token_id,
     }
 

@@ -15,6 +15,7 @@ from gateway.errors import (
     InternalError,
     InvalidCredentials,
     PolicyUnavailable,
+    SignInFailed,
 )
 from gateway.flows.login_delays import LoginDelayed
 from gateway.flows.unknown_keys import UnknownKeysLimited
@@ -26,6 +27,7 @@ from gateway.telemetry.usage_metrics import QUOTA_EXCEEDED
 from gateway.telemetry.version_metrics import DEPRECATED_REQUESTS
 
 _ALLOWED: dict[bool, LabelSet] = {True: ("allow", "true"), False: ("allow", "false")}
+_GROUPED: dict[type, str] = {InvalidCredentials: "password", SignInFailed: "sign_in"}
 _STATUSES = {int(text): text for text in c.STATUSES if text != OTHER}
 
 
@@ -49,8 +51,8 @@ def count_request(
         metrics.add(c.DECISIONS, _decision(scope.decision))
     error = scope.error
     if status == 401:
-        # A login's reason is the password, whatever was wrong with it.
-        reason = "password" if isinstance(error, InvalidCredentials) else scope.auth_reason
+        # A login's reason is the password, whatever was wrong with it; so with a sign-in.
+        reason = _GROUPED.get(type(error)) or scope.auth_reason
         metrics.add(c.AUTH_FAILURES, (reason or OTHER,))
     elif error is not None:
         _count_error(metrics, scope, error)

@@ -142,11 +142,12 @@ class Sockets:
         """By the headers, where they say it; two credentials are refused there, too."""
         authorization = list(request.headers.getall("authorization", []))
         api_key = request.headers.getall("x-api-key", [])
-        if not authorization and not api_key:
+        session = self._pipeline.session_of(request)
+        if not authorization and not api_key and not session:
             return
         if upgrade.bearer is not None:
             authorization.append(f"Bearer {upgrade.bearer}")
-        await self._pipeline.identify(scope, authorization, api_key)
+        await self._pipeline.identify(scope, authorization, api_key, session)
 
     async def _switch(self, request: Request, upgrade: Upgrade) -> Connection:
         """Answers the upgrade. What came behind it would be read as frames by nobody else."""
