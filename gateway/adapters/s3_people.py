@@ -40,30 +40,34 @@ class S3People:
 
     async def get(self, subject: str, deadline: Deadline) -> SeenPerson | None:
         """Raises ``StorageUnavailable``, also for what is no such record: never a pass."""
-        found, _ = await self._found(subject, deadline)
+        body, _ = await self._stored(subject, deadline)
+        if body is None:
+            return None
+        found = _decoded(subject, body)
+        if found is None:
+            raise StorageUnavailable from ValueError(f"the record of {subject} is corrupt")
         return found
 
     async def put(self, person: SeenPerson, deadline: Deadline) -> None:
+        """What is no record makes room for one."""
         for _ in range(_TRIES):
-            found, version = await self._found(person.subject, deadline)
+            body, version = await self._stored(person.subject, deadline)
+            found = None if body is None else _decoded(person.subject, body)
             if found is not None and found.signed_in_at > person.signed_in_at:
                 return
             if await self._written(person, version, deadline):
                 return
         raise StorageUnavailable from TimeoutError("the record is written by others all the time")
 
-    async def _found(
-        self, subject: str, deadline: Deadline
-    ) -> tuple[SeenPerson | None, str | None]:
-        """The record and its version in the store."""
+    async def _stored(self, subject: str, deadline: Deadline) -> tuple[bytes | None, str | None]:
+        """What is stored, and its version; nothing where there is none."""
         try:
-            body, version = await self._client.run(partial(self._read, subject), deadline)
+            return await self._client.run(partial(self._read, subject), deadline)
         except S3Refused as exc:
             # ``NoSuchBucket`` is a 404 as well, and says nothing about the person.
             if exc.s3_code == "NoSuchKey":
                 return None, None
             _unavailable("read", exc)
-        return _decoded(subject, body), version
 
     def _read(self, subject: str) -> tuple[bytes, str]:
         """In a thread: the body is read there too."""
@@ -97,15 +101,16 @@ def _path(subject: str) -> str:
     return f"people/{subject}.json"
 
 
-def _decoded(subject: str, body: bytes) -> SeenPerson:
+def _decoded(subject: str, body: bytes) -> SeenPerson | None:
+    """``None`` for what this gateway does not write."""
     try:
         stored = msgspec.json.decode(body, type=_Stored)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         log.error("the record of %s is corrupt: %s", subject, exc)
-        raise StorageUnavailable from exc
+        return None
     if len(body) > _LIMIT_BYTES or stored.version != _VERSION or not _is_whole(stored, subject):
         log.error("the record of %s is corrupt: it is not what this gateway writes", subject)
-        raise StorageUnavailable
+        return None
     return stored.person
 
 

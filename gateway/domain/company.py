@@ -57,7 +57,7 @@ def is_company_subject(text: str) -> bool:
     return _SUBJECT.match(text) is not None
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=16_384)
 def unlisted(subject: str) -> User:
     """The account of somebody of whom the users file says nothing: nothing is changed for him."""
     return User(subject, "", frozenset(), "", roles_of_claims=True)

@@ -69,6 +69,9 @@ class SignIns:
                         del self._waiting[subject]
                     self._remember(person)
                 else:
+                    # The others first: it may be this one alone that cannot be written.
+                    if subject in self._waiting:
+                        self._waiting.move_to_end(subject)
                     await asyncio.sleep(TRY_AGAIN_S)
         finally:
             self._writing = None

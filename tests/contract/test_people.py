@@ -62,13 +62,15 @@ async def test_a_record_that_is_none_lets_nobody_in(
     body: bytes,
     versitygw_client,  # type: ignore[no-untyped-def]  # noqa: F811
 ) -> None:
-    """Nor is it taken for no record."""
+    """Nor is it taken for no record; the next sign-in writes a whole one."""
     bucket = new_bucket(versitygw_client)
     store = S3People(versitygw_client, bucket)
     for path in (f"people/{ERIN.subject}.json",):
         versitygw_client.sync.put_object(Bucket=bucket, Key=path, Body=body)
     with pytest.raises(StorageUnavailable):
         await store.get(ERIN.subject, soon())
+    await store.put(ERIN, soon())
+    assert await store.get(ERIN.subject, soon()) == ERIN
     await store_whole(store, bucket, versitygw_client)
 
 

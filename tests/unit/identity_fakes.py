@@ -151,12 +151,14 @@ class MemoryRevocations:
 
 
 class MemoryPeople:
-    """Who signed in, in a dict. ``down`` fails every call; ``written`` counts."""
+    """Who signed in, in a dict. ``down`` fails every call, ``spoilt`` those about somebody;
+    ``written`` counts."""
 
     def __init__(self) -> None:
         self.kept: dict[str, SeenPerson] = {}
         self.written = 0
         self.down = False
+        self.spoilt: set[str] = set()
 
     async def get(self, subject: str, deadline: Deadline) -> SeenPerson | None:
         if self.down:
@@ -164,7 +166,7 @@ class MemoryPeople:
         return self.kept.get(subject)
 
     async def put(self, person: SeenPerson, deadline: Deadline) -> None:
-        if self.down:
+        if self.down or person.subject in self.spoilt:
             raise StorageUnavailable
         self.written += 1
         known = self.kept.get(person.subject)

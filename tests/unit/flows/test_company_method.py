@@ -378,6 +378,22 @@ async def test_a_store_that_is_away_keeps_nobody_out_and_is_told_later(
     assert world.people.kept[ERIN].roles == {"editor", "reader"}
 
 
+async def test_one_person_who_cannot_be_written_holds_up_nobody(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """He is tried again, after the others."""
+    monkeypatch.setattr("gateway.flows.sign_ins.TRY_AGAIN_S", 0.0)
+    world.people.spoilt.add(ERIN)
+    await world.who(world.token())
+    await world.who(world.token(sub="rita", jti="at-2"))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert list(world.people.kept) == [company_subject(ISSUER, "rita")]
+    world.people.spoilt.clear()
+    await world.background.done()
+    assert ERIN in world.people.kept
+
+
 async def test_a_sign_in_that_says_nothing_new_is_not_written_again(world: World) -> None:
     """Within an hour; then it is, so that keys stay awake."""
     for _ in range(10):
