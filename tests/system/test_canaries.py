@@ -152,7 +152,8 @@ async def world(stack: Stack, folder: Path) -> AsyncIterator[World]:
     with editing(str(folder.parent / "users.json")) as users:
         users["tweety"] = User("tweety", "acme", frozenset({"editor"}), hash_password(password))
     port, admin_port = free_port(), free_port()
-    base = stack.env_for_gateway(port, admin_port)
+    # The stack's own gateway listens on the port for gRPC that is set.
+    base = stack.env_for_gateway(port, admin_port) | {"GATEWAY_GRPC_PORT": "0"}
     async with contextlib.AsyncExitStack() as exits:
         recorders = {
             name: await exits.enter_async_context(recording(stack.address(part)))

@@ -27,7 +27,7 @@ async def before_a_grpc_core(stack: Stack) -> AsyncIterator[str]:
     settings = {**stack.env_for_core(0), "CORE_GRPC_PORT": "0"}
     async with core_process("serve", settings) as (_, ready):
         address = f"grpc://127.0.0.1:{ready['grpc_port']}"
-        async with serving(stack, 1, SERVICES_CORE=address, GRPC_PORT="0") as gateway:
+        async with serving(stack, 1, SERVICES_CORE=address) as gateway:
             yield gateway.base_url
 
 

@@ -36,6 +36,8 @@ async def serving(stack: Stack, workers: int, **settings: str) -> AsyncIterator[
     env = {
         **{name: text for name, text in os.environ.items() if not name.startswith("GATEWAY_")},
         **stack.env_for_gateway(port, free_port()),
+        # The stack's own gateway listens on the port that is set.
+        "GATEWAY_GRPC_PORT": "0",
         "GATEWAY_SERVER_WORKERS": str(workers),
         "GATEWAY_LOG_FORMAT": "json",
         **{f"GATEWAY_{name}": text for name, text in settings.items()},
