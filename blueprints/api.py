@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from blueprints import auth, docs, documents, keys, openai, query, query_socket, search, usage
+from blueprints import (
+    auth,
+    docs,
+    documents,
+    keys,
+    openai,
+    probe,
+    query,
+    query_socket,
+    search,
+    usage,
+)
 from gateway.domain.versions import VERSIONS
 from gateway.edge.http.mounting import Api
 
@@ -19,6 +30,7 @@ API = Api(
         search.blueprint,
         openai.blueprint,
         usage.blueprint,
+        probe.blueprint,
         docs.versioned_blueprint,
     ),
 )

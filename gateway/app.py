@@ -21,7 +21,7 @@ from blueprints.api import API, with_browsers
 from gateway import __version__
 from gateway.edge.context import AppContext, FormLimits, set_context
 from gateway.edge.http.cors import Cors
-from gateway.edge.http.endings import Endings
+from gateway.edge.http.endings import endings_of
 from gateway.edge.http.endpoint import check_provided
 from gateway.edge.http.event_streams import OpenStreams
 from gateway.edge.http.limit_stages import LimitStages
@@ -29,7 +29,7 @@ from gateway.edge.http.mounting import Api, mount
 from gateway.edge.http.pipeline import Pipeline
 from gateway.edge.http.protected_resource import ProtectedResource
 from gateway.edge.http.render import ErrorRenderer
-from gateway.edge.http.routes import counted, endpoints
+from gateway.edge.http.routes import counted
 from gateway.edge.http.served_versions import ServedVersions
 from gateway.edge.http.session_cookies import SessionCookies
 from gateway.edge.lifecycle import Beside, Lifecycle
@@ -51,6 +51,7 @@ from gateway.flows.health import Health
 from gateway.flows.keys import Keys
 from gateway.flows.login import Login
 from gateway.flows.logout import Logout
+from gateway.flows.probe_stream import Probe
 from gateway.flows.recheck import Recheck
 from gateway.flows.repeats import Repeats
 from gateway.flows.search import Search
@@ -296,20 +297,14 @@ class _Assembly:
             limits=(
                 None if services.limits is None else LimitStages(services.limits, services.usage)
             ),
-            endings=self._make_endings(services),
+            endings=endings_of(
+                self._app,
+                services.clock,
+                public_url=settings.public_url or "",
+                serves_ended=settings.serve_ended_versions,
+            ),
             resource=self._resource,
             sessions=self._session_cookies,
-        )
-
-    def _make_endings(self, services: Services) -> Endings | None:
-        """Only where a route will end: nothing is asked about the others."""
-        if not any(found and found.ending for _, _, found in endpoints(self._app)):
-            return None
-        settings = self._settings
-        return Endings(
-            services.clock,
-            public_url=settings.public_url or "",
-            serves_ended=settings.serve_ended_versions,
         )
 
     def _make_sockets(self, services: Services, pipeline: Pipeline) -> Sockets:
@@ -388,6 +383,7 @@ def _provided(services: Services, cookies: SessionCookies | None) -> dict[type, 
         Documents: services.documents,
         Query: services.query,
         Search: services.search,
+        Probe: services.probe,
         UsageReport: services.usage_report,
         Recheck: services.recheck,
         Repeats: services.repeats,

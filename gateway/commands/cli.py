@@ -51,8 +51,8 @@ def main(argv: Sequence[str] | None = None, environ: Environ | None = None) -> i
     if arguments[:1] == ["demo"]:
         # The demo has options and a help page of its own.
         return _demo(arguments[1:])
-    if arguments[:1] == ["probe"]:
-        # The former name of ``health``, for one version.
+    if arguments[:1] == ["probe"] and arguments[1:] in ([], ["--ready"]):
+        # The former name of ``health``, for one version: without an address.
         arguments[0] = "health"
     parsed = make_parser(environ).parse_args(arguments)
     handler: Handler = parsed.handler
@@ -101,6 +101,7 @@ def make_parser(environ: Environ) -> argparse.ArgumentParser:
     _add_serve(commands, environ)
     _add_check(commands, environ)
     _add_health(commands, environ)
+    _add_probe(commands, environ)
     _add_setup(commands, environ)
     _add_user(commands, environ)
     _add_limits(commands, environ)
@@ -208,6 +209,42 @@ def _add_health(commands: Commands[argparse.ArgumentParser], environ: Environ) -
     parser.add_argument(
         "--ready", action="store_true", help="ask /readyz: whether it is ready for traffic"
     )
+
+
+def _add_probe(commands: Commands[argparse.ArgumentParser], environ: Environ) -> None:
+    parser = _add(
+        commands,
+        "probe",
+        lambda parsed: _probe(parsed, environ),
+        "measure what stands between you and a gateway's streams",
+        """
+        Asks GET /api/v1/probe for events at known times, for a silence, and leaves one stream in
+        the middle; then says what holds events up, cuts, swallows or changes them, and what to
+        change in which proxy. Needs a token or an API key that may probe:run, in a file, on
+        standard input (-), or in GATEWAY_PROBE_TOKEN. Exits with 1 when something is in the way.
+
+        examples:
+          gateway probe https://kb.example.com --token-file token
+          gateway probe https://kb.example.com --silence 0 --json
+        """,
+    )
+    parser.add_argument("url", metavar="URL", help="the gateway's address as its clients have it")
+    parser.add_argument("--token-file", type=Path, metavar="FILE", help="- is standard input")
+    parser.add_argument(
+        "--silence",
+        type=float,
+        default=14.0,
+        metavar="SECONDS",
+        help="how long nothing is sent, to see whether that is cut: 0 to 15 (default: 14)",
+    )
+    parser.add_argument("--ca", type=Path, metavar="FILE", help="authorities to trust, in PEM")
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def _probe(parsed: argparse.Namespace, environ: Environ) -> int:
+    from gateway.commands.probe import command
+
+    return command.run(parsed, environ.get(command.TOKEN, ""))
 
 
 def _add_setup(commands: Commands[argparse.ArgumentParser], environ: Environ) -> None:

@@ -32,6 +32,7 @@ ACTIONS: Final = frozenset(
         "keys:revoke",
         "keys:revoke:any-owner",
         "keys:rotate",
+        "probe:run",
         "query:run",
         "search:run",
         "usage:read",
@@ -45,7 +46,7 @@ SOCKET: Final = "socket"
 # And of an agent's message before it is read: who sends it is known by then, not what it asks for.
 MCP: Final = "mcp"
 # Those whose answer is a stream that stays open; the routes say so too, and a test compares them.
-STREAMED: Final = frozenset({"query:run"})
+STREAMED: Final = frozenset({"probe:run", "query:run"})
 
 
 def for_any_owner(action: str) -> str:

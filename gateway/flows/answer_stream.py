@@ -19,7 +19,7 @@ from gateway.domain.stream_replays import replay_whole
 from gateway.domain.stream_state import StreamLimits, StreamState
 from gateway.domain.usage import asked_characters
 from gateway.errors import CoreTimeout, GatewayError, TokenExpired
-from gateway.ports import Clock, Core, CoreStream, OnBehalfOf
+from gateway.ports import Clock, CoreStream, OnBehalfOf
 
 _NEVER = float("inf")
 
@@ -68,7 +68,7 @@ class Query:
     """
 
     def __init__(
-        self, core: Core, clock: Clock, limits: StreamLimits, answers: Answers | None = None
+        self, core: Opens, clock: Clock, limits: StreamLimits, answers: Answers | None = None
     ) -> None:
         self.answers = answers
         self._core = core

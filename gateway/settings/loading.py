@@ -17,7 +17,7 @@ from gateway.settings.spec import FILE_SUFFIX, PREFIX, Spec
 
 CONFIG_FILE = "GATEWAY_CONFIG_FILE"
 # Names that start like a setting but are none: the config file's, and a switch of the tests.
-NOT_SETTINGS = frozenset({CONFIG_FILE, "GATEWAY_REQUIRE_REAL"})
+NOT_SETTINGS = frozenset({CONFIG_FILE, "GATEWAY_PROBE_TOKEN", "GATEWAY_REQUIRE_REAL"})
 BOM = "\ufeff"
 SECRET_FILE_LIMIT_BYTES = 64 * 1024
 

@@ -35,6 +35,7 @@ from gateway.flows.limits import Limits
 from gateway.flows.login import Login
 from gateway.flows.login_delays import LoginDelays
 from gateway.flows.logout import Logout
+from gateway.flows.probe_stream import Probe
 from gateway.flows.recheck import Recheck
 from gateway.flows.repeats import Repeats
 from gateway.flows.revocations import Revocations
@@ -114,6 +115,7 @@ class Services:
     documents: Documents
     query: Query
     search: Search
+    probe: Probe
     recheck: Recheck
     revocations: Revocations
     leases: Leases
@@ -298,6 +300,7 @@ def _services(
         documents=Documents(store=store, workflows=workflows, core=core),
         query=Query(core, clock, stream_limits(settings), answers),
         search=Search(core),
+        probe=Probe(built.adapter(STATE), leases, clock, stream_limits(settings)),
         recheck=recheck,
         revocations=revocations,
         leases=leases,

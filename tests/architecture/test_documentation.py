@@ -24,7 +24,7 @@ _COMMAND = re.compile(r"(?:^|&&|`)\s*(gateway [a-z][^`&#\n|]*)", re.MULTILINE)
 _SETTING = re.compile(r"\bGATEWAY_[A-Z0-9_]*[A-Z0-9]\b(?!_|…|\*)")
 _LINK = re.compile(r"\]\((?!\w+:)([^)\s#]*)#?([^)\s]*)\)")
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
-NOT_SETTINGS = {"GATEWAY_CONFIG_FILE", "GATEWAY_REQUIRE_REAL"}
+NOT_SETTINGS = {"GATEWAY_CONFIG_FILE", "GATEWAY_PROBE_TOKEN", "GATEWAY_REQUIRE_REAL"}
 
 
 @pytest.mark.parametrize("path", generate(SPECS), ids=str)

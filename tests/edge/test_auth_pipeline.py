@@ -39,7 +39,7 @@ BODIES: dict[str, Any] = {
 }
 # What each role may do, told here a second time on purpose: the policy's data is what is tested.
 EVERYBODYS = {
-    *("auth:logout", "auth:me", "query:run", "search:run", "usage:read"),
+    *("auth:logout", "auth:me", "probe:run", "query:run", "search:run", "usage:read"),
     *(f"documents:{verb}" for verb in ("list", "read", "content")),
     *(f"keys:{verb}" for verb in ("create", "list", "revoke", "rotate")),
 }

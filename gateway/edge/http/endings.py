@@ -7,14 +7,15 @@ and what takes the route's place. Made only where some route has an ending.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
-from sanic import Request
+from sanic import Request, Sanic
 from sanic.response import BaseHTTPResponse
 
 from gateway.domain.versions import ROOT, Ending
 from gateway.edge.http.endpoint import Endpoint, endpoint_of
 from gateway.edge.http.resource_ids import ID_SPELLINGS
-from gateway.edge.http.routes import PARAMETER
+from gateway.edge.http.routes import PARAMETER, endpoints
 from gateway.edge.scope import Scope
 from gateway.errors import Gone
 from gateway.ports import Clock
@@ -69,6 +70,15 @@ class Endings:
         successor = _successor(request, ending)
         if successor is not None:
             yield f'<{self._public_url}{successor}>; rel="successor-version"'
+
+
+def endings_of(
+    app: Sanic[Any, Any], clock: Clock, *, public_url: str, serves_ended: bool
+) -> Endings | None:
+    """What stands for the endings of ``app``'s routes; ``None`` where none of them will end."""
+    if not any(found and found.ending for _, _, found in endpoints(app)):
+        return None
+    return Endings(clock, public_url=public_url, serves_ended=serves_ended)
 
 
 def going(endpoint: Endpoint | None) -> str | None:

@@ -264,6 +264,16 @@ def forget_head(request: Request, response: BaseHTTPResponse | None = None) -> N
     request.parsed_args = request.parsed_not_grouped_args = _NO_ARGUMENTS
 
 
+async def head_alone(request: Request, response: BaseHTTPResponse) -> None:
+    """Answers a HEAD with the head that the stream would have: of no length that is known.
+
+    Sanic would give one that ends the length of nothing, and cannot end one that is under way.
+    """
+    await response.send(b" ")  # not sent: it says that something would follow
+    stream: Any = request.stream
+    stream.response_func, stream.stage = None, Stage.IDLE
+
+
 def cut(request: Request) -> None:
     """Resets the client's connection: nothing can be sent to it any more.
 
