@@ -48,8 +48,19 @@ NEEDING_BYTES = {
     "/api/v1/documents/{document_id}/content",
     "/api/v1/documents/{document_id}/parts",
 }
+# Where there is no company sign-in, nothing leads to it.
+OF_COMPANY = {
+    "/.well-known/oauth-protected-resource",
+    "/.well-known/oauth-protected-resource/mcp",
+    "/api/v1/auth/oidc/start",
+    "/api/v1/auth/oidc/callback",
+}
 # An upgrade is nothing that a request of OpenAPI can ask for.
-EXPECTED = {**dict.fromkeys(NEEDING_BYTES, (409,)), "/api/v1/query/ws": (426,)}
+EXPECTED = {
+    **dict.fromkeys(NEEDING_BYTES, (409,)),
+    **dict.fromkeys(OF_COMPANY, (404,)),
+    "/api/v1/query/ws": (426,),
+}
 
 
 class Live:
