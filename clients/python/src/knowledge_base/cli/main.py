@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         say("\nkb: stopped")
         return exits.INTERRUPTED
     except BrokenPipeError:
-        return _nobody_reads()
+        return exits.NOBODY_READS
     except ModuleNotFoundError as exc:
         if (exc.name or "").partition(".")[0] != "rich":
             raise
@@ -36,6 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (errors.KnowledgeBaseError, Said, OSError) as exc:
         say(f"kb: {words_of(exc)}")
         return code_of(exc)
+    finally:
+        _drop_what_nobody_takes()
     return code
 
 
@@ -49,10 +51,12 @@ def entry() -> None:
     sys.exit(code)
 
 
-def _nobody_reads() -> int:
-    """Python would complain once more when it flushes stdout at its end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return exits.NOBODY_READS
+def _drop_what_nobody_takes() -> None:
+    """Python would fail once more, in words and a code of its own, when it flushes at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _open_streams() -> None:
