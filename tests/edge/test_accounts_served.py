@@ -13,14 +13,14 @@ from .test_query import terminal
 
 
 async def user(file: Path, *words: str, stdin: str = "") -> None:
-    """One command as an operator types it."""
+    """One command as an operator types it; it may end before it has read anything."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "gateway", "user", *words, "--users-file", str(file)),
-        stdin=asyncio.subprocess.PIPE,
+        stdin=asyncio.subprocess.PIPE if stdin else asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    _, said = await process.communicate(stdin.encode())
+    _, said = await process.communicate(stdin.encode() or None)
     assert process.returncode == 0, said
 
 

@@ -162,6 +162,12 @@ REFUSED: dict[str, tuple[Any, dict[str, str], int, int]] = {
     "an id that is no integer": ({**LIST, "id": 1.5}, head(LIST), 400, -32600),
     "a huge id": ({**LIST, "id": "x" * 257}, head(LIST), 400, -32600),
     "params that are a list": ({**LIST, "params": []}, head(LIST), 400, -32602),
+    "a notification's that are one": (
+        {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": []},
+        {"MCP-Protocol-Version": "2025-11-25"},
+        400,
+        -32602,
+    ),
     "no _meta": ({**LIST, "params": {}}, head(LIST), 400, -32602),
     "no version in _meta": (without(LIST, "protocolVersion"), head(LIST), 400, -32602),
     "no capabilities in _meta": (without(LIST, "clientCapabilities"), head(LIST), 400, -32602),
@@ -219,7 +225,7 @@ async def test_a_message_that_is_wrong_is_refused_by_its_code(gateway: Gateway) 
         answer = await post(gateway, message, fields)
         told = answer.json()
         assert (answer.status_code, told["error"]["code"]) == (status, code), (name, told)
-        knows_id = code not in (-32700, -32600)
+        knows_id = name != "a notification's that are one" and code not in (-32700, -32600)
         assert told["id"] == (1 if knows_id else None), name
         assert answer.headers["x-request-id"]
     assert not any("/v1/" in one for one in gateway.core.heads)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
 import random
 import socket
 import ssl
@@ -125,6 +126,12 @@ async def server(tmp_path: Path) -> AsyncIterator[Server]:
     assert made.faults == []
 
 
+def narrow(transport: asyncio.BaseTransport) -> None:
+    """The kernel takes little of what is sent, whatever this machine would give a socket."""
+    with socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as same:
+        same.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 * 1024)
+
+
 async def none_left() -> None:
     """No connection is held by anything, be it a timer."""
     async with asyncio.timeout(TIMEOUT_S):
@@ -221,6 +228,7 @@ async def test_what_is_sent_arrives_whole_and_in_order_however_slow_the_client(
     there is some again."""
     reader, writer, inner = await server.connect()
     writer.transport.pause_reading()
+    narrow(inner.transport)
     dice = random.Random(7)
     sent, full = bytearray(), False
     async with asyncio.timeout(TIMEOUT_S):

@@ -75,6 +75,7 @@ class Agents:
             del body
             if message.id is None:
                 check_version(request.headers)
+                message.check_params()
                 return empty(202)
             return await self._answer(request, message, tools, flows)
         except RpcFault as fault:

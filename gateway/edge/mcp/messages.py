@@ -6,7 +6,7 @@ as they came, for the tool to read them strictly.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
@@ -84,6 +84,8 @@ class _Envelope(msgspec.Struct, frozen=True):
 
 _ENVELOPE = msgspec.json.Decoder(_Envelope)
 _PARAMS = msgspec.json.Decoder(Params)
+_ANY_PARAMS = msgspec.json.Decoder(dict[str, Raw])
+Read = TypeVar("Read")
 
 
 class Message:
@@ -107,14 +109,25 @@ class Message:
         Raises:
             RpcFault: something of it has another type than the specification says.
         """
-        if isinstance(self._params, UnsetType):
-            return Params()
-        try:
-            return _PARAMS.decode(self._params)
-        except msgspec.ValidationError as fault:
-            raise RpcFault(INVALID_PARAMS, f"The params are not valid: {fault}") from fault
-        except (msgspec.DecodeError, RecursionError) as fault:
-            raise RpcFault(PARSE_ERROR, "The body is not valid JSON.") from fault
+        return Params() if isinstance(self._params, UnsetType) else _read(_PARAMS, self._params)
+
+    def check_params(self) -> None:
+        """For a notification, whose parameters nobody reads.
+
+        Raises:
+            RpcFault: they are no object, which JSON-RPC would allow and MCP does not.
+        """
+        if not isinstance(self._params, UnsetType):
+            _read(_ANY_PARAMS, self._params)
+
+
+def _read(decoder: msgspec.json.Decoder[Read], params: Raw) -> Read:
+    try:
+        return decoder.decode(params)
+    except msgspec.ValidationError as fault:
+        raise RpcFault(INVALID_PARAMS, f"The params are not valid: {fault}") from fault
+    except (msgspec.DecodeError, RecursionError) as fault:
+        raise RpcFault(PARSE_ERROR, "The body is not valid JSON.") from fault
 
 
 def read_message(body: bytes) -> Message:
