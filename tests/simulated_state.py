@@ -15,6 +15,7 @@ from gateway.domain.limits import (
     charged,
     leased,
 )
+from gateway.domain.when_away import Owed
 from gateway.errors import SharedStateUnavailable
 
 
@@ -46,7 +47,7 @@ class Simulated:
         charges: Sequence[Charge],
         leases: Sequence[Lease] = (),
         budgets: Sequence[Budget] = (),
-        owed: Sequence[float] = (),
+        owed: Sequence[Owed] = (),
     ) -> Sequence[Outcome]:
         self._answer()
         outcomes, after = self._look(charges, leases)
@@ -54,11 +55,17 @@ class Simulated:
             outcomes += [budgeted(one.most, self.spent.get(one.key, 0)) for one in budgets]
         if all(outcome.passed for outcome in outcomes):
             for index, charge in enumerate(charges):
-                least = self.clock() + owed[index] if owed else 0.0
-                self.rates[charge.key] = max(after[index], least)
+                self.rates[charge.key] = after[index]
+                if owed:
+                    self.rates[charge.key] = self._with(owed[index], charge, after[index])
             for lease in leases:
                 self.held[lease.key] = self.held.get(lease.key, 0) + 1
         return outcomes
+
+    def _with(self, owed: Owed, charge: Charge, full_at: float) -> float:
+        now, room_s = self.clock(), charge.rate.interval_s * charge.rate.burst
+        beside = min(max(full_at, now) + owed.beside_s, now + room_s)
+        return max(full_at, now + owed.least_s, beside)
 
     async def peek(
         self, charges: Sequence[Charge], leases: Sequence[Lease] = ()

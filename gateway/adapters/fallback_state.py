@@ -32,6 +32,8 @@ from gateway.domain.when_away import (
     REPLICA_LIFE_S,
     RETRY_FIRST_S,
     RETRY_LONGEST_S,
+    Owed,
+    owed,
     share_of_charge,
     share_of_lease,
     share_of_penalty,
@@ -65,7 +67,7 @@ class Shared(SharedState, Protocol):
         charges: Sequence[Charge],
         leases: Sequence[Lease] = (),
         budgets: Sequence[Budget] = (),
-        owed: Sequence[float] = (),
+        owed: Sequence[Owed] = (),
     ) -> Sequence[Outcome]: ...
 
     async def announce(self, life_s: float) -> int: ...
@@ -330,8 +332,8 @@ class FallbackState:
     async def _tell(self, charges: Sequence[Charge]) -> None:
         shares = [share_of_charge(replace(one, cost=1), self.replicas) for one in charges]
         outcomes = await self._alone.peek(shares)
-        owed = [_owed(*each) for each in zip(shares, outcomes, strict=True)]
-        await self._shared.admit([replace(one, cost=0) for one in charges], owed=owed)
+        all_owed = [owed(*each, self.replicas) for each in zip(shares, outcomes, strict=True)]
+        await self._shared.admit([replace(one, cost=0) for one in charges], owed=all_owed)
 
     async def _tell_failures(self) -> None:
         """One of each of some keys in a call: of a flood there are as many keys as are remembered,
@@ -357,11 +359,6 @@ class FallbackState:
             [share_of_charge(charge, self.replicas) for charge in charges],
             [share_of_lease(lease, self.replicas) for lease in leases],
         )
-
-
-def _owed(share: Charge, outcome: Outcome) -> float:
-    """Seconds until the key is whole again, without the charge that was only looked at."""
-    return outcome.reset_s - share.rate.interval_s * share.cost * outcome.passed
 
 
 def _why(problem: BaseException | None) -> str:

@@ -62,9 +62,8 @@ end
 """
 
 # KEYS: of rates, then of leases, then of budgets. ARGV: how many rates; how many leases; "1" to
-# charge, "0" to look; the worker; a lease's life; "interval burst cost owed" for each rate, "most"
-# for each lease and each budget. `owed`: seconds that the key needs at least from now until its
-# burst is whole, known from elsewhere.
+# charge, "0" to look; the worker; a lease's life; "interval burst cost least beside" for each rate,
+# "most" for each lease and each budget. `least`, `beside`: see domain/when_away.py, Owed.
 # Answer: whether all passed, with "!" where something else stood under a key; now; the state of
 # each rate before, how many leases of each were held, how many tokens of each budget are spent.
 # A state is "?" where something else stood there: a call that charges has removed it.
@@ -84,7 +83,8 @@ local function clear(key)
   return '?'
 end
 for i = 1, rates do
-  local interval, burst, cost, owed = string.match(ARGV[i + 5], '(%S+) (%S+) (%S+) (%S+)')
+  local interval, burst, cost, least, beside =
+    string.match(ARGV[i + 5], '(%S+) (%S+) (%S+) (%S+) (%S+)')
   local room = interval * burst
   local key = KEYS[i]
   local before, state = full[key], nil
@@ -99,7 +99,7 @@ for i = 1, rates do
   local start = math.min(math.max(before, now), now + room)
   local after = start + interval * cost
   if after - now - room > interval * 1e-6 then passed = false end
-  full[key] = math.max(after, now + owed)
+  full[key] = math.max(after, now + least, math.min(start + beside, now + room))
   answer[#answer + 1] = state or string.format('%.6f', before)
 end
 for i = rates + 1, rates + opens do

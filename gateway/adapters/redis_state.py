@@ -41,6 +41,7 @@ from gateway.domain.limits import (
     charged,
     leased,
 )
+from gateway.domain.when_away import Owed
 from gateway.errors import SharedStateUnavailable
 
 # This replica: workers are forked from the process that imported this, and so have one name.
@@ -102,13 +103,12 @@ class RedisState:
         charges: Sequence[Charge],
         leases: Sequence[Lease] = (),
         budgets: Sequence[Budget] = (),
-        owed: Sequence[float] = (),
+        owed: Sequence[Owed] = (),
     ) -> Sequence[Outcome]:
         """As the port says.
 
         Args:
-            owed: for each charge the seconds that its key needs at least, once it is charged, until
-                its burst is whole again: what is known of it beside what Redis knows.
+            owed: of each charge's key, what is known beside what Redis knows.
         """
         asked = _Asked(charges, leases, budgets)
         answer = self._admit(b"1", asked, owed)
@@ -122,16 +122,16 @@ class RedisState:
         asked = _Asked(charges, leases, ())
         return self._outcomes(asked, await self._admit(b"0", asked, ()))
 
-    def _admit(self, write: bytes, asked: _Asked, owed: Sequence[float]) -> asyncio.Future[bytes]:
+    def _admit(self, write: bytes, asked: _Asked, owed: Sequence[Owed]) -> asyncio.Future[bytes]:
         charges, leases, budgets = asked
         args = [b"%d" % len(charges), b"%d" % len(leases), write, self._worker, _LIFE]
         if owed:
             args += [
-                b"%b %.6f" % (_rate(one.rate, one.cost), more)
+                b"%b %.6f %.6f" % (_rate(one.rate, one.cost), *more)
                 for one, more in zip(charges, owed, strict=True)
             ]
         else:
-            args += [_rate(one.rate, one.cost) + b" 0" for one in charges]
+            args += [_rate(one.rate, one.cost) + b" 0 0" for one in charges]
         args += [b"%d" % lease.most for lease in leases]
         args += [b"%d" % budget.most for budget in budgets]
         return self.calls.run(ADMIT, self._keys(asked), args)

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
-from gateway.domain.limits import Charge, Lease, Penalty, Rate
+from gateway.domain.limits import Charge, Lease, Outcome, Penalty, Rate
 
 # Each replica says every ANNOUNCE_S that it is there; one not heard of for this long is gone.
 REPLICA_LIFE_S: Final = 15.0
@@ -57,6 +57,30 @@ def share_of_charge(charge: Charge, replicas: int) -> Charge:
     least = charge.cost if charge.cost <= rate.burst else 1
     burst = max(rate.burst // replicas, least, 1)
     return replace(charge, rate=Rate(rate.count, rate.period_s * replicas, burst))
+
+
+class Owed(NamedTuple):
+    """What a replica that is back knows of a key and Redis does not, in seconds of the whole limit.
+
+    Attributes:
+        least_s: the key is not whole again before that, if all others were as its own share.
+        beside_s: at most so much passed here beside what the others have told or charged since.
+    """
+
+    least_s: float
+    beside_s: float
+
+
+def owed(share: Charge, looked: Outcome, replicas: int) -> Owed:
+    """Of a key's share, when it was looked at and not charged.
+
+    What all replicas let through makes the key owe no more than the mean of what their shares owe,
+    so it would do to add a part of each one's. But those that came back earlier charged Redis
+    meanwhile, and Redis forgets a second in a second where a share forgets only its part of it: by
+    so much each part is larger, for as long as some may be back before others.
+    """
+    least_s = looked.reset_s - share.rate.interval_s * share.cost * looked.passed
+    return Owed(least_s, (least_s + REJOIN_S) / replicas if replicas > 1 else 0.0)
 
 
 def share_of_lease(lease: Lease, replicas: int) -> Lease:

@@ -17,6 +17,7 @@ from devstack.components import Running, free_port
 from gateway.adapters.redis_access import RedisAccess
 from gateway.adapters.redis_state import RedisState
 from gateway.domain.limits import Charge, Lease, Outcome, Penalty, Rate
+from gateway.domain.when_away import Owed
 from gateway.errors import SharedStateUnavailable
 from gateway.tls.certificates import client_context
 from tests.certificates import Authority
@@ -248,14 +249,20 @@ async def test_a_replicas_clock_changes_nothing(
 
 
 async def test_what_is_known_beside_redis_is_owed_there_too(state: RedisState) -> None:
-    """A charge may bring how long its key needs to be whole again: the longer of both counts."""
+    """A charge may bring how long its key needs to be whole again, and how much to add to what
+    Redis knows: the longer of both counts, and no key owes more than all of its burst."""
     rate = Rate(10, 10.0, 10)
-    (first,) = await state.admit([Charge("a", rate)], owed=[7.0])
+    (first,) = await state.admit([Charge("a", rate)], owed=[Owed(7.0, 2.0)])
     assert first.passed
     (after,) = await state.peek([Charge("a", rate)])
     assert after.left == 2
-    (second,) = await state.admit([Charge("a", rate)], owed=[0.5])
-    assert second.left == 2
+    (second,) = await state.admit([Charge("a", rate, 0)], owed=[Owed(0.5, 1.0)])
+    assert second.passed
+    (added,) = await state.peek([Charge("a", rate)])
+    assert added.left == 1
+    await state.admit([Charge("a", rate, 0)], owed=[Owed(0.0, 100.0)])
+    (spent,) = await state.peek([Charge("a", rate, 0)])
+    assert (spent.left, round(spent.reset_s)) == (0, 10)
 
 
 # --- When it is away ------------------------------------------------------------------------------
