@@ -16,6 +16,10 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
+# Read when grpc is imported: its fork handlers can crash a program that a test starts while a
+# thread of grpc is at work.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+
 # The benchmarks are not part of the wheel, and the Python client has one of its own. Behind
 # everything else, so that what was installed is what is tested.
 CHECKOUT = Path(__file__).parents[1]

@@ -6,6 +6,7 @@ Over HTTP always, and where ``CORE_GRPC_PORT`` is set over gRPC, too: both are o
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import AsyncIterator
 
 import httpx
@@ -68,6 +69,9 @@ async def _over_grpc(settings: Settings, service: Service) -> AsyncIterator[int 
     if settings.grpc_port is None:
         yield None
         return
+    # Read when grpc is imported. With its fork handlers a child that is to become another program
+    # (a reader's sandbox) can crash before it does.
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     from devstack.core.grpc_service import serving_grpc
 
     host, port = settings.host, settings.grpc_port

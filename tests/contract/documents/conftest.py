@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from gateway.adapters.s3_client import S3Access, S3Client
 from gateway.adapters.temporal import TemporalAccess
 from gateway.commands.setup_buckets import set_up_documents, set_up_keys
 from tests.components import ACCOUNT, STORES, component, running_s3
+from tests.freezing import frozen
 
 BUCKET = "documents"
 KEYS_BUCKET = "keys"
@@ -69,11 +69,8 @@ class Server:
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:
         assert self.process is not None
-        self.process.send_signal(signal.SIGSTOP)
-        try:
+        with frozen(self.process):
             yield
-        finally:
-            self.process.send_signal(signal.SIGCONT)
 
 
 @dataclass

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import gzip
 import json
-import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ import pytest
 from gateway.adapters.opa import ANSWER_LIMIT_BYTES, UNVERSIONED, OpaPolicy
 from gateway.domain.policy import POLICY_BROKEN
 from gateway.errors import PolicyBroken, PolicyUnavailable
+from tests.freezing import frozen
 
 PATIENT_S = 60.0
 IMPATIENT_S = 0.2
@@ -32,14 +32,11 @@ async def test_frozen_server_is_unavailable_and_back_when_it_thaws(
     """A server that takes the connection and says nothing costs the budget, not the request."""
     server = serve(policy_folder(SOUND))
     hasty = OpaPolicy(client, server.base_url, budget_s=IMPATIENT_S)
-    server.process.send_signal(signal.SIGSTOP)
-    try:
-        for ask in (hasty.decide_input(QUESTION), hasty.check()):
+    with frozen(server.process):
+        for ask in (lambda: hasty.decide_input(QUESTION), hasty.check):
             with pytest.raises(PolicyUnavailable) as caught:
-                await ask
+                await ask()
             assert not isinstance(caught.value, PolicyBroken)
-    finally:
-        server.process.send_signal(signal.SIGCONT)
     patient = OpaPolicy(client, server.base_url, budget_s=PATIENT_S)
     assert (await patient.decide_input(QUESTION)).reason == "x"
 
