@@ -7,7 +7,6 @@ writes to are in memory once for all workers (see ``docs/decisions/0010-workers.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -43,7 +42,6 @@ def serve(settings: Settings, load: LoadSettings, watchers: Sequence[Watcher] = 
         UsersFileError: the users file is missing or wrong.
     """
     memory.leave_no_memory_in_core_dumps()
-    _leave_forks_alone()
     log_output.serve_standard_error(settings.log_level, settings.log_format)
     memory.keep_small()
     bound = listeners.bind(settings.server_host, settings.server_port, settings.server_workers)
@@ -151,14 +149,6 @@ def _warn_if_admin_address_is_taken(settings: Settings) -> None:
             problem=problem.strerror,
             hint="metrics of two gateways would be mixed: change GATEWAY_ADMIN_LISTEN_PORT",
         )
-
-
-def _leave_forks_alone() -> None:
-    """Before grpc is imported: its fork handlers can crash a child between fork and exec.
-
-    What a worker starts is another program (``opa``), which has no use for them.
-    """
-    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 
 def _refuse_taken_grpc_port(settings: Settings) -> None:
