@@ -71,6 +71,18 @@ class Page(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cursor: Annotated[str, Meta(pattern=CURSOR, max_length=48)] | None = None
 
 
+class ContentQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``redirect=false`` gives the address in the answer: scripts of a page see no redirect's."""
+
+    redirect: bool = True
+
+
+class ContentAddress(msgspec.Struct, frozen=True):
+    """Where the bytes are for a minute, for whoever has this."""
+
+    url: str
+
+
 def announced_schema(provided: Mapping[type, Any]) -> dict[str, dict[str, Any]]:
     """What the settings allow of an announcement, for the OpenAPI document."""
     rules = provided[Uploads].rules
@@ -210,15 +222,19 @@ async def read(request: Request, document_id: str, documents: Documents) -> HTTP
     name="content_id",
     resource_id="document_id",
     summary="Where to download the document that was indexed",
+    query=ContentQuery,
     any_owner=True,
     successes=(
         Success(
             302, "The bytes are at `Location` for a minute, in the object store.", location=True
         ),
+        Success(200, "The same address, where `redirect=false` was asked for.", ContentAddress),
     ),
     errors=(NotFound, Conflict, *_TEMPORAL, *_CORE),
 )
-async def content(request: Request, document_id: str, documents: Documents) -> HTTPResponse:
+async def content(
+    request: Request, document_id: str, documents: Documents, query: ContentQuery
+) -> HTTPResponse:
     scope = scope_of(request)
     url = await documents.content_url(
         scope.on_behalf_of(),
@@ -226,6 +242,8 @@ async def content(request: Request, document_id: str, documents: Documents) -> H
         scope.deadline,
         head=request.method == "HEAD",
     )
+    if not query.redirect:
+        return json_response(msgspec.to_builtins(ContentAddress(url)))
     return empty(302, {"Location": url})
 
 

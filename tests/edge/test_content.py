@@ -41,6 +41,18 @@ async def test_an_indexed_document_is_a_redirect_to_its_version(
     assert answer.headers["Referrer-Policy"] == "no-referrer"
 
 
+async def test_a_page_in_a_browser_is_told_the_address(gateway: Gateway) -> None:
+    """Its scripts see nothing of a redirect, so that it asks for the address itself."""
+    knows(gateway)
+    answer = await content(gateway, redirect="false")
+    assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "no-store")
+    assert answer.json() == {
+        "url": f"http://s3.test/uploads/acme/alice/{DOCUMENT}?GET&versionId=v1"
+    }
+    refused = await content(gateway, redirect="no")
+    assert refused.json()["error"]["details"]["fields"].keys() == {"?redirect"}
+
+
 async def test_an_admin_is_led_to_the_owners_bytes(gateway: Gateway) -> None:
     """By ``?owner=``, in his own tenant; the core is told both."""
     knows(gateway)
