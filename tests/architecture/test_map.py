@@ -10,8 +10,8 @@ import pytest
 
 CHECKOUT = Path(__file__).parents[2]
 PAGE = (CHECKOUT / "docs" / "architecture.md").read_text("utf-8")
-_PLACE = re.compile(r"`([\w/.-]+\.(?:py|rego|json))`: `(\w+)`")
-_PATH = re.compile(r"`((?:[\w-]+/)+[\w-]+\.(?:py|rego|json)|(?:[\w-]+/)+)`")
+_PLACE = re.compile(r"`([\w/.-]+\.(?:js|json|py|rego|ts))`: `(\w+)`")
+_PATH = re.compile(r"`((?:[\w-]+/)+[\w-]+\.(?:css|html|js|json|py|rego|ts)|(?:[\w-]+/)+)`")
 # The rooms of ``gateway/`` go by their short names there.
 ROOTS = (CHECKOUT, CHECKOUT / "gateway")
 TO_COME = PAGE.partition("What does not exist yet, and where it will stand:")[2].partition("\n## ")[
@@ -48,6 +48,9 @@ def defined_in(path: Path) -> set[str]:
         return set(re.findall(r'"(\w+)":', text))
     if path.suffix == ".rego":
         return set(re.findall(r"^(?:default )?(\w+)\b", text, re.MULTILINE))
+    if path.suffix in (".js", ".ts"):
+        declared = r"^(?:export )?(?:default )?(?:async )?(?:class|const|function|let) (\w+)"
+        return set(re.findall(declared, text, re.MULTILINE))
     return {name for node in ast.walk(ast.parse(text)) for name in names_of(node)}
 
 

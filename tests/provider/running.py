@@ -1,7 +1,7 @@
 """Starts the provider, signs people in at it, and has it rotate its keys, hang or be away.
 
-``python -m tools.provider`` installs it; without it a test is skipped, or fails where all must be
-real.
+``python -m tools.node_packages`` installs it; without it a test is skipped, or fails where all must
+be real.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from devstack import components
 from devstack.components import Launch, Missing, Running, answering, free_port
 from devstack.environment import inherited
 from tests.components import START_LIMIT_S, missing_components
-from tools import provider as installation
+from tools.node_packages import PROVIDER
+from tools.node_packages import node as find_node
 
 SCRIPT = Path(__file__).with_name("provider.mjs")
 AUDIENCE = "knowledge-base"
@@ -131,7 +132,7 @@ class Provider:
 async def running_provider(folder: Path, **config: Any) -> AsyncIterator[Provider]:
     """Started and ready; ``config`` is what ``change`` takes. At the end it is stopped."""
     try:
-        node, modules = installation.node(), installation.modules()
+        node, modules = find_node(), PROVIDER.modules()
     except Missing as error:
         missing_components(error)
     told = json.dumps({"audience": AUDIENCE, "people": PEOPLE, "clients": [CLI], **config})
