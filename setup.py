@@ -113,6 +113,8 @@ TEST = [
     "mcp>=2.3,<3",
     # The client that the door for OpenAI's clients is for.
     "openai>=3.51,<4",
+    # Drives the Chromium of the console's tests.
+    "playwright>=1.65,<2",
     # Its parser reads back what we tell Prometheus.
     "prometheus-client>=0.26,<1",
     # Reads the screen of a terminal in which ``kb`` runs.
@@ -157,6 +159,11 @@ setup(
         "gateway.edge.grpc.proto": ["*.pyi"],
         "gateway.policy_files": ["data.json", "gateway/*.rego"],
         "blueprints": ["py.typed", "templates/*.html"],
+        "blueprints.console": [
+            f"static/{folder}*.{kind}"
+            for folder in ("", "client/", "client/*/", "screens/", "screens/*/")
+            for kind in ("css", "js", "svg")
+        ],
         "devstack": ["py.typed", "go.mod", "sample/*.md", "sample/*.html", "sample/*.pdf"],
     },
     exclude_package_data={"gateway.policy_files": ["gateway/*_test.rego", "golden/*"]},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, Literal
 
 from sanic import Blueprint, Request, Sanic
@@ -11,15 +10,16 @@ from sanic.response import HTTPResponse
 
 from gateway import __version__
 from gateway.domain.versions import Version
-from gateway.edge.http import openapi, pages
+from gateway.edge.http import openapi
 from gateway.edge.http.endpoint import Success, route, version_of
+from gateway.edge.http.pages import Pages, Template
 from gateway.edge.wire.json_writer import dump_json
 
 blueprint = Blueprint("docs")
 # The document of each version alone.
 versioned_blueprint = Blueprint("versioned_docs")
 
-TEMPLATES = Path(__file__).parent / "templates"
+TEMPLATE = Template("docs.html", {"title": openapi.TITLE, "version": __version__})
 
 
 @route(
@@ -64,16 +64,10 @@ def _document(app: Sanic[Any, Any], version: Version | Literal["all"] = "all") -
     summary="These routes, to read",
     successes=(Success(200, "An HTML page.", "HTML", content_type="text/html"),),
 )
-async def docs(request: Request) -> HTTPResponse:
-    page = page_of(request.app)
+async def docs(_request: Request, pages: Pages) -> HTTPResponse:
+    page = pages[TEMPLATE.name]
     return HTTPResponse(
         page.html,
         content_type="text/html; charset=utf-8",
         headers={"Content-Security-Policy": page.content_security_policy},
     )
-
-
-@lru_cache(maxsize=1)
-def page_of(app: Sanic[Any, Any]) -> pages.Page:
-    """Rendered when the application is made, which a template with a fault then stops."""
-    return pages.render(app, TEMPLATES, "docs.html", title=openapi.TITLE, version=__version__)

@@ -78,6 +78,8 @@ class Stack:
         self._scratch: Scratch | None = None
         self._found: dict[components.Name, Found] = {}
         self._running: dict[Part, Running] = {}
+        # Known before it runs: the bucket is told at which address the console is.
+        self._gateway_port = free_port()
         self.secrets = Secrets()
 
     # --- Life ------------------------------------------------------------------------------------
@@ -154,7 +156,8 @@ class Stack:
 
     async def _set_up_buckets(self, found: Found) -> None:
         """As in production: runs ``gateway setup`` with the gateway's own settings."""
-        settings = self._settings(port=1, admin_port=0, core=NOWHERE, temporal="127.0.0.1:1")
+        port = self._gateway_port
+        settings = self._settings(port=port, admin_port=0, core=NOWHERE, temporal="127.0.0.1:1")
         setup = Child(
             "gateway setup",
             [sys.executable, "-m", "gateway", "setup"],
@@ -204,7 +207,9 @@ class Stack:
         return Launch(command, "", components.printed_ready, self.env_for_core(0))
 
     def _plan_gateway(self) -> Launch:
-        port, admin_port = free_port(), free_port()
+        port, admin_port = self._gateway_port, free_port()
+        # Should somebody else have taken it, the next attempt is at another one.
+        self._gateway_port = free_port()
         return Launch(
             [sys.executable, "-m", "gateway", "serve"],
             f"http://127.0.0.1:{port}",

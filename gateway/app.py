@@ -16,16 +16,19 @@ from typing import Any
 from sanic import Sanic
 from sanic.config import Config
 
-from blueprints import auth, docs, mcp, ops, versions, well_known
+from blueprints import auth, mcp, ops, versions, well_known
 from blueprints.api import API, with_browsers
+from blueprints.pages import add_pages
 from gateway import __version__
 from gateway.edge.context import AppContext, FormLimits, set_context
+from gateway.edge.http.console_view import ConsoleView
 from gateway.edge.http.cors import Cors
 from gateway.edge.http.endings import endings_of
 from gateway.edge.http.endpoint import check_provided
 from gateway.edge.http.event_streams import OpenStreams
 from gateway.edge.http.limit_stages import LimitStages
 from gateway.edge.http.mounting import Api, mount
+from gateway.edge.http.pages import Pages
 from gateway.edge.http.pipeline import Pipeline
 from gateway.edge.http.protected_resource import ProtectedResource
 from gateway.edge.http.render import ErrorRenderer
@@ -110,12 +113,13 @@ def create_app(
     """
     api = with_browsers(api) if settings.signs_in_browsers else api
     sanic = _sanic(settings, name, api)
+    pages = add_pages(sanic, ConsoleView.of(settings))
     worker_metrics = WorkerMetrics(_layout(sanic, settings), shared_metrics)
     connections = guard.install(
         sanic, _connection_limits(settings), settings.trusted_proxies, hsts_s=settings.hsts_s
     )
     tls = ServerTls.of(settings)
-    assembly = _Assembly(sanic, api, settings, build, connections, worker_metrics, tls)
+    assembly = _Assembly(sanic, api, pages, settings, build, connections, worker_metrics, tls)
     return Application(sanic, connections, worker_metrics, assembly.lifecycle, tls)
 
 
@@ -203,11 +207,9 @@ def _cors(settings: Settings) -> Cors:
 
 def _mount(app: Sanic[Any, Any], api: Api) -> None:
     mount(app, api)
-    for group in (auth.root_blueprint, mcp.blueprint, ops.blueprint, docs.blueprint):
+    for group in (auth.root_blueprint, mcp.blueprint, ops.blueprint, versions.blueprint):
         app.blueprint(group)
-    app.blueprint(versions.blueprint)
     app.blueprint(well_known.blueprint)
-    docs.page_of(app)
 
 
 def _layout(app: Sanic[Any, Any], settings: Settings) -> Layout:
@@ -234,6 +236,7 @@ class _Assembly:
         self,
         app: Sanic[Any, Any],
         api: Api,
+        pages: Pages,
         settings: Settings,
         build: BuildServices,
         connections: Connections,
@@ -242,6 +245,7 @@ class _Assembly:
     ) -> None:
         self._app = app
         self._api = api
+        self._pages = pages
         self._settings = settings
         self._connections = connections
         self._worker_metrics = worker_metrics
@@ -357,6 +361,7 @@ class _Assembly:
                 Agents: Agents(pipeline, services.recheck.retain, self._api.newest),
                 ServedVersions: ServedVersions(self._api, self._app, services.clock),
                 ProtectedResource: self._resource,
+                Pages: self._pages,
             },
             ask_again=pipeline.ask_again,
         )

@@ -19,6 +19,7 @@ from gateway.adapters.s3_client import S3Client, S3Refused, StoreFailed
 from gateway.errors import StorageUnavailable
 from gateway.ports import Deadline
 from gateway.settings import Settings
+from gateway.settings.console_settings import own_origins
 from gateway.wiring.from_settings import documents_access, keys_access
 
 Prepare = Callable[[S3Client, Deadline], Awaitable[None]]
@@ -58,7 +59,15 @@ async def _run(settings: Settings) -> None:
 
 
 def _documents(settings: Settings) -> Prepare:
-    return partial(set_up_documents, settings.s3_bucket, settings.cors_origins)
+    return partial(set_up_documents, settings.s3_bucket, _page_origins(settings))
+
+
+def _page_origins(settings: Settings) -> tuple[str, ...]:
+    """Whose pages reach the bucket: those that are listed, and the console's own."""
+    origins = settings.cors_origins
+    if settings.serves_console and "*" not in origins:
+        origins = tuple(dict.fromkeys((*origins, *own_origins(settings))))
+    return origins
 
 
 def _keys(settings: Settings) -> Prepare:
@@ -124,7 +133,8 @@ async def _configure_cors(
     if not allowed_origins:
         return
     rule = {
-        "AllowedMethods": ["POST", "PUT"],
+        # A page reads the passages of a document in the document itself, by a signed address.
+        "AllowedMethods": ["GET", "HEAD", "POST", "PUT"],
         "AllowedOrigins": list(allowed_origins),
         "AllowedHeaders": ["*"],
         # A multipart upload is completed with the ETags of its parts, so the page must see them.

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from gateway.domain.documents import ALLOWED_TYPES
 from gateway.settings import parsers as p
+from gateway.settings.console_settings import ConsoleSettings
 from gateway.settings.faults import SettingsError
 from gateway.settings.loading import read
-from gateway.settings.sign_in_settings import SignInSettings
 from gateway.settings.spec import Spec, group, specs_of
 
 _server = group("Server")
@@ -32,7 +32,7 @@ _reports = group("Logs, traces and error reports")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Settings(SignInSettings):
+class Settings(ConsoleSettings):
     """The gateway's settings, loaded once per process and never changed.
 
     Durations are seconds, sizes bytes. ``repr`` shows secrets as ``***``.

@@ -16,7 +16,7 @@ from gateway.adapters.policy_cache import CachedPolicy
 from gateway.domain.actions import ACTIONS
 from gateway.domain.identity import User
 from gateway.domain.policy import Decision, PolicyQuestion
-from gateway.edge.http.endpoint import BY_MESSAGE, PUBLIC, WELL_KNOWN
+from gateway.edge.http.endpoint import BY_MESSAGE, CONSOLE_ROUTES, PUBLIC, WELL_KNOWN
 from gateway.edge.http.routes import endpoints
 from gateway.errors import NotFound, PolicyUnavailable
 
@@ -53,7 +53,7 @@ def not_public(gateway: Gateway) -> Iterator[tuple[str, str, str, bool]]:
     Where the messages name the action, ``test_mcp.py`` asks for each.
     """
     for method, path, endpoint in endpoints(gateway.app):
-        if (method, path) not in PUBLIC | BY_MESSAGE:
+        if (method, path) not in PUBLIC | CONSOLE_ROUTES | BY_MESSAGE:
             assert endpoint is not None
             assert endpoint.action is not None
             yield method, path, endpoint.action, endpoint.any_owner
@@ -467,7 +467,7 @@ async def test_the_public_list_is_exactly_what_the_router_has(gateway: Gateway) 
         for method, path, endpoint in endpoints(gateway.app)
         if endpoint is None or endpoint.action is None
     }
-    assert open_routes == PUBLIC | BY_MESSAGE
+    assert open_routes == PUBLIC | CONSOLE_ROUTES | BY_MESSAGE
 
 
 # --- without a policy -----------------------------------------------------------------------------

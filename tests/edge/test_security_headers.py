@@ -64,9 +64,9 @@ async def test_every_route_has_them(gateway: Gateway) -> None:
     asked = 0
     for route in gateway.app.router.routes:
         path = "/" + re.sub(r"<[^>]+>", "019a2b3c-4d5e-7f60-8a9b-0c1d2e3f4a5b", route.path)
-        page = path == "/docs"
-        # The list of versions alone is everybody's, and may be kept.
-        kept = "public" if path == "/api" else "no-store"
+        page = path in ("/docs", "/console")
+        # The list of versions is everybody's, and may be kept; a page is, but is asked for again.
+        kept = {"/api": "public", "/console": "no-cache"}.get(path, "no-store")
         for method in route.methods:
             for headers in ({}, bearer):
                 body = QUERY if method == "POST" else None

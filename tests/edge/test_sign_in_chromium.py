@@ -252,3 +252,33 @@ async def submit(page: Page, person: str) -> None:
     await page.evaluate(
         f"document.forms[0].person.value = {json.dumps(person)}; document.forms[0].submit()"
     )
+
+
+async def test_the_console_is_entered_and_left_by_the_companys_sign_in(
+    core: StubCore, tmp_path: Path
+) -> None:
+    """By a button of its sign-in; one comes back to the screen that was asked for."""
+    async with (
+        scripted_provider() as provider,
+        one_origin(core, tmp_path, settings(provider)) as (front, replicas, _),
+        a_tab() as page,
+    ):
+        for one in (provider, *(replica.clock for replica in replicas)):
+            one.now = time.time()  # type: ignore[attr-defined]
+        console, button = f"{front.url}/console", "main a.button.primary"
+        await go(page, f"{console}#/usage", f"{console}#/sign-in")
+        await until(page, f"document.querySelector({button!r})")
+        await page.evaluate(f"document.querySelector({button!r}).click()")
+        await arrives(page, f"{console}#/usage")
+        await until(page, "document.querySelector('.who')")
+        assert await page.evaluate("sessionStorage.getItem('kb.session')") is None
+        await page.evaluate("document.querySelector('.account button').click()")
+        await arrives(page, f"{console}#/sign-in")
+        await until(page, f"{fetching(ME)}.then(([status]) => status === 401)")
+        assert SESSION not in await cookies(page)
+
+
+async def until(page: Page, expression: str) -> None:
+    async with asyncio.timeout(WAIT_S):
+        while not await page.evaluate(f"Promise.resolve({expression}).then(Boolean)"):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)

@@ -1,4 +1,4 @@
-"""gzip for JSON answers of some size; never for event streams, which it would hold back."""
+"""gzip for JSON and pages of some size; never for event streams, which it would hold back."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from sanic.response import BaseHTTPResponse
 from gateway.edge.http.accept import weights
 from gateway.edge.http.cors import add_vary
 
+COMPRESSED = ("application/json", "text/html")
 # Level 5 is where the curve bends for JSON: level 9 costs twice the time for one or two per cent.
 LEVEL = 5
 # A megabyte takes some 30 ms, in which no stream of the worker would move. Larger bodies are
@@ -23,7 +24,7 @@ _compress = partial(gzip.compress, compresslevel=LEVEL, mtime=0)
 
 async def apply(request: Request, response: BaseHTTPResponse, min_bytes: int) -> None:
     """Compresses ``response`` in place when its type, its size and the client ask for it."""
-    if not (response.content_type or "").startswith("application/json"):
+    if not (response.content_type or "").startswith(COMPRESSED):
         return
     body = response.body or b""
     if not vary(response, len(body), min_bytes):

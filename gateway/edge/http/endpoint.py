@@ -35,6 +35,8 @@ Handler = Callable[..., Coroutine[Any, Any, HTTPResponse | None]]
 
 # Whose sign-in is taken, for whoever has none yet (RFC 9728).
 WELL_KNOWN: Final = "/.well-known/oauth-protected-resource"
+# Pages for people, and what leads to them.
+CONSOLE: Final = "/console"
 # The only routes without a policy question, with true CORS preflights (contract, section 4): those
 # at the root, and in each version those with these paths below it.
 _PUBLIC_AT_ROOT = frozenset(
@@ -64,6 +66,14 @@ _PUBLIC_IN_A_VERSION = frozenset(
 )
 
 
+# The console's page and its files, and the root, which leads there.
+CONSOLE_ROUTES = frozenset(
+    (method, path)
+    for method in ("GET", "HEAD")
+    for path in ("/", CONSOLE, f"{CONSOLE}/assets/<asset:path>")
+)
+
+
 def public_in(versions: Iterable[Version]) -> frozenset[tuple[str, str]]:
     """Method and path of each public route where these versions are served."""
     below = (
@@ -76,12 +86,13 @@ def public_in(versions: Iterable[Version]) -> frozenset[tuple[str, str]]:
 
 def public_where_on(versions: Iterable[Version]) -> frozenset[tuple[str, str]]:
     """Public as well, where the settings switch them on; elsewhere there are no such routes."""
-    return frozenset(
+    sign_in = frozenset(
         (method, f"{version.prefix}/auth/oidc/{name}")
         for version in versions
         for method in ("GET", "HEAD")
         for name in ("start", "callback")
     )
+    return sign_in | CONSOLE_ROUTES
 
 
 PUBLIC = public_in(VERSIONS)

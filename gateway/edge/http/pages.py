@@ -1,15 +1,17 @@
 """The HTML pages the gateway serves: Jinja templates, by sanic-ext, with a policy of their own.
 
-A page is rendered once and served as it is, so sanic-ext is needed for some milliseconds: a child
-process does it, and 10 MiB of modules never come into the supervisor and its workers. A page's one
-inline style and one inline script are allowed by their hashes; nothing else may run, load or frame
-it.
+Pages are rendered once and served as they are, so sanic-ext is needed for some milliseconds: a
+child process renders all of them, and 10 MiB of modules never come into the supervisor and its
+workers. What a page may load is in its policy, and nothing may frame it. A page's inline style and
+inline script, where it has them, are allowed by their hashes.
 """
 
 from __future__ import annotations
 
+import json
 from base64 import b64encode
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -19,6 +21,9 @@ from sanic import Sanic
 
 from gateway.optional_imports import apart, hidden_packages
 
+# What every page's policy ends with.
+_NOTHING_ELSE = "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -26,25 +31,51 @@ class Page:
     content_security_policy: str
 
 
-def render(app: Sanic[Any, Any], templates: Path, template: str, **values: str) -> Page:
-    """The page that a template of a folder makes of ``values``, which are escaped.
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A page to be made.
+
+    Attributes:
+        name: of its file.
+        values: what it is given; texts are escaped.
+        policy: what it may load, as directives of its policy. Unset: its one inline style and its
+            one inline script, and data of the gateway.
+    """
+
+    name: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+    policy: str | None = None
+
+
+class Pages(dict[str, Page]):
+    """An application's pages, by the names of their templates."""
+
+
+def render(app: Sanic[Any, Any], folder: Path, templates: Sequence[Template]) -> Pages:
+    """The pages that templates of a folder make.
 
     Raises ``RuntimeError``, with the cause in its words, for a template with a fault.
     """
-    html = apart(partial(_html, app, templates, template, values))
-    policy = (
-        f"default-src 'none'; script-src {_inline_hash(html, 'script')}; "
-        f"style-src {_inline_hash(html, 'style')}; connect-src 'self'; img-src data:; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    made: dict[str, str] = json.loads(apart(partial(_html, app, folder, templates)))
+    return Pages(
+        (one.name, Page(made[one.name], _policy(one, made[one.name]))) for one in templates
     )
-    return Page(html, policy)
 
 
-def _html(app: Sanic[Any, Any], templates: Path, template: str, values: dict[str, str]) -> str:
-    """Uses the templates of sanic-ext and nothing else of it.
+def _policy(template: Template, html: str) -> str:
+    allowed = template.policy or (
+        f"script-src {_inline_hash(html, 'script')}; style-src {_inline_hash(html, 'style')};"
+        " connect-src 'self'; img-src data:"
+    )
+    return f"default-src 'none'; {allowed}; {_NOTHING_ELSE}"
 
-    Its other extensions would register a signal, which costs each request 25 to 30 µs, and HEAD and
-    OPTIONS routes that declare no action.
+
+def _html(app: Sanic[Any, Any], folder: Path, templates: Sequence[Template]) -> str:
+    """JSON: the name of each template, and what it makes.
+
+    Uses the templates of sanic-ext and nothing else of it: its other extensions would register a
+    signal, which costs each request 25 to 30 µs, and HEAD and OPTIONS routes that declare no
+    action.
     """
     # It validates requests with these, where they are installed; templates need none of them. Of
     # pydantic it cannot do without the package itself.
@@ -56,9 +87,10 @@ def _html(app: Sanic[Any, Any], templates: Path, template: str, values: dict[str
         app,
         extensions=[TemplatingExtension],
         built_in_extensions=False,
-        config={"templating_path_to_templates": templates, "templating_enable_async": False},
+        config={"templating_path_to_templates": folder, "templating_enable_async": False},
     )
-    return str(made.environment.get_template(template).render(**values))
+    get = made.environment.get_template
+    return json.dumps({one.name: str(get(one.name).render(**one.values)) for one in templates})
 
 
 def _inline_hash(html: str, tag: str) -> str:

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from sanic import Sanic
 
+from blueprints import pages as site
 from gateway import app as composition
 from gateway.edge.http import pages
+from gateway.edge.http.pages import Pages, Template
 from tests.unit import valid_settings
 
 LAYOUT = "<style>p {}</style><p>{{ name }}</p><script>let x</script>"
@@ -40,7 +42,7 @@ def test_the_templates_add_nothing_that_a_request_runs_through(
     """No signal, no middleware, no listener, and no HEAD or OPTIONS route that is not declared."""
     settings = valid_settings.load()
     with_templates = registered(composition.create_app(settings, name="with_templates").sanic)
-    monkeypatch.setattr(composition.docs, "page_of", lambda _: None)
+    monkeypatch.setattr(site, "render", lambda *_: Pages())
     without = registered(composition.create_app(settings, name="without_templates").sanic)
     assert counted(with_templates) == counted(without)
     for kind in ("routes", "signals", "signals to come", "listeners"):
@@ -53,7 +55,8 @@ def test_values_are_escaped(tmp_path: Path) -> None:
     """A value is text, whatever it holds."""
     (tmp_path / "page.html").write_text(LAYOUT, "utf-8")
     app: Sanic[Any, Any] = Sanic("escaping")
-    page = pages.render(app, tmp_path, "page.html", name="<script>alert(1)</script>")
+    template = Template("page.html", {"name": "<script>alert(1)</script>"})
+    page = pages.render(app, tmp_path, [template])["page.html"]
     assert "&lt;script&gt;alert(1)" in page.html
     assert page.html.count("<script>") == 1
 
@@ -63,7 +66,7 @@ def test_a_page_that_changes_has_another_policy(tmp_path: Path) -> None:
     (tmp_path / "one.html").write_text(LAYOUT, "utf-8")
     (tmp_path / "two.html").write_text(LAYOUT.replace("let x", "let y"), "utf-8")
     app: Sanic[Any, Any] = Sanic("hashing")
-    one, two = (pages.render(app, tmp_path, name, name="") for name in ("one.html", "two.html"))
+    one, two = pages.render(app, tmp_path, [Template("one.html"), Template("two.html")]).values()
     assert one.content_security_policy != two.content_security_policy
     assert "default-src 'none'" in one.content_security_policy
 
@@ -72,4 +75,4 @@ def test_a_template_with_a_fault_is_told(tmp_path: Path) -> None:
     """The gateway does not start with it; its author reads what is wrong."""
     (tmp_path / "page.html").write_text("{{ name", "utf-8")
     with pytest.raises(Exception, match="end of print statement"):
-        pages.render(Sanic("broken"), tmp_path, "page.html", name="")
+        pages.render(Sanic("broken"), tmp_path, [Template("page.html")])

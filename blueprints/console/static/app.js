@@ -1,0 +1,201 @@
+// @ts-check
+/** The console: who is signed in, which screen is shown, and what happens when a session ends. */
+
+import { KnowledgeBase } from "./client/index.js";
+import { h } from "./dom.js";
+import { timeOfDay } from "./format.js";
+import { applyTheme, showAccount, showParts } from "./navigation.js";
+import { announce, clearNotices, confirm, notice } from "./notices.js";
+import { isLeaving, problem } from "./problem.js";
+import { FIRST, Router, SIGN_IN, place } from "./router.js";
+import { Session, takeStartToken } from "./session.js";
+
+/** How long before its end a session says so. */
+const WARN_MS = 2 * 60 * 1000;
+/** The longest time a browser's timer can wait for. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+const BASE = new URL(".", location.href).href.replace(/\/$/, "");
+const COMPANY = meta("company-sign-in") === "on";
+
+const main = /** @type {HTMLElement} */ (document.querySelector("main"));
+const router = new Router(main);
+const session = new Session();
+
+/** @typedef {import("./types").App} App */
+
+/** @type {number[]} */
+let timers = [];
+/** Why one is asked to sign in. */
+let reason = "";
+
+const app = {
+  kb: client(),
+  me: /** @type {any} */ (null),
+  session,
+  notice,
+  confirm,
+  announce,
+  go,
+  failed,
+  signal: () => router.signal,
+  // What the sign-in screen alone needs.
+  company: COMPANY,
+  companyAddress: `${BASE}/api/v1/auth/oidc/start?return_to=${encodeURIComponent(location.pathname)}`,
+  reason: () => reason,
+  signIn,
+};
+
+/** @param {string} name */
+function meta(name) {
+  return document.querySelector(`meta[name="${name}"]`)?.getAttribute("content") ?? "";
+}
+
+function client() {
+  const how = session.token ? { token: session.token } : { cookies: COMPANY };
+  return new KnowledgeBase(BASE, { ...how, fetch: watched });
+}
+
+/** `fetch`, which sees when the server knows the session no more. @type {typeof fetch} */
+async function watched(input, init) {
+  const whose = app.kb;
+  // A cookie of an older sign-in beside a token would be two credentials, which is refused.
+  const how = session.token ? { ...init, credentials: /** @type {const} */ ("omit") } : init;
+  const answer = await fetch(input, how);
+  if (answer.status === 401 && app.me && whose === app.kb) lapsed();
+  return answer;
+}
+
+// --- signing in and out ---------------------------------------------------------------------------
+
+/** Signs in with a name and a password; throws what the client throws. @param {string} username @param {string} password */
+async function signIn(username, password) {
+  const issued = await new KnowledgeBase(BASE).login(username, password);
+  session.begin(issued.access_token, issued.expires_at);
+  await enter();
+  go(session.takePlace() ?? FIRST);
+}
+
+/** Asks who this is. Throws what the client throws. */
+async function enter() {
+  app.kb = client();
+  const me = /** @type {import("./types").Me} */ (await app.kb.me());
+  app.me = me;
+  reason = "";
+  session.claim(`${me.tenant}/${me.subject}`);
+  if (session.token) session.begin(session.token, me.expires_at);
+  else session.beginWithCookie();
+  clearNotices();
+  expectTheEnd(session.expiresAt ?? (me.expires_at ? Date.parse(me.expires_at) : null));
+}
+
+/** @param {number | null} endsAt */
+function expectTheEnd(endsAt) {
+  timers.forEach(clearTimeout);
+  timers = [];
+  if (endsAt === null) return;
+  const left = endsAt - Date.now();
+  if (left > LONGEST_TIMER_MS) return;
+  const words = `Your session ends at ${timeOfDay(endsAt)}. Sign in again to go on.`;
+  const action = { label: "Sign in again", run: () => lapsed("Sign in again to go on where you were.") };
+  timers = [
+    window.setTimeout(() => notice(words, { action }), Math.max(left - WARN_MS, 0)),
+    window.setTimeout(lapsed, Math.max(left, 0)),
+  ];
+}
+
+/** The session is over, and somebody may want to go on. @param {unknown} [why] */
+function lapsed(why) {
+  leaveSession(typeof why === "string" ? why : "Your session has ended. Sign in again to go on where you were.");
+  session.rememberPlace(location.hash);
+  session.lapse();
+  go(SIGN_IN);
+}
+
+async function signOut() {
+  const { kb } = app;
+  leaveSession("You are signed out.");
+  session.end();
+  go(SIGN_IN);
+  try {
+    await kb.logout();
+  } catch (error) {
+    if (/** @type {any} */ (error)?.status === 401) return;
+    notice("The server could not be told: the session there ends by itself later.", { kind: "error" });
+  }
+}
+
+/** @param {string} why */
+function leaveSession(why) {
+  app.me = null;
+  reason = why;
+  expectTheEnd(null);
+  clearNotices();
+}
+
+// --- screens --------------------------------------------------------------------------------------
+
+/** @param {string} hash */
+function go(hash) {
+  if (location.hash === hash) void open();
+  else location.hash = hash;
+}
+
+/** @param {unknown} error */
+function failed(error) {
+  if (isLeaving(error)) return;
+  if (/** @type {any} */ (error)?.status === 401) {
+    if (app.me) lapsed();
+  } else notice(problem(error), { kind: "error" });
+}
+
+/** Opens what the address names; the sign-in where nobody is signed in. */
+async function open() {
+  const found = place(location.hash);
+  if (!app.me && found?.name !== "sign-in") {
+    if (found) session.rememberPlace(location.hash);
+    return history.replaceState(null, "", SIGN_IN), open();
+  }
+  if (!found || (app.me && found.name === "sign-in")) return history.replaceState(null, "", FIRST), open();
+  showParts(found.name, Boolean(app.me));
+  showAccount(app.me, signOut);
+  await router.open(found.name, found.params, app);
+}
+
+async function addressChanged() {
+  const token = takeStartToken();
+  if (token) return start(token);
+  // "Skip to the content" is no place.
+  if (location.hash !== "#main") await open();
+}
+
+/** @param {string | null} token from the address */
+async function start(token) {
+  if (token) (session.end(), session.begin(token));
+  if (session.token || COMPANY) await resume(token !== null);
+  if (app.me && location.hash.length < 2) history.replaceState(null, "", session.takePlace() ?? FIRST);
+  await open();
+  if (token && app.me) notice(`The address you opened signed you in as ${app.me.name ?? app.me.subject}.`);
+}
+
+/** @param {boolean} fromAddress */
+async function resume(fromAddress) {
+  try {
+    await enter();
+  } catch (error) {
+    const { status } = /** @type {any} */ (error);
+    if (status === 401 || status === 403) return ended(fromAddress);
+    main.replaceChildren(h("h1", null, "Knowledge base"), problem(error, { again: () => location.reload() }));
+    // Whoever is signed in is not sent away because the network is gone.
+    await new Promise(() => undefined);
+  }
+}
+
+/** @param {boolean} fromAddress */
+function ended(fromAddress) {
+  if (session.token) reason = fromAddress ? "The address you opened is no longer valid." : "Your session has ended. Sign in again to go on where you were.";
+  session.lapse();
+}
+
+applyTheme();
+addEventListener("hashchange", () => void addressChanged());
+void start(takeStartToken());

@@ -1,0 +1,43 @@
+/** What the screens are given. Read by the type checker alone; it is not part of what is served. */
+
+import type { KnowledgeBase } from "./client/index.js";
+import type { Session } from "./session.js";
+import type { NoticeOptions } from "./notices.js";
+
+export interface Me {
+  subject: string;
+  tenant: string;
+  roles: string[];
+  scopes: string[] | null;
+  auth_method: string;
+  expires_at: string | null;
+  name: string | null;
+}
+
+export interface App {
+  /** The client, signed in as whoever this page is signed in as. */
+  readonly kb: KnowledgeBase;
+  /** The answer of `/auth/me`. */
+  readonly me: Me;
+  readonly session: Session;
+  /** Opens a screen: `app.go("#/documents")`. */
+  go(hash: string): void;
+  notice(text: string | Node, options?: NoticeOptions): () => void;
+  confirm(asked: { title: string; text?: string | Node; action: string; danger?: boolean }): Promise<boolean>;
+  /** Says it to screen readers, politely. */
+  announce(text: string): void;
+  /** Aborted when another screen opens. */
+  signal(): AbortSignal;
+  /** Shows an error that belongs to no place on the screen; one that ends the session leads to the sign-in. */
+  failed(error: unknown): void;
+}
+
+export interface Params {
+  id: string | null;
+  query: URLSearchParams;
+}
+
+export interface Screen {
+  title: string;
+  show(main: HTMLElement, app: App, params: Params): Promise<(() => void) | void>;
+}
