@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from devstack.components import Missing
@@ -47,9 +48,18 @@ def compile_for_console(folder: Path) -> None:
     compile_to(folder, project="tsconfig.console.json")
 
 
-def _run(script: str, *arguments: str) -> None:
+def check_types(*files: Path, cwd: Path) -> None:
+    """As a user's strict compiler would, in Node or for a page; raises as ``compile_to`` does."""
+    types = str(CLIENT.modules() / "@types")
+    options = ["--noEmit", "--strict", "--target", "ES2022", "--module", "NodeNext"]
+    options += ["--lib", "ES2022,DOM,DOM.Iterable", "--types", "node", "--typeRoots", types]
+    _run("typescript/bin/tsc", *options, *(str(file) for file in files), cwd=cwd)
+
+
+def _run(script: str, *arguments: str, cwd: Path = CHECKOUT) -> None:
     command = [str(node()), str(CLIENT.modules() / script), *arguments]
-    subprocess.run(command, check=True, capture_output=True, text=True, timeout=LIMIT_S)
+    run = partial(subprocess.run, check=True, capture_output=True, text=True, timeout=LIMIT_S)
+    run(command, cwd=cwd)
 
 
 def main() -> int:

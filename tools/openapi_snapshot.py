@@ -296,6 +296,8 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     write(found)
     print("\n".join(f"written: versions/{one.name}" for one in found) or "All is as it was.")
+    if found:
+        print("Then `python -m tools.build_client`: the TypeScript client has its types of them.")
     return 0
 
 

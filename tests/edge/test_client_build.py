@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -45,9 +47,10 @@ def files(folder: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The package as npm would have it, with its types."""
-    folder = tmp_path_factory.mktemp("client")
-    (folder / "package.json").write_text('{"type": "module"}')
+    """The package as npm would have it, with its types, among a project's modules."""
+    folder = tmp_path_factory.mktemp("project") / "node_modules" / "knowledge-base-client"
+    folder.mkdir(parents=True)
+    shutil.copy(CLIENT.folder / "package.json", folder)
     return built(build_client.compile_to, folder / "dist")
 
 
@@ -83,6 +86,17 @@ def test_nothing_is_needed_but_the_platform() -> None:
         if path != TYPES and len(path.read_text("utf-8").splitlines()) > LINES
     }
     assert too_long == set()
+
+
+def test_a_users_compiler_agrees(compiled: Path) -> None:
+    """With the ten lines of the README, and with what it must refuse."""
+    project = compiled.parents[2]
+    readme = (CLIENT.folder / "README.md").read_text("utf-8")
+    ten_lines = project / "ten_lines.mts"
+    ten_lines.write_text(re.findall(r"```ts\n(.*?)```", readme, re.DOTALL)[0], "utf-8")
+    usage = project / "typed_usage.mts"
+    shutil.copy(TESTS / "typed_usage.ts", usage)
+    built(lambda cwd: build_client.check_types(ten_lines, usage, cwd=cwd), project)
 
 
 def test_its_own_tests_pass(compiled: Path) -> None:

@@ -129,6 +129,37 @@ async def test_parts_and_put_show_the_page_their_etags(
     assert put["etag"]
 
 
+async def test_the_typescript_client_does_it_in_a_page(
+    line: Stack, pages: PageServer, browser: Browser
+) -> None:
+    """Across origins: hashed in a worker, sent in parts that go on, asked about, left, refused."""
+    pages.model_left.clear()
+    async with browser.page(pages.address("typescript")) as page:
+        told = await pages.report("typescript")
+        assert any(one.endswith("/uploads/sha256_worker.js") for one in page.requests())
+    form, parts = told["form"], told["parts"]
+    assert (form["document"]["status"], form["isTheSame"]) == ("indexed", True), form
+    answer = form["answer"]
+    assert [answer["names"][i] for i in (0, 1, -1)] == ["meta", "sources", "done"]
+    assert answer["answer"] == FIRST_WORDS + "".join(OTHER_WORDS)
+    assert (answer["from"], answer["requestId"]) == ("Ein Leuchtturm – €.md", "string")
+    assert all(answer["parts"])
+    assert form["url"].startswith(line.address("s3"))
+    assert form["last"]["sent"] == form["last"]["total"] == form["last"]["read"]
+    assert (form["found"], form["listed"]) == ("Ein Leuchtturm – €.md", True)
+    assert form["gone"] == ["NOT_FOUND", 404, "string"]
+    assert form["left"] == [3, None]
+    async with asyncio.timeout(LIMIT_S):
+        await pages.model_left.wait()
+    assert (parts["stopped"], parts["isOne"], parts["first"]) == ("AbortError", True, True)
+    assert (parts["sha256"], parts["last"]) == (parts["expected"], True)
+    assert parts["read"] > 1, "the checksum's progress is told, too"
+    assert told["refused"] == ["INVALID_CREDENTIALS", 401, "ConnectionBroken"]
+    loaded = {Path(path).name for path in told["loaded"]}
+    assert loaded >= {"upload.js", "blob_source.js"}
+    assert loaded.isdisjoint({"node_source.js", "openapi.js", "models.js"})
+
+
 async def test_a_page_can_read_why_it_was_refused(
     line: Stack, pages: PageServer, browser: Browser
 ) -> None:

@@ -554,6 +554,13 @@ export interface components {
             total_tokens: number;
         };
         /**
+         * ContentAddress
+         * @description Where the bytes are for a minute, for whoever has this.
+         */
+        ContentAddress: {
+            url: string;
+        };
+        /**
          * Credentials
          * @description A user's name and password.
          */
@@ -3007,6 +3014,7 @@ export interface operations {
     api_v1_documents_document_id_content_get: {
         parameters: {
             query?: {
+                redirect?: boolean;
                 /** @description Another user of your tenant; needs the `any-owner` permission. */
                 owner?: string;
             };
@@ -3018,6 +3026,17 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description The same address, where `redirect=false` was asked for. */
+            200: {
+                headers: {
+                    /** @description The request's id. */
+                    "X-Request-ID": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ContentAddress"];
+                };
+            };
             /** @description The bytes are at `Location` for a minute, in the object store. */
             302: {
                 headers: {
@@ -3207,6 +3226,7 @@ export interface operations {
     api_v1_documents_document_id_content_head: {
         parameters: {
             query?: {
+                redirect?: boolean;
                 /** @description Another user of your tenant; needs the `any-owner` permission. */
                 owner?: string;
             };
@@ -3218,6 +3238,15 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description The same address, where `redirect=false` was asked for. */
+            200: {
+                headers: {
+                    /** @description The request's id. */
+                    "X-Request-ID": string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             /** @description The bytes are at `Location` for a minute, in the object store. */
             302: {
                 headers: {

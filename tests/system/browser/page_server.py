@@ -16,6 +16,8 @@ from typing import Any, Self
 
 from aiohttp import web
 
+from tools.build_client import CONSOLE
+
 PAGES = Path(__file__).parent / "pages"
 # Until when a page may report, or the model waits for it. Not a speed that is asserted.
 LIMIT_S = 120.0
@@ -45,6 +47,7 @@ class PageServer:
         app.router.add_post("/report/{scenario}", server._report)
         app.router.add_post("/first-token", server._first_token)
         app.router.add_post("/v1/chat/completions", server._chat)
+        app.router.add_static("/client/", CONSOLE)
         app.router.add_static("/", PAGES)
         runner = web.AppRunner(app, shutdown_timeout=1.0)
         await runner.setup()
