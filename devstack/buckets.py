@@ -3,18 +3,17 @@
 With versitygw that account may read, list and remove documents and nothing else: it has no access
 to the bucket of API keys, as in production. moto checks no account at all.
 
-``python -m devstack.buckets ENDPOINT CORE_ACCESS_KEY`` does the second half for an account that is
-there already, as root (``ROOT_ACCESS_KEY``, ``ROOT_SECRET_KEY``).
+``python -m devstack.buckets ENDPOINT CORE_ACCESS_KEY`` does the same as root (``ROOT_ACCESS_KEY``,
+``ROOT_SECRET_KEY``), as often as one likes. It makes the account where it is given its secret
+(``CORE_S3_SECRET_KEY``); without, the account must be there.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import boto3
@@ -24,6 +23,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from devstack.components import Found, S3Account
 from devstack.environment import DOCUMENTS_BUCKET, Secrets
 from devstack.processes import StartFailed
+from devstack.store_accounts import ensure_account
 
 _CORE_MAY = (
     "s3:ListBucket",
@@ -45,7 +45,7 @@ def admit_core(found: Found, endpoint: str, secrets: Secrets) -> None:
     """
     if found.path is None:
         return
-    _make_account(found.path, endpoint, secrets)
+    ensure_account(endpoint, secrets.gateway_store, secrets.core_store)
     permit(endpoint, secrets.gateway_store, secrets.core_store.access_key)
 
 
@@ -89,31 +89,14 @@ def core_policy(access_key: str) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
-def _make_account(versitygw: Path, endpoint: str, secrets: Secrets) -> None:
-    root, core = secrets.gateway_store, secrets.core_store
-    done = subprocess.run(
-        [
-            *(versitygw, "admin", "--allow-insecure", "--endpoint-url", endpoint),
-            *("create-user", "--role", "user"),
-            *("--access", core.access_key, "--secret", core.secret_key),
-        ],
-        # The root account's secrets are passed in the environment, because every process can read
-        # a command line. The new account's cannot be; they are valid for this run only.
-        env={"ADMIN_ACCESS_KEY": root.access_key, "ADMIN_SECRET_KEY": root.secret_key},
-        capture_output=True,
-        text=True,
-        timeout=15,
-        stdin=subprocess.DEVNULL,
-    )
-    if done.returncode:
-        raise StartFailed(f"s3: the core's account could not be made: {done.stderr.strip()}")
-
-
 def main(arguments: list[str], environ: Mapping[str, str]) -> int:
     """Takes the endpoint and the core's access key; returns 0 when the policy is set."""
     endpoint, core_access_key = arguments
     root = S3Account(environ["ROOT_ACCESS_KEY"], environ["ROOT_SECRET_KEY"])
+    core_secret_key = environ.get("CORE_S3_SECRET_KEY")
     try:
+        if core_secret_key:
+            ensure_account(endpoint, root, S3Account(core_access_key, core_secret_key))
         permit(endpoint, root, core_access_key)
     except StartFailed as problem:
         print(problem, file=sys.stderr)

@@ -10,6 +10,7 @@ go 1.24
 require (
 	github.com/Shopify/toxiproxy/v2 v2.5.0 // github.com/Shopify/toxiproxy/v2/cmd/server as toxiproxy-server
 	github.com/bufbuild/buf v1.75.0 // github.com/bufbuild/buf/cmd/buf as buf
+	github.com/compose-spec/compose-go/v2 v2.16.2 // github.com/compose-spec/compose-go/v2/cmd as compose-spec
 	github.com/envoyproxy/gateway v1.9.1 // schemas in charts/gateway-helm/charts/crds/crds/generated
 	github.com/fullstorydev/grpcurl v1.9.4 // github.com/fullstorydev/grpcurl/cmd/grpcurl as grpcurl
 	github.com/improbable-eng/grpc-web v0.15.0 // github.com/improbable-eng/grpc-web/go/grpcwebproxy as grpcwebproxy

@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from textwrap import dedent
 
 from devstack import fetch
 from devstack.components import Missing
-from devstack.demo import curls
+from devstack.demo import console, curls
 from devstack.demo.answer import Answer
 from devstack.demo.client import Client, NotIndexed, StepFailed, Upload, content_type_of
 from devstack.demo.question import suggest
@@ -57,7 +58,7 @@ def make_parser() -> argparse.ArgumentParser:
         prog="gateway demo",
         description="Start everything on this machine, upload a document, wait until it is"
         " indexed, ask about it and print the answer as it streams, with what it cites. Then keep"
-        " running, for you to go on with curl, until Ctrl-C.",
+        " running, for you to go on in the browser or with curl, until Ctrl-C.",
         epilog=dedent("""\
             examples:
               gateway demo
@@ -74,6 +75,9 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--ask", type=_question, metavar="QUESTION", help="what to ask about it")
     parser.add_argument("--once", action="store_true", help="end after the answer")
+    parser.add_argument(
+        "--no-open", action="store_true", help="print the console's address, open no browser"
+    )
     parser.add_argument("--fetch", action="store_true", help="build what is missing with Go first")
     parser.add_argument(
         "--workers", type=_workers, default=1, metavar="N", help="the gateway's worker processes"
@@ -116,6 +120,8 @@ class Demo:
         self._files: list[Path] = options.files or list(SAMPLES)
         self._answered = False
         self._signal: signal.Signals | None = None
+        # Kept, so that nobody complains of a process that was never waited for.
+        self._browser: subprocess.Popen[bytes] | None = None
 
     async def until_signalled(self) -> int:
         """Runs all steps, or until a signal; everything is stopped in order in either case."""
@@ -240,6 +246,19 @@ class Demo:
         screen.line(f"  {screen.paint('base URL', BOLD)}  {stack.base_url}")
         screen.line(f"  {screen.paint('API docs', BOLD)}  {stack.base_url}/docs")
         screen.line(f"  {screen.paint('token', BOLD)}     {client.token}")
+        self._show_console(stack, client)
+
+    def _show_console(self, stack: Stack, client: Client) -> None:
+        """Last of all, where it is seen first."""
+        screen, minutes = self._screen, console.TOKEN_LIFE_S // 60
+        token = console.short_token(client.token, stack.secrets.jwt)
+        address = console.address(stack.base_url, token)
+        screen.head("Go on in the browser")
+        screen.line(f"  {address}")
+        later = f"signed in for {minutes} minutes; then as {ADMIN}, {stack.secrets.admin_password}"
+        screen.line(screen.paint(f"  {later}", DIM))
+        if not self._options.no_open and console.can_open(sys.stdout, os.environ):
+            self._browser = console.open_in_browser(address)
 
     async def _serve(self, stack: Stack) -> None:
         self._screen.line(self._screen.paint("\nRunning; Ctrl-C ends it.", GREEN))

@@ -14,9 +14,9 @@ from textwrap import dedent
 from typing import TYPE_CHECKING
 
 from gateway import __version__
-from gateway.commands import check
+from gateway.commands import check, sources
 from gateway.optional_imports import hidden_packages
-from gateway.settings import SPECS, Reading, Settings, SettingsError, read
+from gateway.settings import SPECS, Reading, Settings, SettingsError
 
 if TYPE_CHECKING:
     from gateway.commands.policy_report import PolicyReport
@@ -89,11 +89,12 @@ def make_parser(environ: Environ) -> argparse.ArgumentParser:
         prog="gateway",
         description="The API gateway of a knowledge base.",
         epilog=_epilog("""
-            settings come from the environment (GATEWAY_…), then a TOML file, then defaults;
-            'gateway check' shows them all.
+            settings come from the environment (GATEWAY_…), then .env, then a TOML file, then
+            defaults; 'gateway check' shows them all.
 
             examples:
               gateway demo                      start everything on this machine, ask a question
+              gateway init                      write a .env for this machine, see what is missing
               gateway check --connect           settings, faults, and which dependencies answer
               gateway serve --workers 4         serve
         """),
@@ -101,6 +102,7 @@ def make_parser(environ: Environ) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"gateway {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_init(commands, environ)
     _add_serve(commands, environ)
     _add_check(commands, environ)
     _add_health(commands, environ)
@@ -137,16 +139,6 @@ def _epilog(text: str) -> str:
     return dedent(text).strip("\n")
 
 
-def _add_config(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--config",
-        type=Path,
-        metavar="FILE",
-        help="TOML file of settings for development; the environment overrides it"
-        " (default: $GATEWAY_CONFIG_FILE)",
-    )
-
-
 def _add_serve(commands: Commands[argparse.ArgumentParser], environ: Environ) -> None:
     parser = _add(
         commands,
@@ -168,7 +160,7 @@ def _add_serve(commands: Commands[argparse.ArgumentParser], environ: Environ) ->
     parser.add_argument("--workers", metavar="N", help="worker processes ($GATEWAY_SERVER_WORKERS)")
     parser.add_argument("--host", help="address to listen on ($GATEWAY_SERVER_HOST)")
     parser.add_argument("--port", help="port to listen on ($GATEWAY_SERVER_PORT)")
-    _add_config(parser)
+    sources.add_options(parser)
 
 
 def _add_check(commands: Commands[argparse.ArgumentParser], environ: Environ) -> None:
@@ -191,7 +183,7 @@ def _add_check(commands: Commands[argparse.ArgumentParser], environ: Environ) ->
         action="store_true",
         help="also ask the core, the policy, both buckets and Temporal",
     )
-    _add_config(parser)
+    sources.add_options(parser)
 
 
 def _add_health(commands: Commands[argparse.ArgumentParser], environ: Environ) -> None:
@@ -264,20 +256,26 @@ def _add_setup(commands: Commands[argparse.ArgumentParser], environ: Environ) ->
           gateway setup --config dev.toml
         """,
     )
-    _add_config(parser)
+    sources.add_options(parser)
+
+
+def _add_init(commands: Commands[argparse.ArgumentParser], environ: Environ) -> None:
+    from gateway.commands import init
+
+    init.register(commands, environ)
 
 
 def _add_user(commands: Commands[argparse.ArgumentParser], environ: Environ) -> None:
     from gateway.commands import users
 
-    users.register(commands, environ.get(SPECS["users_file"].env or ""))
+    users.register(commands, sources.users_file(environ))
 
 
 def _add_limits(commands: Commands[argparse.ArgumentParser], environ: Environ) -> None:
     from gateway.commands import limits
 
     limits.register(
-        commands, lambda parsed: Settings.load(environ, parsed.config), add_config=_add_config
+        commands, lambda parsed: sources.load(parsed, environ), add_config=sources.add_options
     )
 
 
@@ -296,11 +294,12 @@ def _serve(parsed: argparse.Namespace, environ: Environ) -> int:
     overrides = {SPECS[name].env or "": text for name, text in given.items() if text is not None}
 
     def load() -> Settings:
-        return Settings.load({**environ, **overrides}, parsed.config)
+        return sources.load(parsed, {**environ, **overrides})
 
     for name, value in LIBRARIES.items():
         os.environ.setdefault(name, value)
     settings = load()
+    sources.say_which(parsed, environ)
     # structlog and httpx import these packages if they are installed, for features we don't use. So
     # the whole application is imported here, and not where it is first needed.
     with hidden_packages("rich", "click", "pygments"):
@@ -328,10 +327,11 @@ def _health(parsed: argparse.Namespace, environ: Environ) -> int:
 
 
 def _check(parsed: argparse.Namespace, environ: Environ) -> int:
-    reading = read(SPECS, environ, parsed.config)
+    reading = sources.reading(parsed, environ)
     policy = _policy(reading)
     faults = [*check.all_faults(reading), *(policy.faults if policy else ())]
     print("\n".join(check.settings_lines(reading, faults, policy)).lstrip("\n"))
+    print(end=sources.what_is_next(parsed, environ, faults))
     if reading.faults or not parsed.connect:
         return FAULT if faults else OK
     # Whatever else is to mend, the dependencies can be asked.
@@ -359,7 +359,7 @@ def _connect(settings: Settings) -> int:
 
 
 def _setup(parsed: argparse.Namespace, environ: Environ) -> int:
-    settings = Settings.load(environ, parsed.config)
+    settings = sources.load(parsed, environ)
     from gateway.commands import setup_buckets
     from gateway.edge.observe import log_output
 
@@ -377,6 +377,9 @@ def _demo(arguments: Sequence[str]) -> int:
 
 
 def _settings_faults(problem: SettingsError) -> int:
+    if sources.nothing_is_set(problem.faults):
+        print(sources.HOW_TO_BEGIN, file=sys.stderr)
+        return FAULT
     print("The settings are not usable:", file=sys.stderr)
     for fault in problem.faults:
         print(f"  {fault}", file=sys.stderr)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from gateway.domain.own_pages import origin_of
 from gateway.settings import parsers as p
@@ -11,6 +12,7 @@ from gateway.settings.sign_in_settings import SignInSettings
 from gateway.settings.spec import group
 
 _console = group("Console")
+_THIS_MACHINE = ("127.0.0.1", "localhost")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -32,10 +34,13 @@ class ConsoleSettings(SignInSettings):
 def own_origins(settings: Any) -> tuple[str, ...]:
     """Where browsers find the gateway's own pages: at its public address.
 
-    Where none is given there are no more than the two names of this machine.
+    Where none is given there are no more than the two names of this machine; where one of them is,
+    a browser may be given the other.
     """
-    if settings.public_url is not None:
-        return (origin_of(settings.public_url),)
     scheme = "http" if settings.tls_cert_file is None else "https"
-    port = settings.server_port
-    return tuple(origin_of(f"{scheme}://{host}:{port}") for host in ("127.0.0.1", "localhost"))
+    url = settings.public_url or f"{scheme}://{_THIS_MACHINE[0]}:{settings.server_port}"
+    parts = urlsplit(url)
+    if parts.hostname not in _THIS_MACHINE:
+        return (origin_of(url),)
+    port = "" if parts.port is None else f":{parts.port}"
+    return tuple(origin_of(f"{parts.scheme}://{host}{port}") for host in _THIS_MACHINE)

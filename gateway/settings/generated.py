@@ -14,8 +14,8 @@ SETTINGS_PAGE = Path("docs/settings.md")
 COMMAND = "python -m gateway.settings docs"
 
 _ENV_HEAD = f"""\
-# Every setting of the gateway, with its default. Copy this file to .env, fill in the lines without
-# a "#", and load it into the environment: set -a; . ./.env; set +a
+# Every setting of the gateway, with its default. `gateway init` writes a .env with what one machine
+# needs; add to it what you change. Other programs get it by: set -a; . ./.env; set +a
 # Each secret can be given as a file instead: NAME_FILE=/run/secrets/name
 # `openssl rand -hex 32` makes a good secret. This file is written by `{COMMAND}`.
 """
@@ -30,8 +30,17 @@ that `gateway serve` needs to start: the values, the users file, the certificate
 machine has the addresses to listen on. It also reports certificates that are out of date, which
 stop no start. `gateway check --connect` asks the dependencies too.
 
-**Where a value comes from.** From the environment; else from a TOML file (for development), named
-by `--config` or `GATEWAY_CONFIG_FILE`; else it is the default. An empty variable counts as unset.
+**Where a value comes from.** From the environment; else from a file of `NAME=value` lines, such as
+the `.env` that `gateway init` writes; else from a TOML file (for development), named by `--config`
+or `GATEWAY_CONFIG_FILE`; else it is the default. An empty variable counts as unset.
+
+**`.env`.** `--env-file FILE` names such a file. Without it, and without a TOML file, `.env` in the
+current folder is read, but only where the environment has none of the settings that are
+**required** below: in a container, or wherever else the environment configures the gateway, no
+file that lies there adds to it. It must belong to you or to root. The lines are as a shell takes
+them: what is not one plain word stands in single quotes, and nothing is expanded. On SIGHUP the
+file is read again.
+
 In the TOML file a setting has its name without `GATEWAY_`, in lower case; names of tables are
 joined with `_`, so these two are the same. The file is UTF-8, with or without a byte order mark:
 

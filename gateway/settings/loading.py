@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.settings.cross_checks import cross_check
+from gateway.settings.env_file import read_env_file
 from gateway.settings.faults import Fault, shown
 from gateway.settings.parsers import SeveralFaults
 from gateway.settings.spec import FILE_SUFFIX, PREFIX, Spec
@@ -50,11 +51,21 @@ class _Source:
         return next((name for name in names if name in self.texts), None)
 
 
-def read(specs: Mapping[str, Spec], environ: Mapping[str, str], config: Path | None) -> Reading:
+def read(
+    specs: Mapping[str, Spec],
+    environ: Mapping[str, str],
+    config: Path | None,
+    env_file: Path | None = None,
+) -> Reading:
     """Reads every setting. A user's mistakes are in ``Reading.faults``; they raise nothing."""
     reading = Reading()
     sources = [_from_environment(environ)]
-    path = config or (Path(environ[CONFIG_FILE]) if environ.get(CONFIG_FILE) else None)
+    path = config or _config_file(environ)
+    if env_file is not None:
+        written, faults = read_env_file(env_file)
+        reading.faults.extend(faults)
+        sources.append(_from_environment(written, f"file {env_file}"))
+        path = path or _config_file(written)
     if path is not None:
         tables = frozenset(spec.env or "" for spec in specs.values() if spec.table)
         sources.append(_from_file(path, tables, reading.faults))
@@ -65,6 +76,10 @@ def read(specs: Mapping[str, Spec], environ: Mapping[str, str], config: Path | N
     _fill_same_as(reading, specs)
     reading.faults.extend(cross_check(reading.values))
     return reading
+
+
+def _config_file(environ: Mapping[str, str]) -> Path | None:
+    return Path(environ[CONFIG_FILE]) if environ.get(CONFIG_FILE) else None
 
 
 def _read_one(reading: Reading, attribute: str, spec: Spec, sources: list[_Source]) -> None:
@@ -164,7 +179,7 @@ def _fill_same_as(reading: Reading, specs: Mapping[str, Spec]) -> None:
             reading.texts[attribute] = reading.texts[spec.same_as]
 
 
-def _from_environment(environ: Mapping[str, str]) -> _Source:
+def _from_environment(environ: Mapping[str, str], label: str = "environment") -> _Source:
     """Empty variables count as unset: compose files omit a setting in that way."""
     linked = tuple(_service_link_prefixes(environ))
     texts = {
@@ -173,7 +188,7 @@ def _from_environment(environ: Mapping[str, str]) -> _Source:
         if name.startswith(PREFIX) and text.strip() and name not in NOT_SETTINGS
         if not name.startswith(linked)
     }
-    return _Source("environment", texts)
+    return _Source(label, texts)
 
 
 def _service_link_prefixes(environ: Mapping[str, str]) -> Iterator[str]:

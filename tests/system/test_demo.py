@@ -15,8 +15,10 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 
 from devstack.components import Missing, find
@@ -218,6 +220,7 @@ def test_own_pdf_gets_a_cited_answer_with_nothing_but_python(
     }
     assert "checks no size, type, signature or checksum" in running.text
     run_curl_lines(running)
+    open_console(running)
     running.process.send_signal(signal.SIGINT)
     assert running.ends(END_LIMIT_S) == 0
     running.assert_nothing_is_left()
@@ -241,6 +244,20 @@ def run_curl_lines(running: Demo) -> None:
     assert '"counted"' in usage
     assert '"secret":"kbg_' in key
     assert logout == "204"
+
+
+def open_console(running: Demo) -> None:
+    """As its page does: by the token behind the ``#``, which outlives that of the curl lines."""
+    [(base_url, token)] = re.findall(r"^  (http://\S+)/console#token=(\S+)$", running.text, re.M)
+    headers = {"Authorization": f"Bearer {token}"}
+    me = httpx.get(f"{base_url}/api/v1/auth/me", headers=headers, trust_env=False)
+    assert (me.status_code, me.json()["subject"]) == (200, "admin")
+    left_s = datetime.fromisoformat(me.json()["expires_at"]) - datetime.now(UTC)
+    assert left_s <= timedelta(minutes=10)
+    [store] = re.findall(r"^  s3 .* (http://\S+)$", running.text, re.M)
+    asked = {"Origin": base_url, "Access-Control-Request-Method": "POST"}
+    preflight = httpx.options(f"{store}/documents", headers=asked, trust_env=False)
+    assert preflight.headers["Access-Control-Allow-Origin"] in (base_url, "*")
 
 
 def test_demo_once_answers_about_its_sample_and_ends(demo: Callable[..., Demo]) -> None:

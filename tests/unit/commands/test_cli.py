@@ -33,6 +33,12 @@ SERVABLE = {name: text for name, text in ENVIRON.items() if name != "GATEWAY_USE
 }
 
 
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not in the checkout, where a developer may have a ``.env`` of his own."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
     """The settings ``serve`` was called with, in place of a server."""
