@@ -8,6 +8,7 @@ stack, or an image.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,9 @@ CHECKOUT = Path(__file__).parents[1]
 for folder in (CHECKOUT, CHECKOUT / "clients" / "python" / "src"):
     if str(folder) not in sys.path:
         sys.path.append(str(folder))
+
+# A shell's background job, `tox &` in a script say, ignores Ctrl-C, and so would what tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Fresh examples are for fuzzing (GATEWAY_FUZZ_MINUTES), where somebody waits for what they find.
 settings.register_profile(

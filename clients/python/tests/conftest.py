@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
 
 import pytest
 
 from .both import Make, make
 from .fake_server import FakeServer
+
+# A shell's background job, `tox &` in a script say, ignores Ctrl-C, and so would what is tested.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
