@@ -92,7 +92,9 @@ class NodePackages:
 PROVIDER = NodePackages("provider", CHECKOUT / "tests" / "provider")
 # The compiler of the TypeScript client, and what writes its types.
 CLIENT = NodePackages("client", CHECKOUT / "clients" / "typescript")
-SETS = {one.name: one for one in (PROVIDER, CLIENT)}
+# What the tests of the console ask a page's accessibility with.
+CONSOLE = NodePackages("console", CHECKOUT / "tests" / "console")
+SETS = {one.name: one for one in (PROVIDER, CLIENT, CONSOLE)}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -133,6 +133,8 @@ class Endpoint:
     ``validated`` routes have an ``ETag`` and answer 304 to who has it (``validators``). ``repeat``
     says how a route that creates answers a request that is sent again with its
     ``Idempotency-Key``; others take none.
+    What is not ``described`` is for people: it is in no document of the API, and nothing of it is
+    promised to clients.
     Below the root of a version a route stands in each version from number ``since`` to number
     ``until``, both included. ``ending`` is declared where it ends before its version does. Where it
     is mounted, ``version`` is the one that it stands in, and ``ending`` that which holds for it.
@@ -162,6 +164,7 @@ class Endpoint:
     until: int | None = None
     ending: Ending | None = None
     version: Version | None = None
+    described: bool = True
 
     @property
     def methods(self) -> frozenset[str]:

@@ -139,7 +139,7 @@ def build(
     declared = [
         (method, path, found)
         for method, path, found in endpoints(app)
-        if found is not None and version in ("all", found.version or "root")
+        if found is not None and found.described and version in ("all", found.version or "root")
     ]
     provided = context_of(app).provided if provided is None else provided
     schemas = _schemas(provided, [found for _, _, found in declared])
