@@ -1,0 +1,185 @@
+"""Uploads in the console: chosen and dropped, refused, cut and resumed, cancelled, left alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import expect
+
+from devstack.stack import Stack
+
+from .documents_pages import (
+    MIB,
+    PART_BYTES,
+    SAMPLES,
+    WATCH_BARS,
+    Network,
+    bars,
+    choose,
+    drop,
+    is_ready,
+    large,
+    part_is_there,
+    parts_sent,
+    row,
+    text,
+    upload,
+)
+from .tabs import Tab, Tabs
+
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="session"),
+    pytest.mark.xdist_group("console"),
+]
+
+
+async def test_files_and_a_folder_that_are_dropped_become_documents(
+    tab: Tab, tmp_path: Path
+) -> None:
+    """All that can be read of a folder, nothing else; each has its bar, and all together."""
+    for place in ("papers", "papers/old", "papers/.hidden"):
+        (tmp_path / place).mkdir()
+    for name in ("papers/new.md", "papers/old/old.txt", "papers/.hidden/no.txt", "papers/tool.exe"):
+        (tmp_path / name).write_text(f"# {name}\n\nThis is in {name}.\n")
+    page = tab.page
+    await tab.open("#/documents")
+    await page.evaluate(WATCH_BARS)
+    await drop(page, SAMPLES / "tidewater-library-notices.pdf", tmp_path / "papers")
+    for name in ("tidewater-library-notices.pdf", "papers/new.md", "papers/old/old.txt"):
+        await expect(upload(page, name)).to_contain_text("Ready")
+    await expect(page.get_by_text("3 files. 2 files of other kinds left out.")).to_be_visible()
+    for name in ("tidewater-library-notices.pdf", "new.md", "old.txt"):
+        await is_ready(page, name)
+    seen = await bars(page)
+    assert {"All uploads", "papers/new.md, how far it is"} <= seen.keys()
+    assert seen["All uploads"] == sorted(seen["All uploads"])
+
+
+async def test_what_cannot_be_taken_is_refused_before_it_is_sent(tab: Tab) -> None:
+    """By its kind or size, in words; what is there already is skipped, and so said."""
+    page = tab.page
+    await tab.open("#/documents")
+    await choose(page, text("first.txt", "The bytes."))
+    await is_ready(page, "first.txt")
+    announced: list[str] = []
+    page.on("request", lambda one: announced.append(one.method) if one.method == "POST" else None)
+    await choose(
+        page, text("tool.exe", "MZ"), text("empty.txt", ""), text("again.txt", "The bytes.")
+    )
+    await expect(upload(page, "tool.exe")).to_contain_text(
+        "Files of this kind are not taken. Taken are"
+    )
+    await expect(upload(page, "tool.exe")).to_contain_text("PDF (.pdf)")
+    await expect(upload(page, "empty.txt")).to_contain_text("It is empty.")
+    await expect(upload(page, "again.txt")).to_contain_text("It is there already, as first.txt.")
+    assert announced == []
+    await page.get_by_role("button", name="Clear the list").click()
+    await expect(page.get_by_role("region", name="Uploads")).to_be_hidden()
+    twice = [text("one.txt", "The same."), text("two.txt", "The same.")]
+    await choose(page, *twice)
+    await expect(page.get_by_text("which you chose, too.")).to_be_visible()
+    await expect(row(page, "two.txt").or_(row(page, "one.txt"))).to_have_count(1)
+
+
+async def once_held(route: Any, held: list[Any]) -> None:
+    """Keeps the first form that is sent to the store, and lets all else pass."""
+    is_form = route.request.method == "POST" and "/api/" not in route.request.url
+    if is_form and not held:
+        held.append(route)
+    else:
+        await route.continue_()
+
+
+async def test_a_lost_network_is_told_and_uploads_go_on_when_it_is_back(tab: Tab) -> None:
+    """In parts where they stopped, as a form from the start."""
+    page = tab.page
+    await tab.open("#/documents")
+    network = await Network.of(tab)
+    await network.slow(4 * MIB)
+    forms: list[Any] = []
+    await page.route("**/documents", lambda route: once_held(route, forms))
+    numbers = parts_sent(page)
+    # One part is there; others and the form are on their way.
+    async with part_is_there(page, 1):
+        await choose(
+            page, text("form.txt", "As a form."), large("parts.pdf", 2 * PART_BYTES + MIB, "parts")
+        )
+    await network.lost()
+    await forms[0].abort("internetdisconnected")
+    await expect(upload(page, "parts.pdf")).to_contain_text(
+        "The connection was lost. It goes on where it stopped."
+    )
+    await expect(upload(page, "form.txt")).to_contain_text("It will begin again from the start.")
+    numbers.clear()
+    await network.back()
+    for name in ("form.txt", "parts.pdf"):
+        await is_ready(page, name)
+    assert "1" not in numbers
+    assert numbers
+    # Nothing is left of the form that was begun before.
+    known = (await tab.api("GET", "/api/v1/documents"))["documents"]
+    assert sorted(one["filename"] for one in known) == ["form.txt", "parts.pdf"]
+
+
+async def test_an_upload_goes_on_beside_other_screens_and_after_the_page_was_left(tab: Tab) -> None:
+    """Leaving asks first; the same file chosen again sends only what is missing."""
+    page = tab.page
+    file = large("three parts.pdf", 2 * PART_BYTES + MIB, "three parts")
+    held: list[Any] = []
+    await page.route("**/*partNumber=3*", lambda route: held.append(route))
+    await tab.open("#/documents")
+    async with part_is_there(page, 1), part_is_there(page, 2):
+        await choose(page, file)
+    await page.get_by_role("link", name="Usage").click()
+    await expect(page.get_by_role("link", name="Uploading 1 file")).to_be_visible()
+    await page.get_by_role("link", name="Uploading 1 file").click()
+    await expect(upload(page, "three parts.pdf")).to_contain_text("Sending")
+
+    asked: list[str] = []
+
+    async def leave(dialog: Any) -> None:
+        asked.append(dialog.type)
+        await dialog.accept()
+
+    page.on("dialog", leave)
+    await page.reload()
+    assert asked == ["beforeunload"]
+    await page.unroute("**/*partNumber=3*")
+    await expect(page.get_by_text("Choose the same file again, and it goes on.")).to_be_visible()
+    await expect(page.get_by_role("region", name="Interrupted uploads")).to_contain_text(
+        "90 % of 11 MiB sent"
+    )
+    numbers = parts_sent(page)
+    await choose(page, file)
+    await is_ready(page, "three parts.pdf")
+    assert numbers == ["3"]
+    await expect(page.get_by_role("region", name="Interrupted uploads")).to_have_count(0)
+
+
+async def test_uploads_are_cancelled_one_by_one_or_all(tab: Tab, stack: Stack) -> None:
+    """Nothing of them stays: neither at the store nor in the list."""
+    page = tab.page
+    held: list[Any] = []
+    store = stack.address("s3")
+    await page.route(lambda url: url.startswith(store), lambda route: held.append(route))
+    await tab.open("#/documents")
+    await choose(page, *(text(f"{n}.txt", f"Number {n}.") for n in range(6)))
+    await expect(page.get_by_text("Sending,")).to_have_count(3)
+    await page.get_by_role("button", name="Cancel: 1.txt").click()
+    await expect(upload(page, "1.txt")).to_contain_text("Cancelled")
+    await expect(page.get_by_text("Sending,")).to_have_count(3)
+    await page.get_by_role("button", name="Cancel all").click()
+    await expect(page.get_by_text("Cancelled")).to_have_count(6)
+    await expect(page.get_by_text("No documents yet")).to_be_visible()
+    await page.get_by_role("button", name="Refresh").click()
+    await expect(page.get_by_text("No documents yet")).to_be_visible()
+
+
+async def test_who_may_not_upload_is_told_so(tabs: Tabs) -> None:
+    reader = await tabs("reader")
+    await reader.open("#/documents")
+    await choose(reader.page, text("mine.txt", "Mine."))
+    await expect(upload(reader.page, "mine.txt")).to_contain_text("Not sent.")
+    await expect(upload(reader.page, "mine.txt")).to_contain_text("not allowed")
