@@ -13,6 +13,7 @@ from devstack.components import Missing
 from devstack.stack import Stack
 from tests.components import missing_components
 
+from .scripted_model import ScriptedModel
 from .tabs import Tab, Tabs, running_browser, write_accounts
 
 __all__ = ["Tab", "Tabs"]
@@ -30,13 +31,23 @@ SETTINGS = {
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+async def model() -> AsyncIterator[ScriptedModel]:
+    """The language model that writes the answers: what no test has written quotes a source."""
+    async with ScriptedModel.started() as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def stack(
+    model: ScriptedModel, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Stack]:
     """Real OPA, versitygw and Temporal, the reference core, its worker, and a gateway."""
     users_file = tmp_path_factory.mktemp("console") / "users.json"
     write_accounts(users_file)
     running = Stack(
         choices={"opa": "real", "s3": "real"},
         gateway_settings={**SETTINGS, "GATEWAY_USERS_FILE": str(users_file)},
+        core_settings={"CORE_OPENAI_BASE_URL": model.base_url, "CORE_OPENAI_MODEL": "scripted"},
     )
     try:
         await running.__aenter__()

@@ -12,6 +12,8 @@ import { Session, takeStartToken } from "./session.js";
 
 /** How long before its end a session says so. */
 const WARN_MS = 2 * 60 * 1000;
+/** How long a refusal for now is waited out unseen; a longer wait is told to whoever waits. */
+const RETRIES = { times: 2, longestWait: 2 };
 /** The longest time a browser's timer can wait for. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 const BASE = new URL(".", location.href).href.replace(/\/$/, "");
@@ -52,7 +54,7 @@ function meta(name) {
 
 function client() {
   const how = session.token ? { token: session.token } : { cookies: COMPANY };
-  return new KnowledgeBase(BASE, { ...how, fetch: watched });
+  return new KnowledgeBase(BASE, { ...how, fetch: watched, retries: RETRIES });
 }
 
 /** `fetch`, which sees when the server knows the session no more. @type {typeof fetch} */

@@ -1,0 +1,68 @@
+// @ts-check
+// What kept a question from being answered, in words, and when it can be asked again.
+
+import { duration, number, timeOfDay } from "../../format.js";
+
+/** @typedef {import("./records.js").Failure} Failure */
+
+const UNITS = /** @type {Record<string, string>} */ ({ s: "second", m: "minute", h: "hour", d: "day" });
+/** @type {Record<string, string>} */
+const WHO = {
+  subject: "you",
+  key: "this API key",
+  tenant: "all of your organisation together",
+  address: "your network address",
+};
+
+/** @param {Failure} failure Whether it is a limit or a budget that is reached. */
+export function isLimit({ code }) {
+  return code === "RATE_LIMITED" || code === "QUOTA_EXCEEDED";
+}
+
+/** @param {Failure} failure One or two sentences. */
+export function limitWords(failure) {
+  return failure.code === "QUOTA_EXCEEDED" ? quotaWords(failure) : rateWords(failure);
+}
+
+/** @param {Failure} failure */
+function quotaWords({ details = {} }) {
+  const [, per, , period] = String(details.quota ?? "").split("/");
+  const of = period === "month" ? "this month" : "today";
+  const spent = Number.isFinite(details.used) && Number.isFinite(details.limit)
+    ? ` ${number(details.used)} of ${number(details.limit)} are used.` : "";
+  return `All tokens of ${of} for ${WHO[per] ?? "you"} are spent.${spent}`;
+}
+
+/** @param {Failure} failure */
+function rateWords({ details = {} }) {
+  const allowed = String(details.allowed ?? "");
+  const who = WHO[String(details.limit ?? "").split("/")[1]] ?? "you";
+  const open = /^(\d+) open/.exec(allowed);
+  if (open) {
+    return `As many answers are under way as ${who} may have at once (${open[1]}).`
+      + " When one has ended, the next can be asked for.";
+  }
+  return `That was as often as ${who} may ask for now${rateOf(allowed)}.`;
+}
+
+/** @param {string} allowed "60/m burst 10 per subject" */
+function rateOf(allowed) {
+  const found = /^(\d+)\/(\d*)([smhd])/.exec(allowed);
+  if (!found) return "";
+  const [, count, several, unit] = found;
+  const per = several && several !== "1" ? `${several} ${UNITS[unit]}s` : `a ${UNITS[unit]}`;
+  const times = count === "1" ? "once" : `${number(Number(count))} times`;
+  return per.startsWith("a ") ? ` (${times} ${per === "a hour" ? "an hour" : per})` : ` (${times} in ${per})`;
+}
+
+/**
+ * When it goes on.
+ *
+ * @param {Failure} failure
+ * @param {number} now milliseconds
+ */
+export function goesOn({ goesOnAt }, now) {
+  if (goesOnAt === undefined || goesOnAt <= now) return "You can ask again now.";
+  const seconds = Math.ceil((goesOnAt - now) / 1000);
+  return `You can ask again in ${duration(seconds)}, at ${timeOfDay(goesOnAt)}.`;
+}
