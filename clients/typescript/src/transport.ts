@@ -17,7 +17,10 @@ export interface Timeouts {
 
 export const TIMEOUTS: Timeouts = { head: 60, idle: 60, wholeAnswer: 960 };
 
-/** What Node's `fetch` says of a connection that did not come about. Browsers say nothing. */
+/**
+ * What Node's `fetch` says of a connection that did not come about. Browsers say nothing, and
+ * that a page is offline now does not mean that it was when the request went out.
+ */
 const NEVER_CONNECTED =
   /^(ECONNREFUSED|ENOTFOUND|EAI_\w+|E(HOST|NET)UNREACH|UND_ERR_CONNECT_TIMEOUT|\w*CERT\w*|UNABLE_TO_\w+)$/;
 
@@ -129,13 +132,10 @@ export async function open(
 export function translated(error: unknown): KnowledgeBaseError {
   const cause = (error as { cause?: { code?: unknown; message?: unknown } } | null)?.cause;
   const why = String(cause?.message || cause?.code || (error as Error | null)?.message || error);
-  const never = NEVER_CONNECTED.test(String(cause?.code)) || isOffline();
-  if (never) return new NotConnected(`No connection came about: ${why}`, { cause: error });
+  if (NEVER_CONNECTED.test(String(cause?.code))) {
+    return new NotConnected(`No connection came about: ${why}`, { cause: error });
+  }
   return new ConnectionBroken(`The connection broke: ${why}`, { cause: error });
-}
-
-function isOffline(): boolean {
-  return typeof navigator !== "undefined" && navigator.onLine === false;
 }
 
 /** Waits. Throws the signal's reason, at once, when it is raised. */

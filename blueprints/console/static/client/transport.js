@@ -85,13 +85,10 @@ export async function open(fetch, url, init, seconds, signal) {
 export function translated(error) {
     const cause = error?.cause;
     const why = String(cause?.message || cause?.code || error?.message || error);
-    const never = NEVER_CONNECTED.test(String(cause?.code)) || isOffline();
-    if (never)
+    if (NEVER_CONNECTED.test(String(cause?.code))) {
         return new NotConnected(`No connection came about: ${why}`, { cause: error });
+    }
     return new ConnectionBroken(`The connection broke: ${why}`, { cause: error });
-}
-function isOffline() {
-    return typeof navigator !== "undefined" && navigator.onLine === false;
 }
 export function sleep(seconds, signal) {
     return new Promise((resolve, reject) => {

@@ -6,6 +6,9 @@ import { hashed } from "./hashing.js";
 import type { Said } from "./sha256_worker.js";
 import type { Source, StoreReply, StoreRequest } from "./source.js";
 
+/** A browser does not say which of these it was. */
+const UNREACHED = "The object store was not reached, hung up, or lets no page of this origin upload.";
+
 /** What is smaller is hashed before a worker would have started. */
 const WORTH_A_WORKER = 1024 * 1024;
 
@@ -97,9 +100,9 @@ function inWorker(
   signal: AbortSignal | undefined,
 ): Promise<string | null> {
   return new Promise((resolve, reject) => {
-    const stop = () => reject(signal?.reason);
-    if (signal?.aborted) stop();
-    signal?.addEventListener("abort", stop, { once: true });
+    signal?.throwIfAborted();
+    // The worker is ended by whoever waits for this.
+    signal?.addEventListener("abort", () => reject(signal.reason), { once: true });
     worker.onerror = (event) => {
       event.preventDefault();
       resolve(null);
@@ -129,7 +132,7 @@ function sentByXhr(
       const { status, responseText: text } = xhr;
       resolve({ status, etag: xhr.getResponseHeader("ETag"), text });
     };
-    xhr.onerror = () => reject(new ConnectionBroken("The object store was not reached, or left."));
+    xhr.onerror = () => reject(new ConnectionBroken(UNREACHED));
     xhr.onabort = () => reject(signal.reason);
     xhr.onloadend = () => signal.removeEventListener("abort", stop);
     signal.addEventListener("abort", stop, { once: true });

@@ -1,4 +1,8 @@
-/** SHA-256 (FIPS 180-4), a block after the other: WebCrypto can only do it in one go. */
+/**
+ * SHA-256 (FIPS 180-4), a block after the other: WebCrypto can only do it in one go.
+ *
+ * The rotations are written out, and nothing is called for a word: a large file has many.
+ */
 
 /** The first 32 bits of the fractional parts of the roots of the first primes. */
 const [ROUND, INITIAL] = constants();
@@ -46,16 +50,15 @@ export class Sha256 {
   }
 
   private block(data: Uint8Array, at: number): void {
-    this.schedule(data, at);
-    const { state } = this;
-    let [a, b, c, d, e, f, g, h] = state as unknown as [
-      number, number, number, number, number, number, number, number,
-    ];
+    const { state, words } = this;
+    scheduled(words, data, at);
+    let a = state[0]!, b = state[1]!, c = state[2]!, d = state[3]!;
+    let e = state[4]!, f = state[5]!, g = state[6]!, h = state[7]!;
     for (let i = 0; i < 64; i++) {
-      const s1 = rotated(e, 6) ^ rotated(e, 11) ^ rotated(e, 25);
-      const t1 = (h + s1 + ((e & f) ^ (~e & g)) + ROUND[i]! + this.words[i]!) | 0;
-      const s0 = rotated(a, 2) ^ rotated(a, 13) ^ rotated(a, 22);
-      const t2 = (s0 + ((a & b) ^ (a & c) ^ (b & c))) | 0;
+      const s1 = ((e >>> 6) | (e << 26)) ^ ((e >>> 11) | (e << 21)) ^ ((e >>> 25) | (e << 7));
+      const t1 = (h + s1 + (g ^ (e & (f ^ g))) + ROUND[i]! + words[i]!) | 0;
+      const s0 = ((a >>> 2) | (a << 30)) ^ ((a >>> 13) | (a << 19)) ^ ((a >>> 22) | (a << 10));
+      const t2 = (s0 + ((a & b) | (c & (a | b)))) | 0;
       h = g;
       g = f;
       f = e;
@@ -65,25 +68,27 @@ export class Sha256 {
       b = a;
       a = (t1 + t2) | 0;
     }
-    const worked = [a, b, c, d, e, f, g, h];
-    for (let i = 0; i < 8; i++) state[i] = state[i]! + worked[i]!;
-  }
-
-  private schedule(data: Uint8Array, at: number): void {
-    const { words } = this;
-    for (let i = 0; i < 16; i++, at += 4) {
-      words[i] =
-        (data[at]! << 24) | (data[at + 1]! << 16) | (data[at + 2]! << 8) | data[at + 3]!;
-    }
-    for (let i = 16; i < 64; i++) {
-      const [x, y] = [words[i - 15]!, words[i - 2]!];
-      const s0 = rotated(x, 7) ^ rotated(x, 18) ^ (x >>> 3);
-      const s1 = rotated(y, 17) ^ rotated(y, 19) ^ (y >>> 10);
-      words[i] = words[i - 16]! + s0 + words[i - 7]! + s1;
-    }
+    state[0]! += a;
+    state[1]! += b;
+    state[2]! += c;
+    state[3]! += d;
+    state[4]! += e;
+    state[5]! += f;
+    state[6]! += g;
+    state[7]! += h;
   }
 }
 
-function rotated(word: number, by: number): number {
-  return (word >>> by) | (word << (32 - by));
+/** A block's 64 words: its own sixteen, and those that are made of them. */
+function scheduled(words: Int32Array, data: Uint8Array, at: number): void {
+  for (let i = 0; i < 16; i++, at += 4) {
+    words[i] = (data[at]! << 24) | (data[at + 1]! << 16) | (data[at + 2]! << 8) | data[at + 3]!;
+  }
+  for (let i = 16; i < 64; i++) {
+    const x = words[i - 15]!;
+    const y = words[i - 2]!;
+    const s0 = ((x >>> 7) | (x << 25)) ^ ((x >>> 18) | (x << 14)) ^ (x >>> 3);
+    const s1 = ((y >>> 17) | (y << 15)) ^ ((y >>> 19) | (y << 13)) ^ (y >>> 10);
+    words[i] = (words[i - 16]! + s0 + words[i - 7]! + s1) | 0;
+  }
 }

@@ -1,6 +1,7 @@
 import { ConnectionBroken, FileChanged } from "../errors.js";
 import { translated } from "../transport.js";
 import { hashed } from "./hashing.js";
+const UNREACHED = "The object store was not reached, hung up, or lets no page of this origin upload.";
 const WORTH_A_WORKER = 1024 * 1024;
 export class BlobSource {
     file;
@@ -72,10 +73,8 @@ function startedWorker() {
 }
 function inWorker(worker, file, onRead, signal) {
     return new Promise((resolve, reject) => {
-        const stop = () => reject(signal?.reason);
-        if (signal?.aborted)
-            stop();
-        signal?.addEventListener("abort", stop, { once: true });
+        signal?.throwIfAborted();
+        signal?.addEventListener("abort", () => reject(signal.reason), { once: true });
         worker.onerror = (event) => {
             event.preventDefault();
             resolve(null);
@@ -103,7 +102,7 @@ function sentByXhr({ method, url, headers }, body, onSent, signal) {
             const { status, responseText: text } = xhr;
             resolve({ status, etag: xhr.getResponseHeader("ETag"), text });
         };
-        xhr.onerror = () => reject(new ConnectionBroken("The object store was not reached, or left."));
+        xhr.onerror = () => reject(new ConnectionBroken(UNREACHED));
         xhr.onabort = () => reject(signal.reason);
         xhr.onloadend = () => signal.removeEventListener("abort", stop);
         signal.addEventListener("abort", stop, { once: true });
