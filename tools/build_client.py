@@ -8,6 +8,7 @@ compares.
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -22,6 +23,19 @@ OPENAPI = CHECKOUT / "versions" / "v1" / "openapi.json"
 TYPES = CLIENT.folder / "src" / "openapi.ts"
 CONSOLE = CHECKOUT / "blueprints" / "console" / "static" / "client"
 LIMIT_S = 5 * 60
+# How the console's scripts are checked; their types stand in comments.
+_PAGE = {
+    "target": "ES2022",
+    "module": "ES2022",
+    "moduleResolution": "bundler",
+    "types": [],
+    "lib": ["ES2023", "DOM", "DOM.Iterable"],
+    "strict": True,
+    "skipLibCheck": True,
+    "allowJs": True,
+    "checkJs": True,
+    "noEmit": True,
+}
 
 
 def write_types(to: Path) -> None:
@@ -54,6 +68,19 @@ def check_types(*files: Path, cwd: Path) -> None:
     options = ["--noEmit", "--strict", "--target", "ES2022", "--module", "NodeNext"]
     options += ["--lib", "ES2022,DOM,DOM.Iterable", "--types", "node", "--typeRoots", types]
     _run("typescript/bin/tsc", *options, *(str(file) for file in files), cwd=cwd)
+
+
+def check_console(folder: Path, compiled: Path) -> None:
+    """Whether the console's scripts use the client, and one another, as their types say.
+
+    ``folder`` is for a copy of them, beside the declarations of what ``compile_to`` made; raises
+    as that does.
+    """
+    shutil.copytree(CONSOLE.parent, folder, ignore=shutil.ignore_patterns("client"))
+    shutil.copytree(compiled, folder / "client", ignore=shutil.ignore_patterns("*.js"))
+    config = {"compilerOptions": _PAGE, "include": ["**/*.js", "**/*.d.ts"]}
+    (folder / "tsconfig.json").write_text(json.dumps(config))
+    _run("typescript/bin/tsc", "--project", ".", cwd=folder)
 
 
 def _run(script: str, *arguments: str, cwd: Path = CHECKOUT) -> None:

@@ -99,6 +99,11 @@ def test_a_users_compiler_agrees(compiled: Path) -> None:
     built(lambda cwd: build_client.check_types(ten_lines, usage, cwd=cwd), project)
 
 
+def test_the_consoles_scripts_agree_with_the_client(tmp_path: Path, compiled: Path) -> None:
+    """A call of a method that is not there would be found by whoever opens that screen."""
+    built(lambda folder: build_client.check_console(folder, compiled), tmp_path / "static")
+
+
 def test_its_own_tests_pass(compiled: Path) -> None:
     """Node's own runner, on what was compiled."""
     done = subprocess.run(

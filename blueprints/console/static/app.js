@@ -150,7 +150,7 @@ function failed(error) {
   } else notice(problem(error), { kind: "error" });
 }
 
-/** Opens what the address names; the sign-in where nobody is signed in. */
+/** Opens what the address names; the sign-in where nobody is signed in. @returns {Promise<void>} */
 async function open() {
   const found = place(location.hash);
   if (!app.me && found?.name !== "sign-in") {

@@ -1,7 +1,7 @@
 // @ts-check
 /** Elements, made without HTML: what comes from documents or from users is always text. */
 
-/** @typedef {Node | string | number | false | null | undefined | Child[]} Child */
+/** @typedef {import("./types").Child} Child */
 
 /**
  * A new element.
@@ -36,7 +36,7 @@ function set(element, name, value) {
 
 /** @param {Child[]} children @returns {(Node | string)[]} */
 function nodes(children) {
-  return children.flat(Infinity).flatMap((child) => {
+  return /** @type {any[]} */ (children).flat(Infinity).flatMap((child) => {
     if (child === false || child === null || child === undefined) return [];
     return [child instanceof Node ? child : String(child)];
   });

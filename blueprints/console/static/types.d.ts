@@ -4,6 +4,9 @@ import type { KnowledgeBase } from "./client/index.js";
 import type { Session } from "./session.js";
 import type { NoticeOptions } from "./notices.js";
 
+/** What an element may hold: lists count as what is in them, and nothing as nothing. */
+export type Child = Node | string | number | false | null | undefined | Child[];
+
 export interface Me {
   subject: string;
   tenant: string;
