@@ -17,6 +17,9 @@ from aiohttp import web
 
 # Until when the model waits for a test. Not a speed that is asserted.
 LIMIT_S = 120.0
+# As a part of an answer: the model's connection breaks there.
+BREAKS = None
+Part = str | asyncio.Event | None
 
 _ASKED = re.compile(r"\nQuestion: (.*)\Z", re.S)
 _SOURCE = re.compile(r"\[1\] [^\n]*\n(.{1,200})")
@@ -29,7 +32,7 @@ class Script:
     ``asked`` is set once the model was asked, ``left`` once nobody listened before its end.
     """
 
-    parts: tuple[str | asyncio.Event, ...]
+    parts: tuple[Part, ...]
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     left: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -57,7 +60,7 @@ class ScriptedModel:
         finally:
             await runner.cleanup()
 
-    def says(self, question: str, *parts: str | asyncio.Event) -> Script:
+    def says(self, question: str, *parts: Part) -> Script:
         """What it answers to this question from now on."""
         script = self._scripts[question] = Script(parts)
         return script
@@ -69,7 +72,7 @@ class ScriptedModel:
         script = self._script(prompt)
         script.asked.set()
         try:
-            await self._say(response, script)
+            await self._say(request, response, script)
         except (ConnectionError, asyncio.CancelledError):
             script.left.set()
             raise
@@ -80,13 +83,19 @@ class ScriptedModel:
         said = f"{source[1] if source else 'Nothing.'} [1]"
         return self._scripts.get(asked[1] if asked else "", Script((said,)))
 
-    async def _say(self, response: web.StreamResponse, script: Script) -> None:
+    async def _say(
+        self, request: web.Request, response: web.StreamResponse, script: Script
+    ) -> None:
         for part in script.parts:
-            if isinstance(part, asyncio.Event):
+            if isinstance(part, str):
+                await response.write(_chunk(part))
+            elif part is BREAKS:
+                assert request.transport is not None
+                request.transport.close()
+                return
+            else:
                 async with asyncio.timeout(LIMIT_S):
                     await part.wait()
-            else:
-                await response.write(_chunk(part))
         usage = {"prompt_tokens": 1234, "completion_tokens": len(script.parts)}
         await response.write(_chunk("", "stop", usage) + b"data: [DONE]\n\n")
 

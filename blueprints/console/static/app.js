@@ -14,6 +14,8 @@ import { Session, takeStartToken } from "./session.js";
 const WARN_MS = 2 * 60 * 1000;
 /** How long a refusal for now is waited out unseen; a longer wait is told to whoever waits. */
 const RETRIES = { times: 2, longestWait: 2 };
+/** What ends an answer under way because its session is over; no status comes with it. */
+const ENDED = new Set(["TOKEN_EXPIRED", "CREDENTIAL_REVOKED"]);
 /** The longest time a browser's timer can wait for. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 const BASE = new URL(".", location.href).href.replace(/\/$/, "");
@@ -145,7 +147,8 @@ function go(hash) {
 /** @param {unknown} error */
 function failed(error) {
   if (isLeaving(error)) return;
-  if (/** @type {any} */ (error)?.status === 401) {
+  const { status, code } = /** @type {any} */ (error ?? {});
+  if (status === 401 || ENDED.has(code)) {
     if (app.me) lapsed();
   } else notice(problem(error), { kind: "error" });
 }

@@ -56,7 +56,7 @@ export function when(iso, now = Date.now()) {
 function said(at, now) {
   const seconds = Math.round((at.getTime() - now) / 1000);
   const away = Math.abs(seconds);
-  if (away < 45) return seconds < 0 ? "just now" : "in a moment";
+  if (away < 45) return seconds <= 0 ? "just now" : "in a moment";
   if (away < 3600) return relative.format(Math.round(seconds / 60), "minute");
   if (away < 12 * 3600) return relative.format(Math.round(seconds / 3600), "hour");
   return away < 300 * 86400 ? moment.format(at) : day.format(at);

@@ -4,7 +4,6 @@
 import { h, replace } from "../dom.js";
 import { plural } from "../format.js";
 import { Asking } from "./ask/asking.js";
-import { chooseDocuments } from "./ask/chooser.js";
 import { Composer } from "./ask/composer.js";
 import { Conversations } from "./ask/conversations.js";
 import { History, NEW, addressOf } from "./ask/history.js";
@@ -12,7 +11,6 @@ import { newConversation, newTurn, titleOf } from "./ask/records.js";
 import { citedIn } from "./ask/sources.js";
 import { Speaker } from "./ask/speaker.js";
 import { TurnView } from "./ask/turn_view.js";
-import { openPassage } from "./passage.js";
 
 /**
  * @typedef {import("./ask/records.js").Turn} Turn
@@ -29,7 +27,7 @@ const KEPT_EVERY_MS = 1000;
  * @param {import("../types").Params} params
  */
 export async function show(main, app, params) {
-  const screen = new AskScreen(app, params.query.get("conversation"));
+  const screen = new AskScreen(app, params.query);
   replace(main, screen.element);
   screen.begin();
   return () => screen.leave();
@@ -41,11 +39,11 @@ class AskScreen {
   #keptAt = 0;
   #isLeft = false;
 
-  /** @param {import("../types").App} app @param {string | null} id */
-  constructor(app, id) {
+  /** @param {import("../types").App} app @param {URLSearchParams} query */
+  constructor(app, query) {
     this.app = app;
     this.store = new Conversations(app.me);
-    this.conversation = this.#opened(id);
+    this.conversation = this.#opened(query.get("conversation"), query.get("document"));
     this.speaker = new Speaker();
     this.turns = h("div", { class: "turns" });
     this.empty = h("div", null);
@@ -63,8 +61,15 @@ class AskScreen {
     return h("div", { class: "ask-layout" }, h("h1", null, title), this.history.element, talk);
   }
 
-  /** @param {string | null} id The conversation of that id, else the latest one, else a new one. */
-  #opened(id) {
+  /**
+   * The conversation of that id, else the latest one, else a new one; about one document, where
+   * that is named, a new one.
+   *
+   * @param {string | null} id
+   * @param {string | null} about
+   */
+  #opened(id, about) {
+    if (about) return { ...newConversation(), documents: [{ id: about, filename: "this document" }] };
     if (id === NEW) return newConversation();
     const known = id === null ? this.store.list()[0] : this.store.load(id);
     return known ? asItWasLeft(known) : newConversation();
@@ -79,6 +84,7 @@ class AskScreen {
     this.#nameAddress();
     this.#showHistory();
     void this.#greet();
+    void this.#nameDocument();
     this.turns.lastElementChild?.scrollIntoView({ block: "start" });
   }
 
@@ -115,6 +121,19 @@ class AskScreen {
     }
   }
 
+  /** Who asks about one document has come with its id alone. */
+  async #nameDocument() {
+    const [only] = this.conversation.documents;
+    if (this.conversation.turns.length > 0 || !only) return;
+    try {
+      only.filename = (await this.app.kb.documents.get(only.id, { signal: this.app.signal() })).filename;
+    } catch (error) {
+      this.conversation.documents = [];
+      this.app.failed(error);
+    }
+    if (!this.#isLeft) this.composer.choose(this.conversation.documents);
+  }
+
   /** @param {KeyboardEvent} event */
   #key = (event) => {
     if (event.key !== "Escape" || !this.#asking || document.querySelector("dialog[open]")) return;
@@ -125,9 +144,15 @@ class AskScreen {
   /** @param {Turn} turn */
   #view(turn) {
     return new TurnView(turn, {
-      open: (one, source) => openPassage(this.app, { turn: one, source }),
+      open: (one, source) => void this.#open(one, source),
       again: (one) => void this.#ask(one.question),
     });
+  }
+
+  /** @param {Turn} turn @param {number} source */
+  async #open(turn, source) {
+    const { openPassage } = await import("./passage.js");
+    if (!this.#isLeft) openPassage(this.app, { turn, source });
   }
 
   /** @param {string} question */
@@ -192,6 +217,7 @@ class AskScreen {
   };
 
   async #choose() {
+    const { chooseDocuments } = await import("./ask/chooser.js");
     const chosen = await chooseDocuments(this.app, this.conversation.documents);
     if (!chosen || this.#isLeft) return;
     this.conversation.documents = chosen;

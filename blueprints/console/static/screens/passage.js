@@ -95,7 +95,9 @@ function text(passage, quoted) {
 function quotations(turn, source) {
   const own = turn.citations.filter((one) => one.source === source);
   const places = unitsOf(turn.text, own.flatMap(({ start, end }) => [start, end]));
-  return own.map(({ start, end }) => turn.text.slice(places.get(start), places.get(end)).trim());
+  const said = own.map(({ start, end }) => turn.text.slice(places.get(start), places.get(end)));
+  // A model emphasises what it quotes; the document need not.
+  return said.flatMap((words) => [words.trim(), words.replace(/[*_`~]/g, "").trim()]);
 }
 
 /** @param {string} passage @param {string[]} quoted Its text, with what is quoted of it marked. */

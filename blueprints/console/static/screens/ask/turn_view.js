@@ -21,7 +21,8 @@ const CUT_SHORT = {
 };
 
 export class TurnView {
-  #frame = 0;
+  #isDue = false;
+  #restsUntil = 0;
   #cited = "";
 
   /** @param {Turn} turn @param {Actions} actions */
@@ -40,13 +41,18 @@ export class TurnView {
 
   /** Soon, and once for all that comes until then: an answer has more tokens than a screen frames. */
   changed() {
-    this.#frame ||= requestAnimationFrame(() => this.show());
+    if (this.#isDue) return;
+    this.#isDue = true;
+    const wait = this.#restsUntil - performance.now();
+    const next = () => requestAnimationFrame(() => this.#isDue && this.show());
+    if (wait > 0) setTimeout(next, wait);
+    else next();
   }
 
   /** Now. */
   show() {
-    cancelAnimationFrame(this.#frame);
-    this.#frame = 0;
+    this.#isDue = false;
+    const began = performance.now();
     const { turn } = this;
     const isComing = turn.state === "asking" || turn.state === "streaming";
     this.element.className = `turn ${turn.state}`;
@@ -55,6 +61,8 @@ export class TurnView {
     this.#showSources();
     if (isComing) replace(this.ending, turn.text ? null : h("p", { class: "muted waiting" }, waiting(turn)));
     else replace(this.ending, endingOf(turn, this.actions.again));
+    // A long answer is shown less often, so that the page has two thirds of its time for its reader.
+    this.#restsUntil = performance.now() + 2 * (performance.now() - began);
   }
 
   #showSources() {
