@@ -161,7 +161,7 @@ setup(
         "blueprints": ["py.typed", "templates/*.html"],
         "blueprints.console": [
             f"static/{folder}*.{kind}"
-            for folder in ("", "client/", "client/*/", "screens/", "screens/*/")
+            for folder in ("", "client/", "client/*/", "docs/", "screens/", "screens/*/")
             for kind in ("css", "js", "svg")
         ],
         "devstack": ["py.typed", "go.mod", "sample/*.md", "sample/*.html", "sample/*.pdf"],

@@ -1,25 +1,53 @@
-"""The OpenAPI document and a page to read it, which loads nothing from elsewhere."""
+"""The OpenAPI document, and a page to read and try it, which loads nothing from elsewhere.
+
+The page's files are rendered, read and kept as the console's, some of which it shares.
+"""
 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Final, Literal
 
 from sanic import Blueprint, Request, Sanic
 from sanic.response import HTTPResponse
 
+from blueprints.assets import Assets, answered
 from gateway import __version__
 from gateway.domain.versions import Version
 from gateway.edge.http import openapi
 from gateway.edge.http.endpoint import Success, route, version_of
 from gateway.edge.http.pages import Pages, Template
 from gateway.edge.wire.json_writer import dump_json
+from gateway.errors import NotFound
 
 blueprint = Blueprint("docs")
 # The document of each version alone.
 versioned_blueprint = Blueprint("versioned_docs")
 
-TEMPLATE = Template("docs.html", {"title": openapi.TITLE, "version": __version__})
+TEMPLATE: Final = "docs.html"
+# Its files stand beside the console's, of whose others it has those that it imports.
+STATIC: Final = Path(__file__).parent / "console" / "static"
+SCRIPT, STYLE = "docs/page.js", "docs/style.css"
+POLICY: Final = "script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'"
+
+
+@lru_cache(maxsize=1)
+def assets() -> Assets:
+    return Assets(STATIC, (SCRIPT, STYLE))
+
+
+def template() -> Template:
+    values = {
+        "title": openapi.TITLE,
+        "version": __version__,
+        # Relative, so that a proxy may put the gateway below a path.
+        "base": f"docs/assets/{assets().digest}",
+        "script": SCRIPT,
+        "style": STYLE,
+        "scripts": [name for name in assets().names if name.endswith(".js")],
+    }
+    return Template(TEMPLATE, values, POLICY)
 
 
 @route(
@@ -61,13 +89,29 @@ def _document(app: Sanic[Any, Any], version: Version | Literal["all"] = "all") -
     "/docs",
     action=None,
     name="docs",
-    summary="These routes, to read",
+    summary="These routes, to read and to try",
     successes=(Success(200, "An HTML page.", "HTML", content_type="text/html"),),
 )
 async def docs(_request: Request, pages: Pages) -> HTTPResponse:
-    page = pages[TEMPLATE.name]
+    page = pages[TEMPLATE]
     return HTTPResponse(
         page.html,
         content_type="text/html; charset=utf-8",
         headers={"Content-Security-Policy": page.content_security_policy},
     )
+
+
+@route(
+    blueprint,
+    "GET",
+    "/docs/assets/<asset:path>",
+    action=None,
+    name="asset",
+    described=False,
+    resource_id="asset",
+    summary="A file of the page",
+    successes=(Success(200, "A script or a style sheet.", "Text", content_type="text/plain"),),
+    errors=(NotFound,),
+)
+async def asset(request: Request, asset: str) -> HTTPResponse:
+    return answered(request, assets(), asset)

@@ -21,7 +21,7 @@ def add_pages(app: Sanic[Any, Any], view: ConsoleView | None) -> Pages:
         RuntimeError: a template has a fault; the gateway does not start with one.
     """
     app.blueprint(docs.blueprint)
-    templates = [docs.TEMPLATE]
+    templates = [docs.template()]
     if view is not None:
         # Nothing of it is loaded where it is off.
         from blueprints import console

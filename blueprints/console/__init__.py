@@ -13,10 +13,9 @@ from typing import Final
 from sanic import Blueprint, Request
 from sanic.response import HTTPResponse, empty
 
-from blueprints.console.assets import Asset, Assets
+from blueprints.assets import Assets, answered
 from gateway import __version__
 from gateway.edge.http.accept import weights
-from gateway.edge.http.compress import accepts_gzip
 from gateway.edge.http.console_view import ConsoleView
 from gateway.edge.http.cors import add_vary
 from gateway.edge.http.endpoint import CONSOLE, Success, route
@@ -27,10 +26,6 @@ blueprint = Blueprint("console")
 
 TEMPLATE: Final = "console.html"
 STATIC: Final = Path(__file__).parent / "static"
-# One digest stands in every address, so that a file at its address never changes.
-FOR_GOOD: Final = "public, max-age=31536000, immutable"
-# A worker of a page's (it computes digests of files) has the policy of its own script.
-SCRIPT_POLICY: Final = "default-src 'none'; script-src 'self'; frame-ancestors 'none'"
 # What the first view runs; all that these import is asked for at once, not file by file.
 FIRST: Final = ("app.js", "screens/sign_in.js", "screens/ask.js")
 
@@ -110,21 +105,4 @@ async def console(_request: Request, pages: Pages) -> HTTPResponse:
     errors=(NotFound,),
 )
 async def asset(request: Request, asset: str) -> HTTPResponse:
-    digest, _, name = asset.partition("/")
-    found = assets().get(name)
-    if found is None:
-        raise NotFound
-    response = _sent(request, found)
-    if digest == assets().digest:
-        response.headers["Cache-Control"] = FOR_GOOD
-    return response
-
-
-def _sent(request: Request, found: Asset) -> HTTPResponse:
-    headers = {"Content-Security-Policy": SCRIPT_POLICY}
-    body = found.plain
-    if accepts_gzip(",".join(request.headers.getall("accept-encoding", []))):
-        body, headers["Content-Encoding"] = found.compressed, "gzip"
-    response = HTTPResponse(body, content_type=found.content_type, headers=headers)
-    add_vary(response, "Accept-Encoding")
-    return response
+    return answered(request, assets(), asset)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from blueprints.assets import Assets
 from blueprints.console import STATIC, assets
-from blueprints.console.assets import Assets
 
 from .conftest import Gateway, running_gateway
 from .raw import Answer, exchange, request

@@ -46,7 +46,8 @@ _PUBLIC_AT_ROOT = frozenset(
             (method, path)
             for method in ("GET", "HEAD")
             for path in (
-                *("/healthz", "/readyz", "/openapi.json", "/docs", ROOT),
+                *("/healthz", "/readyz", "/openapi.json", ROOT),
+                *("/docs", "/docs/assets/<asset:path>"),
                 *(WELL_KNOWN, f"{WELL_KNOWN}/mcp"),
             )
         ),

@@ -2,18 +2,15 @@
 
 Pages are rendered once and served as they are, so sanic-ext is needed for some milliseconds: a
 child process renders all of them, and 10 MiB of modules never come into the supervisor and its
-workers. What a page may load is in its policy, and nothing may frame it. A page's inline style and
-inline script, where it has them, are allowed by their hashes.
+workers. What a page may load is in its policy, and nothing may frame it.
 """
 
 from __future__ import annotations
 
 import json
-from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +35,12 @@ class Template:
     Attributes:
         name: of its file.
         values: what it is given; texts are escaped.
-        policy: what it may load, as directives of its policy. Unset: its one inline style and its
-            one inline script, and data of the gateway.
+        policy: what it may load, as directives of its policy.
     """
 
     name: str
-    values: Mapping[str, Any] = field(default_factory=dict)
-    policy: str | None = None
+    values: Mapping[str, Any]
+    policy: str
 
 
 class Pages(dict[str, Page]):
@@ -57,17 +53,11 @@ def render(app: Sanic[Any, Any], folder: Path, templates: Sequence[Template]) ->
     Raises ``RuntimeError``, with the cause in its words, for a template with a fault.
     """
     made: dict[str, str] = json.loads(apart(partial(_html, app, folder, templates)))
-    return Pages(
-        (one.name, Page(made[one.name], _policy(one, made[one.name]))) for one in templates
-    )
+    return Pages((one.name, Page(made[one.name], _policy(one))) for one in templates)
 
 
-def _policy(template: Template, html: str) -> str:
-    allowed = template.policy or (
-        f"script-src {_inline_hash(html, 'script')}; style-src {_inline_hash(html, 'style')};"
-        " connect-src 'self'; img-src data:"
-    )
-    return f"default-src 'none'; {allowed}; {_NOTHING_ELSE}"
+def _policy(template: Template) -> str:
+    return f"default-src 'none'; {template.policy}; {_NOTHING_ELSE}"
 
 
 def _html(app: Sanic[Any, Any], folder: Path, templates: Sequence[Template]) -> str:
@@ -91,9 +81,3 @@ def _html(app: Sanic[Any, Any], folder: Path, templates: Sequence[Template]) -> 
     )
     get = made.environment.get_template
     return json.dumps({one.name: str(get(one.name).render(**one.values)) for one in templates})
-
-
-def _inline_hash(html: str, tag: str) -> str:
-    """The policy's name for the page's one inline ``tag`` element (CSP 3, section 2.3.1)."""
-    inside = html.split(f"<{tag}>", 1)[1].split(f"</{tag}>", 1)[0]
-    return f"'sha256-{b64encode(sha256(inside.encode()).digest()).decode()}'"

@@ -14,7 +14,7 @@ from typing import Any, Final
 from gateway.domain.api_keys import KEY_ID_PATTERN, is_key_id
 from gateway.domain.ids import UUID7_PATTERN, is_uuid7
 
-# Of a file of the console: a digest, then a path of letters and digits.
+# Of a page's file: a digest, then a path of letters and digits.
 ASSET_PATTERN: Final = r"^[0-9a-f]{1,64}(/[A-Za-z0-9_-]{1,40}){1,3}\.[a-z]{2,4}$"
 is_asset: Final = re.compile(ASSET_PATTERN.replace("$", r"\Z")).match
 
@@ -50,7 +50,7 @@ ID_SPELLINGS: Final[Mapping[str, IdSpelling]] = {
         {
             "type": "string",
             "pattern": ASSET_PATTERN,
-            "description": "As the console's page names it; its slashes stand as they are.",
+            "description": "As its page names it; its slashes stand as they are.",
         },
     ),
 }
