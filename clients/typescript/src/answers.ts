@@ -11,6 +11,9 @@ import type { Opened } from "./transport.js";
 
 export const LIMITS: StreamLimits = { line: 16 * 1024 * 1024, event: 16 * 1024 * 1024 };
 
+/** How long the end of the bytes is waited for behind the ending: the connection serves again. */
+const LINGER_S = 1;
+
 /**
  * An answer under way: iterate over its events, the last of which is `done`.
  *
@@ -142,7 +145,8 @@ class Told {
     const began = performance.now();
     const late = `The answer has been silent for more than ${this.idle} s.`;
     try {
-      const data = await this.response.read(Math.max(this.idle - this.silent, 0), late);
+      const left = this.hasEnded ? LINGER_S : Math.max(this.idle - this.silent, 0);
+      const data = await this.response.read(left, late);
       this.silent += (performance.now() - began) / 1000;
       return data;
     } catch (error) {

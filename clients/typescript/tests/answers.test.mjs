@@ -5,7 +5,8 @@ import { createServer } from "node:http";
 import { once } from "node:events";
 import { test } from "node:test";
 
-import { all, before, client, events, FakeServer, KnowledgeBase, sent, told } from "./support.mjs";
+import { all, before, client, endless, events, FakeServer } from "./support.mjs";
+import { KnowledgeBase, sent, told } from "./support.mjs";
 
 const SOURCE = { document_id: "d", filename: "tea.pdf", chunk_id: "d:0", score: 2, text: "Tea." };
 const ALL = [
@@ -56,6 +57,14 @@ test("what is not known is an event of no type: a newer server stops no client",
 test("done ends it, whatever it says, and nothing behind it is told", async () => {
   const found = await all(asked(TOKEN, `event: done\ndata: so\n\n${TOKEN}`, TOKEN));
   assert.deepEqual(found.map((one) => one.event), ["token", "done"]);
+});
+
+test("a connection that stays open behind the ending keeps nobody", async () => {
+  const server = new FakeServer();
+  server.answers = [endless(TOKEN, DONE)];
+  const whole = await before(server).kb.ask("tea?").collect();
+  assert.equal(whole.finish_reason, "stop");
+  assert(server.requests[0].init.signal.aborted);
 });
 
 test("an error is thrown with its code; what came before it in the same read is told", async () => {
@@ -166,25 +175,26 @@ test("a signal that is raised ends the connection, and its reason is thrown", as
   await assert.rejects(late.collect(), RangeError);
 });
 
-test("a stream that falls silent is given up, and what came before was told", async (t) => {
-  const { url, left } = await holding(t, `: connected\n\n${TOKEN}data`);
-  const answer = new KnowledgeBase(url, { token: "t", timeouts: { idle: 0.1 } }).ask("tea?");
+test("a stream that falls silent is given up, and what came before was told", async () => {
+  const server = new FakeServer();
+  server.answers = [endless(": connected\n\n", TOKEN, "data")];
+  const answer = before(server, { token: "t", timeouts: { idle: 0.05 } }).kb.ask("tea?");
   await assert.rejects(answer.collect(), client.TimedOut);
-  await left;
+  assert(server.requests[0].init.signal.aborted);
   assert.equal(answer.soFar.answer, "x");
 });
 
-test("who takes his time between two events is not taken for a silent server", async (t) => {
-  const { url } = await holding(t, TOKEN, TOKEN);
-  const answer = new KnowledgeBase(url, { token: "t", timeouts: { idle: 0.05 } }).ask("tea?");
+test("who takes his time between two events is not taken for a silent server", async () => {
+  const server = new FakeServer();
+  server.answers = [events(TOKEN, TOKEN, DONE)];
+  const answer = before(server, { token: "t", timeouts: { idle: 0.02 } }).kb.ask("tea?");
   const seen = [];
   for await (const one of answer) {
     seen.push(one.event);
-    if (seen.length === 2) break;
-    const until = performance.now() + 100;
+    const until = performance.now() + 50;
     while (performance.now() < until);
   }
-  assert.deepEqual(seen, ["token", "token"]);
+  assert.deepEqual(seen, ["token", "token", "done"]);
 });
 
 test("a head that does not come is given up", async (t) => {

@@ -66,6 +66,21 @@ export function events(...pieces) {
   return () => new Response(stream(...pieces), { headers });
 }
 
+/** As `events`, and then nothing, until the request is given up. */
+export function endless(...pieces) {
+  return (_, { signal }) => {
+    const bytes = pieces.map((one) => new Uint8Array(Buffer.from(one)));
+    const body = new ReadableStream({
+      start: (controller) => signal.addEventListener("abort", () => controller.error(signal.reason)),
+      pull(controller) {
+        if (bytes.length > 0) controller.enqueue(bytes.shift());
+        else return new Promise(() => {});
+      },
+    });
+    return new Response(body, { headers: { "Content-Type": "text/event-stream" } });
+  };
+}
+
 export const sent = (name, data) => `event: ${name}\ndata: ${JSON.stringify(data)}\n\n`;
 
 export async function all(iterable) {

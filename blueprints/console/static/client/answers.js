@@ -3,6 +3,7 @@ import { ProtocolError } from "./errors.js";
 import { Collected, errorOf, eventOf } from "./events.js";
 import { SseParser } from "./sse.js";
 export const LIMITS = { line: 16 * 1024 * 1024, event: 16 * 1024 * 1024 };
+const LINGER_S = 1;
 export class AnswerStream {
     core;
     request;
@@ -117,7 +118,8 @@ class Told {
         const began = performance.now();
         const late = `The answer has been silent for more than ${this.idle} s.`;
         try {
-            const data = await this.response.read(Math.max(this.idle - this.silent, 0), late);
+            const left = this.hasEnded ? LINGER_S : Math.max(this.idle - this.silent, 0);
+            const data = await this.response.read(left, late);
             this.silent += (performance.now() - began) / 1000;
             return data;
         }

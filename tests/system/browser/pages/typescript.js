@@ -19,7 +19,7 @@ async function asForm(kb) {
   const seen = [];
   const uploaded = await kb.documents.upload(file, { onProgress: (told) => seen.push(told) });
   const { document_id: id, sha256 } = uploaded;
-  const document = await kb.documents.wait(id, { timeout: 60 });
+  const document = await kb.documents.wait(id, { timeout: 110 });
   const url = await kb.documents.contentUrl(id);
   const answer = await asked(kb, id);
   const left = await leaves(kb, id);
