@@ -69,13 +69,13 @@ async def test_a_wrong_password_is_told_and_can_be_mended(tabs: Tabs) -> None:
 async def test_one_comes_back_to_where_one_was_after_a_session_that_ended(tab: Tab) -> None:
     """Be it revoked elsewhere: the sentence says so, and what the tab keeps is there again."""
     page = tab.page
-    await tab.open("#/usage?from=here")
+    await tab.open()
     await page.evaluate("sessionStorage.setItem('kb.something', 'kept')")
     await tab.api("POST", "/api/v1/auth/logout")
-    await page.reload()
+    await page.get_by_role("link", name="Documents", exact=True).click()
     await expect(page.get_by_text("Your session has ended")).to_be_visible()
     await fill_in(page, tab.name)
-    await is_at(page, "#/usage?from=here")
+    await is_at(page, "#/documents")
     assert await page.evaluate("sessionStorage.getItem('kb.something')") == "kept"
 
 

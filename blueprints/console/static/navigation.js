@@ -14,7 +14,7 @@ export const PARTS = /** @type {const} */ ([
 ]);
 
 const THEME = "kb.theme";
-const THEMES = { auto: "Follow the system", light: "Light", dark: "Dark" };
+const THEMES = { auto: "Auto", light: "Light", dark: "Dark" };
 
 /** Shows where one is. @param {string} name of the screen, `""` for none of the parts @param {boolean} signedIn */
 export function showParts(name, signedIn) {
@@ -41,7 +41,7 @@ function themeChoice() {
   const options = Object.entries(THEMES).map(([value, label]) =>
     h("option", { value, selected: value === theme() }, label),
   );
-  const select = h("select", { class: "theme", "aria-label": "Colours", onchange: () => setTheme(select.value) }, options);
+  const select = h("select", { class: "theme", "aria-label": "Colours", title: "Colours: as the system has them, light or dark", onchange: () => setTheme(select.value) }, options);
   return select;
 }
 
