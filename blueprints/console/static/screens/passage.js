@@ -96,8 +96,9 @@ function quotations(turn, source) {
   const own = turn.citations.filter((one) => one.source === source);
   const places = unitsOf(turn.text, own.flatMap(({ start, end }) => [start, end]));
   const said = own.map(({ start, end }) => turn.text.slice(places.get(start), places.get(end)));
-  // A model emphasises what it quotes; the document need not.
-  return said.flatMap((words) => [words.trim(), words.replace(/[*_`~]/g, "").trim()]);
+  // A model emphasises what it quotes, and makes lists of it; the document need not.
+  const bare = said.map((words) => words.replace(/^\s*(?:[-+*]|\d{1,9}[.)])\s+/, "").replace(/[*_`~]/g, ""));
+  return [...said, ...bare].map((words) => words.trim());
 }
 
 /** @param {string} passage @param {string[]} quoted Its text, with what is quoted of it marked. */

@@ -43,8 +43,7 @@ export class Asking {
     const { turn } = this;
     let stream;
     try {
-      const asked = /** @type {any} */ ({ ...options, signal: this.#leaving.signal });
-      stream = this.kb.ask(turn.question, asked);
+      stream = this.kb.ask(turn.question, { ...options, signal: this.#leaving.signal });
       for await (const told of stream) {
         turn.requestId ??= stream.requestId ?? undefined;
         take(turn, told);

@@ -93,6 +93,7 @@ function endingOf(turn, again) {
 function done(turn) {
   const cut = CUT_SHORT[turn.finishReason ?? ""];
   return [
+    !turn.text && h("p", { class: "muted" }, "The answer has no text."),
     cut && h("p", null, h("span", { class: "badge bad" }, "Cut short"), " ", cut),
     h("p", { class: "muted facts" }, facts(turn).join(" · "), copyButton(turn.text, "Copy answer")),
   ];
