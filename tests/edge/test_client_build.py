@@ -80,6 +80,9 @@ def test_nothing_is_needed_but_the_platform() -> None:
     """No dependency at run time; the sources stay small enough to be read."""
     package = json.loads((CLIENT.folder / "package.json").read_text("utf-8"))
     assert "dependencies" not in package
+    # What bundlers for pages are to leave out, by its compiled name.
+    (left_out,) = package["browser"]
+    assert '"node:' in (CONSOLE / Path(left_out).relative_to("dist")).read_text("utf-8")
     too_long = {
         path.name
         for path in [*(CLIENT.folder / "src").rglob("*.ts"), *TESTS.glob("*.mjs")]
