@@ -7,8 +7,8 @@ import json
 import pytest
 from playwright.async_api import Locator, Page, Route, expect
 
-from .axe import violations
-from .tabs import PASSWORD, PHONE, WIDE, Tab, Tabs
+from .tabs import PASSWORD, Tab, Tabs
+from .test_screens import LOOKS, faults, picture
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="session"),
@@ -168,15 +168,13 @@ async def test_an_operation_is_found_by_words_and_by_keys(tab: Tab) -> None:
     await expect(box.get_by_role("group", name="Answer")).to_contain_text("401")
 
 
-@pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-async def test_nothing_stands_in_the_way_of_anybody(
-    tabs: Tabs, size: tuple[int, int], dark: bool
-) -> None:
+@pytest.mark.parametrize("look", LOOKS)
+async def test_nothing_stands_in_the_way_of_anybody(tabs: Tabs, look: str) -> None:
     """axe finds nothing, and nothing is wider than the window, with operations and answers open."""
+    size, dark = LOOKS[look]
     tab = await tabs(size=size, dark=dark)
     await send(await signed_in(tab, PROBE))
     answer = await send(await opened(tab, QUERY))
     await expect(answer.get_by_role("group", name="Events")).to_contain_text("done")
-    assert await tab.page.evaluate("document.scrollingElement.scrollWidth") <= size[0]
-    assert await violations(tab.page) == []
+    assert await faults(tab.page) == {}
+    await picture(tab, f"api-page-{look.replace(', ', '-')}")

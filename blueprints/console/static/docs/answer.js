@@ -108,8 +108,8 @@ export class Answer {
   }
 }
 
-const REDIRECT = "The gateway leads elsewhere, with 302 and a Location that browsers do not let a "
-  + "page read. The curl line with -i in front of the address shows it.";
+const REDIRECT = "The gateway leads elsewhere, by a Location that browsers do not let a page read: "
+  + "with redirect=false, where that is taken, the address comes in the body, and curl -i shows it.";
 
 /** @param {Response} response */
 function headers(response) {

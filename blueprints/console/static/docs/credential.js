@@ -9,8 +9,9 @@ import { byId } from "./by_id.js";
 
 /** What calls are sent with. */
 export class Credential {
+  // No password field: a browser would offer to keep what is in it.
   #field = h("input", {
-    id: "token", type: "password", autocomplete: "off", spellcheck: "false",
+    id: "token", class: "masked", type: "text", autocomplete: "off", spellcheck: "false",
     autocapitalize: "off", oninput: () => this.#changed(),
   });
   #cookies = h("input", { type: "checkbox", onchange: () => this.#changed() });
@@ -69,9 +70,8 @@ export class Credential {
   #shown() {
     const button = h("button", { type: "button", class: "button", "aria-pressed": "false" }, "Show");
     button.addEventListener("click", () => {
-      const show = this.#field.type === "password";
-      this.#field.type = show ? "text" : "password";
-      button.setAttribute("aria-pressed", String(show));
+      const masked = this.#field.classList.toggle("masked");
+      button.setAttribute("aria-pressed", String(!masked));
     });
     return button;
   }
