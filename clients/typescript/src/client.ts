@@ -5,7 +5,7 @@ import { Core } from "./core.js";
 import { Documents, type Owned } from "./documents.js";
 import { wholeAnswer } from "./events.js";
 import { Keys } from "./keys.js";
-import type { AccessToken, Answer, Identity, Message, Passage, UsageReport } from "./models.js";
+import type { AccessToken, Answer, Identity, Passage, UsageReport } from "./models.js";
 import { API, json, posting, type Request } from "./requests.js";
 import { RETRIES, type Retries } from "./retries.js";
 import { type Credentials, Session } from "./session.js";
@@ -32,8 +32,6 @@ export interface SearchOptions {
 
 export interface AskOptions extends SearchOptions {
   conversationId?: string | undefined;
-  /** The conversation so far, without the question. */
-  messages?: readonly Message[] | undefined;
 }
 
 /** A knowledge base. Every method throws a `KnowledgeBaseError`, or the reason of its signal. */
@@ -107,7 +105,7 @@ export class KnowledgeBase {
 
 function asking(
   query: string,
-  { topK, documentIds, conversationId, messages }: AskOptions,
+  { topK, documentIds, conversationId }: AskOptions,
   stream: boolean,
   timeout: number | undefined,
 ): Request {
@@ -117,7 +115,7 @@ function asking(
   const headers: Record<string, string> = stream
     ? { Accept: "text/event-stream", "Accept-Encoding": "identity" }
     : {};
-  return posting(`${API}/query`, { query, ...about, messages, stream }, { headers, timeout });
+  return posting(`${API}/query`, { query, ...about, stream }, { headers, timeout });
 }
 
 function checkedUrl(text: string): string {

@@ -30,7 +30,6 @@ export type {
   ErrorCode,
   Identity,
   Key,
-  Message,
   Passage,
   Scope,
   Uploaded,

@@ -62,9 +62,3 @@ export interface Uploaded {
   size: number;
   sha256: string;
 }
-
-/** A message of the conversation so far. */
-export interface Message {
-  role: "user" | "assistant";
-  content: string;
-}

@@ -115,13 +115,13 @@ test("a whole answer is read, and one of another shape is refused", async () => 
 test("options are sent by the names of the wire, and what is not given is left out", async () => {
   const server = new FakeServer();
   server.answers = [events(DONE)];
-  const messages = [{ role: "user", content: "Is it hot?" }];
-  await before(server).kb.ask("tea?", { topK: 3, documentIds: ["d"], messages }).collect();
+  const options = { topK: 3, documentIds: ["d"], conversationId: "c" };
+  await before(server).kb.ask("tea?", options).collect();
   assert.deepEqual(JSON.parse(server.requests[0].body), {
     query: "tea?",
     top_k: 3,
     document_ids: ["d"],
-    messages,
+    conversation_id: "c",
     stream: true,
   });
 });

@@ -12,7 +12,7 @@ const kb = new KnowledgeBase("https://kb.example.com", { apiKey: "kbg_…", time
 
 export async function ask(): Promise<string> {
   let text = "";
-  for await (const told of kb.ask("tea?", { topK: 3, messages: [{ role: "user", content: "x" }] })) {
+  for await (const told of kb.ask("tea?", { topK: 3, documentIds: [], conversationId: "c" })) {
     if (told.event === "token") text += told.data.text;
     if (told.event === "sources") text += told.data[0]?.section?.join();
     if (told.event === "citation") text = text.slice(told.data.start, told.data.end);

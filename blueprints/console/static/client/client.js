@@ -46,12 +46,12 @@ export class KnowledgeBase {
         return this.core.get({ method: "GET", path, query: { owner }, always: true }, signal);
     }
 }
-function asking(query, { topK, documentIds, conversationId, messages }, stream, timeout) {
+function asking(query, { topK, documentIds, conversationId }, stream, timeout) {
     const about = { top_k: topK, document_ids: documentIds, conversation_id: conversationId };
     const headers = stream
         ? { Accept: "text/event-stream", "Accept-Encoding": "identity" }
         : {};
-    return posting(`${API}/query`, { query, ...about, messages, stream }, { headers, timeout });
+    return posting(`${API}/query`, { query, ...about, stream }, { headers, timeout });
 }
 function checkedUrl(text) {
     const url = new URL(text, globalThis.location?.href);
