@@ -108,7 +108,9 @@ class AskScreen {
   /** Who has no document yet is led to where they are added. */
   async #greet() {
     if (this.conversation.turns.length > 0) return replace(this.empty);
-    replace(this.empty, greeting(await this.#hasDocuments()));
+    const words = greeting(await this.#hasDocuments());
+    // Somebody who is quick has asked meanwhile.
+    if (this.conversation.turns.length === 0) replace(this.empty, words);
   }
 
   async #hasDocuments() {

@@ -23,8 +23,8 @@ export async function show(main, app) {
       passwordForm(app),
     ),
   );
-  // Who hears the page is told the reason with the field.
-  const first = /** @type {HTMLInputElement} */ (main.querySelector("input"));
+  // Who hears the page is told the reason with the first thing that there is to do.
+  const first = /** @type {HTMLElement} */ (main.querySelector("a.button, input"));
   if (reason) first.setAttribute("aria-describedby", "reason");
   first.focus();
 }
