@@ -47,14 +47,13 @@ async def test_at_a_terminal_it_asks_and_takes_what_is_right(tmp_path: Path) -> 
 
 
 async def test_leaving_the_questions_writes_nothing(tmp_path: Path) -> None:
-    """Ctrl-D and Ctrl-C alike."""
-    path = tmp_path / "my.env"
-    for key in ("\x04", "\x03"):
-        async with terminal((*GATEWAY, "init", "--file", str(path)), environ()) as shown:
-            await shown.until("[http://127.0.0.1:8080]:")
-            shown.type(key)
-            assert await shown.ended() != 0
-            assert "Traceback" not in shown.text
+    """By Ctrl-D; a unit test presses Ctrl-C, which a terminal may deliver a moment too early."""
+    command = (*GATEWAY, "init", "--file", str(tmp_path / "my.env"))
+    async with terminal(command, environ()) as shown:
+        await shown.until("[http://127.0.0.1:8080]:")
+        shown.type("\x04")
+        assert await shown.ended() == 1
+        assert "nothing was written" in shown.text
     assert os.listdir(tmp_path) == []
 
 

@@ -24,6 +24,8 @@ import pytest
 from devstack.components import Missing, find
 from devstack.environment import inherited
 
+from .demo_console import ask_in_the_console
+
 # Not speeds that are asserted: when a test gives up.
 ANSWER_LIMIT_S = 240
 END_LIMIT_S = 60
@@ -32,6 +34,8 @@ PAGES = (
     "The heron colony at Marrowby counted 214 nests in the spring of 2023.",
     "Reeds are cut in February, before the birds return.",
 )
+
+QUESTION = "How many nests did the heron colony count?"
 
 pytestmark = [
     pytest.mark.timeout(400),
@@ -203,7 +207,7 @@ def test_own_pdf_gets_a_cited_answer_with_nothing_but_python(
     """
     report = tmp_path / "marrowby report.pdf"
     report.write_bytes(pdf(PAGES))
-    running = demo(report, "--ask", "How many nests did the heron colony count?", only_python=True)
+    running = demo(report, "--ask", QUESTION, only_python=True)
     running.wait_for("Ctrl-C ends it")
     assert f'[1] marrowby report.pdf, p. 2: "{PAGES[1]}"' in " ".join(running.text.split())
     assert "214 nests" in running.text
@@ -258,6 +262,9 @@ def open_console(running: Demo) -> None:
     asked = {"Origin": base_url, "Access-Control-Request-Method": "POST"}
     preflight = httpx.options(f"{store}/documents", headers=asked, trust_env=False)
     assert preflight.headers["Access-Control-Allow-Origin"] in (base_url, "*")
+    address = f"{base_url}/console#token={token}"
+    text = ask_in_the_console(address, QUESTION, "marrowby report.pdf", 2)
+    assert "214 nests" in text
 
 
 def test_demo_once_answers_about_its_sample_and_ends(demo: Callable[..., Demo]) -> None:

@@ -135,6 +135,21 @@ def test_what_the_gateway_would_refuse_is_not_written(
     assert os.listdir() == []
 
 
+@pytest.mark.parametrize(("left", "status"), [(KeyboardInterrupt, 130), (EOFError, 1)])
+def test_leaving_the_questions_writes_nothing(
+    left: type[BaseException], status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not half of the answers, and no secrets for a gateway that nobody wanted."""
+
+    def ask(_prompt: str) -> str:
+        raise left
+
+    monkeypatch.setattr(init, "_is_terminal", lambda: True)
+    monkeypatch.setattr("builtins.input", ask)
+    assert cli.main(["init"], {}) == status
+    assert os.listdir() == []
+
+
 def test_it_tells_what_is_missing_in_the_order_of_doing() -> None:
     """Who listens is not missing; of the others each has its setting and a way to get it."""
     with socket.create_server(("127.0.0.1", 0)) as there, socket.create_server(("", 0)) as gone:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TextIO
 from urllib.parse import urlsplit
 
 import pytest
 
-from devstack.demo import console
+from devstack.demo import cli, console
+from devstack.demo.screen import Screen
+from devstack.environment import Secrets
 from gateway.domain.identity import User
 from gateway.domain.tokens import TokenSettings, issue, stands_for, verify
 from gateway.errors import TokenExpired
@@ -97,3 +101,23 @@ def test_where_there_is_no_browser_nothing_happens(
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     assert console.open_in_browser("http://127.0.0.1:1/").wait(60) in (0, 1)
+
+
+@pytest.mark.parametrize("arguments", [[], ["--no-open"]])
+def test_the_address_is_shown_and_opened_unless_told_otherwise(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the name and the password for when the token has ended."""
+    opened: list[str] = []
+    monkeypatch.setattr(console, "can_open", lambda *_: True)
+    monkeypatch.setattr(console, "open_in_browser", opened.append)
+    secrets = Secrets()
+    stack = SimpleNamespace(base_url="http://127.0.0.1:1", secrets=secrets)
+    token = issue(ADMIN, NOW, SETTINGS).access_token
+    demo = cli.Demo(cli.make_parser().parse_args(arguments), Screen())
+    demo._show_console(stack, SimpleNamespace(token=token))
+    said = capsys.readouterr().out
+    [address] = re.findall(r"^  (http://127.0.0.1:1/console#token=\S+)$", said, re.MULTILINE)
+    assert token not in said
+    assert f"then as admin, {secrets.admin_password}" in said
+    assert opened == ([] if arguments else [address])
