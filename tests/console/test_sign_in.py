@@ -6,7 +6,7 @@ import datetime
 
 import httpx
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 
 from .tabs import PASSWORD, Tab, Tabs, name_of, sign_in
 
@@ -64,6 +64,34 @@ async def test_a_wrong_password_is_told_and_can_be_mended(tabs: Tabs) -> None:
     await page.keyboard.type(PASSWORD)
     await page.keyboard.press("Enter")
     await is_at(page, "#/ask")
+
+
+async def test_who_has_to_wait_is_told_how_long(tabs: Tabs) -> None:
+    """After too many failures, say; nothing goes on behind the form meanwhile."""
+    tab = await tabs.stranger()
+    page = tab.page
+    asked: list[str] = []
+
+    async def refuse(route: Route) -> None:
+        asked.append(route.request.url)
+        error = {"code": "RATE_LIMITED", "message": "Too many requests.", "details": {}}
+        await route.fulfill(status=429, headers={"Retry-After": "25"}, json={"error": error})
+
+    await page.route("**/auth/login", refuse)
+    await page.goto(f"{tab.base_url}/console")
+    await fill_in(page, name_of("editor", 144))
+    await expect(page.get_by_role("alert")).to_contain_text("Try again in 25 s.")
+    await expect(page.get_by_role("button", name="Sign in", exact=True)).to_be_enabled()
+    assert len(asked) == 1
+
+
+async def test_the_content_is_a_key_away(tab: Tab) -> None:
+    """Past the head, on the screen that one is on."""
+    page = tab.page
+    await tab.open("#/documents")
+    await page.get_by_role("link", name="Skip to the content").press("Enter")
+    await expect(page.locator("main")).to_be_focused()
+    await is_at(page, "#/documents")
 
 
 async def test_one_comes_back_to_where_one_was_after_a_session_that_ended(tab: Tab) -> None:

@@ -73,7 +73,8 @@ async function watched(input, init) {
 
 /** Signs in with a name and a password; throws what the client throws. @param {string} username @param {string} password */
 async function signIn(username, password) {
-  const issued = await new KnowledgeBase(BASE).login(username, password);
+  // Whoever waits at a form is told so, and tries again himself.
+  const issued = await new KnowledgeBase(BASE, { retries: { times: 0 } }).login(username, password);
   session.begin(issued.access_token, issued.expires_at);
   await enter();
   go(session.takePlace() ?? FIRST);
@@ -169,8 +170,7 @@ async function open() {
 async function addressChanged() {
   const token = takeStartToken();
   if (token) return start(token);
-  // "Skip to the content" is no place.
-  if (location.hash !== "#main") await open();
+  await open();
 }
 
 /** @param {string | null} token from the address */
@@ -201,6 +201,13 @@ function ended(fromAddress) {
   session.lapse();
 }
 
+/** "Skip to the content" is no place: the address stays that of the screen. @param {Event} event */
+function skip(event) {
+  event.preventDefault();
+  main.focus();
+}
+
 applyTheme();
+document.querySelector(".skip")?.addEventListener("click", skip);
 addEventListener("hashchange", () => void addressChanged());
 void start(takeStartToken());
