@@ -18,6 +18,7 @@ from tests.system.test_workers import serving
 from .asking import LIGHTHOUSE, add, answer, ask, is_complete, overflows, signed_out
 from .scripted_model import ScriptedModel
 from .tabs import PASSWORD, PHONE, Tab, Tabs
+from .test_screens import faults
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("console")]
 
@@ -193,6 +194,7 @@ async def is_held(tab: Tab) -> None:
     await expect(refused).to_contain_text(re.compile(r"You can ask again in .+, at \d+:\d+"))
     again = refused.get_by_role("button", name="Ask again")
     await expect(again).to_be_disabled()
+    assert await faults(page) == {}
     await page.clock.fast_forward("01:05")
     await expect(refused).to_contain_text("You can ask again now.")
     await expect(again).to_be_enabled()

@@ -143,6 +143,9 @@ async def test_a_passage_has_an_address_and_a_document_can_be_asked_alone(
     )
     await page.reload()
     await expect(passage).to_contain_text("It is in the file.")
+    await tab.api("DELETE", f"/api/v1/documents/{chosen}")
+    await passage.get_by_role("button", name="Open the file").click()
+    await expect(passage.get_by_role("alert")).to_contain_text("NOT_FOUND")
 
 
 FULL = """() => {

@@ -17,7 +17,7 @@ import { notesOf } from "./notes.js";
  */
 
 // The model that quotes documents in their own letters, in which a star is a star.
-const QUOTING = "extractive";
+export const QUOTING = "extractive";
 
 /** Shows an answer that grows: what has not changed since the last time keeps its elements. */
 export class AnswerView {

@@ -23,10 +23,13 @@ export async function chooseDocuments(app, chosen) {
   const chooser = new Chooser(chosen);
   document.body.append(chooser.element);
   chooser.element.showModal();
+  // Nobody waits for the rest of a long list once the choice is made.
+  const leaving = new AbortController();
   const closed = new Promise((resolve) => chooser.element.addEventListener("close", resolve));
   app.signal().addEventListener("abort", () => chooser.element.close("no"));
-  void chooser.load(app.kb, app.signal());
+  void chooser.load(app.kb, leaving.signal);
   await closed;
+  leaving.abort();
   chooser.element.remove();
   return chooser.result();
 }

@@ -4,7 +4,7 @@
 import { h, replace } from "../../dom.js";
 import { number, plural } from "../../format.js";
 import { copyButton, words } from "../../problem.js";
-import { AnswerView, shown } from "./answer_view.js";
+import { AnswerView, QUOTING, shown } from "./answer_view.js";
 import { goesOn, isLimit, limitWords } from "./limits.js";
 import { citedIn, numberButton, sourceLists } from "./sources.js";
 
@@ -100,10 +100,12 @@ function done(turn) {
 }
 
 /** @param {Turn} turn What the answer cost, and who wrote it. */
-function facts({ model, usage }) {
+function facts({ model, usage, sources }) {
+  const quoting = sources.length > 0 ? ["quoted from the documents"] : [];
+  const writer = model ? [shown(model)] : [];
   const tokens = usage
     ? [`${number(usage.prompt_tokens)} tokens read, ${number(usage.completion_tokens)} written`] : [];
-  return [...(model ? [model === "extractive" ? "quoted from the documents" : shown(model)] : []), ...tokens];
+  return [...(model === QUOTING ? quoting : writer), ...tokens];
 }
 
 /** @param {Turn} turn @param {() => void} again */
