@@ -222,6 +222,19 @@ async def test_no_cookie_is_kept_and_no_redirect_followed(client: Make, server: 
 
 
 @pytest.mark.parametrize(
+    ("method", "given"),
+    [("documents.delete", ID), ("keys.revoke", "k"), ("logout", None), ("me", None)],
+)
+async def test_a_redirect_is_no_answer(
+    method: str, given: str | None, client: Make, server: FakeServer
+) -> None:
+    """A proxy that wants somebody to sign in has deleted nothing."""
+    server.answers = [told(302, Location="https://login.example.com/")]
+    with pytest.raises(errors.ProtocolError, match="leads elsewhere"):
+        await client().call(method, *([] if given is None else [given]))
+
+
+@pytest.mark.parametrize(
     "wrong",
     [
         {"api_key": "a", "token": "b"},

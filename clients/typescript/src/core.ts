@@ -117,13 +117,18 @@ export class Core {
     if (body !== undefined) init.body = body;
     const seconds = request.timeout ?? this.timeouts.head;
     const response = await open(this.fetch, this.url(request), init, seconds, signal);
-    if (response.status >= 200 && response.status < 400) return response;
+    const { status } = response;
+    if ((status >= 200 && status < 300) || status === 304) return response;
     throw await this.refused(response);
   }
 
   private async refused(response: Opened): Promise<KnowledgeBaseError> {
-    if (response.status === 0) return new ProtocolError("The answer leads elsewhere.");
     const { status, headers } = response;
+    // A proxy's redirect: nothing of what was asked was done. Browsers tell no status of it.
+    if (status < 400) {
+      response.close();
+      return new ProtocolError("The answer leads elsewhere.");
+    }
     const { text } = await this.whole(response, ERROR_LIMIT).catch((error: unknown) => {
       // The status is known; what it said of it is not.
       if (error instanceof KnowledgeBaseError) return { text: "" };

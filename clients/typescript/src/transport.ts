@@ -90,7 +90,7 @@ export class Connection {
    * Throws `TimedOut`, the reason of the caller's own signal, or what `translated` gives.
    */
   async within<T>(seconds: number, late: string, work: () => Promise<T>): Promise<T> {
-    const timer = setTimeout(() => this.controller.abort(new TimedOut(late)), seconds * 1000);
+    const timer = alarm(seconds, () => this.controller.abort(new TimedOut(late)));
     try {
       return await work();
     } catch (error) {
@@ -138,6 +138,11 @@ export function translated(error: unknown): KnowledgeBaseError {
   return new ConnectionBroken(`The connection broke: ${why}`, { cause: error });
 }
 
+/** Calls it so much later; a timer that is set to more than 24 days, or to `Infinity`, rings at once. */
+export function alarm(seconds: number, call: () => void): ReturnType<typeof setTimeout> {
+  return setTimeout(call, Math.min(seconds * 1000, 2 ** 31 - 1));
+}
+
 /** Waits. Throws the signal's reason, at once, when it is raised. */
 export function sleep(seconds: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
@@ -146,10 +151,10 @@ export function sleep(seconds: number, signal?: AbortSignal): Promise<void> {
       clearTimeout(timer);
       reject(signal?.reason);
     };
-    const timer = setTimeout(() => {
+    const timer = alarm(seconds, () => {
       signal?.removeEventListener("abort", stop);
       resolve();
-    }, seconds * 1000);
+    });
     signal?.addEventListener("abort", stop, { once: true });
   });
 }

@@ -204,6 +204,25 @@ test("cookies are sent where they are wanted alone, with the header against forg
   assert(server.requests.every(({ init }) => init.redirect === "manual"));
 });
 
+test("a redirect is no answer: who leads to another page has deleted nothing", async () => {
+  const calls = [(kb) => kb.documents.delete(ID), (kb) => kb.keys.revoke("k"), UNSAFE.logout, SAFE.me];
+  for (const call of calls) {
+    const server = new FakeServer();
+    server.answers = [told(302, undefined, { Location: "https://login.example.com/" })];
+    await assert.rejects(call(before(server).kb), client.ProtocolError);
+    assert.equal(server.requests.length, 1);
+  }
+});
+
+test("a time-out may be as long as anybody likes", async () => {
+  const server = new FakeServer();
+  server.usual = async () => {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    return new Response("{}");
+  };
+  await before(server, { token: "t", timeouts: { head: Infinity } }).kb.me();
+});
+
 test("two credentials, half of one, and one that is no word are refused, unseen", () => {
   const wrong = [
     { apiKey: "a", token: "b" },

@@ -94,14 +94,17 @@ export class Core {
             init.body = body;
         const seconds = request.timeout ?? this.timeouts.head;
         const response = await open(this.fetch, this.url(request), init, seconds, signal);
-        if (response.status >= 200 && response.status < 400)
+        const { status } = response;
+        if ((status >= 200 && status < 300) || status === 304)
             return response;
         throw await this.refused(response);
     }
     async refused(response) {
-        if (response.status === 0)
-            return new ProtocolError("The answer leads elsewhere.");
         const { status, headers } = response;
+        if (status < 400) {
+            response.close();
+            return new ProtocolError("The answer leads elsewhere.");
+        }
         const { text } = await this.whole(response, ERROR_LIMIT).catch((error) => {
             if (error instanceof KnowledgeBaseError)
                 return { text: "" };

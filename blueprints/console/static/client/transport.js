@@ -57,7 +57,7 @@ export class Connection {
         return this.controller.signal;
     }
     async within(seconds, late, work) {
-        const timer = setTimeout(() => this.controller.abort(new TimedOut(late)), seconds * 1000);
+        const timer = alarm(seconds, () => this.controller.abort(new TimedOut(late)));
         try {
             return await work();
         }
@@ -90,6 +90,9 @@ export function translated(error) {
     }
     return new ConnectionBroken(`The connection broke: ${why}`, { cause: error });
 }
+export function alarm(seconds, call) {
+    return setTimeout(call, Math.min(seconds * 1000, 2 ** 31 - 1));
+}
 export function sleep(seconds, signal) {
     return new Promise((resolve, reject) => {
         signal?.throwIfAborted();
@@ -97,10 +100,10 @@ export function sleep(seconds, signal) {
             clearTimeout(timer);
             reject(signal?.reason);
         };
-        const timer = setTimeout(() => {
+        const timer = alarm(seconds, () => {
             signal?.removeEventListener("abort", stop);
             resolve();
-        }, seconds * 1000);
+        });
         signal?.addEventListener("abort", stop, { once: true });
     });
 }

@@ -80,7 +80,7 @@ def delete_document(document_id: str, owner: str | None) -> Request:
 
 def document_content(document_id: str, owner: str | None) -> Request:
     path = _below("documents", document_id, "content")
-    return Request("GET", path, without_none(owner=owner), repeat="always")
+    return Request("GET", path, without_none(owner=owner), repeat="always", leads_on=True)
 
 
 # --- questions ------------------------------------------------------------------------------------

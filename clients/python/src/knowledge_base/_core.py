@@ -18,6 +18,7 @@ from knowledge_base.errors import (
     ConnectionBroken,
     KnowledgeBaseError,
     NotFound,
+    ProtocolError,
     SharedStateUnavailable,
     TimedOut,
     TokenExpired,
@@ -96,14 +97,14 @@ class Core:
         """Once with the token there is; where a new one may help, once more."""
         credential = await self._credential(request)
         response = await self._sent(request, credential)
-        if response.status < 400:
+        if request.is_answered_by(response.status):
             return response
         error = await _refusal(response)
         if not self._may_log_in_again(request, error):
             raise error
         self.session.dropped(credential)
         response = await self._sent(request, await self._credential(request))
-        if response.status < 400:
+        if request.is_answered_by(response.status):
             return response
         raise await _refusal(response)
 
@@ -165,6 +166,9 @@ class Core:
 
 
 async def _refusal(response: Response) -> KnowledgeBaseError:
+    if response.status < 400:
+        await response.close()
+        return ProtocolError(f"The answer ({response.status}) leads elsewhere.")
     try:
         body = await whole(response, _ERROR_LIMIT_BYTES)
     except (ConnectionBroken, TimedOut):

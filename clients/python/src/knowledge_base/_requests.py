@@ -61,6 +61,7 @@ class FileBody:
 class Request:
     """One request. ``path`` begins with a slash; a whole URL goes to somebody else, without
     our credential. ``timeout_s`` is for the answer's head, ``None`` for the client's own.
+    ``leads_on`` asks for an address: a redirect is its answer, and no other request's.
     """
 
     method: str
@@ -71,6 +72,7 @@ class Request:
     repeat: Repeat = "not done"
     is_public: bool = False
     is_stream: bool = False
+    leads_on: bool = False
     timeout_s: float | None = None
 
     @classmethod
@@ -98,6 +100,10 @@ class Request:
     def is_foreign(self) -> bool:
         return not self.path.startswith("/")
 
+    def is_answered_by(self, status: int) -> bool:
+        """A proxy's redirect leads to a page of its own: nothing of what was asked was done."""
+        return 200 <= status < 300 or status == 304 or (self.leads_on and status == 302)
+
 
 @dataclass(frozen=True, slots=True)
 class Reply:
@@ -109,7 +115,7 @@ class Reply:
 
     @property
     def is_success(self) -> bool:
-        return 200 <= self.status < 400
+        return 200 <= self.status < 300
 
     def json(self) -> Any:
         try:

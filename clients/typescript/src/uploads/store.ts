@@ -3,6 +3,7 @@
 import type { Core } from "../core.js";
 import { ConnectionBroken, NotConnected, StoreRefused, TimedOut } from "../errors.js";
 import { backoff } from "../retries.js";
+import { alarm } from "../transport.js";
 import type { Source, StoreReply, StoreRequest } from "./source.js";
 import type { Tally } from "./tally.js";
 
@@ -87,7 +88,7 @@ class Watched {
   moved(): void {
     clearTimeout(this.timer);
     const late = new TimedOut(`The object store has not moved for ${this.seconds} s.`);
-    this.timer = setTimeout(() => this.controller.abort(late), this.seconds * 1000);
+    this.timer = alarm(this.seconds, () => this.controller.abort(late));
   }
 
   end(): void {

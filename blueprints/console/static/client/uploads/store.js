@@ -1,5 +1,6 @@
 import { ConnectionBroken, NotConnected, StoreRefused, TimedOut } from "../errors.js";
 import { backoff } from "../retries.js";
+import { alarm } from "../transport.js";
 const PASSING = [408, 429, 500, 502, 503, 504];
 export async function untilTaken(core, source, request, tally, signal) {
     for (let before = 0;; before++) {
@@ -65,7 +66,7 @@ class Watched {
     moved() {
         clearTimeout(this.timer);
         const late = new TimedOut(`The object store has not moved for ${this.seconds} s.`);
-        this.timer = setTimeout(() => this.controller.abort(late), this.seconds * 1000);
+        this.timer = alarm(this.seconds, () => this.controller.abort(late));
     }
     end() {
         clearTimeout(this.timer);
