@@ -19,7 +19,7 @@ pytestmark = [
     pytest.mark.xdist_group("console"),
 ]
 
-SCREENS = ("#/ask", "#/documents", "#/keys", "#/usage", "#/health")
+SCREENS = ("#/ask", "#/documents", "#/keys", "#/usage", "#/health", "#/account")
 LOOKS = {
     "wide": (WIDE, False),
     "wide, dark": (WIDE, True),

@@ -5,7 +5,9 @@ import { KnowledgeBase } from "./client/index.js";
 import { h } from "./dom.js";
 import { timeOfDay } from "./format.js";
 import { applyTheme, showAccount, showParts } from "./navigation.js";
+import { forgetTold, noting } from "./limits.js";
 import { announce, clearNotices, confirm, notice } from "./notices.js";
+import { keptOwner, showBanner } from "./owner.js";
 import { isLeaving, problem } from "./problem.js";
 import { FIRST, Router, SIGN_IN, place } from "./router.js";
 import { Session, takeStartToken } from "./session.js";
@@ -36,6 +38,7 @@ const app = {
   kb: client(),
   me: /** @type {any} */ (null),
   session,
+  owner: /** @type {string | null} */ (null),
   notice,
   confirm,
   announce,
@@ -47,6 +50,7 @@ const app = {
   companyAddress: `${BASE}/api/v1/auth/oidc/start?return_to=${encodeURIComponent(location.pathname)}`,
   reason: () => reason,
   signIn,
+  signOut,
 };
 
 /** @param {string} name */
@@ -59,12 +63,14 @@ function client() {
   return new KnowledgeBase(BASE, { ...how, fetch: watched, retries: RETRIES });
 }
 
+const noted = noting((...request) => fetch(...request));
+
 /** `fetch`, which sees when the server knows the session no more. @type {typeof fetch} */
 async function watched(input, init) {
   const whose = app.kb;
   // A cookie of an older sign-in beside a token would be two credentials, which is refused.
   const how = session.token ? { ...init, credentials: /** @type {const} */ ("omit") } : init;
-  const answer = await fetch(input, how);
+  const answer = await noted(input, how);
   if (answer.status === 401 && app.me && whose === app.kb) lapsed();
   return answer;
 }
@@ -87,6 +93,7 @@ async function enter() {
   app.me = me;
   reason = "";
   session.claim(`${me.tenant}/${me.subject}`);
+  app.owner = keptOwner(me);
   if (session.token) session.begin(session.token, me.expires_at);
   else session.beginWithCookie();
   clearNotices();
@@ -116,11 +123,12 @@ function lapsed(why) {
   go(SIGN_IN);
 }
 
-async function signOut() {
+/** @param {{allTokens?: boolean}} [options] */
+async function signOut({ allTokens = false } = {}) {
   const { kb } = app;
-  leaveSession("You are signed out.");
-  session.end();
-  go(SIGN_IN);
+  // That other machines are signed out is only said when it is so.
+  if (allTokens) return kb.logout({ allTokens }).then(() => signedOut("You are signed out everywhere."), failed);
+  signedOut("You are signed out.");
   try {
     await kb.logout();
   } catch (error) {
@@ -129,9 +137,18 @@ async function signOut() {
   }
 }
 
+/** @param {string} words */
+function signedOut(words) {
+  leaveSession(words);
+  session.end();
+  go(SIGN_IN);
+}
+
 /** @param {string} why */
 function leaveSession(why) {
   app.me = null;
+  app.owner = null;
+  forgetTold();
   reason = why;
   expectTheEnd(null);
   clearNotices();
@@ -163,7 +180,8 @@ async function open() {
   }
   if (!found || (app.me && found.name === "sign-in")) return history.replaceState(null, "", FIRST), open();
   showParts(found.name, Boolean(app.me));
-  showAccount(app.me, signOut);
+  showAccount(app.me, () => void signOut());
+  showBanner(app, () => void open());
   await router.open(found.name, found.params, app);
 }
 

@@ -32,7 +32,7 @@ export function showAccount(me, signOut) {
   replace(
     account,
     themeChoice(),
-    me && h("span", { class: "who", title: `${me.subject} of ${me.tenant}: ${me.roles.join(", ")}` }, name),
+    me && h("a", { class: "who", href: "#/account", title: `${me.subject} of ${me.tenant}: ${me.roles.join(", ")}` }, name),
     me && h("button", { class: "button small", type: "button", onclick: signOut }, "Sign out"),
   );
 }

@@ -42,9 +42,16 @@ export function problem(error, { again = null, title = "" } = {}) {
     { class: "problem", role: "alert" },
     title && h("p", { class: "problem-title" }, title),
     h("p", null, words(error), retryAfter ? ` Try again in ${duration(retryAfter)}.` : ""),
+    faults(error),
     (code || requestId) && reference(code, requestId),
     again && h("p", null, h("button", { class: "button", type: "button", onclick: again }, "Try again")),
   );
+}
+
+/** Which fields are wrong, and what was expected of each. @param {unknown} error */
+function faults(error) {
+  const fields = Object.entries(/** @type {any} */ (error)?.details?.fields ?? {});
+  return fields.length > 0 && h("ul", { class: "faults" }, fields.map(([name, fault]) => h("li", null, `${name}: ${fault}`)));
 }
 
 /** @param {string | undefined} code @param {string | undefined} requestId */

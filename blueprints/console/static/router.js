@@ -9,7 +9,7 @@ import { isLeaving, problem } from "./problem.js";
 /** @typedef {import("./types").Screen} Screen */
 
 /** Each is a file of its own, `screens/NAME.js` (with `_` for `-`), loaded when it is first opened. */
-const SCREENS = ["ask", "documents", "keys", "usage", "health", "sign-in"];
+const SCREENS = ["ask", "documents", "keys", "usage", "health", "account", "sign-in"];
 export const FIRST = "#/ask";
 export const SIGN_IN = "#/sign-in";
 

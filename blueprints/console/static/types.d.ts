@@ -23,6 +23,10 @@ export interface App {
   /** The answer of `/auth/me`. */
   readonly me: Me;
   readonly session: Session;
+  /** Whose things an admin looks at; null is his own. */
+  owner: string | null;
+  /** Ends this sign-in, or with `allTokens` all that the user has; then the sign-in is shown. */
+  signOut(options?: { allTokens?: boolean }): Promise<void>;
   /** Opens a screen: `app.go("#/documents")`. */
   go(hash: string): void;
   notice(text: string | Node, options?: NoticeOptions): () => void;
