@@ -139,7 +139,17 @@ async def test_conversations_stay_in_the_tab_until_signing_out(
     history = page.get_by_role("complementary", name="Conversations")
     await history.get_by_role("link", name=WHO).click()
     await expect(page.get_by_role("article")).to_have_count(2)
+    # What is still coming is kept as a part over a reload, and not behind the sign-out.
+    script = model.says(WHO, "The sisters ", asyncio.Event())
+    await expect(answer(await ask(page, WHO))).to_have_text("The sisters ")
+    await page.reload()
+    cut = page.get_by_role("article").last
+    await expect(answer(cut)).to_have_text("The sisters ")
+    await expect(cut).to_contain_text("The page was left while this answer was coming.")
+    await expect(answer(await ask(page, WHO))).to_have_text("The sisters ")
     await signed_out(page)
+    async with asyncio.timeout(30):
+        await script.left.wait()
     assert await page.evaluate("JSON.stringify({...sessionStorage, ...localStorage})") == "{}"
     await page.get_by_label("Name").fill(tab.name)
     await page.get_by_label("Password").fill(PASSWORD)
