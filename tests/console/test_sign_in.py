@@ -182,6 +182,18 @@ async def test_a_token_in_the_address_signs_in_and_is_gone_from_it(tabs: Tabs) -
     assert not [url for url in asked[1:] if token in url.partition("#")[0]]
 
 
+async def test_a_token_in_the_address_takes_nobodys_place_unasked(tabs: Tabs, tab: Tab) -> None:
+    """A link that somebody else made would have him upload into that one's account."""
+    page, other = tab.page, name_of("admin", 144)
+    token = (await sign_in(tab.base_url, other))["access_token"]
+    await tab.open()
+    for answer, whose in (("Cancel", tab.name), ("Sign in by it", other)):
+        await page.evaluate("(token) => { location.hash = `token=${token}`; }", token)
+        await page.get_by_role("dialog").get_by_role("button", name=answer).click()
+        await expect(page.locator(".who")).to_have_text(whose)
+        assert token not in page.url
+
+
 async def test_a_token_in_the_address_that_is_none_is_told(tabs: Tabs) -> None:
     tab = await tabs.stranger()
     await tab.page.goto(f"{tab.base_url}/console#token=nonsense")

@@ -27,7 +27,7 @@ from .documents_pages import (
     text,
     upload,
 )
-from .tabs import Tab, Tabs
+from .tabs import PASSWORD, Tab, Tabs
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="session"),
@@ -156,6 +156,28 @@ async def test_an_upload_goes_on_beside_other_screens_and_after_the_page_was_lef
     await is_ready(page, "three parts.pdf")
     assert numbers == ["3"]
     await expect(page.get_by_role("region", name="Interrupted uploads")).to_have_count(0)
+
+
+async def test_signing_out_ends_uploads_and_forgets_them(tab: Tab) -> None:
+    """Also what would go on after a reload; whoever signs in next finds nothing of it."""
+    page = tab.page
+    held: list[Any] = []
+    await page.route("**/*partNumber=3*", lambda route: held.append(route))
+    await tab.open("#/documents")
+    async with part_is_there(page, 1), part_is_there(page, 2):
+        await choose(page, large("secret plan.pdf", 2 * PART_BYTES + MIB, "secret"))
+    await page.get_by_role("button", name="Sign out").click()
+    await expect(page.get_by_role("heading", level=1, name="Sign in")).to_be_visible()
+    await expect(page.locator(".upload-indicator:visible")).to_have_count(0)
+    kept = "() => JSON.stringify({...sessionStorage}) + document.documentElement.outerHTML"
+    assert "secret plan" not in await page.evaluate(kept)
+    await page.get_by_label("Name").fill(tab.name)
+    await page.get_by_label("Password").fill(PASSWORD)
+    await page.get_by_role("button", name="Sign in", exact=True).click()
+    await page.get_by_role("link", name="Documents").click()
+    await expect(page.get_by_role("heading", level=1, name="Documents")).to_be_visible()
+    await expect(page.get_by_role("region", name="Interrupted uploads")).to_have_count(0)
+    assert "secret plan" not in await page.evaluate("JSON.stringify({...sessionStorage})")
 
 
 async def test_uploads_are_cancelled_one_by_one_or_all(tab: Tab, stack: Stack) -> None:

@@ -33,6 +33,8 @@ const session = new Session();
 let timers = [];
 /** Why one is asked to sign in. */
 let reason = "";
+/** What goes on beside the screens, to be ended when somebody signs out. @type {(() => void)[]} */
+const endings = [];
 
 const app = {
   kb: client(),
@@ -51,6 +53,7 @@ const app = {
   reason: () => reason,
   signIn,
   signOut,
+  atSignOut: (/** @type {() => void} */ end) => void endings.push(end),
 };
 
 /** @param {string} name */
@@ -126,9 +129,11 @@ function lapsed(why) {
 /** @param {{allTokens?: boolean}} [options] */
 async function signOut({ allTokens = false } = {}) {
   const { kb } = app;
-  // That other machines are signed out is only said when it is so.
-  if (allTokens) return kb.logout({ allTokens }).then(() => signedOut("You are signed out everywhere."), failed);
-  signedOut("You are signed out.");
+  // That other machines are signed out is only said when it is so; and a cookie, which would sign in
+  // whoever loads the page next, the server alone takes away.
+  const words = allTokens ? "You are signed out everywhere." : "You are signed out.";
+  if (allTokens || !session.token) return kb.logout({ allTokens }).then(() => signedOut(words), failed);
+  signedOut(words);
   try {
     await kb.logout();
   } catch (error) {
@@ -140,7 +145,10 @@ async function signOut({ allTokens = false } = {}) {
 /** @param {string} words */
 function signedOut(words) {
   leaveSession(words);
+  for (const end of endings.splice(0)) end();
   session.end();
+  // The one that was there has the token.
+  app.kb = client();
   go(SIGN_IN);
 }
 
@@ -193,11 +201,21 @@ async function addressChanged() {
 
 /** @param {string | null} token from the address */
 async function start(token) {
+  // A link of somebody else's must not put his sign-in in the place of one's own unasked.
+  if (token && (session.token || app.me) && token !== session.token && !(await mayReplace())) return start(null);
   if (token) (session.end(), session.begin(token));
   if (session.token || COMPANY) await resume(token !== null);
   if (app.me && location.hash.length < 2) history.replaceState(null, "", session.takePlace() ?? FIRST);
   await open();
   if (token && app.me) notice(`The address you opened signed you in as ${app.me.name ?? app.me.subject}.`);
+}
+
+function mayReplace() {
+  return confirm({
+    title: "Sign in by this address?",
+    text: "The address you opened brings another sign-in. What this tab keeps of yours is lost if you go on.",
+    action: "Sign in by it",
+  });
 }
 
 /** @param {boolean} fromAddress */

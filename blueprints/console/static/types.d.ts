@@ -27,6 +27,8 @@ export interface App {
   owner: string | null;
   /** Ends this sign-in, or with `allTokens` all that the user has; then the sign-in is shown. */
   signOut(options?: { allTokens?: boolean }): Promise<void>;
+  /** Has `end` called when this user signs out, to end what goes on beside the screens. */
+  atSignOut(end: () => void): void;
   /** Opens a screen: `app.go("#/documents")`. */
   go(hash: string): void;
   notice(text: string | Node, options?: NoticeOptions): () => void;

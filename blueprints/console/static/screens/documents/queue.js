@@ -150,6 +150,7 @@ export class Uploads extends EventTarget {
       item.state = "cancelled";
       item.control.abort();
     }
+    this.items = [];
     this.changed();
   }
 

@@ -62,6 +62,10 @@ function shelvesOf(app) {
   if (app.shelves?.who !== who) {
     app.shelves?.end();
     app.shelves = new Shelves(app, who);
+    app.atSignOut(() => {
+      app.shelves?.end();
+      app.shelves = undefined;
+    });
   }
   return app.shelves;
 }

@@ -42,7 +42,12 @@ export function showSecret(app, { name, secret, note }) {
  * @returns {Promise<void>}
  */
 function untilClosed(dialog, code, done) {
-  const leave = () => dialog.close();
+  const forget = () => {
+    // The text node is emptied, not only taken off the page: nothing else holds the secret.
+    if (code.firstChild) code.firstChild.nodeValue = "";
+  };
+  // At once: "close" is told some moments after the dialog is closed.
+  const leave = () => (forget(), dialog.close());
   // Escape is pressed too easily for what cannot be shown again.
   dialog.addEventListener("cancel", (event) => event.preventDefault());
   done.addEventListener("click", leave);
@@ -53,8 +58,7 @@ function untilClosed(dialog, code, done) {
   dialog.showModal();
   return new Promise((resolve) => {
     dialog.addEventListener("close", () => {
-      // The text node is emptied, not only taken off the page: nothing else holds the secret.
-      if (code.firstChild) code.firstChild.nodeValue = "";
+      forget();
       dialog.remove();
       removeEventListener("pagehide", leave);
       removeEventListener("hashchange", leave);
