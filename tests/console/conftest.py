@@ -31,15 +31,15 @@ SETTINGS = {
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def model() -> AsyncIterator[ScriptedModel]:
-    """The language model that writes the answers: what no test has written quotes a source."""
+async def language_model() -> AsyncIterator[ScriptedModel]:
+    """Writes the answers: what no test has written quotes a source."""
     async with ScriptedModel.started() as running:
         yield running
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def stack(
-    model: ScriptedModel, tmp_path_factory: pytest.TempPathFactory
+    language_model: ScriptedModel, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Stack]:
     """Real OPA, versitygw and Temporal, the reference core, its worker, and a gateway."""
     users_file = tmp_path_factory.mktemp("console") / "users.json"
@@ -47,7 +47,10 @@ async def stack(
     running = Stack(
         choices={"opa": "real", "s3": "real"},
         gateway_settings={**SETTINGS, "GATEWAY_USERS_FILE": str(users_file)},
-        core_settings={"CORE_OPENAI_BASE_URL": model.base_url, "CORE_OPENAI_MODEL": "scripted"},
+        core_settings={
+            "CORE_OPENAI_BASE_URL": language_model.base_url,
+            "CORE_OPENAI_MODEL": "scripted",
+        },
     )
     try:
         await running.__aenter__()
@@ -63,6 +66,13 @@ async def stack(
 async def browser() -> AsyncIterator[Browser]:
     async with running_browser() as running:
         yield running
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def model(language_model: ScriptedModel) -> AsyncIterator[ScriptedModel]:
+    """Says what this test writes, and nothing of it behind its end."""
+    yield language_model
+    language_model.forget()
 
 
 @pytest_asyncio.fixture(loop_scope="session")

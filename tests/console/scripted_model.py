@@ -65,6 +65,10 @@ class ScriptedModel:
         script = self._scripts[question] = Script(parts)
         return script
 
+    def forget(self) -> None:
+        """Whatever was written."""
+        self._scripts.clear()
+
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         prompt = (await request.json())["messages"][-1]["content"]
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})

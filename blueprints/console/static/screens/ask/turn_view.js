@@ -123,7 +123,8 @@ function stopped(turn, again) {
 /** @param {Turn} turn @param {Failure} failure @param {() => void} again */
 function broken(turn, failure, again) {
   const lead = turn.text ? "Incomplete" : "No answer";
-  const told = turn.text ? " What is here is a part of the answer." : "";
+  // What a connection that just ended is told of says so itself.
+  const told = turn.text && failure.code ? " What is here is a part of the answer." : "";
   return h(
     "div",
     { class: "problem" },
