@@ -215,7 +215,7 @@ async def has_spent(tab: Tab) -> None:
     await tab.open("#/ask")
     await is_complete(await ask(tab.page, WHO))
     spent = await ask(tab.page, WHEN)
-    await expect(spent).to_contain_text("All tokens of today for you are spent.")
+    await expect(spent).to_contain_text("Your tokens for today are spent.")
     await expect(spent).to_contain_text(re.compile("1,23. of 1,000 are used.*You can ask again in"))
 
 

@@ -10,9 +10,13 @@ const UNITS = /** @type {Record<string, string>} */ ({ s: "second", m: "minute",
 const WHO = {
   subject: "you",
   key: "this API key",
-  tenant: "all of your organisation together",
+  tenant: "your organisation",
   address: "your network address",
 };
+/** @type {Record<string, string>} */
+const WHOSE = { subject: "Your", key: "This API key's", tenant: "Your organisation's" };
+const SOON_S = 12 * 3600;
+const moment = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeStyle: "short" });
 
 /** @param {Failure} failure Whether it is a limit or a budget that is reached. */
 export function isLimit({ code }) {
@@ -30,7 +34,7 @@ function quotaWords({ details = {} }) {
   const of = period === "month" ? "this month" : "today";
   const spent = Number.isFinite(details.used) && Number.isFinite(details.limit)
     ? ` ${number(details.used)} of ${number(details.limit)} are used.` : "";
-  return `All tokens of ${of} for ${WHO[per] ?? "you"} are spent.${spent}`;
+  return `${WHOSE[per] ?? "Your"} tokens for ${of} are spent.${spent}`;
 }
 
 /** @param {Failure} failure */
@@ -62,7 +66,10 @@ function rateOf(allowed) {
  * @param {number} now milliseconds
  */
 export function goesOn({ goesOnAt }, now) {
-  if (goesOnAt === undefined || goesOnAt <= now) return "You can ask again now.";
+  // What waits for another answer's end goes on at no known time.
+  if (goesOnAt === undefined) return "";
+  if (goesOnAt <= now) return "You can ask again now.";
   const seconds = Math.ceil((goesOnAt - now) / 1000);
-  return `You can ask again in ${duration(seconds)}, at ${timeOfDay(goesOnAt)}.`;
+  const at = seconds < SOON_S ? `at ${timeOfDay(goesOnAt)}` : `on ${moment.format(goesOnAt)}`;
+  return `You can ask again in ${duration(seconds)}, ${at}.`;
 }
