@@ -113,7 +113,8 @@ async def rotate(page: Page, overlap: str) -> None:
 
 async def test_an_expired_key_is_shown_as_such(tab: Tab) -> None:
     """And it is told which one ends soon."""
-    made = await tab.api("POST", "/api/v1/keys", name="short", scopes=["auth:me"], expires_in=1)
+    hostile = "short <img src=x onerror=alert(1)>"
+    made = await tab.api("POST", "/api/v1/keys", name=hostile, scopes=["auth:me"], expires_in=1)
     await tab.api("POST", "/api/v1/keys", name="of a day", scopes=["auth:me"], expires_in=86400)
 
     async def is_over() -> bool:
@@ -122,7 +123,9 @@ async def test_an_expired_key_is_shown_as_such(tab: Tab) -> None:
 
     await until(is_over)
     page = await open_keys(tab)
-    await expect(page.get_by_role("row", name="short")).to_contain_text("Expired")
+    ended = page.get_by_role("row", name="short")
+    await expect(ended).to_contain_text("Expired")
+    await expect(ended).to_contain_text(hostile)
     await expect(page.get_by_role("row", name="of a day")).to_contain_text("Expires soon")
     # What is in use comes first.
     await expect(page.get_by_role("rowheader").first).to_contain_text("of a day")

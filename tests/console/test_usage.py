@@ -14,7 +14,7 @@ from tests.system.people import until
 from tests.system.test_workers import serving
 
 from .tabs import Tab, Tabs
-from .test_screens import faults, settled
+from .test_screens import faults, picture, settled
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="session"),
@@ -91,6 +91,8 @@ async def is_spent(tab: Tab) -> None:
     await expect(today).to_contain_text("Spent")
     await expect(today).to_contain_text("refused until it begins anew")
     await expect(page.get_by_role("row", name="asks")).to_contain_text("just now")
+    await settled(page)
+    await picture(tab, "console-usage")
     await tab.open("#/keys")
     await expect(page.get_by_role("row", name="asks")).to_contain_text("just now")
 

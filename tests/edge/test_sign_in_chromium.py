@@ -257,7 +257,8 @@ async def submit(page: Page, person: str) -> None:
 async def test_the_console_is_entered_and_left_by_the_companys_sign_in(
     core: StubCore, tmp_path: Path
 ) -> None:
-    """By a button of its sign-in; one comes back to the screen that was asked for."""
+    """By a button of its sign-in; one comes back to the screen that was asked for, and is out
+    once the server says so."""
     async with (
         scripted_provider() as provider,
         one_origin(core, tmp_path, settings(provider)) as (front, replicas, _),
@@ -272,6 +273,13 @@ async def test_the_console_is_entered_and_left_by_the_companys_sign_in(
         await arrives(page, f"{console}#/usage")
         await until(page, "document.querySelector('.who')")
         assert await page.evaluate("sessionStorage.getItem('kb.session')") is None
+        # Nobody is told that he is signed out while the cookie would sign the next one in.
+        await page.send("Network.setBlockedURLs", urls=["*/auth/logout*"])
+        await page.evaluate("document.querySelector('.account button').click()")
+        await until(page, "document.querySelector('.notice.error')")
+        assert await page.evaluate("document.querySelector('.who') !== null")
+        assert SESSION in await cookies(page)
+        await page.send("Network.setBlockedURLs", urls=[])
         await page.evaluate("document.querySelector('.account button').click()")
         await arrives(page, f"{console}#/sign-in")
         await until(page, f"{fetching(ME)}.then(([status]) => status === 401)")

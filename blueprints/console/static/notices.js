@@ -77,8 +77,12 @@ export function confirm({ title, text = "", action, danger = false }) {
     ),
   );
   document.body.append(dialog);
+  // What is asked belongs to a screen, and to whoever is signed in.
+  const leave = () => dialog.close("no");
+  addEventListener("hashchange", leave);
   return new Promise((resolve) => {
     dialog.addEventListener("close", () => {
+      removeEventListener("hashchange", leave);
       dialog.remove();
       resolve(dialog.returnValue === "yes");
     });
