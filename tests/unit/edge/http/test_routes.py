@@ -11,7 +11,7 @@ from sanic import Blueprint, Request, Sanic
 from sanic.response import HTTPResponse, empty
 
 from gateway.edge.http.endpoint import PUBLIC, Endpoint, Success, route
-from gateway.edge.http.routes import UndeclaredRoute, check_routes, endpoints
+from gateway.edge.http.routes import PARAMETER, UndeclaredRoute, check_routes, endpoints
 
 _numbers = itertools.count()
 NOTHING = (Success(204, "Nothing."),)
@@ -27,7 +27,7 @@ def some_app(name: str, add: Callable[[Sanic[Any, Any], Blueprint], None]) -> Sa
     blueprint = Blueprint(f"routes_{app.name}")
     for method, path in sorted(PUBLIC):
         if method != "HEAD":  # it comes with GET
-            _declare(blueprint, method, path, None)
+            _declare_public(blueprint, method, path, None)
     add(app, blueprint)
     app.blueprint(blueprint)
     app.finalize()
@@ -38,6 +38,11 @@ def _declare(blueprint: Blueprint, method: str, path: str, action: str | None, *
     name = f"{method}{path}".translate(str.maketrans("/.<>:-", "______"))
     told = {"summary": "", "successes": NOTHING, **told}
     route(blueprint, method, path, action=action, name=name, **told)(handler)
+
+
+def _declare_public(blueprint: Blueprint, method: str, path: str, action: str | None) -> None:
+    (resource_id, *_) = (*PARAMETER.findall(path), None)
+    _declare(blueprint, method, path, action, resource_id=resource_id)
 
 
 def test_routes_with_known_actions_pass() -> None:
@@ -156,7 +161,7 @@ def test_a_public_route_with_an_action_is_refused() -> None:
     blueprint = Blueprint(f"routes_{app.name}")
     for method, path in sorted(PUBLIC):
         if method != "HEAD":
-            _declare(blueprint, method, path, "documents:list" if path == "/docs" else None)
+            _declare_public(blueprint, method, path, "documents:list" if path == "/docs" else None)
     app.blueprint(blueprint)
     app.finalize()
     with pytest.raises(UndeclaredRoute, match="GET /docs is in PUBLIC and has an action"):
