@@ -51,16 +51,20 @@ def can_open(out: TextIO, environ: Mapping[str, str], platform: str = sys.platfo
     return platform == "darwin" or any(environ.get(name) for name in named)
 
 
-def open_in_browser(url: str) -> subprocess.Popen[bytes]:
+def open_in_browser(url: str) -> subprocess.Popen[bytes] | None:
     """Starts the user's browser, which outlives the demo. Where there is none, nothing happens.
 
     In a process of its own: some browsers are waited for until they end, and some write into the
     terminal. Without it a browser that draws in a terminal ends at once.
     """
-    return subprocess.Popen(
-        [sys.executable, "-I", "-m", "webbrowser", "-t", url],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-I", "-m", "webbrowser", "-t", url],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    except OSError:
+        # No memory or no process to be had: the address is on the screen all the same.
+        return None

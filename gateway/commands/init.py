@@ -106,23 +106,38 @@ def _is_there(path: Path) -> Refused:
     )
 
 
-def write(path: Path, text: str, force: bool) -> None:
+def write(path: Path, content: bytes, force: bool) -> None:
     """Puts the file there whole or not at all, readable by its owner from its first byte on.
 
     Raises:
         Refused: it is there already and is not to be replaced, or cannot be written.
     """
     try:
-        # In the same folder, so that it can be given its name in one step; its mode is 0600.
-        descriptor, temporary = tempfile.mkstemp(prefix=".env-", dir=path.parent)
-        try:
-            with open(descriptor, "w", encoding="utf-8") as file:
-                file.write(text)
-            # A link, unlike a new name, never replaces what somebody has put there meanwhile.
-            (os.replace if force else os.link)(temporary, path)
-        finally:
-            Path(temporary).unlink(missing_ok=True)
+        (_replace if force else _create)(path, content)
     except FileExistsError:
         raise _is_there(path) from None
     except OSError as problem:
         raise Refused(f"{path} cannot be written: {problem.strerror}") from problem
+
+
+def _create(path: Path, content: bytes) -> None:
+    """Never over a file that somebody has put there meanwhile, nor through a link."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    _fill(descriptor, path, content)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    # In the same folder, so that it can take the old one's place in one step; its mode is 0600.
+    descriptor, temporary = tempfile.mkstemp(prefix=".env-", dir=path.parent)
+    _fill(descriptor, Path(temporary), content)
+    os.replace(temporary, path)
+
+
+def _fill(descriptor: int, path: Path, content: bytes) -> None:
+    """Half of the secrets are none: on a full disk nothing stays."""
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(content)
+    except BaseException:
+        path.unlink()
+        raise

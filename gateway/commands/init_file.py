@@ -146,10 +146,13 @@ def _port(url: str) -> str:
     return str(port or 80) if parts.scheme == "http" and parts.hostname in LOOPBACK else "8080"
 
 
-def contents(values: Mapping[str, str]) -> str:
-    """The file's text. Raises ``Refused`` for a value that such a file cannot hold."""
+def contents(values: Mapping[str, str]) -> bytes:
+    """The file's bytes. Raises ``Refused`` for a value that such a file cannot hold."""
     try:
-        return _HEAD + "".join(_lines(values))
+        return (_HEAD + "".join(_lines(values))).encode()
+    except UnicodeEncodeError:
+        # Bytes of the environment that are none in UTF-8 are half characters here.
+        raise Refused("a setting of the environment is not in UTF-8") from None
     except ValueError as problem:
         raise Refused(str(problem)) from problem
 

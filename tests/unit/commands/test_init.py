@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import stat
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -57,7 +58,7 @@ def test_secrets_are_new_each_time() -> None:
 
 def test_all_its_values_are_plain_words() -> None:
     """A shell, Compose and `docker run --env-file` read them alike: none needs a quotation mark."""
-    lines = init_file.contents(init_file.chosen({})).splitlines()
+    lines = init_file.contents(init_file.chosen({})).decode().splitlines()
     assert not [line for line in lines if not line.startswith("#") and set(line) & set("'\"$ ")]
 
 
@@ -80,7 +81,7 @@ def test_a_file_that_comes_meanwhile_stays(here: Path) -> None:
     """Two who begin at once: the second is refused, and no half of a file is left."""
     (here / ".env").write_text("PRECIOUS=1\n")
     with pytest.raises(init_file.Refused, match="is there already"):
-        init.write(Path(".env"), "OTHER=1\n", force=False)
+        init.write(Path(".env"), b"OTHER=1\n", force=False)
     assert (here / ".env").read_text() == "PRECIOUS=1\n"
     assert os.listdir() == [".env"]
 
@@ -92,6 +93,28 @@ def test_force_replaces_it(here: Path) -> None:
     assert cli.main(["init", "--force"], {}) == 0
     assert "OLD" not in values()
     assert stat.S_IMODE((here / ".env").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_full_disk_leaves_no_half_of_a_file(
+    force: bool, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And with ``--force`` the old one as it was."""
+    if force:
+        (here / ".env").write_text("OLD=1\n")
+    # Linux has a device that is always full.
+    full = partial(open, "/dev/full")
+    monkeypatch.setattr(init, "open", lambda _, mode: full(mode), raising=False)
+    assert cli.main(["init", *["--force"] * force], {}) == 1
+    assert ".env cannot be written: No space left on device" in capsys.readouterr().err
+    assert os.listdir() == [".env"] * force
+    assert not force or (here / ".env").read_text() == "OLD=1\n"
+
+
+def test_a_value_that_is_no_text_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """Latin-1 in an old shell's settings: a sentence and no traceback."""
+    assert cli.main(["init"], {"CORE_S3_SECRET_KEY": "caf\udce9"}) == 1
+    assert "not in UTF-8" in capsys.readouterr().err
 
 
 def test_a_folder_that_cannot_be_written_to_is_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -34,7 +34,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Settings, Load]]:
 
 
 def write(path: Path, **changed: str) -> None:
-    path.write_text(init_file.contents(GOOD | changed))
+    path.write_bytes(init_file.contents(GOOD | changed))
 
 
 def test_init_then_check_says_what_comes_next(capsys: pytest.CaptureFixture[str]) -> None:

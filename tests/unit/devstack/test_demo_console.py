@@ -88,6 +88,7 @@ def test_the_users_browser_is_given_the_address(
     browser.chmod(0o755)
     monkeypatch.setenv("BROWSER", str(browser))
     started = console.open_in_browser("http://127.0.0.1:1/console#token=a.b.c")
+    assert started is not None
     assert started.wait(60) == 0
     assert eval(seen.read_text()) == ("http://127.0.0.1:1/console#token=a.b.c", False, started.pid)
 
@@ -100,7 +101,11 @@ def test_where_there_is_no_browser_nothing_happens(
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    assert console.open_in_browser("http://127.0.0.1:1/").wait(60) in (0, 1)
+    started = console.open_in_browser("http://127.0.0.1:1/")
+    assert started is not None
+    assert started.wait(60) in (0, 1)
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    assert console.open_in_browser("http://127.0.0.1:1/") is None
 
 
 @pytest.mark.parametrize("arguments", [[], ["--no-open"]])
