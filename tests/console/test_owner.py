@@ -11,6 +11,7 @@ from devstack.stack import Stack
 from gateway.adapters.users_file import editing
 from tests.system.people import until
 
+from .documents_pages import record, row
 from .tabs import PASSWORD, Tab, Tabs
 from .test_screens import faults, settled
 
@@ -62,6 +63,26 @@ async def test_an_admin_sees_and_revokes_anothers_keys_and_comes_back(tabs: Tabs
     await admin.open("#/keys")
     await expect(page.get_by_role("row", name="of the admin")).to_be_visible()
     assert (await alice.api("GET", "/api/v1/keys"))["keys"][0]["revoked_at"]
+
+
+async def test_an_admin_sees_and_deletes_anothers_documents(tabs: Tabs, stack: Stack) -> None:
+    """He adds none, and his own stay where they are."""
+    alice = await tabs()
+    admin = await tabs(role="admin", beside=alice)
+    page = admin.page
+    record(stack, alice, ["of alice.txt"])
+    record(stack, admin, ["of the admin.txt"])
+    await look_at(admin, alice.name)
+    await expect(page.get_by_role("heading", level=1)).to_have_text(f"Documents of {alice.name}")
+    await expect(page.get_by_role("button", name="Choose files")).to_have_count(0)
+    await expect(row(page, "of the admin.txt")).to_have_count(0)
+    await row(page, "of alice.txt").get_by_role("link").click()
+    await page.get_by_role("button", name="Delete").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    await expect(page.get_by_text(f"{alice.name} has no documents")).to_be_visible()
+    assert (await alice.api("GET", "/api/v1/documents"))["documents"] == []
+    await page.get_by_role("button", name="Back to mine").click()
+    await expect(row(page, "of the admin.txt")).to_be_visible()
 
 
 async def test_who_is_no_admin_is_not_offered_it(tabs: Tabs) -> None:
