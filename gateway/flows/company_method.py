@@ -129,8 +129,7 @@ class CompanyMethod:
         Raises:
             As ``authenticate``.
         """
-        rules = replace(self.rules, audience=audience, clients=frozenset({audience}))
-        return await self._judged(text, deadline, rules)
+        return await self._judged(text, deadline, audience)
 
     def admit(self, claims: CompanyClaims, auth: AuthMethod) -> VerifiedToken:
         """Whom claims stand for now that were verified once and kept by somebody else.
@@ -158,7 +157,7 @@ class CompanyMethod:
         if isinstance(kept, VerifiedToken):
             return kept
         try:
-            claims, _ = await self._judged(text, deadline, self.rules)
+            claims, _ = await self._judged(text, deadline)
             accepted = self._put(kept, claims)
         except GatewayError as refusal:
             away = isinstance(refusal, SignInUnavailable)
@@ -169,9 +168,13 @@ class CompanyMethod:
         return accepted
 
     async def _judged(
-        self, text: str, deadline: Deadline, rules: CompanyRules
+        self, text: str, deadline: Deadline, audience: str | None = None
     ) -> tuple[CompanyClaims, Mapping[str, Any]]:
         key: PublicKey = await self._keys.find(read_header(text), deadline)
+        # The rules of now: they may have changed while the provider was asked.
+        rules = self.rules
+        if audience is not None:
+            rules = replace(rules, audience=audience, clients=frozenset({audience}))
         return verify(text, key, self._clock.time(), rules)
 
     def _kept(self, text: str) -> VerifiedToken | bytes:

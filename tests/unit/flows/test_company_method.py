@@ -214,6 +214,23 @@ async def test_other_rules_end_what_was_accepted_by_the_old_ones(world: World) -
     assert await world.refusal(token) == "audience"
 
 
+async def test_rules_that_change_while_the_provider_is_asked_hold(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A token is judged by the rules of now, not by those of the moment in which it came."""
+    find = world.provider_keys.find
+
+    async def reloading(*given: Any) -> Any:
+        key = await find(*given)
+        world.method.use_rules(rules(audience="payroll"))
+        return key
+
+    monkeypatch.setattr(world.provider_keys, "find", reloading)
+    token = world.token()
+    assert await world.refusal(token) == "audience"
+    assert await world.refusal(token) == "audience"
+
+
 # --- the users file -------------------------------------------------------------------------------
 
 
