@@ -210,8 +210,6 @@ def _changed_at(user: User) -> int:
 
 # --- what follows ---------------------------------------------------------------------------------
 
-Refusal = Literal["token_revoked", "superseded", "user_disabled"]
-
 
 class Ledger:
     """What is known to be ended. ``tokens``, ``generations`` and ``accounts`` are for reading."""

@@ -22,10 +22,6 @@ KEPT_ON_THE_WAY_OUT: Final = frozenset(
 KEPT_ON_THE_WAY_IN: Final = frozenset({"x-request-id", *map(str.lower, SENT_HEADERS)}) - {
     "accept-encoding"
 }
-# What proxies add, and gateways do well to know.
-USUAL_ADDITIONS: Final = frozenset(
-    {"forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"}
-)
 
 
 @dataclass(frozen=True, slots=True)
