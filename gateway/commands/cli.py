@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None, environ: Environ | None = None) -> i
     try:
         return handler(parsed)
     except SettingsError as problem:
-        return _settings_faults(problem)
+        return _settings_faults(problem, sources.unread(parsed, environ))
     except KeyboardInterrupt:
         return 128 + 2
 
@@ -376,12 +376,12 @@ def _demo(arguments: Sequence[str]) -> int:
     return demo_main(list(arguments))
 
 
-def _settings_faults(problem: SettingsError) -> int:
+def _settings_faults(problem: SettingsError, also: str) -> int:
     if sources.nothing_is_set(problem.faults):
-        print(sources.HOW_TO_BEGIN, file=sys.stderr)
+        print(sources.HOW_TO_BEGIN, end=f"\n{also}", file=sys.stderr)
         return FAULT
     print("The settings are not usable:", file=sys.stderr)
     for fault in problem.faults:
         print(f"  {fault}", file=sys.stderr)
-    print("'gateway check' shows all of them.", file=sys.stderr)
+    print(f"{also}'gateway check' shows all of them.", file=sys.stderr)
     return FAULT

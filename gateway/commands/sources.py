@@ -91,9 +91,18 @@ def nothing_is_set(faults: list[Fault]) -> bool:
 def what_is_next(parsed: argparse.Namespace, environ: Environ, faults: list[Fault]) -> str:
     """What ``gateway check`` ends with for somebody who begins; empty for all others."""
     if nothing_is_set(faults):
-        return f"\n{HOW_TO_BEGIN}\n"
-    begins = not faults and not parsed.connect and env_file(parsed, environ) is not None
+        return f"\n{HOW_TO_BEGIN}\n{unread(parsed, environ)}"
+    if faults:
+        return unread(parsed, environ)
+    begins = not parsed.connect and env_file(parsed, environ) is not None
     return f"\n{AFTER_CHECK}\n" if begins else ""
+
+
+def unread(parsed: argparse.Namespace, environ: Environ) -> str:
+    """A sentence about a ``.env`` that lies there and was not read; empty where there is none."""
+    if env_file(parsed, environ) is not None or not OWN_FILE.is_file():
+        return ""
+    return f"{OWN_FILE} in this folder was not read; '--env-file {OWN_FILE}' reads it, too.\n"
 
 
 def _is_configured(environ: Environ) -> bool:

@@ -66,8 +66,12 @@ def test_a_file_that_lies_there_adds_nothing_to_a_configured_environment(
 ) -> None:
     """All or nothing: a container's settings are its own, and a missing one stays missing."""
     write(here / ".env", GATEWAY_SERVER_PORT="8123")
-    cli.main(["check"], given)
-    assert "file .env" not in capsys.readouterr().out
+    status = cli.main(["check"], given)
+    said = capsys.readouterr().out
+    assert "[file .env]" not in said
+    # Who misses something is told where it may be.
+    told = said.endswith(".env in this folder was not read; '--env-file .env' reads it, too.\n")
+    assert told is (status == 1)
 
 
 def test_a_toml_file_that_is_named_stands_alone(
@@ -77,7 +81,7 @@ def test_a_toml_file_that_is_named_stands_alone(
     write(here / ".env")
     (here / "dev.toml").write_text("server_port = 8123")
     cli.main(["check", "--config", "dev.toml"], {})
-    assert "file .env" not in capsys.readouterr().out
+    assert "[file .env]" not in capsys.readouterr().out
 
 
 def test_a_named_file_counts_beside_the_environment(
@@ -101,7 +105,9 @@ def test_somebody_elses_file_is_not_read(
     else:
         monkeypatch.setattr(os, "geteuid", lambda: 65533)
     assert cli.main(["check"], {}) == 1
-    assert "file .env" not in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "[file .env]" not in said
+    assert said.endswith("'--env-file .env' reads it, too.\n")
 
 
 def test_nothing_set_is_told_in_five_lines(capsys: pytest.CaptureFixture[str]) -> None:
@@ -119,13 +125,18 @@ def test_nothing_set_is_told_in_five_lines(capsys: pytest.CaptureFixture[str]) -
 
 @pytest.mark.parametrize("command", ["serve", "setup"])
 def test_something_set_is_answered_with_what_is_wrong(
-    command: str, capsys: pytest.CaptureFixture[str]
+    command: str, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Half a set-up is not a beginning: every fault is told."""
-    assert cli.main([command], {"GATEWAY_SERVICES_TEMPORAL": "127.0.0.1:7233"}) == 1
+    environ = {"GATEWAY_SERVICES_TEMPORAL": "127.0.0.1:7233"}
+    assert cli.main([command], environ) == 1
     said = capsys.readouterr().err
     assert "GATEWAY_JWT_SECRET: expected to be set" in said
     assert "gateway init" not in said
+    assert ".env" not in said
+    write(here / ".env")
+    assert cli.main([command], environ) == 1
+    assert "'--env-file .env' reads it, too." in capsys.readouterr().err
 
 
 def test_accounts_are_in_the_file_that_the_env_file_names(here: Path) -> None:
