@@ -55,7 +55,7 @@ def upload(page: Page, name: str) -> Locator:
 
 def row(page: Page, name: str) -> Locator:
     """The row of a document."""
-    return page.locator("table.documents tbody tr").filter(has_text=name)
+    return page.locator("table.document-list tbody tr").filter(has_text=name)
 
 
 async def drop(page: Page, *paths: Path) -> None:

@@ -11,6 +11,7 @@ from devstack.stack import Stack
 
 from .documents_pages import SAMPLES, choose, is_ready, record, row, text, upload
 from .tabs import PHONE, Tab, Tabs
+from .test_screens import faults, settled
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="session"),
@@ -33,12 +34,16 @@ async def test_two_thousand_documents_are_found_sorted_and_deleted(tab: Tab, sta
     asked: list[str] = []
     page.on("request", lambda one: asked.append(one.url) if "/documents?" in one.url else None)
     await tab.open("#/documents")
-    await expect(page.locator("table.documents tbody tr").first).to_contain_text("report 1999.txt")
+    await expect(page.locator("table.document-list tbody tr").first).to_contain_text(
+        "report 1999.txt"
+    )
     await expect(page.get_by_text("100 documents loaded, there are more")).to_be_visible()
     assert len(asked) == 1
     for _ in range(2):
         await page.get_by_role("button", name="Older", exact=True).click()
-    await expect(page.locator("table.documents tbody tr").first).to_contain_text("report 1899.txt")
+    await expect(page.locator("table.document-list tbody tr").first).to_contain_text(
+        "report 1899.txt"
+    )
 
     await page.get_by_label("Find").fill("REPORT 19")
     await expect(page.get_by_text("1–50 of 111 found, of 2,000 documents")).to_be_visible()
@@ -46,9 +51,11 @@ async def test_two_thousand_documents_are_found_sorted_and_deleted(tab: Tab, sta
     await expect(page.get_by_role("columnheader", name="Name")).to_have_attribute(
         "aria-sort", "ascending"
     )
-    await expect(page.locator("table.documents tbody tr").first).to_contain_text("report 19.txt")
+    await expect(page.locator("table.document-list tbody tr").first).to_contain_text(
+        "report 19.txt"
+    )
     await page.get_by_label("Find").fill("report 77.")
-    await expect(page.locator("table.documents tbody tr")).to_have_count(1)
+    await expect(page.locator("table.document-list tbody tr")).to_have_count(1)
     await page.get_by_label("Status").select_option("failed")
     await expect(page.get_by_text("No document's name has “report 77.” in it.")).to_be_visible()
 
@@ -104,6 +111,7 @@ async def test_a_document_shows_all_that_is_known_of_it(tabs: Tabs, tab: Tab) ->
     downloaded = await downloading.value
     assert downloaded.suggested_filename == name
     assert (await downloaded.path()).read_bytes() == (SAMPLES / name).read_bytes()
+    assert await faults(page) == {}
 
     ask = page.get_by_role("link", name="Ask about this document")
     assert await ask.get_attribute("href") == f"#/ask?document={known['document_id']}"
@@ -149,6 +157,9 @@ async def test_names_do_nothing_but_name(tabs: Tabs, stack: Stack, size: Any) ->
         None,
         0,
     ]
+    await settled(page)
+    assert await faults(page) == {}
     await row(page, "gpj.exe").get_by_role("link").click()
     await expect(page.get_by_role("heading", level=1)).to_contain_text("\ufffdgpj.exe")
     await expect(page.locator("main")).to_contain_text("Page 2 has no text.")
+    assert await faults(page) == {}

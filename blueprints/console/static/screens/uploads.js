@@ -113,7 +113,7 @@ function takesDrops(zone, add) {
 
 /** @param {Uploads} uploads */
 function interruptedBefore(uploads) {
-  const here = new Set(uploads.unsent.map((one) => one.resume?.document_id));
+  const here = new Set(uploads.items.map((one) => one.resume?.document_id));
   const left = Object.values(uploads.kept.all()).filter(({ state }) => !here.has(state.document_id));
   if (!left.length) return null;
   return h(

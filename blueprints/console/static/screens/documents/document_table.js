@@ -38,26 +38,20 @@ export class DocumentTable {
     this.body = h("tbody");
     this.table = h(
       "table",
-      { class: "table documents" },
+      { class: "table document-list" },
       h("caption", { class: "visually-hidden" }, "Documents"),
       h("thead", {}, h("tr", {}, h("th", { class: "document-box" }, this.all), [...this.heads.values()])),
       this.body,
     );
     this.state = h("p", { class: "muted", role: "status" });
-    this.foot = h("div", { class: "row document-foot" });
-    this.remove = h("button", { class: "button danger", type: "button", onclick: () => this.#delete() });
-    this.empty = h("div");
-    this.element = h("div", { class: "stack" }, h("div", { class: "row document-head" }, this.state, this.remove), this.table, this.empty, this.foot);
-    this.#makeFoot();
-  }
-
-  #makeFoot() {
-    const button = (/** @type {string} */ label, /** @type {() => void} */ onclick) =>
-      h("button", { class: "button", type: "button", onclick }, label);
     this.before = button("Newer", () => this.#turn(-ROWS));
     this.after = button("Older", () => this.#turn(ROWS));
     this.stop = button("Stop loading", () => this.does.stop());
-    replace(this.foot, this.before, this.after, this.stop);
+    this.foot = h("div", { class: "row" }, this.before, this.after, this.stop);
+    this.remove = h("button", { class: "button danger", type: "button", onclick: () => this.#delete() });
+    this.empty = h("div");
+    this.head = h("div", { class: "row document-head" }, this.state, this.remove);
+    this.element = h("div", { class: "stack" }, this.head, this.table, this.empty, this.foot);
   }
 
   /**
@@ -106,6 +100,7 @@ export class DocumentTable {
     this.#showEmpty();
     replace(this.state, this.#words());
     this.#showPicked();
+    this.head.hidden = !this.state.textContent && this.remove.hidden;
   }
 
   get #shown() {
@@ -222,6 +217,14 @@ export class DocumentTable {
       this.update();
     }
   }
+}
+
+/**
+ * @param {string} label
+ * @param {() => void} onclick
+ */
+function button(label, onclick) {
+  return h("button", { class: "button", type: "button", onclick }, label);
 }
 
 /** @param {View} view */

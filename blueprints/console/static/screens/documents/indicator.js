@@ -37,7 +37,7 @@ export function keepIndicator(app, uploads) {
  */
 function show(uploads, line, words, bar) {
   const { unsent, totals } = uploads;
-  line.hidden = !unsent.length || isDocuments();
+  line.hidden = !unsent.length || !uploads.isOurs || isDocuments();
   if (line.hidden) return;
   const part = totals.total ? totals.sent / totals.total : 0;
   bar.value = part;

@@ -18,7 +18,7 @@ export class Listing extends EventTarget {
   // Counts how often it was begun anew: pages that were asked for before are not taken.
   #age = 0;
   #begunAt = 0;
-  // Deleted here: a page that was read before may still hold them.
+  // Deleted here, or being so: a page may still hold them, and an id never comes again.
   #gone = new Set();
 
   /**
@@ -49,7 +49,6 @@ export class Listing extends EventTarget {
   reset() {
     this.#age += 1;
     this.#documents.clear();
-    this.#gone.clear();
     this.#cursor = null;
     this.#loading = null;
     this.complete = false;
@@ -120,6 +119,14 @@ export class Listing extends EventTarget {
     this.#gone.add(id);
     this.#documents.delete(id);
     this.#changed();
+  }
+
+  /**
+   * A deletion failed: where it is listed again it is shown.
+   * @param {string} id
+   */
+  isNotGone(id) {
+    this.#gone.delete(id);
   }
 
   #changed() {

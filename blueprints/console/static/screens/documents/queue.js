@@ -48,6 +48,8 @@ export class Item {
 
 // More would only share the same line, and a browser opens six connections to a store.
 const FILES_AT_ONCE = 3;
+// How long until what was lost is tried again, where the browser does not say that it has no network.
+const [FIRST_WAIT_MS, LONGEST_WAIT_MS] = [5_000, 60_000];
 const UNSENT = new Set(["waiting", "checking", "sending", "lost"]);
 const OVER = new Set(["ready", "skipped", "refused", "cancelled", "failed", "broken"]);
 const NEVER_SENT = new Set(["skipped", "refused", "broken", "cancelled"]);
@@ -62,6 +64,8 @@ export class Uploads extends EventTarget {
   /** @type {Set<Item>} */
   #running = new Set();
   #warns = false;
+  #nextTry = 0;
+  #wait = FIRST_WAIT_MS;
 
   /**
    * @param {any} app
@@ -132,7 +136,9 @@ export class Uploads extends EventTarget {
 
   /** All that the network stopped, or the end of a session. */
   goOn() {
-    if (!this.#isOurs) return;
+    clearTimeout(this.#nextTry);
+    this.#nextTry = 0;
+    if (!this.isOurs) return;
     for (const item of this.items) if (item.state === "lost") this.again(item);
   }
 
@@ -146,6 +152,7 @@ export class Uploads extends EventTarget {
   /** Nobody is signed in any more, or somebody else. What was kept of uploads in parts stays. */
   end() {
     window.removeEventListener("online", this.online);
+    clearTimeout(this.#nextTry);
     for (const item of this.unsent) {
       item.state = "cancelled";
       item.control.abort();
@@ -160,13 +167,13 @@ export class Uploads extends EventTarget {
   }
 
   /** Whether those who chose these files are signed in now: nothing is sent as somebody else. */
-  get #isOurs() {
+  get isOurs() {
     const { me } = this.app;
     return me?.subject === this.me.subject && me?.tenant === this.me.tenant;
   }
 
   #fill() {
-    for (const item of this.#isOurs ? this.items : []) {
+    for (const item of this.isOurs ? this.items : []) {
       if (this.#running.size >= FILES_AT_ONCE) break;
       if (item.state === "waiting" && !this.#running.has(item)) this.#run(item);
     }
@@ -179,6 +186,7 @@ export class Uploads extends EventTarget {
     const { control } = item;
     try {
       await transfer(item, this);
+      this.#wait = FIRST_WAIT_MS;
     } catch (error) {
       if (item.control === control && item.state !== "cancelled") this.#failed(item, error);
     } finally {
@@ -195,6 +203,14 @@ export class Uploads extends EventTarget {
   #failed(item, error) {
     item.state = isLost(error) ? "lost" : "broken";
     item.error = cause(error);
+    if (item.state === "lost" && item.error.status !== 401) this.#later();
+  }
+
+  /** Where there is no network at all, the browser says when there is. */
+  #later() {
+    if (this.#nextTry || !navigator.onLine) return;
+    this.#nextTry = window.setTimeout(() => this.goOn(), this.#wait);
+    this.#wait = Math.min(2 * this.#wait, LONGEST_WAIT_MS);
   }
 
   /**
@@ -213,7 +229,7 @@ export class Uploads extends EventTarget {
    */
   discard(id) {
     this.shelf.listing.remove(id);
-    if (this.#isOurs) this.app.kb.documents.delete(id).catch(() => {});
+    if (this.isOurs) this.app.kb.documents.delete(id).catch(() => this.shelf.listing.isNotGone(id));
   }
 
   /**
