@@ -128,6 +128,20 @@ async def test_a_lost_network_is_told_and_uploads_go_on_when_it_is_back(tab: Tab
     assert sorted(one["filename"] for one in known) == ["form.txt", "parts.pdf"]
 
 
+async def test_a_store_that_was_gone_is_tried_again_by_itself(tab: Tab, stack: Stack) -> None:
+    """The browser has a network all the while, so that nothing tells it when to."""
+    page = tab.page
+    to_store = f"{stack.address('s3')}/**"
+    await page.route(to_store, lambda route: route.abort("connectionrefused"))
+    await tab.open("#/documents")
+    await choose(page, text("late.txt", "It came late."))
+    await expect(upload(page, "late.txt")).to_contain_text("The connection was lost.")
+    await page.unroute(to_store)
+    await is_ready(page, "late.txt")
+    known = (await tab.api("GET", "/api/v1/documents"))["documents"]
+    assert [one["filename"] for one in known] == ["late.txt"]
+
+
 async def test_an_upload_goes_on_beside_other_screens_and_after_the_page_was_left(tab: Tab) -> None:
     """Leaving asks first; the same file chosen again sends only what is missing."""
     page = tab.page
