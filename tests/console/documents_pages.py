@@ -69,6 +69,18 @@ async def drop(page: Page, *paths: Path) -> None:
         await session.send("Input.dispatchDragEvent", {"type": kind, "data": data, **place})
 
 
+# Texts of different cells of one row that lie on one another.
+OVERLAPS = """(row) => {
+    const boxes = [...row.querySelectorAll("td")].map((cell) => {
+        const range = document.createRange();
+        range.selectNodeContents(cell);
+        return range.getBoundingClientRect();
+    });
+    const apart = (a, b) => a.right <= b.left || b.right <= a.left
+        || a.bottom <= b.top + 1 || b.bottom <= a.top + 1;
+    return boxes.flatMap((a, i) => boxes.slice(i + 1).filter((b) => !apart(a, b)));
+}"""
+
 # Each value that a bar had, of a file and of all, in the order they came.
 WATCH_BARS = """() => {
     window.bars = {};

@@ -9,7 +9,7 @@ from playwright.async_api import expect
 
 from devstack.stack import Stack
 
-from .documents_pages import SAMPLES, choose, is_ready, record, row, text, upload
+from .documents_pages import OVERLAPS, SAMPLES, choose, is_ready, record, row, text, upload
 from .tabs import PHONE, Tab, Tabs
 from .test_screens import faults, settled
 
@@ -159,6 +159,7 @@ async def test_names_do_nothing_but_name(tabs: Tabs, stack: Stack, size: Any) ->
     ]
     await settled(page)
     assert await faults(page) == {}
+    assert await row(page, "gpj.exe").evaluate(OVERLAPS) == []
     await row(page, "gpj.exe").get_by_role("link").click()
     await expect(page.get_by_role("heading", level=1)).to_contain_text("\ufffdgpj.exe")
     await expect(page.locator("main")).to_contain_text("Page 2 has no text.")

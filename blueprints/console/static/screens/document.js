@@ -2,7 +2,7 @@
 // One document: all that is known of it, and what can be done with it.
 
 import { h, replace } from "../dom.js";
-import { bytes, number, when } from "../format.js";
+import { bytes, plural, when } from "../format.js";
 import { copyButton, isLeaving, problem } from "../problem.js";
 import { deleteAfterAsking } from "./documents/deleting.js";
 import { nameElement, shownName } from "./documents/names.js";
@@ -170,7 +170,7 @@ function facts(found) {
   const rows = [
     ["Name", nameElement(found.filename)],
     ["Kind", [typeWords(found.content_type), " ", h("span", { class: "muted mono" }, found.content_type)]],
-    ["Size", `${bytes(found.size)} (${number(found.size)} bytes)`],
+    ["Size", `${bytes(found.size)} (${plural(found.size, "byte")})`],
     ["Added", when(found.created_at)],
     ["Changed", when(found.updated_at)],
     ["SHA-256", copied(found.sha256, "Copy the SHA-256")],
