@@ -65,7 +65,8 @@ async def test_anybody_can_use_every_screen(tabs: Tabs, look: str) -> None:
     if wrong := await faults(stranger.page):
         found["#/sign-in"] = wrong
     assert found == {}
-    await picture(stranger, f"console-sign-in-{look.replace(', ', '-')}")
+    if look == "wide":
+        await picture(stranger, "console-sign-in-wide")
 
 
 async def picture(tab: Tab, name: str) -> None:

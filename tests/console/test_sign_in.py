@@ -205,7 +205,10 @@ async def test_two_users_at_once_see_their_own(tabs: Tabs) -> None:
     """Each in a browser of his own, with his own name over his own things."""
     one, two = await tabs(), await tabs()
     for tab in (one, two):
+        await tab.api("POST", "/api/v1/keys", name=f"key of {tab.name}", scopes=["auth:me"])
         await tab.open("#/keys")
     for tab, other in ((one, two), (two, one)):
+        await expect(tab.page.get_by_role("rowheader")).to_have_count(1)
+        await expect(tab.page.get_by_role("rowheader")).to_contain_text(f"key of {tab.name}")
         await expect(tab.page.locator(".who")).to_have_text(tab.name)
         assert other.token not in await tab.page.evaluate(KEPT)
