@@ -395,7 +395,7 @@ async def test_setting_up_again_changes_nothing(real_store: RunningStore) -> Non
     answer = await real_store.client.call("get_bucket_cors", real_store.soon(), Bucket=BUCKET)
     (rule,) = answer["CORSRules"]
     assert rule["AllowedOrigins"] == [ORIGIN]
-    assert set(rule["AllowedMethods"]) == {"POST", "PUT"}
+    assert set(rule["AllowedMethods"]) == {"GET", "HEAD", "POST", "PUT"}
     assert rule["ExposeHeaders"] == ["ETag"]
 
 
