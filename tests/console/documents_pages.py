@@ -98,7 +98,7 @@ async def bars(page: Page) -> dict[str, list[float]]:
 
 
 class Network:
-    """The network of one page: slow, gone, or as it is."""
+    """The network of one page: gone, or as it is."""
 
     def __init__(self, session: Any) -> None:
         self._session = session
@@ -109,18 +109,15 @@ class Network:
         await session.send("Network.enable")
         return cls(session)
 
-    async def _set(self, offline: bool, upload: float) -> None:
-        limits = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": upload}
+    async def _set(self, offline: bool) -> None:
+        limits = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
         await self._session.send("Network.emulateNetworkConditions", {"offline": offline, **limits})
 
-    async def slow(self, bytes_per_s: int) -> None:
-        await self._set(False, bytes_per_s)
-
     async def lost(self) -> None:
-        await self._set(True, -1)
+        await self._set(True)
 
     async def back(self) -> None:
-        await self._set(False, -1)
+        await self._set(False)
 
 
 def parts_sent(page: Page) -> list[str]:

@@ -89,13 +89,17 @@ async def test_what_cannot_be_taken_is_refused_before_it_is_sent(tab: Tab) -> No
     await expect(row(page, "two.txt").or_(row(page, "one.txt"))).to_have_count(1)
 
 
-async def once_held(route: Any, held: list[Any]) -> None:
-    """Keeps the first form that is sent to the store, and lets all else pass."""
-    is_form = route.request.method == "POST" and "/api/" not in route.request.url
-    if is_form and not held:
+async def once_held(route: Any, method: str, held: list[Any]) -> None:
+    """Keeps the first request of a method to the store, and lets all else pass."""
+    is_meant = route.request.method == method and "/api/" not in route.request.url
+    if is_meant and not held:
         held.append(route)
     else:
         await route.continue_()
+
+
+async def both_are_held(*held: list[Any]) -> bool:
+    return all(held)
 
 
 async def test_a_lost_network_is_told_and_uploads_go_on_when_it_is_back(tab: Tab) -> None:
@@ -103,17 +107,20 @@ async def test_a_lost_network_is_told_and_uploads_go_on_when_it_is_back(tab: Tab
     page = tab.page
     await tab.open("#/documents")
     network = await Network.of(tab)
-    await network.slow(4 * MIB)
     forms: list[Any] = []
-    await page.route("**/documents", lambda route: once_held(route, forms))
+    parts: list[Any] = []
+    await page.route("**/documents", lambda route: once_held(route, "POST", forms))
+    await page.route("**/*partNumber=2&*", lambda route: once_held(route, "PUT", parts))
     numbers = parts_sent(page)
     # One part is there; the other one and the form are on their way.
     async with part_is_there(page, 1):
         await choose(
             page, text("form.txt", "As a form."), large("parts.pdf", PART_BYTES + 2 * MIB, "parts")
         )
+    await until(lambda: both_are_held(forms, parts))
     await network.lost()
-    await forms[0].abort("internetdisconnected")
+    for route in (*forms, *parts):
+        await route.abort("internetdisconnected")
     await expect(upload(page, "parts.pdf")).to_contain_text(
         "The connection was lost. It goes on where it stopped."
     )

@@ -113,8 +113,14 @@ async def test_nothing_else_is_found_there(gateway: Gateway, name: str) -> None:
 
 async def test_a_browser_is_led_to_it_from_the_root(gateway: Gateway) -> None:
     """A person who types the address sees the console; a program learns that nothing is there."""
-    led = await get(gateway, "/", **HTML)
-    assert (led.status, led.header("location"), led.header("vary")) == (303, "/console", "Accept")
+    for target in ("/", "/?utm_source=mail"):
+        led = await get(gateway, target, **HTML)
+        assert (led.status, led.header("location"), led.header("vary")) == (
+            303,
+            "/console",
+            "Accept",
+        )
+    assert (await get(gateway, "/console?utm_source=mail", **HTML)).status == 200
     for accepted in ("application/json", "*/*", "text/html;q=0"):
         answer = await get(gateway, "/", Accept=accepted)
         assert (answer.status, answer.code) == (404, "NOT_FOUND")

@@ -134,8 +134,8 @@ class Endpoint:
     ``validated`` routes have an ``ETag`` and answer 304 to who has it (``validators``). ``repeat``
     says how a route that creates answers a request that is sent again with its
     ``Idempotency-Key``; others take none.
-    What is not ``described`` is for people: it is in no document of the API, and nothing of it is
-    promised to clients.
+    What is not ``described`` is for people: it is in no document of the API, nothing of it is
+    promised to clients, and what a link's maker added to its query is not looked at.
     Below the root of a version a route stands in each version from number ``since`` to number
     ``until``, both included. ``ending`` is declared where it ends before its version does. Where it
     is mounted, ``version`` is the one that it stands in, and ``ending`` that which holds for it.
@@ -281,7 +281,7 @@ def _reading(handler: Handler, endpoint: Endpoint) -> Handler:
             arguments[name] = provided[kind]
         if endpoint.query is not None:
             arguments["query"] = bodies.read_query(request, endpoint.query, endpoint.any_owner)
-        elif request.query_string:
+        elif request.query_string and endpoint.described:
             bodies.refuse_query(request, endpoint.any_owner)
         if endpoint.kind == "messages":
             return await handler(request, **arguments)
