@@ -93,12 +93,7 @@ def _document(app: Sanic[Any, Any], version: Version | Literal["all"] = "all") -
     successes=(Success(200, "An HTML page.", "HTML", content_type="text/html"),),
 )
 async def docs(_request: Request, pages: Pages) -> HTTPResponse:
-    page = pages[TEMPLATE]
-    return HTTPResponse(
-        page.html,
-        content_type="text/html; charset=utf-8",
-        headers={"Content-Security-Policy": page.content_security_policy},
-    )
+    return pages[TEMPLATE].response()
 
 
 @route(

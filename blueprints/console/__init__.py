@@ -84,12 +84,7 @@ async def start(request: Request) -> HTTPResponse:
     successes=(Success(200, "An HTML page.", "HTML", content_type="text/html"),),
 )
 async def console(_request: Request, pages: Pages) -> HTTPResponse:
-    page = pages[TEMPLATE]
-    return HTTPResponse(
-        page.html,
-        content_type="text/html; charset=utf-8",
-        headers={"Content-Security-Policy": page.content_security_policy},
-    )
+    return pages[TEMPLATE].response()
 
 
 @route(

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sanic import Sanic
+from sanic.response import HTTPResponse
 
 from gateway.optional_imports import apart, hidden_packages
 
@@ -26,6 +27,10 @@ _NOTHING_ELSE = "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 class Page:
     html: str
     content_security_policy: str
+
+    def response(self) -> HTTPResponse:
+        headers = {"Content-Security-Policy": self.content_security_policy}
+        return HTTPResponse(self.html, content_type="text/html; charset=utf-8", headers=headers)
 
 
 @dataclass(frozen=True, slots=True)
