@@ -170,8 +170,10 @@ class Usage:
 
     async def last_used(self, owner: str) -> Mapping[str, int]:
         """When the keys of ``tenant/subject`` were last used; raises ``SharedStateUnavailable``."""
+        # Looked at before the store is asked: what leaves meanwhile may not be in its answer.
+        unsent = self._deliveries.unsent_uses(owner)
         kept = await self._store.last_used(owner)
-        return {**kept, **self._deliveries.unsent_uses(owner)}
+        return {key: max(kept.get(key, 0), unsent.get(key, 0)) for key in kept | unsent}
 
     # --- what it cost -----------------------------------------------------------------------------
 

@@ -66,7 +66,10 @@ class Deliveries:
         self._spent.pop(account, None)
 
     def unsent_uses(self, owner: str) -> dict[str, int]:
-        return {use.key_id: at for use, at in self._used.items() if use.owner == owner}
+        """By key; with those of a batch under way: the later of two times is right in any case."""
+        under_way = {} if self._batch is None else self._batch[1]
+        uses = under_way | self._used
+        return {use.key_id: at for use, at in uses.items() if use.owner == owner}
 
     def spend(self, accounts: Iterable[Account], spent: Spent) -> None:
         fits = True

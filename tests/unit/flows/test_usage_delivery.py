@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 
+from gateway.domain.limit_table import LimitTable
 from gateway.domain.usage import Account, KeyUse, Spent
 from gateway.errors import SharedStateUnavailable
 from gateway.flows import usage_delivery
+from gateway.flows.usage import Usage
 from gateway.flows.usage_delivery import AT_ONCE, WAITING_MOST, Deliveries
+from tests.unit.identity_fakes import MovableClock
 
 
 class Store:
@@ -39,8 +42,16 @@ class Store:
     async def read(self, keys: Sequence[str]) -> Sequence[Spent]:
         raise NotImplementedError
 
-    async def last_used(self, owner: str) -> Mapping[str, int]:
+    async def forget(self, keys: Sequence[str]) -> None:
         raise NotImplementedError
+
+    async def last_used(self, owner: str) -> Mapping[str, int]:
+        found = {use.key_id: at for use, at in self.used.items() if use.owner == owner}
+        await self.meanwhile()
+        return found
+
+    async def meanwhile(self) -> None:
+        """What happens between a question to the store and its answer."""
 
 
 ONE, OTHER = Account("one", 0), Account("other", 0)
@@ -108,3 +119,27 @@ async def test_a_worker_that_ends_delivers_the_rest() -> None:
     async with asyncio.timeout(usage_delivery.LAST_S * 10):
         await deliveries.aclose()
     assert deliveries.waiting == 1
+
+
+async def test_a_use_of_a_key_is_seen_while_it_travels() -> None:
+    """Before it leaves, under way, while the store is asked, and when it has arrived."""
+    store = Store()
+    deliveries = Deliveries(store)
+    usage = Usage(LimitTable([], counts_tokens=True), store, deliveries, MovableClock())
+    store.used[KeyUse("acme/ada", "k")] = 5
+    deliveries.use(KeyUse("acme/ada", "k"), 9)
+    deliveries.use(KeyUse("acme/bob", "l"), 9)
+    assert await usage.last_used("acme/ada") == {"k": 9}
+
+    store.away = True
+    assert not await deliveries.deliver()
+    assert await usage.last_used("acme/ada") == {"k": 9}
+
+    async def arrives() -> None:
+        store.away = False
+        assert await deliveries.deliver()
+
+    store.meanwhile = arrives  # type: ignore[method-assign]
+    assert await usage.last_used("acme/ada") == {"k": 9}
+    assert await usage.last_used("acme/ada") == {"k": 9}
+    assert deliveries.waiting == 0
