@@ -49,7 +49,7 @@ class Start(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 async def start(
     request: Request, sign_in: BrowserSignIn, cookies: SessionCookies, query: Start
 ) -> HTTPResponse:
-    usual = f"{version_of(request).prefix}/auth/me"
+    usual = f"{cookies.path}{version_of(request).prefix}/auth/me"
     return_to = usual if query.return_to is None else query.return_to
     begun = await sign_in.begin(return_to, _callback(request))
     name = cookies.names.sign_in(begun.state)

@@ -23,6 +23,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from gateway.ports import Opened
+
 # No browser keeps a longer cookie.
 TEXT_LIMIT_CHARS: Final = 4096
 
@@ -53,7 +55,7 @@ class AesSeals:
         whole = _VERSION + salt + nonce + sealed
         return base64.urlsafe_b64encode(whole).rstrip(b"=").decode("ascii")
 
-    def opened(self, purpose: str, text: str) -> bytes | None:
+    def opened(self, purpose: str, text: str) -> Opened | None:
         whole = _bytes_of(text)
         if whole is None:
             return None
@@ -61,10 +63,14 @@ class AesSeals:
         context = self._context(purpose)
         for secret in self._secrets:
             try:
-                return _cipher(secret, salt).decrypt(nonce, whole[_HEAD_BYTES:], context)
+                content = _cipher(secret, salt).decrypt(nonce, whole[_HEAD_BYTES:], context)
             except InvalidTag:
                 continue
+            return Opened(content, secret)
         return None
+
+    def holds(self, secret: bytes) -> bool:
+        return secret in self._secrets
 
     def _context(self, purpose: str) -> bytes:
         """What is authenticated beside the content; as JSON, so that no two lists are one text."""

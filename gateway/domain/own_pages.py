@@ -42,6 +42,11 @@ def origin_of(url: str) -> str:
     return f"{parts.scheme}://{shown}:{parts.port}"
 
 
+def path_of(url: str) -> str:
+    """What an http(s) address has before the paths that are added to it."""
+    return urlsplit(url).path.rstrip("/")
+
+
 def comes_from(values: Values, origin: str) -> bool:
     """Whether a page of ``origin`` made the request, by the headers that browsers alone write.
 

@@ -137,8 +137,8 @@ class BrowserSignIn:
 
     def _opened(self, kept: Sequence[str]) -> Iterator[Begun]:
         for text in kept:
-            content = self._seals.opened(SIGN_IN, text)
-            begun = None if content is None else _decoded(content)
+            opened = self._seals.opened(SIGN_IN, text)
+            begun = None if opened is None else _decoded(opened.content)
             if begun is not None:
                 yield begun
 

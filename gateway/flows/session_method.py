@@ -107,7 +107,7 @@ class SessionMethod:
     def known(self, retained: RetainedCredential, *, within_s: float) -> Known:
         """Always known. After another reading of claims it is void, as its cookie is."""
         assert isinstance(retained, VerifiedToken)
-        if retained.settings is not self._company.rules:
+        if retained.settings is not self._company.rules or not self._is_held(retained):
             raise Unauthenticated(reason="session", named=named_by(retained.claims))
         if self._clock.time() >= retained.ends_at:
             raise TokenExpired(reason="expired", named=named_by(retained.claims))
@@ -120,38 +120,46 @@ class SessionMethod:
         return self.known(retained, within_s=within_s)
 
     def is_unchanged(self, retained: RetainedCredential) -> bool:
-        return self._company.is_unchanged(retained)
+        return self._company.is_unchanged(retained) and self._is_held(retained)
+
+    def _is_held(self, retained: RetainedCredential) -> bool:
+        """Whether its cookie could still be opened: what a retired secret sealed ends with it."""
+        assert isinstance(retained, VerifiedToken)
+        return self._seals.holds(retained.claims.signed_with)
 
     def _admitted(self, text: str) -> VerifiedToken:
         """Opened now or kept; who it stands for is admitted afresh either way."""
         now = self._clock.time()
         # Apart from tokens, or a cookie's text would be taken for one once it is kept.
         digest, kept = self._cache.get(f"session\n{text}", now)
-        if kept is None:
+        if kept is None or not self._is_held(kept):
             admitted = self._company.admit(self._opened(text, now), "session")
         else:
             admitted = self._company.admit_again(kept)
         return admitted if admitted is kept else self._cache.put(digest, admitted)
 
     def _opened(self, text: str, now: float) -> CompanyClaims:
-        content = self._seals.opened(SESSION, text)
-        session = None if content is None else decoded(content)
-        if session is None:
+        opened = self._seals.opened(SESSION, text)
+        session = None if opened is None else decoded(opened.content)
+        if opened is None or session is None:
             raise Unauthenticated(reason="session")
-        claims = _claims(session)
-        if now >= session.expires_at:
+        claims = _claims(session, opened.secret, self._company.rules.lifetime_s)
+        if now >= claims.expires_at:
             raise TokenExpired(reason="expired", named=named_by(claims))
         return claims
 
 
-def _claims(session: Session) -> CompanyClaims:
+def _claims(session: Session, secret: bytes, lifetime_s: int) -> CompanyClaims:
+    """A lifetime that was shortened holds for sessions of before, too: what ended them is not
+    remembered for longer."""
     return CompanyClaims(
         subject=session.subject,
         tenant=session.tenant,
         roles=frozenset(session.roles),
         issued_at=session.issued_at,
-        expires_at=session.expires_at,
+        expires_at=min(session.expires_at, session.issued_at + lifetime_s),
         token_id=session.token_id,
+        signed_with=secret,
         generation=session.generation,
         key=PublicKey(None, "", session.key, None),
         name=session.name,

@@ -15,7 +15,7 @@ from gateway.ports.documents import ObjectStore, PresignedUpload, Workflows
 from gateway.ports.repeats import RepeatStore
 from gateway.ports.revocations import Announcements, Board, Heard, Read, RevocationStore
 from gateway.ports.shared_state import SharedState
-from gateway.ports.sign_in import Codes, Seals
+from gateway.ports.sign_in import Codes, Opened, Seals
 from gateway.ports.time import Clock, Deadline
 from gateway.ports.usage import UsageStore
 
@@ -34,6 +34,7 @@ __all__ = [
     "KeyStore",
     "ObjectStore",
     "OnBehalfOf",
+    "Opened",
     "PasswordVerifier",
     "People",
     "Policy",

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from gateway.domain.provider_places import Places
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What was in a seal, and the secret that it was made with."""
+
+    content: bytes = field(repr=False)
+    secret: bytes = field(repr=False)
 
 
 class Seals(Protocol):
@@ -13,8 +22,11 @@ class Seals(Protocol):
     def seal(self, purpose: str, content: bytes) -> str:
         """``content`` as letters, digits, ``-`` and ``_``; another text each time."""
 
-    def opened(self, purpose: str, text: str) -> bytes | None:
+    def opened(self, purpose: str, text: str) -> Opened | None:
         """What was sealed for this purpose; ``None`` for whatever was not."""
+
+    def holds(self, secret: bytes) -> bool:
+        """Whether what was sealed with it can still be opened."""
 
 
 class Codes(Protocol):

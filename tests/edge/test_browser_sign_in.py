@@ -15,11 +15,11 @@ from gateway.domain.cookies import SIGN_INS_LIMIT
 from gateway.flows.browser_sign_in import BrowserSignIn
 from gateway.settings import Settings
 
-from .browsers import CALLBACK, PUBLIC_URL, SESSION, START, ByHand, signed_in
+from .browsers import CALLBACK, OWN, PUBLIC_URL, SESSION, START, ByHand, signed_in
 from .conftest import ENVIRONMENT, Gateway, running_gateway
 from .raw import Answer, assert_error_shape
 from .scripted_provider import CLIENT_ID, CLIENT_SECRET, ScriptedProvider, scripted_provider
-from .stub_core import StubCore
+from .stub_core import META, STREAM_HEAD, StubCore, chunk
 from .test_logs import Lines, lines, uncached
 
 __all__ = ["lines", "uncached"]
@@ -154,6 +154,19 @@ async def test_tabs_that_begin_at_once_do_not_disturb_each_other(
         answer = await browser.get(gateway, f"{CALLBACK}?{provider.signs_in(location)}")
         assert answer.status == 302
     assert browser.pending == []
+
+
+async def test_below_a_path_of_its_host_one_ends_at_the_gateway_too(
+    core: StubCore, provider: ScriptedProvider
+) -> None:
+    """Behind a proxy that takes the path away."""
+    browser = ByHand()
+    async with replica(core, provider, PUBLIC_URL=f"{PUBLIC_URL}/kb/") as below:
+        answer = await browser.get(below, START)
+        query = provider.signs_in(answer.header("location") or "")
+        answer = await browser.get(below, f"{CALLBACK}?{query}")
+    assert answer.header("location") == f"{PUBLIC_URL}/kb/api/v1/auth/me"
+    assert provider.forms[0]["redirect_uri"] == f"{PUBLIC_URL}/kb{CALLBACK}"
 
 
 @pytest.mark.parametrize(
@@ -442,6 +455,22 @@ async def test_a_reload_keeps_sessions_unless_claims_are_read_otherwise(
         assert_refused(await browser.get(gateway, "/api/v1/auth/me"))
         again = await signed_in(gateway, provider)
         assert (await again.me(gateway))["roles"] == ["reader"]
+
+
+async def test_a_secret_that_is_retired_ends_the_streams_of_its_sessions(
+    core: StubCore, provider: ScriptedProvider
+) -> None:
+    """Whoever has a secret that leaked can make sessions: none goes on once it is gone."""
+    async with replica(core, provider) as gateway:
+        browser = await signed_in(gateway, provider)
+        core.holds(STREAM_HEAD, chunk(META))
+        cookie = f"{SESSION}={browser.cookies[SESSION]}"
+        stream = await gateway.asking(credential={"Cookie": cookie, **OWN})
+        chosen = {**settings(provider), "SERVICES_CORE": core.url}
+        await reload(gateway, {**chosen, "JWT_SECRET": OTHER_SECRET})
+        assert b"CREDENTIAL_REVOKED" in await stream.rest()
+        stream.writer.close()
+        assert_refused(await browser.get(gateway, "/api/v1/auth/me"))
 
 
 async def reload(gateway: Gateway, chosen: dict[str, str]) -> None:

@@ -12,7 +12,14 @@ from typing import Self
 from sanic import Request
 
 from gateway.domain.cookies import CookieNames, values_of
-from gateway.domain.own_pages import CSRF_HEADER, Values, comes_from, may_use_cookie, origin_of
+from gateway.domain.own_pages import (
+    CSRF_HEADER,
+    Values,
+    comes_from,
+    may_use_cookie,
+    origin_of,
+    path_of,
+)
 from gateway.edge.http.endpoint import endpoint_of
 from gateway.errors import AmbiguousCredentials, Forbidden, Unauthenticated
 from gateway.settings import Settings
@@ -28,6 +35,7 @@ class SessionCookies:
 
     Attributes:
         origin: of the gateway's own pages, as browsers write it.
+        path: what stands before its paths there; empty where it has the host for itself.
         ended: a ``Set-Cookie`` for a session that is none any more.
     """
 
@@ -40,6 +48,7 @@ class SessionCookies:
 
     def __init__(self, public_url: str) -> None:
         self.origin = origin_of(public_url)
+        self.path = path_of(public_url)
         self.names = CookieNames(secure=public_url.startswith("https://"))
         self.ended = self.names.drop(self.names.session)
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.adapters.aes_seals import AesSeals
+from gateway.ports import Opened
 
 SECRET, OTHER = b"a secret of thirty-two bytes....", b"another secret of its own......."
 SEALS = AesSeals([SECRET], ("https://login.example.com", "kb"))
@@ -18,9 +19,8 @@ SEALS = AesSeals([SECRET], ("https://login.example.com", "kb"))
 def test_what_was_sealed_is_opened_at_any_replica(content: bytes) -> None:
     """With the same secret, for the same purpose; no two texts are alike."""
     text = SEALS.seal("session", content)
-    assert (
-        AesSeals([SECRET], ("https://login.example.com", "kb")).opened("session", text) == content
-    )
+    there = AesSeals([SECRET], ("https://login.example.com", "kb"))
+    assert there.opened("session", text) == Opened(content, SECRET)
     assert SEALS.seal("session", content) != text
     assert text.isascii()
 
@@ -52,12 +52,14 @@ def test_secrets_are_rotated() -> None:
     old = AesSeals([SECRET]).seal("session", b"old")
     both = AesSeals([OTHER, SECRET])
     fresh = both.seal("session", b"new")
-    assert both.opened("session", old) == b"old"
-    assert AesSeals([OTHER]).opened("session", fresh) == b"new"
+    assert both.opened("session", old) == Opened(b"old", SECRET)
+    assert AesSeals([OTHER]).opened("session", fresh) == Opened(b"new", OTHER)
     assert AesSeals([SECRET]).opened("session", fresh) is None
+    assert both.holds(SECRET)
     both.use([OTHER], ())
     assert both.opened("session", old) is None
-    assert both.opened("session", fresh) == b"new"
+    assert not both.holds(SECRET)
+    assert both.opened("session", fresh) == Opened(b"new", OTHER)
 
 
 @pytest.mark.parametrize("end", ["=", " ", "\n", "+", "/", "ü"])

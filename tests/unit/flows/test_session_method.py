@@ -13,12 +13,12 @@ from gateway.errors import Unauthenticated
 from gateway.flows.credentials import Credential
 from gateway.flows.provider_keys import RENEW_S
 from gateway.flows.session_method import SessionMethod
-from tests.company import AUDIENCE, SigningKey, public_keys, rules
+from tests.company import AUDIENCE, NOW, SigningKey, public_keys, rules
 from tests.unit.identity_fakes import MemoryPeople
 
 from .test_company_method import ERIN, World, deadline
 
-SECRET = b"a secret of thirty-two bytes...."
+SECRET, OTHER = b"a secret of thirty-two bytes....", b"another secret of its own......."
 
 
 class Browsers(World):
@@ -26,9 +26,10 @@ class Browsers(World):
 
     def __init__(self, people: MemoryPeople | None = None, **limits: int) -> None:
         super().__init__(people, **limits)
+        self.seals = AesSeals([SECRET])
         self.sessions = SessionMethod(
             self.method,
-            AesSeals([SECRET]),
+            self.seals,
             self.revocations.known,
             self.clock,
             self.authenticator.verified,
@@ -131,6 +132,35 @@ async def test_another_reading_of_claims_ends_what_runs(world: Browsers) -> None
     assert not world.authenticator.is_unchanged(retained)
     with pytest.raises(Unauthenticated):
         await world.authenticator.again(retained, deadline(), within_s=1)
+
+
+async def test_a_secret_that_is_retired_ends_what_it_sealed(world: Browsers) -> None:
+    """What runs with it, too, and no session of the secret that took its place."""
+    old = await world.sign_in()
+    await world.who(old)
+    retained = world.authenticator.retain(old)
+    world.seals.use([OTHER, SECRET], ())
+    new = await world.sign_in(jti="another")
+    await world.who(new)
+    kept = world.authenticator.retain(new)
+    assert world.authenticator.is_unchanged(retained)
+    world.seals.use([OTHER], ())
+    assert not world.authenticator.is_unchanged(retained)
+    with pytest.raises(Unauthenticated):
+        await world.authenticator.again(retained, deadline(), within_s=1)
+    assert await world.refusal(old) == "session"
+    assert world.authenticator.is_unchanged(kept)
+    assert (await world.who(new)).subject == ERIN
+
+
+async def test_a_shorter_lifetime_holds_for_sessions_of_before(world: Browsers) -> None:
+    """As it does for tokens: for as long a logout is remembered."""
+    credential = await world.sign_in()
+    await world.who(credential)
+    world.method.use_rules(replace(rules(), lifetime_s=600))
+    assert (await world.who(credential)).expires_at == NOW + 600
+    world.clock.passed_s += 600
+    assert await world.refusal(credential) == "expired"
 
 
 async def test_keys_go_by_a_sign_in_with_a_browser_too(world: Browsers) -> None:
