@@ -173,7 +173,9 @@ class Usage:
         # Looked at before the store is asked: what leaves meanwhile may not be in its answer.
         unsent = self._deliveries.unsent_uses(owner)
         kept = await self._store.last_used(owner)
-        return {key: max(kept.get(key, 0), unsent.get(key, 0)) for key in kept | unsent}
+        return {
+            key: max(kept.get(key, 0), unsent.get(key, 0)) for key in kept.keys() | unsent.keys()
+        }
 
     # --- what it cost -----------------------------------------------------------------------------
 
