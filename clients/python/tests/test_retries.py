@@ -100,6 +100,56 @@ async def test_what_was_deleted_and_not_told_is_deleted(client: Make, server: Fa
         await client().call("documents.delete", ID)
 
 
+NOT_BEGUN: dict[str, Callable[[], Answer]] = {
+    "not connected": lambda: httpx.ConnectError("refused"),
+    "too much": lambda: refused(429, "RATE_LIMITED", Retry_After="1"),
+    "full": lambda: refused(503, "OVERLOADED", Retry_After="1"),
+    "no policy": lambda: refused(503, "POLICY_UNAVAILABLE", Retry_After="1"),
+}
+MAYBE_DONE: dict[str, Callable[[], Answer]] = {
+    **LOST,
+    "half done": lambda: refused(503, "STORAGE_UNAVAILABLE", Retry_After="1"),
+}
+
+
+@pytest.mark.parametrize("how", {**NOT_BEGUN, **MAYBE_DONE})
+async def test_what_was_not_there_is_deleted_only_if_an_earlier_try_may_have_done_it(
+    how: str, client: Make, server: FakeServer
+) -> None:
+    """A try that was not let in has deleted nothing: then it is a wrong id."""
+    server.answers = [{**NOT_BEGUN, **MAYBE_DONE}[how](), refused(404, "NOT_FOUND")]
+    if how in MAYBE_DONE:
+        await client().call("documents.delete", ID)
+        return
+    with pytest.raises(errors.NotFound):
+        await client().call("documents.delete", ID)
+
+
+@pytest.mark.parametrize("wrong", ["", ".", "..", "\ud800", "Ⅷ"])
+@pytest.mark.parametrize(
+    "method",
+    [
+        *(f"documents.{name}" for name in ("get", "delete", "watch", "content_url")),
+        *("keys.revoke", "keys.rotate"),
+    ],
+)
+async def test_what_can_be_no_id_is_not_sent(
+    method: str, wrong: str, client: Make, server: FakeServer
+) -> None:
+    """As a step of the path it would lead to something else."""
+    with pytest.raises(ValueError, match="is no id"):
+        await client().call(method, wrong)
+    assert server.requests == []
+
+
+async def test_an_id_is_one_step_of_the_path(client: Make, server: FakeServer) -> None:
+    """Whatever it holds."""
+    server.answers = [refused(404, "NOT_FOUND")]
+    with pytest.raises(errors.NotFound):
+        await client().call("documents.get", "../keys?x#y%2f")
+    assert server.requests[0].url.raw_path == b"/api/v1/documents/..%2Fkeys%3Fx%23y%252f"
+
+
 async def test_it_ends_at_some_time(client: Make, server: FakeServer, waits: list[float]) -> None:
     """With the last error, and waits that grow."""
     server.usual = lambda request: httpx.ConnectError("refused")

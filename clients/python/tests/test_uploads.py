@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
+import stat
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,7 @@ import pytest
 
 from knowledge_base import Progress, Retries, UploadInterrupted, UploadState, errors
 
-from .both import Make
+from .both import Make, make
 from .fake_server import ID, PART_BYTES, FakeServer, FakeStore, refused, told
 
 BODY = b"The Aletsch glacier is about twenty kilometres long, as far as we know."
@@ -83,6 +86,38 @@ async def test_a_large_file_goes_in_parts(client: Make, server: FakeServer, file
     assert [part["n"] for part in store.completed["parts"]] == list(range(1, PARTS + 1))
     assert [len(one.etags) for one in states] == list(range(PARTS + 1))
     assert max(one.sent for one in told_of) == told_of[-1].sent == len(BODY)
+
+
+class AllAtOnce(FakeServer):
+    """Takes no part before all parts are on their way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.threads = threading.Barrier(PARTS)
+        self.waiting, self.all_here = 0, asyncio.Event()
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/part":
+            self.threads.wait(60)
+        return super().__call__(request)
+
+    async def later(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/part":
+            self.waiting += 1
+            if self.waiting == PARTS:
+                self.all_here.set()
+            await asyncio.wait_for(self.all_here.wait(), 60)
+        return await super().later(request)
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+async def test_a_part_waits_for_no_other(kind: str, file: Path) -> None:
+    """As many are on their way as may be, also where all addresses come in a few calls."""
+    server = AllAtOnce()
+    store = stored(server, in_parts=True)
+    await make(kind, server).call("documents.upload", file, at_once=PARTS)
+    assert store.whole == BODY
+    assert sorted(store.signed) == list(range(1, PARTS + 1))
 
 
 async def test_an_address_that_expired_is_signed_again(
@@ -217,17 +252,45 @@ async def test_all_pages_are_gone_through(client: Make, server: FakeServer) -> N
 async def test_a_download_is_there_whole_or_not_at_all(
     whole: bool, client: Make, server: FakeServer, tmp_path: Path
 ) -> None:
-    """From the store, without our credential; half of it never has the file's name."""
+    """From the store, without our credential; half of it never has the file's name. A link to a
+    file stays one.
+    """
     server.answers = [
         told(302, Location="http://store/file?signed"),
         httpx.Response(200 if whole else 403, content=BODY if whole else DENIED),
     ]
-    to = tmp_path / "there.txt"
+    real, to = tmp_path / "there.txt", tmp_path / "link.txt"
+    to.symlink_to(real.name)
     if whole:
         await client().call("documents.download", ID, to)
-        assert to.read_bytes() == BODY
+        assert real.read_bytes() == BODY
+        assert os.readlink(to) == real.name
     else:
         with pytest.raises(errors.StoreRefused, match="AccessDenied"):
             await client().call("documents.download", ID, to)
     assert "authorization" not in server.requests[-1].headers
-    assert os.listdir(tmp_path) == ([to.name] if whole else [])
+    assert sorted(os.listdir(tmp_path)) == sorted([to.name, real.name] if whole else [to.name])
+
+
+async def test_a_download_replaces_no_device_and_no_folder(
+    client: Make, server: FakeServer, tmp_path: Path
+) -> None:
+    """What is a pipe is written to; into a folder nothing is sent for."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    server.answers = [
+        told(302, Location="http://store/file?signed"),
+        httpx.Response(200, content=BODY),
+    ]
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        await client().call("documents.download", ID, pipe)
+        assert os.read(reader, 2 * len(BODY)) == BODY
+    finally:
+        os.close(reader)
+    assert stat.S_ISFIFO(os.stat(pipe).st_mode)
+    server.requests.clear()
+    for folder in (tmp_path, Path()):
+        with pytest.raises(IsADirectoryError):
+            await client().call("documents.download", ID, folder)
+    assert server.requests == []

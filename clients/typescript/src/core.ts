@@ -3,9 +3,9 @@
 import { ApiError, isObject, KnowledgeBaseError, ProtocolError } from "./errors.js";
 import type { AccessToken } from "./models.js";
 import { API, isKeyed, json, posting, refusal, type Reply, type Request, unkeyed } from "./requests.js";
-import { waitFor, type Retries } from "./retries.js";
+import { mayBeDone, type Retries, waitFor } from "./retries.js";
 import type { Session } from "./session.js";
-import { type Fetch, open, type Opened, sleep, type Timeouts } from "./transport.js";
+import { type Fetch, open, type Opened, sleep, type Timeouts, unlessAborted } from "./transport.js";
 
 /** Of an answer that is no stream; the server's own limit is 8 MiB, if it has no other setting. */
 const ANSWER_LIMIT = 64 * 1024 * 1024;
@@ -34,17 +34,21 @@ export class Core {
    * `ProtocolError`, and the signal's reason.
    */
   async call(request: Request, signal?: AbortSignal): Promise<Reply> {
-    let tries = 0;
+    let isDone = false;
     const once = async (request: Request) => {
-      tries += 1;
-      return this.whole(await this.opened(request, signal), ANSWER_LIMIT);
+      try {
+        return await this.whole(await this.opened(request, signal), ANSWER_LIMIT);
+      } catch (error) {
+        isDone ||= mayBeDone(error);
+        throw error;
+      }
     };
     try {
       return await this.repeated(request, once, signal);
     } catch (error) {
       const isGone = error instanceof ApiError && error.code === "NOT_FOUND";
       // What an earlier try has deleted, although nobody told us, is gone.
-      if (!isGone || request.method !== "DELETE" || tries < 2) throw error;
+      if (!isGone || request.method !== "DELETE" || !isDone) throw error;
       return { status: 204, headers: new Headers(), text: "" };
     }
   }
@@ -92,13 +96,13 @@ export class Core {
 
   /** Once with the token there is; where a new one may help, once more. */
   private async opened(request: Request, signal?: AbortSignal): Promise<Opened> {
-    const credential = await this.credential(request);
+    const credential = await this.credential(request, signal);
     try {
       return await this.sent(request, credential, signal);
     } catch (error) {
       if (request.isPublic || !this.mayLogInAgain(error)) throw error;
       this.session.dropped(credential);
-      return this.sent(request, await this.credential(request), signal);
+      return this.sent(request, await this.credential(request, signal), signal);
     }
   }
 
@@ -156,15 +160,19 @@ export class Core {
     return error.code === "UNAUTHENTICATED" || error.code === "TOKEN_EXPIRED";
   }
 
-  private async credential(request: Request): Promise<string | undefined> {
+  private async credential(
+    request: Request,
+    signal: AbortSignal | undefined,
+  ): Promise<string | undefined> {
     if (request.isPublic) return undefined;
+    signal?.throwIfAborted();
     const { account } = this.session;
     if (this.session.needsLogin && account !== undefined) {
       // Many may wait for the one that logs in.
       this.loggingIn ??= this.logIn(account.username, account.password).finally(() => {
         this.loggingIn = undefined;
       });
-      await this.loggingIn;
+      await unlessAborted(this.loggingIn, signal);
     }
     return this.session.credential;
   }

@@ -74,7 +74,7 @@ export class Documents {
     throw new ProtocolError("The last document that is watched is settled.");
   }
 
-  get(id: string, { owner, signal }: Owned = {}): Promise<Document> {
+  async get(id: string, { owner, signal }: Owned = {}): Promise<Document> {
     return this.core.get(reading(id, owner), signal);
   }
 

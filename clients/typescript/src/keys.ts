@@ -41,7 +41,7 @@ export class Keys {
    * With a new secret; the old one works on for `overlap` seconds (a day, if not given). It is not
    * repeated by itself: each time it makes another secret.
    */
-  rotate(
+  async rotate(
     id: string,
     { overlap, signal }: { overlap?: number | undefined; signal?: AbortSignal | undefined } = {},
   ): Promise<Key> {

@@ -53,9 +53,19 @@ export function randomHex(): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** An id is one step of the path, whatever it holds. */
+/**
+ * An id is one step of the path, whatever it holds. Throws `TypeError` for what cannot be one: dots
+ * alone lead elsewhere, however they are encoded.
+ */
 export function below(group: string, ...names: string[]): string {
-  return [API, group, ...names.map(encodeURIComponent)].join("/");
+  return [API, group, ...names.map(step)].join("/");
+}
+
+function step(id: string): string {
+  if (typeof id === "string" && id !== "." && id !== ".." && /^[\x00-\x7f]+$/.test(id)) {
+    return encodeURIComponent(id);
+  }
+  throw new TypeError(`${JSON.stringify(id)} is no id.`);
 }
 
 /** Throws `ProtocolError` for what is no JSON. */

@@ -39,6 +39,21 @@ export function backoff(before: number): number {
   return Math.min(FIRST_WAIT * 2 ** before, LONGEST_BACKOFF) * (0.5 + Math.random() / 2);
 }
 
+/** Refused at the door: other failures of a server may come between two steps of the work. */
+const NOT_BEGUN = [
+  "OVERLOADED",
+  "DRAINING",
+  "POLICY_UNAVAILABLE",
+  "SHARED_STATE_UNAVAILABLE",
+  "SIGN_IN_UNAVAILABLE",
+];
+
+/** Whether a request that failed so may have been done all the same, or the half of it. */
+export function mayBeDone(error: unknown): boolean {
+  if (!(error instanceof ApiError)) return !(error instanceof NotConnected);
+  return (error.status ?? 0) >= 500 && !NOT_BEGUN.includes(error.code);
+}
+
 function mayRepeat(request: Request, error: unknown): boolean {
   const always = request.always === true;
   if (error instanceof NotConnected) return true;

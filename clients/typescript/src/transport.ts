@@ -143,6 +143,21 @@ export function alarm(seconds: number, call: () => void): ReturnType<typeof setT
   return setTimeout(call, Math.min(seconds * 1000, 2 ** 31 - 1));
 }
 
+/** What others wait for, too, and goes on for them. Throws the signal's reason when it is raised. */
+export async function unlessAborted<T>(work: Promise<T>, signal?: AbortSignal): Promise<T> {
+  if (signal === undefined) return work;
+  let stop = () => {};
+  const aborted = new Promise<never>((_, reject) => {
+    stop = () => reject(signal.reason);
+    signal.addEventListener("abort", stop);
+  });
+  try {
+    return await Promise.race([work, aborted]);
+  } finally {
+    signal.removeEventListener("abort", stop);
+  }
+}
+
 /** Waits. Throws the signal's reason, at once, when it is raised. */
 export function sleep(seconds: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {

@@ -87,6 +87,24 @@ test("what was deleted and not told is deleted; without a first try it is a wron
   await assert.rejects(kb.documents.delete(ID), { code: "NOT_FOUND" });
 });
 
+test("a try that was not let in has deleted nothing, one that failed on the way may have", async () => {
+  const later = { "Retry-After": "1" };
+  const notBegun = [
+    broken("ECONNREFUSED"),
+    refused(429, "RATE_LIMITED", later),
+    refused(503, "OVERLOADED", later),
+    refused(503, "POLICY_UNAVAILABLE", later),
+  ];
+  const maybeDone = [...Object.values(LOST), refused(503, "STORAGE_UNAVAILABLE", later)];
+  for (const first of [...notBegun, ...maybeDone]) {
+    const server = new FakeServer();
+    server.answers = [first, refused(404, "NOT_FOUND")];
+    const deleting = before(server).kb.documents.delete(ID);
+    if (maybeDone.includes(first)) await deleting;
+    else await assert.rejects(deleting, { code: "NOT_FOUND" });
+  }
+});
+
 test("it ends at some time, with waits that grow; a long wait is the caller's", async () => {
   const server = new FakeServer();
   server.usual = broken("ECONNREFUSED");
@@ -150,6 +168,22 @@ test("a token is got when it is needed, again when it was ended, and not for eve
   await assert.rejects(kb.me(), { code: "UNAUTHENTICATED", status: 401 });
   const expected = ["-", "one", "one", "one", "-", "two", "two", "-", "three"];
   assert.deepEqual(bearers(server), expected);
+});
+
+test("a signal ends the waiting for a login that others wait for, too", async () => {
+  const server = new FakeServer();
+  let answer;
+  server.answers = [() => new Promise((resolve) => (answer = () => resolve(token("one")())))];
+  const { kb } = before(server, ACCOUNT);
+  const stop = new AbortController();
+  const others = kb.me();
+  const stopped = kb.documents.get(ID, { signal: stop.signal });
+  stop.abort();
+  await assert.rejects(stopped, { name: "AbortError" });
+  await assert.rejects(kb.usage({ signal: AbortSignal.abort() }), { name: "AbortError" });
+  answer();
+  await others;
+  assert.deepEqual(bearers(server), ["-", "one"]);
 });
 
 test("a wrong password is told at once: each attempt counts against the account", async () => {
@@ -249,4 +283,23 @@ test("an id is one step of the path, behind the base's own", async () => {
   await kb.documents.get("../keys?x", { owner: "bob" });
   const { pathname, search } = server.requests[0].url;
   assert.equal(pathname + search, "/below/api/v1/documents/..%2Fkeys%3Fx?owner=bob");
+});
+
+test("what can be no id is not sent: as a step of the path it would lead elsewhere", async () => {
+  const server = new FakeServer();
+  const { kb } = before(server);
+  const calls = [
+    (id) => kb.documents.get(id),
+    (id) => kb.documents.delete(id),
+    (id) => kb.documents.wait(id),
+    (id) => kb.documents.contentUrl(id),
+    (id) => kb.keys.revoke(id),
+    (id) => kb.keys.rotate(id),
+  ];
+  for (const call of calls) {
+    for (const id of ["", ".", "..", "\ud800", "Ⅷ", undefined]) {
+      await assert.rejects(call(id), /is no id/);
+    }
+  }
+  assert.deepEqual(server.requests, []);
 });

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, readlink, rm, symlink, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -193,6 +193,24 @@ test("a large file goes in parts, several at once; the state is told with each",
   assert.equal(seen.at(-1), BODY.length);
 });
 
+test("a part waits for no other: as many are on their way as may be", async (t) => {
+  const store = await new Store(true).started(t);
+  const all = Math.ceil(BODY.length / PART);
+  const waiting = [];
+  const fetch = async (url, init) => {
+    if (String(url).includes("/store?n=")) {
+      await new Promise((resolve) => {
+        waiting.push(resolve);
+        if (waiting.length === all) waiting.forEach((go) => go());
+      });
+    }
+    return globalThis.fetch(url, init);
+  };
+  await store.client({ fetch }).documents.upload(await file(t), { atOnce: all });
+  assert.equal(store.whole, BODY.toString());
+  assert.equal(store.signed.length, all);
+});
+
 test("an address that expired is signed again", async (t) => {
   const store = await new Store(true).started(t);
   failing(store, 3, [403, DENIED]);
@@ -340,6 +358,13 @@ test("a download is there whole or not at all, and is asked for without a creden
   server.answers = [leads, () => new Response(BODY)];
   await kb.documents.download(ID, to);
   assert.deepEqual(await readFile(to), BODY);
+  server.answers = [leads, () => new Response("new")];
+  await symlink(to, `${to}.link`);
+  await kb.documents.download(ID, `${to}.link`);
+  assert.deepEqual([await readFile(to, "utf8"), await readlink(`${to}.link`)], ["new", to]);
+  await rm(`${to}.link`);
   assert.equal((await readdir(join(path, ".."))).length, 2);
   assert.equal(server.requests.at(-1).headers.get("Authorization"), null);
+  server.answers = [leads, () => new Response(BODY)];
+  await assert.rejects(kb.documents.download(ID, join(path, "..")), { code: "EISDIR" });
 });

@@ -1,7 +1,7 @@
 import { ApiError, isObject, KnowledgeBaseError, ProtocolError } from "./errors.js";
 import { API, isKeyed, json, posting, refusal, unkeyed } from "./requests.js";
-import { waitFor } from "./retries.js";
-import { open, sleep } from "./transport.js";
+import { mayBeDone, waitFor } from "./retries.js";
+import { open, sleep, unlessAborted } from "./transport.js";
 const ANSWER_LIMIT = 64 * 1024 * 1024;
 const ERROR_LIMIT = 1024 * 1024;
 export class Core {
@@ -20,17 +20,22 @@ export class Core {
         this.timeouts = timeouts;
     }
     async call(request, signal) {
-        let tries = 0;
+        let isDone = false;
         const once = async (request) => {
-            tries += 1;
-            return this.whole(await this.opened(request, signal), ANSWER_LIMIT);
+            try {
+                return await this.whole(await this.opened(request, signal), ANSWER_LIMIT);
+            }
+            catch (error) {
+                isDone ||= mayBeDone(error);
+                throw error;
+            }
         };
         try {
             return await this.repeated(request, once, signal);
         }
         catch (error) {
             const isGone = error instanceof ApiError && error.code === "NOT_FOUND";
-            if (!isGone || request.method !== "DELETE" || tries < 2)
+            if (!isGone || request.method !== "DELETE" || !isDone)
                 throw error;
             return { status: 204, headers: new Headers(), text: "" };
         }
@@ -69,7 +74,7 @@ export class Core {
         }
     }
     async opened(request, signal) {
-        const credential = await this.credential(request);
+        const credential = await this.credential(request, signal);
         try {
             return await this.sent(request, credential, signal);
         }
@@ -77,7 +82,7 @@ export class Core {
             if (request.isPublic || !this.mayLogInAgain(error))
                 throw error;
             this.session.dropped(credential);
-            return this.sent(request, await this.credential(request), signal);
+            return this.sent(request, await this.credential(request, signal), signal);
         }
     }
     async sent(request, credential, signal) {
@@ -126,15 +131,16 @@ export class Core {
             return false;
         return error.code === "UNAUTHENTICATED" || error.code === "TOKEN_EXPIRED";
     }
-    async credential(request) {
+    async credential(request, signal) {
         if (request.isPublic)
             return undefined;
+        signal?.throwIfAborted();
         const { account } = this.session;
         if (this.session.needsLogin && account !== undefined) {
             this.loggingIn ??= this.logIn(account.username, account.password).finally(() => {
                 this.loggingIn = undefined;
             });
-            await this.loggingIn;
+            await unlessAborted(this.loggingIn, signal);
         }
         return this.session.credential;
     }

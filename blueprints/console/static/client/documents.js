@@ -39,7 +39,7 @@ export class Documents {
         }
         throw new ProtocolError("The last document that is watched is settled.");
     }
-    get(id, { owner, signal } = {}) {
+    async get(id, { owner, signal } = {}) {
         return this.core.get(reading(id, owner), signal);
     }
     page(options = {}) {

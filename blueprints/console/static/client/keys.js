@@ -16,7 +16,7 @@ export class Keys {
         const path = below("keys", id);
         await this.core.call({ method: "DELETE", path, query: { owner }, always: true }, signal);
     }
-    rotate(id, { overlap, signal } = {}) {
+    async rotate(id, { overlap, signal } = {}) {
         return this.core.get(posting(below("keys", id, "rotate"), { overlap }), signal);
     }
 }

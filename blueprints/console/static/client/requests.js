@@ -20,7 +20,13 @@ export function randomHex() {
     return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 export function below(group, ...names) {
-    return [API, group, ...names.map(encodeURIComponent)].join("/");
+    return [API, group, ...names.map(step)].join("/");
+}
+function step(id) {
+    if (typeof id === "string" && id !== "." && id !== ".." && /^[\x00-\x7f]+$/.test(id)) {
+        return encodeURIComponent(id);
+    }
+    throw new TypeError(`${JSON.stringify(id)} is no id.`);
 }
 export function json(reply) {
     try {

@@ -15,6 +15,18 @@ export function waitFor(retries, request, error, before) {
 export function backoff(before) {
     return Math.min(FIRST_WAIT * 2 ** before, LONGEST_BACKOFF) * (0.5 + Math.random() / 2);
 }
+const NOT_BEGUN = [
+    "OVERLOADED",
+    "DRAINING",
+    "POLICY_UNAVAILABLE",
+    "SHARED_STATE_UNAVAILABLE",
+    "SIGN_IN_UNAVAILABLE",
+];
+export function mayBeDone(error) {
+    if (!(error instanceof ApiError))
+        return !(error instanceof NotConnected);
+    return (error.status ?? 0) >= 500 && !NOT_BEGUN.includes(error.code);
+}
 function mayRepeat(request, error) {
     const always = request.always === true;
     if (error instanceof NotConnected)

@@ -93,6 +93,21 @@ export function translated(error) {
 export function alarm(seconds, call) {
     return setTimeout(call, Math.min(seconds * 1000, 2 ** 31 - 1));
 }
+export async function unlessAborted(work, signal) {
+    if (signal === undefined)
+        return work;
+    let stop = () => { };
+    const aborted = new Promise((_, reject) => {
+        stop = () => reject(signal.reason);
+        signal.addEventListener("abort", stop);
+    });
+    try {
+        return await Promise.race([work, aborted]);
+    }
+    finally {
+        signal.removeEventListener("abort", stop);
+    }
+}
 export function sleep(seconds, signal) {
     return new Promise((resolve, reject) => {
         signal?.throwIfAborted();

@@ -67,9 +67,9 @@ def error_of(data: str) -> KnowledgeBaseError:
         code, message = found["code"], found["message"]
         details = found.get("details") or {}
         after = details.get("retry_after_s")
-    except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
+        retry_after = float(after) if isinstance(after, int | float) else None
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError, RecursionError):
         return ProtocolError("The answer ended with an error that says nothing.")
-    retry_after = float(after) if isinstance(after, int | float) else None
     return api_error(str(code), str(message), details=details, retry_after=retry_after)
 
 

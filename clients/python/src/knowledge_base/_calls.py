@@ -127,4 +127,15 @@ def usage(owner: str | None) -> Request:
 
 def _below(group: str, *names: str) -> str:
     """An id is one step of the path, whatever it holds."""
-    return "/".join((API, group, *(quote(name, safe="") for name in names)))
+    return "/".join((API, group, *(quote(checked_id(name), safe="") for name in names)))
+
+
+def checked_id(text: str) -> str:
+    """What can be a step of a path. Dots alone lead elsewhere, however they are encoded.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    if text in ("", ".", "..") or not text.isascii():
+        raise ValueError(f"{text!r} is no id.")
+    return text

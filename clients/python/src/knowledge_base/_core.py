@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from knowledge_base._decode import decode
 from knowledge_base._io import Io, Response, Timeouts, whole
 from knowledge_base._requests import API, Reply, Request
-from knowledge_base._retries import Retries
+from knowledge_base._retries import Retries, may_be_done
 from knowledge_base._session import Session
 from knowledge_base.errors import (
     ConnectionBroken,
@@ -52,20 +52,23 @@ class Core:
             NotConnected, ConnectionBroken, TimedOut, ProtocolError.
         """
 
-        tries = 0
+        is_done = False
 
         async def once(request: Request) -> Reply:
-            nonlocal tries
-            tries += 1
-            response = await self._opened(request)
-            body = await whole(response, ANSWER_LIMIT_BYTES)
+            nonlocal is_done
+            try:
+                response = await self._opened(request)
+                body = await whole(response, ANSWER_LIMIT_BYTES)
+            except KnowledgeBaseError as exc:
+                is_done = is_done or may_be_done(exc)
+                raise
             return Reply(response.status, response.headers, body)
 
         try:
             return await self._repeated(request, once)
         except NotFound:
             # What an earlier try has deleted, although nobody told us, is gone.
-            if request.method == "DELETE" and tries > 1:
+            if request.method == "DELETE" and is_done:
                 return Reply(204, {})
             raise
 

@@ -77,11 +77,18 @@ def _scalar(hint: Any, value: Any, where: str) -> Any:
     if hint is datetime:
         return _time(value, where)
     if hint is float and type(value) is int:
-        return float(value)
+        return _float(value, where)
     # ``True`` is an int to Python, and none to JSON.
     if type(value) is not hint:
         raise _wrong(where)
     return value
+
+
+def _float(value: int, where: str) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        raise _wrong(where) from None
 
 
 def _time(value: Any, where: str) -> datetime:

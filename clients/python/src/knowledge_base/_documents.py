@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import secrets
 from pathlib import Path
+from typing import BinaryIO
 
 from knowledge_base import _calls
 from knowledge_base._core import Core
@@ -103,23 +106,43 @@ async def content_url(core: Core, document_id: str, owner: str | None) -> str:
 
 async def download(core: Core, document_id: str, to: Path, owner: str | None) -> None:
     """Writes a file beside ``to`` first, so that half a download never has its name."""
+    to, is_special = _looked_at(to)
     url = await content_url(core, document_id, owner)
     response = await core.io.open(Request("GET", url), {})
     try:
         if response.status != 200:
             raise refusal(Reply(response.status, {}, await response.read()))
-        await _write(core, response, to)
+        if is_special:
+            await _write_blocks(core, response, to.open("wb"))
+        else:
+            await _write(core, response, to)
     finally:
         await response.close()
+
+
+def _looked_at(to: Path) -> tuple[Path, bool]:
+    """Where links lead, and whether it is a pipe or a device, which is written to, not replaced.
+
+    Raises:
+        IsADirectoryError: it is a folder.
+    """
+    if to.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(to))
+    is_special = to.exists() and not to.is_file()
+    return (to if is_special else to.resolve()), is_special
 
 
 async def _write(core: Core, response: Response, to: Path) -> None:
     part = to.with_name(f".{to.name}.{secrets.token_hex(4)}.part")
     try:
-        with part.open("xb") as file:
-            while block := await response.read():
-                await core.io.apart(lambda block=block: file.write(block))  # type: ignore[misc]
+        await _write_blocks(core, response, part.open("xb"))
         part.replace(to)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+async def _write_blocks(core: Core, response: Response, to: BinaryIO) -> None:
+    with to as file:
+        while block := await response.read():
+            await core.io.apart(lambda block=block: file.write(block))  # type: ignore[misc]

@@ -10,14 +10,24 @@ from knowledge_base.errors import (
     ApiError,
     Conflict,
     ConnectionBroken,
+    Draining,
     KnowledgeBaseError,
     NotConnected,
+    Overloaded,
+    PolicyUnavailable,
     RateLimited,
+    SharedStateUnavailable,
+    SignInUnavailable,
     TimedOut,
 )
 
 _FIRST_WAIT_S = 0.5
 _LONGEST_WAIT_S = 8.0
+# Refused at the door: other failures of a server may come between two steps of the work.
+_NOT_BEGUN = (
+    *(NotConnected, Overloaded, Draining),
+    *(PolicyUnavailable, SharedStateUnavailable, SignInUnavailable),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +57,13 @@ class Retries:
         backoff = min(_FIRST_WAIT_S * 2.0**before, _LONGEST_WAIT_S) * random.uniform(0.5, 1.0)
         # Those who were refused together are not to come again together.
         return backoff if asked is None else asked + backoff / 4
+
+
+def may_be_done(error: KnowledgeBaseError) -> bool:
+    """Whether a request that failed so may have been done all the same, or the half of it."""
+    if isinstance(error, _NOT_BEGUN):
+        return False
+    return not isinstance(error, ApiError) or (error.status or 0) >= 500
 
 
 def _may_repeat(request: Request, error: KnowledgeBaseError) -> bool:

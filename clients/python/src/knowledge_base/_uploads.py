@@ -261,6 +261,8 @@ class _Parts:
         self._upload = upload
         self._core, self._wanted = upload._core, upload._wanted
         self._lock = threading.Lock()
+        self._signing = self._core.io.lock()
+        self._ready: deque[_Part] = deque()
         self._todo = deque(n for n in range(1, state.parts + 1) if n not in state.etags)
         self._tally = Tally(self._wanted.path, state.size, self._wanted.on_progress)
 
@@ -269,7 +271,7 @@ class _Parts:
         if known:
             self._tally.add(known)
         self._tell()
-        workers = min(self._wanted.at_once, -(-len(self._todo) // _SIGNED_AT_ONCE) or 1)
+        workers = min(self._wanted.at_once, len(self._todo) or 1)
         await self._core.io.together([self._work() for _ in range(workers)], self._stop)
 
     def _stop(self) -> None:
@@ -277,16 +279,18 @@ class _Parts:
         self._tally.stop()
 
     async def _work(self) -> None:
-        while numbers := self._take():
-            for part in await self._signed(numbers):
-                await self._send(part)
+        while (part := await self._next()) is not None:
+            await self._send(part)
+
+    async def _next(self) -> _Part | None:
+        """All take from one queue, so that a part that is slow holds no other up."""
+        async with self._signing:
+            if not self._ready and (numbers := self._take()):
+                self._ready.extend(await self._signed(numbers))
+            return self._ready.popleft() if self._ready else None
 
     def _take(self) -> list[int]:
-        numbers: list[int] = []
-        with self._lock:
-            while self._todo and len(numbers) < _SIGNED_AT_ONCE:
-                numbers.append(self._todo.popleft())
-        return numbers
+        return [self._todo.popleft() for _ in range(min(_SIGNED_AT_ONCE, len(self._todo)))]
 
     async def _signed(self, numbers: Sequence[int]) -> tuple[_Part, ...]:
         request = _calls.sign_parts(self.state.document_id, numbers)

@@ -1,7 +1,7 @@
 /** A file in Node: by its path, or a blob. Hashed by `node:crypto`, sent by `fetch`. */
 
 import { createHash, randomBytes } from "node:crypto";
-import { open, type FileHandle, rename, rm, stat } from "node:fs/promises";
+import { open, type FileHandle, realpath, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -133,20 +133,26 @@ function streamed(blocks: Blocks): ReadableStream<Uint8Array> {
 
 /** Writes a file beside `to` first, so that half a download never has its name. */
 export async function written(response: Opened, to: string, seconds: number): Promise<void> {
+  const there = await stat(to).catch(() => undefined);
+  // A pipe or a device: what has its name is to be written to, not to be replaced.
+  if (there !== undefined && !there.isFile()) return blocksTo(to, "w", response, seconds);
+  to = await realpath(to).catch(() => to); // A link stays one.
   const part = join(dirname(to), `.${basename(to)}.${randomBytes(4).toString("hex")}.part`);
-  const file = await open(part, "wx");
   try {
-    try {
-      const late = "The object store sent nothing for too long.";
-      for (let data; (data = await response.read(seconds, late)) !== null; ) {
-        await file.writeFile(data);
-      }
-    } finally {
-      await file.close();
-    }
+    await blocksTo(part, "wx", response, seconds);
     await rename(part, to);
   } catch (error) {
     await rm(part, { force: true });
     throw error;
+  }
+}
+
+async function blocksTo(to: string, flags: string, from: Opened, seconds: number): Promise<void> {
+  const file = await open(to, flags);
+  try {
+    const late = "The object store sent nothing for too long.";
+    for (let data; (data = await from.read(seconds, late)) !== null; ) await file.writeFile(data);
+  } finally {
+    await file.close();
   }
 }

@@ -15,6 +15,8 @@ const SIGNED_AT_ONCE = 4;
 export class Parts {
   private readonly failed = new AbortController();
   private readonly todo: number[];
+  private readonly ready: PartPermission[] = [];
+  private signing: Promise<unknown> = Promise.resolve();
 
   constructor(
     private readonly core: Core,
@@ -31,11 +33,12 @@ export class Parts {
   /** Sends what the store does not have; gives what it answered to all. */
   async send(atOnce: number, signal?: AbortSignal): Promise<{ n: number; etag: string }[]> {
     const stop = () => this.failed.abort(signal?.reason);
+    if (signal?.aborted) stop();
     signal?.addEventListener("abort", stop);
     this.tally.had(Object.keys(this.state.etags).reduce((sum, n) => sum + this.size(+n), 0));
     this.onState?.(this.state);
     try {
-      const workers = Math.min(atOnce, Math.ceil(this.todo.length / SIGNED_AT_ONCE));
+      const workers = Math.min(atOnce, this.todo.length);
       await this.together(Array.from({ length: workers }, () => this.work()));
     } finally {
       signal?.removeEventListener("abort", stop);
@@ -52,9 +55,18 @@ export class Parts {
   }
 
   private async work(): Promise<void> {
-    for (let numbers; (numbers = this.todo.splice(0, SIGNED_AT_ONCE)).length > 0; ) {
-      for (const part of await this.signed(numbers)) await this.sendPart(part);
-    }
+    for (let part; (part = await this.next()) !== undefined; ) await this.sendPart(part);
+  }
+
+  /** All take from one queue, one after the other, so that a part that is slow holds no other up. */
+  private next(): Promise<PartPermission | undefined> {
+    const next = this.signing.then(async () => {
+      const isEmpty = this.ready.length === 0 && this.todo.length > 0;
+      if (isEmpty) this.ready.push(...(await this.signed(this.todo.splice(0, SIGNED_AT_ONCE))));
+      return this.ready.shift();
+    });
+    this.signing = next.catch(() => {});
+    return next;
   }
 
   private async signed(numbers: number[]): Promise<PartPermission[]> {

@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from "node:crypto";
-import { open, rename, rm, stat } from "node:fs/promises";
+import { open, realpath, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { FileChanged } from "../errors.js";
@@ -115,22 +115,28 @@ function streamed(blocks) {
     }, { highWaterMark: 0 });
 }
 export async function written(response, to, seconds) {
+    const there = await stat(to).catch(() => undefined);
+    if (there !== undefined && !there.isFile())
+        return blocksTo(to, "w", response, seconds);
+    to = await realpath(to).catch(() => to);
     const part = join(dirname(to), `.${basename(to)}.${randomBytes(4).toString("hex")}.part`);
-    const file = await open(part, "wx");
     try {
-        try {
-            const late = "The object store sent nothing for too long.";
-            for (let data; (data = await response.read(seconds, late)) !== null;) {
-                await file.writeFile(data);
-            }
-        }
-        finally {
-            await file.close();
-        }
+        await blocksTo(part, "wx", response, seconds);
         await rename(part, to);
     }
     catch (error) {
         await rm(part, { force: true });
         throw error;
+    }
+}
+async function blocksTo(to, flags, from, seconds) {
+    const file = await open(to, flags);
+    try {
+        const late = "The object store sent nothing for too long.";
+        for (let data; (data = await from.read(seconds, late)) !== null;)
+            await file.writeFile(data);
+    }
+    finally {
+        await file.close();
     }
 }

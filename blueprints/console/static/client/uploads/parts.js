@@ -10,6 +10,8 @@ export class Parts {
     onState;
     failed = new AbortController();
     todo;
+    ready = [];
+    signing = Promise.resolve();
     constructor(core, source, state, tally, onState) {
         this.core = core;
         this.source = source;
@@ -22,11 +24,13 @@ export class Parts {
     }
     async send(atOnce, signal) {
         const stop = () => this.failed.abort(signal?.reason);
+        if (signal?.aborted)
+            stop();
         signal?.addEventListener("abort", stop);
         this.tally.had(Object.keys(this.state.etags).reduce((sum, n) => sum + this.size(+n), 0));
         this.onState?.(this.state);
         try {
-            const workers = Math.min(atOnce, Math.ceil(this.todo.length / SIGNED_AT_ONCE));
+            const workers = Math.min(atOnce, this.todo.length);
             await this.together(Array.from({ length: workers }, () => this.work()));
         }
         finally {
@@ -42,10 +46,18 @@ export class Parts {
         this.failed.signal.throwIfAborted();
     }
     async work() {
-        for (let numbers; (numbers = this.todo.splice(0, SIGNED_AT_ONCE)).length > 0;) {
-            for (const part of await this.signed(numbers))
-                await this.sendPart(part);
-        }
+        for (let part; (part = await this.next()) !== undefined;)
+            await this.sendPart(part);
+    }
+    next() {
+        const next = this.signing.then(async () => {
+            const isEmpty = this.ready.length === 0 && this.todo.length > 0;
+            if (isEmpty)
+                this.ready.push(...(await this.signed(this.todo.splice(0, SIGNED_AT_ONCE))));
+            return this.ready.shift();
+        });
+        this.signing = next.catch(() => { });
+        return next;
     }
     async signed(numbers) {
         const path = below("documents", this.state.document_id, "parts");

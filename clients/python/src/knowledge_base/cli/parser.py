@@ -6,6 +6,7 @@ import argparse
 from importlib import import_module
 from typing import TypeAlias
 
+from knowledge_base._calls import checked_id
 from knowledge_base._version import VERSION
 from knowledge_base.cli import exits
 
@@ -101,17 +102,17 @@ def _documents(commands: Commands) -> None:
     _json(one)
     _owner(one)
     one = _add(docs, "show", "documents:show_document", "show what is known of a document")
-    one.add_argument("id", nargs="+", metavar="ID")
+    one.add_argument("id", nargs="+", metavar="ID", type=_id)
     _json(one)
     _owner(one)
     one = _add(docs, "open", "documents:open_document", "open a document in the browser")
-    one.add_argument("id", metavar="ID")
+    one.add_argument("id", metavar="ID", type=_id)
     how = one.add_mutually_exclusive_group()
     how.add_argument("-o", "--to", metavar="FILE", help="write it to this file instead")
     how.add_argument("--url-only", action="store_true", help="print where it is for a minute")
     _owner(one)
     one = _add(docs, "rm", "documents:remove_documents", "delete documents for good")
-    one.add_argument("id", nargs="+", metavar="ID")
+    one.add_argument("id", nargs="+", metavar="ID", type=_id)
     one.add_argument("-y", "--yes", action="store_true", help="do not ask")
     _owner(one)
 
@@ -129,11 +130,11 @@ def _keys(commands: Commands) -> None:
     one.add_argument("--expires-in", type=_count, metavar="SECONDS", help="never, if not given")
     _json(one)
     one = _add(keys, "rotate", "documents:rotate_key", "give a key a new secret")
-    one.add_argument("id", metavar="ID")
+    one.add_argument("id", metavar="ID", type=_id)
     one.add_argument("--overlap", type=_none_or_more, metavar="SECONDS", help="of the old one")
     _json(one)
     one = _add(keys, "revoke", "documents:revoke_key", "end keys at once")
-    one.add_argument("id", nargs="+", metavar="ID")
+    one.add_argument("id", nargs="+", metavar="ID", type=_id)
     _owner(one)
 
 
@@ -151,6 +152,13 @@ def _count(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError("a number from 1 on")
     return number
+
+
+def _id(text: str) -> str:
+    try:
+        return checked_id(text)
+    except ValueError as exc:
+        raise argparse.ArgumentTypeError(str(exc)) from None
 
 
 def _none_or_more(text: str) -> int:
