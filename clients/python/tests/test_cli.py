@@ -170,6 +170,61 @@ def test_what_was_used_is_told_in_lines(logged_in: None, server: FakeServer, sai
     assert second.startswith("q\tsubject\t7\t9\t")
 
 
+def test_an_address_is_the_same_with_a_slash_at_its_end(
+    server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is logged in to one is logged in to the other."""
+    log_in(server, monkeypatch)
+    server.usual = lambda request: told(200, LISTED)
+    assert main(["--url", f"{URL}/", "keys", "ls"]) == exits.OK
+    assert server.requests[-1].headers["authorization"] == "Bearer new-token"
+
+
+def test_what_can_be_no_id_is_a_wrong_command_line(
+    logged_in: None, server: FakeServer, said: Reads
+) -> None:
+    """Nothing is sent for it."""
+    for line in (["docs", "rm", "-y", ".."], ["docs", "show", ""], ["keys", "revoke", "."]):
+        with pytest.raises(SystemExit, match="2"):
+            main(line)
+        assert "is no id" in said()[1]
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    "data",
+    ['{"n":NaN}', '{"n":1e999}', "no JSON", "[" * 100_000],
+    ids=["NaN", "infinite", "text", "deep"],
+)
+def test_what_a_program_reads_is_json(
+    data: str, logged_in: None, server: FakeServer, said: Reads
+) -> None:
+    """Also where an event's data is none: then it is told as the text that it is."""
+    headers = {"Content-Type": "text/event-stream"}
+    events = f"event: odd\ndata: {data}\n\nevent: done\ndata: {{}}\n\n"
+    server.answers = [httpx.Response(200, headers=headers, text=events)]
+    assert main(["ask", "--json", "tea?"]) == exits.OK
+    lines = [json.loads(line, parse_constant=pytest.fail) for line in said()[0].splitlines()]
+    assert lines[0] == {"event": "odd", "data": data}
+
+
+def test_json_is_json_in_an_old_locale() -> None:
+    """Its escapes are not those of Python."""
+    script = "from knowledge_base.cli.output import as_json; print(as_json({'n': 'ü😀'}))"
+    env = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, env=env)
+    assert json.loads(done.stdout) == {"n": "ü😀"}
+
+
+def test_a_question_of_bytes_that_are_no_text_is_refused(logged_in: None) -> None:
+    """Not with a traceback."""
+    command = [sys.executable, "-m", "knowledge_base.cli", "ask", "-"]
+    env = {**os.environ, "PYTHONIOENCODING": "utf-8"}
+    done = subprocess.run(command, input=b"\xff\xfe", capture_output=True, check=False, env=env)
+    assert (done.returncode, done.stdout) == (exits.USAGE, b"")
+    assert done.stderr.startswith(b"kb: The question is no text")
+
+
 READY = {"status": "degraded", "dependencies": {"core": "ok", "redis": "down"}}
 
 
@@ -181,14 +236,17 @@ READY = {"status": "degraded", "dependencies": {"core": "ok", "redis": "down"}}
         (
             [
                 told(200, {}),
-                told(200, {"dependencies": {"redis": "down"}}),
+                told(200, READY),
                 refused(401, "UNAUTHENTICATED"),
             ],
             3,
             "redis is down",
         ),
+        ([told(200, {}), told(503, {**READY, "status": "starting"})], 5, "now: starting, redis is"),
+        ([told(200, {}), told(200, ["hello"])], 1, "no knowledge base"),
+        ([told(200, {}, Date="Fri, 01 Jan 2021 00:00:00 -0000")], 1, "apart"),
     ],
-    ids=["away", "clock", "degraded"],
+    ids=["away", "clock", "degraded", "starting", "another server", "clock without a zone"],
 )
 def test_the_doctor_says_what_is_wrong(
     answers: list[Any], code: int, words: str, logged_in: None, server: FakeServer, said: Reads

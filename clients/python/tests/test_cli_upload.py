@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from knowledge_base.cli import exits, main
+from knowledge_base.cli.upload import Bars
 
 from .command_line import Reads, folder, kb, logged_in, said
 from .fake_server import ID, FakeServer, FakeStore, refused, told
@@ -85,6 +86,34 @@ def test_an_upload_that_stopped_goes_on(
     assert len(store.announced) == 1
     assert store.whole == b"three" * 20
     assert list((tmp_path / "config" / "uploads").iterdir()) == []
+
+
+def test_what_is_no_file_is_not_waited_for(
+    logged_in: None, server: FakeServer, folder: Path, said: Reads
+) -> None:
+    """A pipe in a folder is passed over, a link to nothing is told, the rest is sent."""
+    os.mkfifo(folder / "pipe.txt")
+    (folder / "link.txt").symlink_to("nowhere")
+    (folder / "deep" / "loop").symlink_to("..")
+    store = FakeStore(in_parts=False)
+    server.usual = lambda request: documents() if request.method == "GET" else store(request)
+    assert main(["upload", str(folder)]) == exits.FAILED
+    out, err = said()
+    found = {Path(path).name: status for status, _, path in map(split, out.splitlines())}
+    sent = dict.fromkeys(("a.txt", "b.MD", "c.pdf"), "uploaded")
+    assert found == {**sent, "link.txt": "failed"}
+    assert f"{folder / 'link.txt'}: No such file or directory\n" in err
+    assert main(["upload", str(folder / "pipe.txt")]) == exits.USAGE
+    assert "no file" in said()[1]
+
+
+def test_bars_begin_without_a_file_that_is_gone(folder: Path) -> None:
+    """It is told when its turn comes."""
+    pytest.importorskip("rich")
+    assert Bars([folder / "a.txt", folder / "gone.txt"])._sizes == {
+        str(folder / "a.txt"): 3,
+        str(folder / "gone.txt"): 0,
+    }
 
 
 @pytest.mark.parametrize(("code", "expected"), [("FORBIDDEN", 3), ("QUOTA_EXCEEDED", 5)])

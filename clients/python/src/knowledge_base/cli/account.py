@@ -116,7 +116,8 @@ def account(options: argparse.Namespace, environ: Mapping[str, str] = os.environ
         raise Said("Which knowledge base? Log in (kb login https://…), or set KB_URL.", USAGE)
     given = environ.get("KB_API_KEY") or environ.get("KB_TOKEN")
     # What was kept belongs to the one that was logged in to, and is shown to no other.
-    is_kept = kept.get("url") == url
+    is_kept = str(kept.get("url")).rstrip("/") == url.rstrip("/")
+    url = kept["url"] if is_kept else url
     secret = given or (_kept_secret(kept) if is_kept else None)
     return Account(url, secret, kept.get("username") if is_kept else None)
 

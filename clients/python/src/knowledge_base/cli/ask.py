@@ -18,10 +18,17 @@ def question(options: argparse.Namespace) -> str:
     if words in ("", "-"):
         if not words and is_terminal(sys.stdin):
             raise Said('What do you want to ask? kb ask "…"', USAGE)
-        words = sys.stdin.read().strip()
+        words = _piped()
     if not words:
         raise Said("The question is empty.", USAGE)
     return words
+
+
+def _piped() -> str:
+    try:
+        return sys.stdin.read().strip()
+    except UnicodeDecodeError as exc:
+        raise Said(f"The question is no text: {exc.reason}.", USAGE) from exc
 
 
 class Footnotes:
@@ -126,10 +133,13 @@ def _as_json(stream: AnswerStream) -> int:
 
 
 def _data(event: Event) -> object:
+    """As JSON, if it is some: NaN, which Python takes for a number, is none."""
     try:
-        return json.loads(event.data)
-    except ValueError:
+        found = json.loads(event.data)
+        json.dumps(found, allow_nan=False)
+    except (ValueError, RecursionError):
         return event.data
+    return found
 
 
 def _line(name: str, data: object) -> None:

@@ -76,7 +76,10 @@ def _password(options: argparse.Namespace) -> str:
         return sys.stdin.readline().rstrip("\n")
     if not is_terminal(sys.stdin):
         raise Said("Nobody can be asked for the password: say --password-stdin.", USAGE)
-    return getpass.getpass("Password: ")
+    try:
+        return getpass.getpass("Password: ")
+    except EOFError:
+        raise Said("Nothing was given.", USAGE) from None
 
 
 def logout(options: argparse.Namespace) -> int:
@@ -139,17 +142,25 @@ def _plain(kb: KnowledgeBase, path: str) -> Reply:
 def _clock(answer: Reply) -> str:
     try:
         at = parsedate_to_datetime(answer.headers.get("date", ""))
-    except ValueError:
+    except (ValueError, OverflowError):
         return "the server does not tell its own"
-    apart_s = abs((datetime.now(UTC) - at).total_seconds())
+    apart_s = abs((datetime.now(UTC) - at.replace(tzinfo=at.tzinfo or UTC)).total_seconds())
     if apart_s > _CLOCKS_S:
         raise Said(f"This clock and the server's are {apart_s:.0f} s apart: set yours right.")
     return "agrees with the server's"
 
 
 def _ready(kb: KnowledgeBase) -> str:
-    states = _plain(kb, "/readyz").json()
-    away = [f"{name} is {state}" for name, state in states["dependencies"].items() if state != "ok"]
+    # One that takes no requests says why, with a 503 that is no error to be tried again.
+    answer = run(kb._core.store(Request("GET", "/readyz")))
+    try:
+        found = answer.json()
+        status, states = str(found["status"]), dict(found["dependencies"])
+    except (KeyError, TypeError, ValueError, errors.ProtocolError):
+        raise Said("What answers there is no knowledge base: look at the address.") from None
+    away = [f"{name} is {state}" for name, state in states.items() if state != "ok"]
+    if not answer.is_success:
+        raise Said(", ".join((f"It takes no requests now: {status}", *away)), exits.LATER)
     return ", ".join(away) or "all that it needs is there"
 
 

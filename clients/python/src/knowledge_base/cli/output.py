@@ -51,10 +51,14 @@ def plain(value: Any) -> str:
 
 
 def as_json(value: Any) -> str:
-    """One line of JSON. Times are RFC 3339."""
+    """One line of JSON. Times are RFC 3339.
+
+    Letters that stdout could not spell are escaped as JSON has it: its own escapes are Python's.
+    """
     if is_dataclass(value) and not isinstance(value, type):
         value = asdict(value)
-    return json.dumps(value, ensure_ascii=False, default=_json_default)
+    is_utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    return json.dumps(value, ensure_ascii=not is_utf8, default=_json_default)
 
 
 def _json_default(value: Any) -> Any:

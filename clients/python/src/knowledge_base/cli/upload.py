@@ -18,7 +18,7 @@ from knowledge_base import KnowledgeBase, Progress, UploadState, errors
 from knowledge_base._sync import SIGNALS_S
 from knowledge_base._uploads import measure
 from knowledge_base.cli import account, exits
-from knowledge_base.cli.exits import NOT_FOUND, Said, words_of
+from knowledge_base.cli.exits import NOT_FOUND, USAGE, Said, words_of
 from knowledge_base.cli.output import as_json, harmless, is_terminal, one_line, say
 
 _FIRST_POLL_S, _LONGEST_POLL_S = 0.25, 5.0
@@ -48,20 +48,38 @@ def files_of(names: list[str]) -> list[Path]:
         path = Path(name)
         if path.is_dir():
             found.update(dict.fromkeys(sorted(_below(path))))
-        elif path.exists():
+        elif path.is_file():
             found[path] = None
+        elif path.exists():
+            # It is read twice, and its size is told before: a pipe can do neither.
+            raise Said(f"{name}: this is no file.", USAGE)
         else:
             raise Said(f"{name}: there is no such file.", NOT_FOUND)
     return list(found)
 
 
 def _below(folder: Path) -> Iterator[Path]:
-    """Without hidden ones."""
-    for base, folders, names in os.walk(folder):
+    """Without hidden ones, pipes and the like. Raises ``OSError`` for a folder it cannot read."""
+    for base, folders, names in os.walk(folder, onerror=_unreadable):
         folders[:] = sorted(one for one in folders if not one.startswith("."))
         for name in names:
-            if not name.startswith(".") and Path(name).suffix.lower() in ENDINGS:
-                yield Path(base) / name
+            path = Path(base) / name
+            is_taken = not name.startswith(".") and path.suffix.lower() in ENDINGS
+            # A link to nothing is told as what it is, when its turn comes.
+            if is_taken and (path.is_file() or not path.exists()):
+                yield path
+
+
+def _unreadable(error: OSError) -> None:
+    raise error
+
+
+def _size(path: Path) -> int:
+    """Nothing of one that is gone meanwhile: that is told when its turn comes."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 class _Interrupted(Exception):
@@ -89,7 +107,8 @@ class Uploads:
         try:
             return self._one(path, show)
         except (errors.KnowledgeBaseError, OSError) as exc:
-            return Outcome(str(path), "failed", None, words_of(exc), exits.code_of(exc))
+            why = words_of(exc).removeprefix(f"{path}: ")
+            return Outcome(str(path), "failed", None, why, exits.code_of(exc))
 
     def _one(self, path: Path, show: Show) -> Outcome:
         there = self._known.get(measure(path).sha256) if self._known else None
@@ -180,7 +199,7 @@ class Bars(Show):
             TimeRemainingColumn(),
             console=Console(stderr=True, highlight=False),
         )
-        self._sizes = {str(path): path.stat().st_size for path in files}
+        self._sizes = {str(path): _size(path) for path in files}
         label = f"{len(files)} files" if len(files) != 1 else "1 file"
         self._all = self._bars.add_task(label, total=sum(self._sizes.values()))
         self._tasks: dict[str, Any] = {}
