@@ -4,6 +4,9 @@ Whatever the core answers about somebody's documents names their revision in its
 (``X-KB-Corpus-Revision``), and is remembered too: so a worker that gave out a deletion, or a
 document's new state, knows it from then on. Else what was said is good for at most a second,
 counted from when the question was sent. A core that has no revisions is asked once a minute.
+
+Calls overlap: of two that were under way together and name different revisions nobody can say which
+is the later one. Then none is known, until a call that is sent after both has its answer.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from gateway.domain.corpus_revision import Told
@@ -40,8 +43,12 @@ class RevisedCore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Said:
+    """``heard_at`` is when this revision was first named; one that holds just from then on was
+    "sent" then, too."""
+
     revision: str | None
     sent_at: float
+    heard_at: float
 
 
 class CorpusRevisions:
@@ -101,10 +108,11 @@ class CorpusRevisions:
 
     def told(self, tenant: str, subject: str, revision: str | None, sent_at: float) -> None:
         owner = (tenant, subject)
-        before = self._said.get(owner)
-        if before is not None and before.sent_at > sent_at:
+        before, said = self._said.get(owner), _Said(revision, sent_at, self.now())
+        if before is not None and (later := _later(before, said)) is not said:
+            self._said[owner] = later
             return
-        self._said[owner] = _Said(revision, sent_at)
+        self._said[owner] = said
         self._said.move_to_end(owner)
         if revision is not None and (before is None or before.revision != revision):
             self._on_change(owner, revision)
@@ -144,3 +152,14 @@ class CorpusRevisions:
         self._tasks.discard(task)
         if self._under_way.get(owner, (0.0, None))[1] is task:
             del self._under_way[owner]
+
+
+def _later(before: _Said, said: _Said) -> _Said:
+    """What is known once both were said, ``said`` at last."""
+    if said.sent_at >= before.heard_at:
+        return said
+    if said.revision == before.revision:
+        return replace(before, sent_at=max(before.sent_at, said.sent_at))
+    if before.sent_at == before.heard_at:
+        return before
+    return _Said(None, said.heard_at, said.heard_at)
