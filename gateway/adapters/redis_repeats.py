@@ -72,6 +72,7 @@ class RedisRepeats:
         first = access()
         self._prefix = first.prefix.encode() + b"i:"
         self._calls = RedisCalls(lambda: connected(access()), first.timeout_s)
+        self._calls.teach(CLAIM, MADE, GIVE_BACK)
 
     async def claim(
         self, asked: Asked, new_id: str, owner: str, *, lock_s: float, kept_s: float
@@ -86,7 +87,13 @@ class RedisRepeats:
 
         answer.add_done_callback(given_back)
         caller = asyncio.shield(answer)
-        return _claim(await caller)
+        try:
+            return _claim(await caller)
+        except asyncio.CancelledError:
+            # Cancelled after the answer came and before it was taken: ``given_back`` saw a caller.
+            if not caller.cancelled() and caller.exception() is None:
+                self.give_back(asked, owner, forget=caller.result()[0] == b"first")
+            raise
 
     async def made(self, asked: Asked, made_id: str, answer: KeptAnswer, *, kept_s: float) -> None:
         head = (asked.fingerprint, made_id, str(_ms(kept_s)), str(answer.status))

@@ -15,7 +15,7 @@ from gateway.domain.repeats import Asked, Claim, KeptAnswer, asked
 from gateway.errors import SharedStateUnavailable
 from tests.components import running_redis
 
-from .test_redis import access, ask
+from .test_redis import access, ask, asked_by, cancel_in
 
 LONG_S, DAY_S = 60.0, 86_400.0
 WHAT = asked(
@@ -112,6 +112,21 @@ async def test_who_leaves_while_asking_leaves_no_claim(
         while (found := await claim(repeats, "two")).state == "busy":  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     assert found.state == "first"
+
+
+async def test_who_leaves_as_the_claim_arrives_leaves_none(repeats: RedisRepeats) -> None:
+    """The answer is there, its caller has not run since: at each of the loop's steps."""
+    left = set()
+    for steps in range(12):
+        what = Asked(f"key-{steps}", "x")
+        asking = asyncio.create_task(claim(repeats, "one", what))
+        answer = await asked_by(repeats._calls)
+        answer.add_done_callback(lambda _, steps=steps, task=asking: cancel_in(steps, task))
+        (found,) = await asyncio.gather(asking, return_exceptions=True)
+        left.add(isinstance(found, asyncio.CancelledError))
+        expected = "first" if isinstance(found, asyncio.CancelledError) else "busy"
+        assert (await claim(repeats, "two", what)).state == expected, steps
+    assert left == {True, False}
 
 
 async def test_everything_has_an_expiry_and_says_nothing_of_the_caller(
