@@ -40,6 +40,25 @@ async def is_complete(turn: Locator) -> None:
     await expect(turn).to_have_class(re.compile(r"\bdone\b"))
 
 
+TELLS = """(button) => {
+    const said = (resolve) => {
+        const observer = new MutationObserver(() => resolve(button.textContent));
+        observer.observe(button, { childList: true });
+    };
+    button.said = new Promise(said);
+}"""
+
+
+async def copied(button: Locator) -> str:
+    """Presses it; what it copied. That it did so it says for two seconds, which a busy machine can
+    miss: it is watched from before on."""
+    handle = await button.element_handle()
+    await handle.evaluate(TELLS)
+    await handle.click()
+    assert await handle.evaluate("(button) => button.said") == "Copied"
+    return str(await button.page.evaluate("navigator.clipboard.readText()"))
+
+
 async def signed_out(page: Page) -> None:
     await page.get_by_role("button", name="Sign out").click()
     await expect(page.get_by_role("heading", name="Sign in")).to_be_visible()

@@ -15,7 +15,7 @@ from devstack.stack import Stack
 from tests.components import running_redis
 from tests.system.test_workers import serving
 
-from .asking import LIGHTHOUSE, add, answer, ask, is_complete, overflows, signed_out
+from .asking import LIGHTHOUSE, add, answer, ask, copied, is_complete, overflows, signed_out
 from .scripted_model import ScriptedModel
 from .tabs import PASSWORD, PHONE, Tab, Tabs
 from .test_screens import faults
@@ -107,11 +107,9 @@ async def test_an_answer_whose_core_dies_is_marked_incomplete(
     await expect(answer(turn)).to_have_text("The sisters ")
     await expect(turn).to_contain_text("CORE_TRUNCATED")
     await tab.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    await turn.get_by_role("button", name="Copy request id").click()
-    await expect(turn.get_by_role("button", name="Copied")).to_be_visible()
-    copied = await tab.page.evaluate("navigator.clipboard.readText()")
-    assert copied
-    await expect(turn).to_contain_text(copied)
+    request_id = await copied(turn.get_by_role("button", name="Copy request id"))
+    assert request_id
+    await expect(turn).to_contain_text(request_id)
     model.says(WHO, "The sisters Byrne [1].")
     await turn.get_by_role("button", name="Ask again").click()
     await is_complete(tab.page.get_by_role("article").last)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from playwright.async_api import expect
 
 from devstack.stack import Stack
 
+from .asking import copied
 from .documents_pages import OVERLAPS, SAMPLES, choose, is_ready, record, row, text, upload
 from .tabs import PHONE, Tab, Tabs
 from .test_screens import faults, settled
@@ -77,11 +79,14 @@ async def test_loading_all_can_be_stopped(tab: Tab, stack: Stack) -> None:
     record(stack, tab, [f"note {n}.txt" for n in range(300)])
     page = tab.page
     held: list[Any] = []
-    await page.route("**/documents?*cursor=*", lambda route: held.append(route))
+    asked = asyncio.Event()
+    await page.route("**/documents?*cursor=*", lambda route: (held.append(route), asked.set()))
     await tab.open("#/documents")
     await expect(page.get_by_text("100 documents loaded")).to_be_visible()
     await page.get_by_label("Find").fill("note 29")
     await expect(page.get_by_text("100 documents loaded, loading all")).to_be_visible()
+    async with asyncio.timeout(30):
+        await asked.wait()
     await page.get_by_role("button", name="Stop loading").click()
     await held[0].continue_()
     await page.unroute("**/documents?*cursor=*")
@@ -103,9 +108,7 @@ async def test_a_document_shows_all_that_is_known_of_it(tabs: Tabs, tab: Tab) ->
     (known,) = (await tab.api("GET", "/api/v1/documents"))["documents"]
     for shown in (known["sha256"], known["document_id"], "PDF", "Ready"):
         await expect(page.locator("main")).to_contain_text(shown)
-    await page.get_by_role("button", name="Copy the SHA-256").click()
-    await expect(page.get_by_role("button", name="Copied")).to_be_visible()
-    assert await page.evaluate("navigator.clipboard.readText()") == known["sha256"]
+    assert await copied(page.get_by_role("button", name="Copy the SHA-256")) == known["sha256"]
     async with page.expect_download() as downloading:
         await page.get_by_role("button", name="Download").click()
     downloaded = await downloading.value

@@ -41,6 +41,8 @@ async def test_the_first_view_weighs_little(tabs: Tabs) -> None:
 async def test_a_second_visit_loads_no_file_again(tab: Tab) -> None:
     """They are kept for good; the page itself is asked for, and rarely sent."""
     await tab.open()
+    # What was still on its way would be loaded again.
+    await tab.page.wait_for_load_state("networkidle")
     seen: list[tuple[str, int]] = []
     tab.page.on("response", lambda answer: seen.append((answer.url, answer.status)))
     await tab.page.reload()

@@ -194,11 +194,32 @@ async def test_a_token_in_the_address_takes_nobodys_place_unasked(tabs: Tabs, ta
         assert token not in page.url
 
 
+RUBBISH = ("nonsense", "日本", "a%0Ab", "%E0%A4%A", "x" * 70_000)
+
+
 async def test_a_token_in_the_address_that_is_none_is_told(tabs: Tabs) -> None:
+    """Also one that no request can have in its head; the tab keeps nothing of it, which would be
+    in the way of everybody who wants to sign in there."""
     tab = await tabs.stranger()
-    await tab.page.goto(f"{tab.base_url}/console#token=nonsense")
+    page = tab.page
+    for token in RUBBISH:
+        await page.goto("about:blank")
+        await page.goto(f"{tab.base_url}/console#token={token}")
+        await expect(page.get_by_text("no longer valid")).to_be_visible()
+        await expect(page.get_by_role("heading", level=1, name="Sign in")).to_be_visible()
+        assert await page.evaluate("sessionStorage.length") == 0
+    await fill_in(page, name_of("editor", 145))
+    await is_at(page, "#/ask")
+
+
+async def test_who_signs_in_by_an_address_that_is_no_good_is_signed_out(tab: Tab) -> None:
+    """He was told that what the tab keeps is lost: the screen shows nothing of it any more."""
+    await tab.open("#/documents")
+    await tab.page.evaluate("() => { location.hash = 'token=a%0Ab'; }")
+    await tab.page.get_by_role("dialog").get_by_role("button", name="Sign in by it").click()
     await expect(tab.page.get_by_text("no longer valid")).to_be_visible()
-    await expect(tab.page.get_by_role("heading", level=1, name="Sign in")).to_be_visible()
+    await expect(tab.page.get_by_role("heading", level=1)).to_have_text("Sign in")
+    await expect(tab.page.locator(".who")).to_have_count(0)
 
 
 async def test_two_users_at_once_see_their_own(tabs: Tabs) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,46 @@ async def test_a_store_that_was_gone_is_tried_again_by_itself(tab: Tab, stack: S
     await is_ready(page, "late.txt")
     known = (await tab.api("GET", "/api/v1/documents"))["documents"]
     assert [one["filename"] for one in known] == ["late.txt"]
+
+
+class Processing:
+    """What a tab is told of its document: that it is being indexed, or nothing, or the truth."""
+
+    def __init__(self) -> None:
+        self.is_lost = self.is_over = False
+        self.refused = 0
+
+    async def answer(self, route: Any) -> None:
+        if self.is_lost:
+            self.refused += 1
+            await route.abort("internetdisconnected")
+        elif self.is_over:
+            await route.continue_()
+        else:
+            id_ = route.request.url.rpartition("/")[2]
+            known = {"document_id": id_, "filename": "read.txt", "size": 14}
+            state = {"status": "processing", "stage": "indexing"}
+            await route.fulfill(json={**known, **state, "created_at": "2026-01-01T00:00:00Z"})
+
+    async def was_given_up(self) -> bool:
+        """The client asks three times in all."""
+        return self.refused >= 3
+
+
+async def test_what_is_processed_while_there_is_no_network_is_told_later(tab: Tab) -> None:
+    """The file is sent, then nobody answers for a while: its line goes on by itself."""
+    page = tab.page
+    processing = Processing()
+    await page.route(re.compile("/api/v1/documents/[0-9a-f-]{36}$"), processing.answer)
+    await tab.open("#/documents")
+    await choose(page, text("read.txt", "In peace."))
+    await expect(upload(page, "read.txt")).to_contain_text("Indexing")
+    processing.is_lost = True
+    await until(processing.was_given_up)
+    await expect(upload(page, "read.txt")).to_contain_text("Indexing")
+    processing.is_lost, processing.is_over = False, True
+    await expect(upload(page, "read.txt")).to_contain_text("Ready")
+    await is_ready(page, "read.txt")
 
 
 async def test_an_upload_goes_on_beside_other_screens_and_after_the_page_was_left(tab: Tab) -> None:

@@ -144,12 +144,17 @@ async function signOut({ allTokens = false } = {}) {
 
 /** @param {string} words */
 function signedOut(words) {
-  leaveSession(words);
-  for (const end of endings.splice(0)) end();
-  session.end();
+  forget(words);
   // The one that was there has the token.
   app.kb = client();
   go(SIGN_IN);
+}
+
+/** All that the tab has of whoever was here, and what goes on for him. @param {string} why */
+function forget(why) {
+  leaveSession(why);
+  for (const end of endings.splice(0)) end();
+  session.end();
 }
 
 /** @param {string} why */
@@ -203,7 +208,7 @@ async function addressChanged() {
 async function start(token) {
   // A link of somebody else's must not put his sign-in in the place of one's own unasked.
   if (token && (session.token || app.me) && token !== session.token && !(await mayReplace())) return start(null);
-  if (token) (session.end(), session.begin(token));
+  if (token) (forget(""), session.begin(token));
   if (session.token || COMPANY) await resume(token !== null);
   if (app.me && location.hash.length < 2) history.replaceState(null, "", session.takePlace() ?? FIRST);
   await open();
@@ -223,12 +228,21 @@ async function resume(fromAddress) {
   try {
     await enter();
   } catch (error) {
-    const { status } = /** @type {any} */ (error);
-    if (status === 401 || status === 403) return ended(fromAddress);
+    if (isNoCredential(error)) return ended(fromAddress);
     main.replaceChildren(h("h1", null, "Knowledge base"), problem(error, { again: () => location.reload() }));
     // Whoever is signed in is not sent away because the network is gone.
     await new Promise(() => undefined);
   }
+}
+
+/**
+ * What never signs anybody in: refused by the server, longer than a head may be, or nothing that can
+ * be sent in one, which the client finds out. Kept, it would be in the way each time the page loads.
+ *
+ * @param {any} error
+ */
+function isNoCredential(error) {
+  return [401, 403, 431].includes(error?.status) || error instanceof TypeError;
 }
 
 /** @param {boolean} fromAddress */

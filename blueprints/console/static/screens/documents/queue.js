@@ -4,6 +4,7 @@
 import { KeptStates } from "./kept.js";
 import { refusal, rules } from "./rules.js";
 import { cause, isLost, transfer } from "./transfer.js";
+import { isHere } from "./watching.js";
 
 /** @typedef {import("./chosen_files.js").Chosen} Chosen */
 
@@ -139,6 +140,7 @@ export class Uploads extends EventTarget {
     clearTimeout(this.#nextTry);
     this.#nextTry = 0;
     if (!this.isOurs) return;
+    this.shelf.watching.goOn();
     for (const item of this.items) if (item.state === "lost") this.again(item);
   }
 
@@ -168,8 +170,7 @@ export class Uploads extends EventTarget {
 
   /** Whether those who chose these files are signed in now: nothing is sent as somebody else. */
   get isOurs() {
-    const { me } = this.app;
-    return me?.subject === this.me.subject && me?.tenant === this.me.tenant;
+    return isHere(this.app, this.me);
   }
 
   #fill() {
