@@ -21,15 +21,17 @@ KEPT_S: Final = 2 * 86_400
 BATCH_LIFE_S: Final = 86_400
 USES_LIFE_S: Final = 90 * 86_400
 
-# KEYS: the worker's last batch; accounts; owners of keys. ARGV: the batch's number, how long it is
-# remembered, how many accounts, "prompt completion estimated until" for each of them, "id time" for
-# each owner, how long that is remembered.
+# KEYS: the number of the worker's last batch; accounts; owners of keys. ARGV: the batch's number,
+# how long it is remembered, how many accounts, "prompt completion estimated until" for each of
+# them, "id time" for each owner, how long that is remembered.
 # Answer: whether the batch was not known. A failure, such as no memory left, comes before anything
 # was written.
 ADD: Final = Script(
     OWN
     + b"""
-if redis.call('GET', KEYS[1]) == ARGV[1] then return 0 end
+-- Numbers grow: one that is not above the last was sent again meanwhile, over another connection.
+local last = tonumber(redis.call('GET', KEYS[1]) or '')
+if last and last >= tonumber(ARGV[1]) then return 0 end
 redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
 local accounts = tonumber(ARGV[3])
 -- A gateway whose clock is behind must not have its charges expire at once.

@@ -12,7 +12,7 @@ from devstack.components import Running
 from gateway.adapters.redis_state import RedisState
 from gateway.adapters.redis_usage import RedisUsage
 from gateway.domain.limits import Budget, Charge, Lease, Rate
-from gateway.domain.usage import Account, Spent
+from gateway.domain.usage import Account, KeyUse, Spent
 from tests.components import running_redis
 
 from .test_redis import access, ask, using
@@ -80,6 +80,18 @@ async def test_limits_and_budgets_are_one_call(redis: Running, state: RedisState
     await usage.forget([DAY.key])
     (again,) = await state.admit([], [], [Budget(DAY.key, 5)])
     assert again.left == 5
+
+
+async def test_a_batch_that_arrives_behind_the_next_one_counts_once(state: RedisState) -> None:
+    """It was late on a connection that was given up, and was sent again over another one."""
+    usage, use = RedisUsage(state.calls, state.prefix), KeyUse("acme/ada", "k")
+    batches = [(9, 1_900_000_000), (10, 1_900_000_060), (9, 1_900_000_000), (10, 1_900_000_060)]
+    for number, at in batches:
+        await usage.add(number, {DAY: Spent(prompt=7)}, {use: at})
+    assert await usage.read([DAY.key]) == [Spent(prompt=14)]
+    assert await usage.last_used("acme/ada") == {"k": 1_900_000_060}
+    await usage.add(11, {DAY: Spent(prompt=7)}, {})
+    assert await usage.read([DAY.key]) == [Spent(prompt=21)]
 
 
 async def scripts_run(redis: Running) -> int:
