@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gateway.commands.probe import measuring
 from gateway.commands.probe.faults import faults
-from gateway.commands.probe.measuring import Measured, Prober
-from gateway.commands.probe.wire import Place
+from gateway.commands.probe.measuring import Measured, Prober, Refused
+from gateway.commands.probe.wire import Place, Unreachable
 from gateway.domain.identity import User
 
 from .conftest import Gateway, running_gateway
@@ -89,19 +92,129 @@ async def test_the_command_prints_a_table_or_json(gateway: Gateway) -> None:
     assert told["measured"]["skipped"] == {"silence": "not asked for"}
 
 
-async def test_a_refusal_is_told_in_the_gateways_words(gateway: Gateway) -> None:
-    """Nothing is measured by somebody who may not."""
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=["people", "programs"])
+async def test_a_refusal_is_told_in_the_gateways_words(
+    options: list[str], gateway: Gateway
+) -> None:
+    """Nothing is measured by somebody who may not; a program is told so in JSON."""
     url = f"http://127.0.0.1:{gateway.address[1]}"
     child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "gateway", "probe", url, "--token-file", "-"),
+        *(sys.executable, "-m", "gateway", "probe", url, "--token-file", "-", *options),
         stdin=-1,
         stdout=-1,
         stderr=-1,
     )
     async with asyncio.timeout(TIMEOUT_S):
         out, problems = await child.communicate(b"nonsense")
-    assert (child.returncode, out) == (1, b"")
+    assert child.returncode == 1
     assert b"401 UNAUTHENTICATED" in problems
+    if options:
+        told = json.loads(out)
+        assert (told["url"], told["faults"]) == (url, [])
+        assert told["error"].startswith("401 UNAUTHENTICATED")
+    else:
+        assert out == b""
+
+
+# --- what is no gateway ---------------------------------------------------------------------------
+
+OK = b"HTTP/1.1 200 OK\r\nServer: nginx\r\n"
+EVENTS = OK + b"Content-Type: text/event-stream\r\n"
+STRANGERS: dict[str, tuple[bytes, str]] = {
+    "a page": (OK + b"Content-Type: text/html\r\n\r\n<html></html>", "200 by nginx"),
+    "a large page": (OK + b"Content-Type: text/html\r\n\r\n" + b"a" * (2 << 20), "200 by nginx"),
+    "another stream": (EVENTS + b"\r\nevent: probe\ndata: hello\n\n", "200 by nginx"),
+    "odd events": (EVENTS + b'\r\nevent: tick\ndata: {"n":1,"sent_ms":null}\n\n', "200 by nginx"),
+    "an odd status": (b"HTTP/1.1 \xb2 OK\r\n\r\n", "not an HTTP answer"),
+    "HTTP/2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "not an HTTP answer"),
+    "no end of a head": (OK + b"X-A: b\r\n" * 20_000, "does not end"),
+    "nothing": (b"", "without an answer"),
+}
+
+
+@contextlib.asynccontextmanager
+async def stranger(answer: bytes, *, stays: bool = False, met: Any = None) -> AsyncIterator[Prober]:
+    """Says this to everybody, and then leaves or says nothing more; somebody who probes it."""
+
+    async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            if met is not None:
+                met()
+            writer.write(answer)
+            await writer.drain()
+            if stays:
+                await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(say, "127.0.0.1", 0)
+    place = Place("127.0.0.1", server.sockets[0].getsockname()[1], False, "")
+    async with server:
+        yield Prober(place, {"Authorization": "Bearer x"}, silence_s=0.0)
+
+
+@pytest.mark.parametrize("name", STRANGERS)
+async def test_what_is_no_gateway_is_said_to_be_none(name: str) -> None:
+    """No fault of a stream is made of it."""
+    answer, words = STRANGERS[name]
+    async with stranger(answer) as prober:
+        with pytest.raises((Refused, Unreachable), match=words):
+            await prober.measure()
+
+
+async def test_a_chunk_without_a_size_breaks_a_stream_off() -> None:
+    """What came before it was a stream."""
+    async with stranger(EVENTS + b"Transfer-Encoding: chunked\r\n\r\nzz\r\nevent") as prober:
+        seen = await prober.measure()
+    assert faults(seen)[0].code == "broken_off"
+    assert "no size" in faults(seen)[0].what
+
+
+async def test_who_falls_silent_is_not_waited_for_without_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In the middle of a stream, and of a refusal. The clock is turned back once it is asked."""
+
+    def shorter() -> None:
+        monkeypatch.setattr(measuring, "TIMEOUT_S", 0.05)
+
+    async with stranger(EVENTS + b"\r\n: hello\n\n", stays=True, met=shorter) as prober:
+        seen = await prober.measure()
+    assert "still going on" in faults(seen)[0].what
+    monkeypatch.undo()
+    refusal = b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 99\r\n\r\nshort"
+    async with stranger(refusal, stays=True, met=shorter) as prober:
+        with pytest.raises(Refused, match="502 by something"):
+            await prober.measure()
+
+
+@pytest.mark.parametrize(
+    ("url", "authority", "path"),
+    [
+        ("http://[::1]:8080/kb/", "[::1]:8080", "/kb"),
+        ("https://[::1]/", "[::1]", ""),
+        ("http://h/a b/ü", "h", "/a%20b/%C3%BC"),
+        ("http://bücher.example", "xn--bcher-kva.example", ""),
+        ("kb.example.com:443", "kb.example.com", ""),
+    ],
+)
+def test_addresses_are_written_as_a_request_needs_them(url: str, authority: str, path: str) -> None:
+    """Whatever letters they have."""
+    place = Place.of(url)
+    assert (place.authority, place.path) == (authority, path)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("http://u:p@h", "http://:p@h", "http://@h", "http://h:99999", "http://[::1", "ftp://h"),
+        *("http://h/?q", "http://h/#f", "http://", f"http://{'a' * 70}.example"),
+    ],
+)
+def test_what_is_no_address_is_refused(url: str) -> None:
+    """Before anything is sent."""
+    with pytest.raises(ValueError, match=r"."):
+        Place.of(url)
 
 
 # --- the route ------------------------------------------------------------------------------------

@@ -31,6 +31,8 @@ def run(parsed: argparse.Namespace, token: str) -> int:
         seen = asyncio.run(prober.measure())
     except (Unreachable, Refused) as problem:
         print(f"gateway probe: {problem}", file=sys.stderr)
+        if parsed.json:
+            print(report.problem_for_programs(parsed.url, str(problem)))
         return FAULT
     found = faults(seen)
     say = report.for_programs if parsed.json else report.for_people

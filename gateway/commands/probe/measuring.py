@@ -18,6 +18,7 @@ from uuid import uuid4
 from gateway.commands.probe.wire import Answer, Place, Unreachable, asking
 from gateway.domain.sse import SseParser
 from gateway.domain.versions import VERSIONS
+from gateway.errors import EventTooLarge
 
 PATH = f"{VERSIONS[-1].prefix}/probe"
 EVENTS, INTERVAL_MS = 20, 100
@@ -134,14 +135,26 @@ class Prober:
             measured.status, measured.version = answer.status, answer.version
             measured.headers, measured.tls_version = answer.headers, answer.tls_version
             measured.head_s = answer.head_s - answer.asked_s
-            parser, read = SseParser(), 0
-            async for piece in answer.pieces():
-                read += 1
-                for event in parser.feed(piece.content):
-                    self._take(measured, answer, event.type, event.data, piece.at_s, read)
-                if measured.ended == "done":
-                    return
-            measured.ended = answer.ended or ""
+            try:
+                async with asyncio.timeout(TIMEOUT_S):
+                    await self._take_events(measured, answer)
+            except TimeoutError:
+                measured.ended = f"it was still going on after {TIMEOUT_S:.0f} s"
+            except (EventTooLarge, ValueError, KeyError, TypeError):
+                raise Refused(_not_ours(answer)) from None
+            is_stream = answer.headers.get("content-type", "").startswith("text/event-stream")
+            if not measured.ticks and not is_stream:
+                raise Refused(_not_ours(answer))
+
+    async def _take_events(self, measured: Measured, answer: Answer) -> None:
+        parser, read = SseParser(), 0
+        async for piece in answer.pieces():
+            read += 1
+            for event in parser.feed(piece.content):
+                self._take(measured, answer, event.type, event.data, piece.at_s, read)
+            if measured.ended == "done":
+                return
+        measured.ended = answer.ended or ""
 
     def _take(
         self, measured: Measured, answer: Answer, name: str, data: str, at_s: float, read: int
@@ -177,6 +190,8 @@ class Prober:
             measured.cut_after_s = loop.time() - began_s
         except TimeoutError:
             measured.skipped["silence"] = "the event behind it never came"
+        except EventTooLarge:
+            measured.skipped["silence"] = "what came is no event stream"
         except (Unreachable, Refused) as problem:
             measured.skipped["silence"] = str(problem)
 
@@ -252,10 +267,15 @@ async def _first_event(answer: Answer) -> None:
 
 
 async def _why_refused(answer: Answer) -> str:
-    body = await answer.body()
     try:
+        async with asyncio.timeout(TIMEOUT_S):
+            body = await answer.body()
         error = json.loads(body)["error"]
         return f"{answer.status} {error['code']}: {error['message']}"
-    except (ValueError, KeyError, TypeError):
-        server = answer.headers.get("server", "something")
-        return f"{answer.status} by {server}, which is not the gateway's answer"
+    except (ValueError, KeyError, TypeError, RecursionError, TimeoutError):
+        return _not_ours(answer)
+
+
+def _not_ours(answer: Answer) -> str:
+    server = answer.headers.get("server", "something")
+    return f"{answer.status} by {server}, which is not the gateway's answer"

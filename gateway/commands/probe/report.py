@@ -39,6 +39,11 @@ def _told(url: str, seen: Measured, found: Sequence[Fault]) -> Iterator[str]:
             yield f"  {proxy:<{wide}}  {CHANGES[fault.code][proxy]}"
 
 
+def problem_for_programs(url: str, problem: str) -> str:
+    """Why nothing could be measured, in the place of ``measured``."""
+    return json.dumps({"url": url, "faults": [], "error": problem}, indent=2)
+
+
 def for_programs(url: str, seen: Measured, found: Sequence[Fault]) -> str:
     """One JSON document: ``url``, ``faults`` with what to change, and ``measured``."""
     document: dict[str, Any] = {

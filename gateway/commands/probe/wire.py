@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import ssl
 import zlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 HEAD_LIMIT_BYTES = 64 * 1024
 
@@ -41,11 +42,13 @@ class Place(NamedTuple):
             raise ValueError(
                 f"{url} is not the address of a gateway, such as https://kb.example.com"
             )
-        if parts.query or parts.fragment or parts.username:
+        if parts.query or parts.fragment or "@" in parts.netloc:
             raise ValueError("the address has more than a host, a port and a path")
         tls = parts.scheme == "https"
         port = parts.port or (443 if tls else 80)
-        return cls(parts.hostname, port, tls, parts.path.rstrip("/"))
+        # What a request line and a resolver can take: letters beyond ASCII have a spelling in it.
+        host = parts.hostname.encode("idna").decode()
+        return cls(host, port, tls, quote(parts.path, safe="/%:@!$&'()*+,;=~").rstrip("/"))
 
     @property
     def authority(self) -> str:
@@ -90,7 +93,11 @@ class Answer:
         data, at_s = self._rest, self.head_s
         while True:
             if data:
-                content = chunks.take(data) if chunks else data
+                try:
+                    content = chunks.take(data) if chunks else data
+                except ValueError:
+                    self.ended = "in a chunk that has no size"
+                    return
                 yield Piece(at_s, coding.take(content) if coding else content)
                 if chunks is not None and chunks.over:
                     self.ended = "whole"
@@ -195,8 +202,10 @@ async def _head(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
     data = b""
     while b"\r\n\r\n" not in data:
         piece = await reader.read(1 << 16)
-        if not piece or len(data) > HEAD_LIMIT_BYTES:
+        if not piece:
             raise ConnectionResetError("closed without an answer")
+        if len(data) > HEAD_LIMIT_BYTES:
+            raise ConnectionResetError("the head of its answer does not end")
         data += piece
     head, _, rest = data.partition(b"\r\n\r\n")
     return head, rest
@@ -205,7 +214,7 @@ async def _head(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
 def _read_head(head: bytes) -> tuple[str, int, dict[str, str]]:
     first, *lines = head.decode("latin-1").split("\r\n")
     words = first.split(" ", 2)
-    if len(words) < 2 or not words[0].startswith("HTTP/") or not words[1].isdigit():
+    if len(words) < 2 or not words[0].startswith("HTTP/") or not re.fullmatch("[0-9]{3}", words[1]):
         raise Unreachable("what came is not an HTTP answer")
     found: dict[str, str] = {}
     for line in lines:
@@ -250,8 +259,13 @@ class _Chunks:
     def _next_size(self) -> bool:
         line, found, rest = self._data.partition(b"\r\n")
         if not found:
+            if len(line) > HEAD_LIMIT_BYTES:
+                raise ValueError("the line of a chunk's size does not end")
             return False
-        size = int(line.partition(b";")[0], 16)
+        digits = line.partition(b";")[0].strip()
+        if not re.fullmatch(rb"[0-9A-Fa-f]{1,15}", digits):
+            raise ValueError("a chunk has no size")
+        size = int(digits, 16)
         self._data, self.over = rest, size == 0
         self._left = size + 2  # with the line end behind it
         return True
