@@ -25,6 +25,7 @@ from sanic.touchup.service import TouchUp
 from blueprints.api import API
 from gateway.adapters.core_calls import CoreCalls
 from gateway.adapters.core_http import CoreHttp
+from gateway.adapters.oidc_provider import OidcProvider
 from gateway.app import Application, create_app
 from gateway.domain.balancing import Address, Balancer
 from gateway.edge.http.mounting import Api
@@ -224,6 +225,7 @@ async def running_gateway(
     keys: MemoryKeys | None = None,
     api: Api = API,
     issuer: IssuerServer | None = None,
+    clock: MovableClock | None = None,
     **settings: str,
 ) -> AsyncIterator[Gateway]:
     """``settings`` are environment names without their prefix: ``CORS_ORIGINS="…"``.
@@ -236,7 +238,7 @@ async def running_gateway(
     environ = {**ENVIRONMENT, "GATEWAY_SERVICES_CORE": core.url}
     settings = {**(issuer.settings if issuer else {}), **settings}
     environ.update({f"GATEWAY_{name}": text for name, text in settings.items()})
-    users, clock, keys = some_users(), MovableClock(), keys or MemoryKeys()
+    users, clock, keys = some_users(), clock or MovableClock(), keys or MemoryKeys()
     revocations = revocations or MemoryRevocations()
     store, workflows = MemoryStore(), workflows or MemoryWorkflows()
     state, people = CountingState(clock.monotonic), MemoryPeople()
@@ -286,6 +288,15 @@ async def running_gateway(
         for connection in tuple(server.connections):
             connection.abort()
         await server.after_stop()
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For the company's provider, whose deadlines no setting has: as above."""
+    monkeypatch.setattr("gateway.flows.browser_sign_in.ANSWER_S", 30.0)
+    defaults = OidcProvider.__init__.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "budget_s", 30.0)
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ PASSWORD = "correct horse battery staple"
 class MovableClock:
     """A clock the test turns; it starts at a date tokens can be issued at."""
 
-    def __init__(self) -> None:
-        self.now = 1_800_000_000.0
+    def __init__(self, now: float = 1_800_000_000.0) -> None:
+        self.now = now
 
     def time(self) -> float:
         return self.now

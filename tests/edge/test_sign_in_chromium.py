@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.certificates import Authority, asking_server
-from tests.provider.running import running_provider
+from tests.provider.running import gateways_now, running_provider
 from tests.system.browser.chromium import Browser, Page, find_chromium
 
 from .browsers import CALLBACK, SESSION, START
@@ -227,7 +227,7 @@ async def test_people_sign_in_at_a_real_provider_over_two_replicas(
         }
         await provider.change(clients=[console])
         for replica in replicas:
-            replica.clock.now = time.time()
+            replica.clock.now = gateways_now()
         form, docs = f"{provider.issuer}/interaction/", f"{front.url}/docs"
         start = f"{front.url}{START}?return_to=/docs"
         await go(page, start, form)
