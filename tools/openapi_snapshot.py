@@ -212,7 +212,17 @@ def breaking(name: str, before: Json, now: Json) -> str:
     """
     if name.endswith("meanings.json"):
         return "\n".join(_lost(before, now))
-    return _by_oasdiff(before, now)
+    return "\n".join([*_redirects_lost(before, now), *_by_oasdiff(before, now).splitlines()])
+
+
+def _redirects_lost(before: Json, now: Json) -> Iterator[str]:
+    """To oasdiff a good status is a 2xx alone; clients follow a 302 and go by a 304, too."""
+    for path, methods in before["paths"].items():
+        for method, operation in methods.items():
+            left = now["paths"].get(path, {}).get(method, {}).get("responses", {})
+            for status in operation["responses"]:
+                if status.startswith("3") and status not in left:
+                    yield f"{method.upper()} {path}: {status} is gone"
 
 
 def _lost(before: Json, now: Json) -> Iterator[str]:
@@ -252,8 +262,8 @@ def _open_ended(document: Json) -> Json:
     schemas = grown["components"]["schemas"]
     for name, *path in (("Error", "error", "code"), ("StreamEvent", "event")):
         found = schemas.get(name)
-        for part in path if found else ():
-            found = found["properties"][part]
+        for part in path:
+            found = (found or {}).get("properties", {}).get(part)
         if found:
             found.pop("enum", None)
     return grown

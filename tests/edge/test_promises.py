@@ -18,6 +18,8 @@ from .conftest import Gateway
 
 Bend = Callable[[dict[str, Any]], object]
 QUERY, KEYS = "/api/v1/query", "/api/v1/keys"
+DOCUMENTS = "/api/v1/documents"
+CONTENT = f"{DOCUMENTS}/{{document_id}}/content"
 
 
 @cache
@@ -85,6 +87,37 @@ BREAKS: dict[str, tuple[str, Bend]] = {
     "a good status goes": (
         "v1/openapi.json",
         lambda one: one["paths"]["/api/v1/auth/logout"]["post"]["responses"].pop("204"),
+    ),
+    "a redirect goes": (
+        "v1/openapi.json",
+        lambda one: one["paths"][CONTENT]["get"]["responses"].pop("302"),
+    ),
+    "a value of an answer's field goes": (
+        "v1/openapi.json",
+        lambda one: schema(one, "Document")["properties"]["status"]["enum"].remove("failed"),
+    ),
+    "an answer's field has one value more": (
+        "v1/openapi.json",
+        lambda one: schema(one, "Document")["properties"]["status"]["enum"].append("paused"),
+    ),
+    "a parameter must be there": (
+        "v1/openapi.json",
+        lambda one: one["paths"][DOCUMENTS]["get"]["parameters"][0].update(required=True),
+    ),
+    "a field is spelled otherwise": (
+        "v1/openapi.json",
+        lambda one: schema(one, "QueryRequest")["properties"]["query"].update(pattern="^[a-z]*$"),
+    ),
+    "what is done where nothing is said": (
+        "v1/openapi.json",
+        lambda one: schema(one, "QueryRequest")["properties"]["stream"].update(default=False),
+    ),
+    "the shape of errors": (
+        "v1/openapi.json",
+        lambda one: (
+            schema(one, "Error")["properties"].pop("error"),
+            schema(one, "Error").pop("required"),
+        ),
     ),
     "an answer of another kind": (
         "v1/openapi.json",
