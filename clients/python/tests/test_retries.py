@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable
 from typing import Any
 
@@ -148,6 +149,18 @@ async def test_an_id_is_one_step_of_the_path(client: Make, server: FakeServer) -
     with pytest.raises(errors.NotFound):
         await client().call("documents.get", "../keys?x#y%2f")
     assert server.requests[0].url.raw_path == b"/api/v1/documents/..%2Fkeys%3Fx%23y%252f"
+
+
+async def test_a_certificate_that_is_not_trusted_is_told_at_once(
+    client: Make, server: FakeServer
+) -> None:
+    """It will not be in a second."""
+    refusal = httpx.ConnectError("certificate verify failed")
+    refusal.__cause__ = ssl.SSLCertVerificationError(1, "self-signed certificate")
+    server.answers = [refusal]
+    with pytest.raises(errors.NotConnected, match="certificate"):
+        await client().call("me")
+    assert len(server.requests) == 1
 
 
 async def test_it_ends_at_some_time(client: Make, server: FakeServer, waits: list[float]) -> None:

@@ -56,7 +56,8 @@ export function mayBeDone(error: unknown): boolean {
 
 function mayRepeat(request: Request, error: unknown): boolean {
   const always = request.always === true;
-  if (error instanceof NotConnected) return true;
+  // A certificate that is not trusted now will not be in a second.
+  if (error instanceof NotConnected) return !isUntrusted(error);
   if (error instanceof ConnectionBroken || error instanceof TimedOut) return always;
   if (!(error instanceof ApiError)) return false;
   // The same request with this key is under way.
@@ -64,4 +65,9 @@ function mayRepeat(request: Request, error: unknown): boolean {
   if (error.status === 429) return true;
   if (error.status === 503) return always || error.retryAfter !== undefined;
   return always && [500, 502, 504].includes(error.status ?? 0);
+}
+
+function isUntrusted({ cause }: NotConnected): boolean {
+  const { code } = (cause as { cause?: { code?: unknown } } | undefined)?.cause ?? {};
+  return /CERT|^UNABLE_TO_/.test(String(code));
 }

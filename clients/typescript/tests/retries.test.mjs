@@ -105,6 +105,15 @@ test("a try that was not let in has deleted nothing, one that failed on the way 
   }
 });
 
+test("a certificate that is not trusted is told at once: it will not be in a second", async () => {
+  for (const code of ["DEPTH_ZERO_SELF_SIGNED_CERT", "UNABLE_TO_VERIFY_LEAF_SIGNATURE"]) {
+    const server = new FakeServer();
+    server.answers = [broken(code)];
+    await assert.rejects(before(server).kb.me(), client.NotConnected);
+    assert.equal(server.requests.length, 1);
+  }
+});
+
 test("it ends at some time, with waits that grow; a long wait is the caller's", async () => {
   const server = new FakeServer();
   server.usual = broken("ECONNREFUSED");

@@ -30,7 +30,7 @@ export function mayBeDone(error) {
 function mayRepeat(request, error) {
     const always = request.always === true;
     if (error instanceof NotConnected)
-        return true;
+        return !isUntrusted(error);
     if (error instanceof ConnectionBroken || error instanceof TimedOut)
         return always;
     if (!(error instanceof ApiError))
@@ -42,4 +42,8 @@ function mayRepeat(request, error) {
     if (error.status === 503)
         return always || error.retryAfter !== undefined;
     return always && [500, 502, 504].includes(error.status ?? 0);
+}
+function isUntrusted({ cause }) {
+    const { code } = cause?.cause ?? {};
+    return /CERT|^UNABLE_TO_/.test(String(code));
 }

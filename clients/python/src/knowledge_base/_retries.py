@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import ssl
 from dataclasses import dataclass
 
 from knowledge_base._requests import Request
@@ -70,7 +71,7 @@ def _may_repeat(request: Request, error: KnowledgeBaseError) -> bool:
     always = request.repeat == "always"
     match error:
         case NotConnected():
-            return True
+            return not _is_untrusted(error)
         case ConnectionBroken() | TimedOut():
             return always
         case Conflict():
@@ -83,3 +84,10 @@ def _may_repeat(request: Request, error: KnowledgeBaseError) -> bool:
         case ApiError(status=500 | 502 | 504):
             return always
     return False
+
+
+def _is_untrusted(error: BaseException | None) -> bool:
+    """A certificate that is not trusted now will not be in a second: who asks need not wait."""
+    while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
+        error = error.__cause__ or error.__context__
+    return error is not None
