@@ -332,12 +332,7 @@ class _Assembly:
         from gateway.edge.grpc.listener import GrpcListener
 
         settings = self._settings
-        calls = GrpcCalls(
-            self._app,
-            pipeline,
-            body_s=settings.body_timeout,
-            body_limit_bytes=settings.body_limit,
-        )
+        calls = GrpcCalls(self._app, pipeline, self._connections)
         handlers = grpc_services.handlers(self._app, calls, settings.stream_client_stall)
         return GrpcListener(settings, calls, handlers, lambda: services.health.ready)
 

@@ -168,7 +168,8 @@ def _refuse_taken_grpc_port(settings: Settings) -> None:
 
 def _raise_open_files_limit(settings: Settings) -> None:
     """Workers inherit this limit, and it must allow as many connections as the settings do."""
-    needed = settings.connections_limit + settings.core_connections + OTHER_FILES
+    ports = 2 if settings.grpc_port else 1
+    needed = ports * settings.connections_limit + settings.core_connections + OTHER_FILES
     shortage = raise_file_limit(needed)
     if shortage is not None:
         log.warning(

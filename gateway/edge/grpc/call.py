@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from typing import Any, Final, cast
-from urllib.parse import unquote
 
-import grpc
 from sanic import Request
 from sanic.compat import Header
 from sanic_routing import Route
 
+from gateway.edge.grpc.open_calls import OpenCall
+from gateway.edge.grpc.peer import Context, address_of
 from gateway.edge.grpc.status import REQUEST_ID
 from gateway.edge.http.pipeline import Pipeline
 from gateway.edge.scope import Scope, scope_of
@@ -17,7 +17,6 @@ from gateway.edge.wire.request import GatewayRequest
 from gateway.errors import GatewayError, PayloadTooLarge
 from gateway.flows.answer_stream import Answer
 
-Context = grpc.aio.ServicerContext[Any, Any]
 # What of a call's metadata is read at all: who asks, where from, its trace, how often.
 TAKEN: Final = frozenset(
     {
@@ -66,15 +65,17 @@ class Call:
     Attributes:
         request: what stands for it; once its message is read, that of the resource it names.
         ends_with: what its answer ended badly with, once that is so.
+        open: its place among the open calls, once it has one.
     """
 
-    __slots__ = ("_pipeline", "context", "ends_with", "request")
+    __slots__ = ("_pipeline", "context", "ends_with", "open", "request")
 
     def __init__(self, pipeline: Pipeline, request: Request, context: Context) -> None:
         self._pipeline = pipeline
         self.request = request
         self.context = context
         self.ends_with: GatewayError | None = None
+        self.open: OpenCall | None = None
 
     @property
     def scope(self) -> Scope:
@@ -107,11 +108,3 @@ def stand_in(
     made.stream, made.conn_info = cast(Any, body), cast(Any, Peer(address_of(context.peer())))
     made._match_info = arguments
     return made
-
-
-def address_of(peer: str) -> str:
-    """The address in what grpc calls a peer: ``ipv4:192.0.2.1:5``, ``ipv6:%5B2001:db8::1%5D:5``."""
-    kind, _, rest = unquote(peer).partition(":")
-    if kind not in ("ipv4", "ipv6"):
-        return ""
-    return rest.rpartition(":")[0].strip("[]")

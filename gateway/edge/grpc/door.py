@@ -16,14 +16,17 @@ import grpc
 from sanic import Request, Sanic
 from sanic_routing import Route
 
-from gateway.edge.grpc.call import Call, Context, GivenBody, stand_in
+from gateway.edge.grpc.call import Call, GivenBody, stand_in
 from gateway.edge.grpc.methods import Method
+from gateway.edge.grpc.open_calls import OpenCalls
+from gateway.edge.grpc.peer import Context
 from gateway.edge.grpc.status import refuse
 from gateway.edge.http.bodies import ASK_AGAIN_AFTER_S
 from gateway.edge.http.pipeline import Pipeline
 from gateway.edge.http.render import noted
 from gateway.edge.observe import access_log
 from gateway.edge.scope import now_s
+from gateway.edge.wire.connections import Connections
 from gateway.errors import MalformedRequest, RequestTimedOut
 
 # The log's status of a call whose client left before it was answered.
@@ -37,16 +40,17 @@ class GrpcCalls:
     """The door; one per worker.
 
     Attributes:
+        open: calls that grpc has not ended yet.
         under_way: calls that were not answered yet.
     """
 
-    def __init__(
-        self, app: Sanic[Any, Any], pipeline: Pipeline, *, body_s: float, body_limit_bytes: int
-    ) -> None:
+    def __init__(self, app: Sanic[Any, Any], pipeline: Pipeline, connections: Connections) -> None:
+        """``connections`` are those over HTTP, whose limits hold here, too."""
         self._app = app
         self._pipeline = pipeline
-        self._body_s = body_s
-        self._body_limit_bytes = body_limit_bytes
+        self._body_s = connections.limits.body_s
+        self._body_limit_bytes = connections.limits.body_bytes
+        self.open = OpenCalls(connections)
         self.under_way = 0
 
     def handlers(
@@ -77,10 +81,12 @@ class GrpcCalls:
 
     async def _serve(self, method: Method, answers: Answers, context: Context) -> bytes | None:
         call = Call(self._pipeline, self._made(method.route, context, "/"), context)
-        self._pipeline.open_scope(call.request).door = "grpc"
+        scope = self._pipeline.open_scope(call.request)
+        scope.door = "grpc"
         self.under_way += 1
         answer = None
         try:
+            call.open = self.open.begin(context, scope.client_ip)
             answer = await answers(call, await self._admit(call, method))
         except (asyncio.CancelledError, grpc.aio.InternalError):
             # Its client has left: grpc ends what answers it, or could send no more just before.
@@ -97,6 +103,8 @@ class GrpcCalls:
     def _over(self, call: Call, status: int) -> None:
         scope = call.scope
         self.under_way -= 1
+        if call.open is not None:
+            self.open.answered(call.open, stalled=scope.stream_end == "client_stalled")
         scope.give_back()
         # An answer that has begun is logged as over HTTP: what ended it is told beside.
         begun = scope.first_byte_s is not None

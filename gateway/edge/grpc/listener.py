@@ -13,12 +13,13 @@ from typing import Any, Final
 import grpc
 import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from gateway.domain.wire import HEAD_LIMIT_BYTES
 from gateway.edge.grpc.door import GrpcCalls
 from gateway.edge.grpc.listener_tls import credentials
 from gateway.edge.grpc.methods import SERVICES
+from gateway.edge.grpc.open_services import Health, Reflection
 from gateway.settings import Settings
 
 log = structlog.get_logger("gateway.grpc")
@@ -42,6 +43,7 @@ def options(settings: Settings) -> tuple[tuple[str, int], ...]:
     age_grace_s = settings.stream_total + AGE_MARGIN_S
     return (
         ("grpc.so_reuseport", 1),
+        ("grpc.max_allowed_incoming_connections", settings.connections_limit),
         ("grpc.max_concurrent_streams", settings.grpc_streams),
         ("grpc.max_receive_message_length", settings.grpc_message_limit),
         ("grpc.max_metadata_size", HEAD_LIMIT_BYTES),
@@ -85,7 +87,7 @@ class GrpcListener:
         self._handlers = handlers
         self._services = [service.full_name for service in SERVICES.values()]
         self._is_ready = is_ready
-        self._health = health.aio.HealthServicer()
+        self._health = Health(calls.open)
         self._server: grpc.aio.Server | None = None
         self._stopping: asyncio.Future[None] | None = None
 
@@ -107,7 +109,9 @@ class GrpcListener:
         server.add_generic_rpc_handlers(tuple(self._handlers))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         shown = (*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(shown, server)
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(  # type: ignore[no-untyped-call]
+            Reflection(self._calls.open, shown), server
+        )
         address, secured = _address(settings), credentials(settings)
         if secured is None:
             server.add_insecure_port(address)
@@ -118,12 +122,13 @@ class GrpcListener:
         self._server = server
 
     async def watch(self) -> None:
-        """Keeps what the health service says up to date, for as long as the worker serves."""
+        """Keeps what health says up to date, and ends what stalls, for as long as all is served."""
         told = self._is_ready()
         while True:
             await asyncio.sleep(HEALTH_POLL_S)
             if told != (told := self._is_ready()):
                 await self._tell(told)
+            await self._calls.open.cut_stalled(self._settings.grpc_port)
 
     async def leave(self) -> None:
         """The worker is about to end: who asks for its health goes elsewhere."""

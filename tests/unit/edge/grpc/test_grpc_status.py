@@ -8,7 +8,7 @@ from pathlib import Path
 
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 
-from gateway.edge.grpc.call import address_of
+from gateway.edge.grpc.peer import address_of
 from gateway.edge.grpc.status import details_of, status_of
 from gateway.errors import Forbidden, Overloaded, ValidationFailed, by_code
 
