@@ -39,6 +39,14 @@ async def settled(page: Page) -> None:
     await expect(page.locator("[aria-busy=true]")).to_have_count(0)
 
 
+async def shown(tab: Tab, place: str) -> None:
+    """This screen and no longer the one before, whose heading is seen until the next is loaded."""
+    await tab.open(place)
+    screen = tab.page.locator(f"main .screen.{place.removeprefix('#/')}")
+    await expect(screen.get_by_role("heading", level=1)).to_be_visible()
+    await settled(tab.page)
+
+
 async def faults(page: Page) -> dict[str, object]:
     """What is wrong with the screen as it is shown; empty when all is well."""
     found = {
@@ -56,8 +64,7 @@ async def test_anybody_can_use_every_screen(tabs: Tabs, look: str) -> None:
     tab = await tabs(size=size, dark=dark)
     found = {}
     for place in SCREENS:
-        await tab.open(place)
-        await settled(tab.page)
+        await shown(tab, place)
         if wrong := await faults(tab.page):
             found[place] = wrong
     stranger = await tabs.stranger(size=size, dark=dark)
@@ -81,8 +88,7 @@ async def test_it_asks_nobody_but_the_gateway(tab: Tab, stack: Stack) -> None:
     asked: set[str] = set()
     tab.page.on("request", lambda request: asked.add(urlsplit(request.url).netloc))
     for place in SCREENS:
-        await tab.open(place)
-        await settled(tab.page)
+        await shown(tab, place)
     assert asked == {urlsplit(stack.base_url).netloc}
 
 
