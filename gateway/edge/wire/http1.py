@@ -15,7 +15,6 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from sanic import Request, Sanic
-from sanic.compat import Header
 from sanic.exceptions import BadRequest, PayloadTooLarge
 from sanic.headers import format_http1_response
 from sanic.helpers import has_message_body
@@ -157,7 +156,7 @@ class GuardedHttp(Http):
         protocol = self.protocol
         request: Request = protocol.request_class(
             url_bytes=head.target.encode("ascii"),
-            headers=Header(head.fields),
+            headers=head.fields,
             head=head_bytes,
             version=head.version,
             method=head.method,
