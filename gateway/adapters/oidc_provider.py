@@ -102,8 +102,14 @@ def is_safe_address(url: str) -> bool:
     """https, or plain HTTP that does not leave this machine."""
     try:
         parts = urlsplit(url)
+        port = parts.port
     except ValueError:
         return False
-    return bool(parts.hostname) and (
-        parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))
+    return (
+        bool(parts.hostname)
+        and port != 0
+        and (
+            parts.scheme == "https"
+            or (parts.scheme == "http" and is_loopback(parts.hostname or ""))
+        )
     )

@@ -52,7 +52,8 @@ def _place(metadata: Mapping[str, Any], name: str) -> str:
     if not isinstance(url, str) or not url.isascii() or not url.isprintable() or " " in url:
         raise ValueError(f"the provider's metadata has no good {name}")
     parts = urlsplit(url)
-    if not parts.hostname or parts.fragment or "#" in url or "@" in parts.netloc:
+    # Of a port that is none, reading it raises what is wanted here.
+    if not parts.hostname or parts.port == 0 or parts.fragment or "#" in url or "@" in parts.netloc:
         raise ValueError(f"the provider's metadata has no good {name}")
     if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname)):
         raise ValueError(f"the provider's {name} is not https")

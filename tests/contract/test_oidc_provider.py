@@ -54,6 +54,7 @@ async def test_what_is_no_good_answer_is_none(issuer: IssuerServer, provider: Oi
         "keys in a file": {WELL_KNOWN: issuer.metadata(jwks_uri="file:///etc/passwd")},
         "keys nowhere": {WELL_KNOWN: issuer.metadata(jwks_uri=None)},
         "keys at no address": {WELL_KNOWN: issuer.metadata(jwks_uri="https://[")},
+        "keys at no port": {WELL_KNOWN: issuer.metadata(jwks_uri="https://127.0.0.1:99999/keys")},
         "not JSON": {WELL_KNOWN: answer(b"<html>")},
         "a redirect": {WELL_KNOWN: answer(b"", "302 Found", f"Location: {issuer.name}{KEYS}")},
         "an error": {KEYS: answer(b"{}", "500 Internal Server Error")},

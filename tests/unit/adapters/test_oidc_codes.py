@@ -139,7 +139,8 @@ async def test_one_that_hangs_is_not_waited_for() -> None:
         await peer.left()
         left.set()
 
-    async with codes_at(silent, budget_s=0.05) as (codes, _, places):
+    # On a busy machine it takes a while until the request is there.
+    async with codes_at(silent, budget_s=3.0) as (codes, _, places):
         with pytest.raises(SignInUnavailable):
             await redeem(codes, places)
         async with asyncio.timeout(30):
