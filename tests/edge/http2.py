@@ -36,7 +36,7 @@ def head(stream: int, path: str, metadata: Mapping[bytes, bytes]) -> bytes:
     fields = {
         b":method": b"POST",
         b":scheme": b"http",
-        b":path": path.encode(),
+        b":path": path.encode(errors="surrogateescape"),
         b":authority": b"gateway",
         b"te": b"trailers",
         b"content-type": b"application/grpc",

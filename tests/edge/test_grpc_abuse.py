@@ -132,3 +132,27 @@ async def test_a_connection_whose_client_takes_nothing_is_cut(path: str, lines: 
         await settled(lambda: "connections of stalled calls cut" in lines.text)
         await settled(lambda: all(visit.left for visit in core.visits))
         assert len(core.visits) == (path == ASK)
+
+
+# --- how malformed --------------------------------------------------------------------------------
+
+
+async def test_a_method_that_is_no_text_takes_the_service_from_nobody(core: StubCore) -> None:
+    """grpc ends its server over it; the next calls are served by a new one, on the same port."""
+    async with running_gateway(core, **all_open()) as gateway:
+        bearer = await gateway.bearer()
+        begin = http2.hello() + http2.call(1, "/\udcff\udcfe", b"", {})
+        for _ in range(2):
+            async with http2.connected(gateway, begin) as stranger:
+                await stranger.until_over()
+            await settled_by(lambda: _is_served(gateway, bearer))
+        assert await _is_served(gateway, bearer)
+
+
+async def _is_served(gateway: Any, bearer: Any) -> bool:
+    async with channel(gateway) as opened:
+        try:
+            me = await call(opened, "AuthService/Me", {}, bearer)
+        except grpc.aio.AioRpcError:
+            return False
+        return bool(me.subject == "alice")

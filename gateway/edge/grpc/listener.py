@@ -68,6 +68,20 @@ def _ms(seconds: float) -> int:
     return int(seconds * 1000)
 
 
+class _Unregistered:
+    """A server to which methods are given by name alone.
+
+    For registered ones it waits beforehand, and when it breaks off it frees what waits while grpc's
+    core still writes to it.
+    """
+
+    def __init__(self, server: grpc.aio.Server) -> None:
+        self.add_generic_rpc_handlers = server.add_generic_rpc_handlers
+
+    def add_registered_method_handlers(self, *_handlers: object) -> None:
+        """None is registered."""
+
+
 class GrpcListener:
     """Implements ``edge.lifecycle.Beside``.
 
@@ -90,6 +104,7 @@ class GrpcListener:
         self._health = Health(calls.open)
         self._server: grpc.aio.Server | None = None
         self._stopping: asyncio.Future[None] | None = None
+        self._broken: set[asyncio.Future[None]] = set()
 
     @property
     def under_way(self) -> int:
@@ -107,10 +122,11 @@ class GrpcListener:
             options=options(settings), maximum_concurrent_rpcs=settings.connections_limit
         )
         server.add_generic_rpc_handlers(tuple(self._handlers))
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        unregistered: Any = _Unregistered(server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, unregistered)
         shown = (*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(  # type: ignore[no-untyped-call]
-            Reflection(self._calls.open, shown), server
+            Reflection(self._calls.open, shown), unregistered
         )
         address, secured = _address(settings), credentials(settings)
         if secured is None:
@@ -129,6 +145,25 @@ class GrpcListener:
             if told != (told := self._is_ready()):
                 await self._tell(told)
             await self._calls.open.cut_stalled(self._settings.grpc_port)
+            await self._serve_again_if_broken()
+
+    async def _serve_again_if_broken(self) -> None:
+        """grpc ends its server over a method's name that is not UTF-8, and anybody may send one."""
+        if self._server is None or self._stopping is not None:
+            return
+        try:
+            if await self._server.wait_for_termination(0):
+                return
+        except Exception as problem:
+            log.error("grpc server broke off and is started again", reason=repr(problem))
+        # Its own stop has failed half-way: what is left of it would be freed while still in use.
+        broken = asyncio.ensure_future(self._server.stop(self._settings.stream_total))
+        self._broken.add(broken)
+        broken.add_done_callback(self._broken.discard)
+        try:
+            await self.start()
+        except RuntimeError as problem:
+            log.error("grpc server could not be started again", reason=str(problem))
 
     async def leave(self) -> None:
         """The worker is about to end: who asks for its health goes elsewhere."""
