@@ -286,7 +286,45 @@ async def test_the_console_is_entered_and_left_by_the_companys_sign_in(
         assert SESSION not in await cookies(page)
 
 
+async def test_a_tab_does_not_go_on_under_the_name_of_who_was_here_before(
+    core: StubCore, tmp_path: Path
+) -> None:
+    """The cookie is that of all tabs, and another one may have signed somebody else in."""
+    async with (
+        scripted_provider() as provider,
+        one_origin(core, tmp_path, settings(provider)) as (front, replicas, _),
+        a_tab() as page,
+        a_tab() as other,
+    ):
+        for one in (provider, *(replica.clock for replica in replicas)):
+            one.now = time.time()  # type: ignore[attr-defined]
+        console = f"{front.url}/console"
+        names = {}
+        for tab, person in ((page, "ada"), (other, "bob")):
+            provider.claims = {"sub": person}
+            await go(tab, f"{front.url}{START}?return_to=/console", console)
+            await until(tab, WHO)
+            names[person] = await tab.evaluate(WHO)
+        assert names["ada"] != names["bob"]
+        await page.evaluate("sessionStorage.setItem('kept', 'by Ada')")
+        bobs = (await cookies(other))[SESSION]
+        given = {name: bobs[name] for name in ("name", "value", "path", "secure", "httpOnly")}
+        await page.send("Network.setCookie", url=front.url, **given)
+        await page.evaluate("document.dispatchEvent(new Event('visibilitychange')) || null")
+        await until(page, f"{WHO} === {json.dumps(names['bob'])}")
+        assert await page.evaluate("sessionStorage.getItem('kept')") is None
+
+
+WHO = "document.querySelector('.who')?.textContent"
+
+
 async def until(page: Page, expression: str) -> None:
+    async def holds() -> bool:
+        with contextlib.suppress(AssertionError):  # between two pages there is none to ask
+            told = await page.evaluate(f"Promise.resolve({expression}).then(Boolean)")
+            return bool(told)
+        return False
+
     async with asyncio.timeout(WAIT_S):
-        while not await page.evaluate(f"Promise.resolve({expression}).then(Boolean)"):  # noqa: ASYNC110
+        while not await holds():  # noqa: ASYNC110  # it happens in the browser
             await asyncio.sleep(0.05)

@@ -95,7 +95,7 @@ async function enter() {
   const me = /** @type {import("./types").Me} */ (await app.kb.me());
   app.me = me;
   reason = "";
-  session.claim(`${me.tenant}/${me.subject}`);
+  session.claim(whose(me));
   app.owner = keptOwner(me);
   if (session.token) session.begin(session.token, me.expires_at);
   else session.beginWithCookie();
@@ -251,6 +251,20 @@ function ended(fromAddress) {
   session.lapse();
 }
 
+/** A cookie is that of all tabs: another one may have signed somebody else in meanwhile. */
+async function stillTheSame() {
+  const { kb, me } = app;
+  if (document.visibilityState !== "visible" || !me || session.token) return;
+  // Whoever cannot be asked just now is asked by the next request.
+  const now = await kb.me().catch(() => me);
+  if (app.me === me && whose(now) !== whose(me)) location.reload();
+}
+
+/** @param {import("./types").Me} me */
+function whose(me) {
+  return `${me.tenant}/${me.subject}`;
+}
+
 /** "Skip to the content" is no place: the address stays that of the screen. @param {Event} event */
 function skip(event) {
   event.preventDefault();
@@ -260,4 +274,5 @@ function skip(event) {
 applyTheme();
 document.querySelector(".skip")?.addEventListener("click", skip);
 addEventListener("hashchange", () => void addressChanged());
+document.addEventListener("visibilitychange", () => void stillTheSame());
 void start(takeStartToken());
