@@ -18,6 +18,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from blueprints.grpc_services import METHODS
+from gateway.edge.grpc.door import READING
 from gateway.edge.grpc.methods import SERVICES
 from gateway.edge.grpc.proto import query_pb2
 from tests.certificates import Authority, Pair, client
@@ -259,6 +260,33 @@ async def test_a_message_that_does_not_come_is_not_waited_for(core: StubCore) ->
             grpc.StatusCode.DEADLINE_EXCEEDED,
             "REQUEST_TIMEOUT",
         )
+
+
+async def test_what_reads_a_message_ends_with_its_call(core: StubCore) -> None:
+    """And not before it, or grpc would write to what is free already. Refused, and left by its
+    client."""
+    async with (
+        running_gateway(core, **all_open()) as gateway,
+        channel(gateway) as opened,
+        asyncio.timeout(TIMEOUT_S),
+    ):
+        never_sends = opened.stream_stream(ASK)(metadata=metadata(await gateway.bearer()))
+        await settled(lambda: bool(_readings()))
+        never_sends.cancel()
+        await settled(lambda: not _readings())
+    async with (
+        running_gateway(core, **all_open(), BODY_TIMEOUT="100ms") as gateway,
+        channel(gateway) as opened,
+        asyncio.timeout(TIMEOUT_S),
+    ):
+        never_sends = opened.stream_stream(ASK)(metadata=metadata(await gateway.bearer()))
+        await failure(never_sends.read())
+        await settled(lambda: not _readings())
+
+
+def _readings() -> list[Any]:
+    """Of the gateway, which runs in this loop."""
+    return [one for one in asyncio.all_tasks() if one.get_name() == READING]
 
 
 async def test_a_message_that_is_none_is_refused(

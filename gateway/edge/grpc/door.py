@@ -29,6 +29,8 @@ from gateway.edge.scope import now_s
 from gateway.edge.wire.connections import Connections
 from gateway.errors import MalformedRequest, RequestTimedOut
 
+# The name of the task that waits for a call's message.
+READING = "a grpc call's message"
 # The log's status of a call whose client left before it was answered.
 LEFT = 408
 
@@ -52,6 +54,7 @@ class GrpcCalls:
         self._body_limit_bytes = connections.limits.body_bytes
         self.open = OpenCalls(connections)
         self.under_way = 0
+        self._readings: set[asyncio.Task[Any]] = set()
 
     def handlers(
         self, methods: Sequence[Method], streamed: Mapping[Method, Answers]
@@ -127,11 +130,7 @@ class GrpcCalls:
 
     async def _message(self, call: Call) -> bytes:
         began_s = now_s()
-        try:
-            async with asyncio.timeout(self._body_s):
-                message = await call.context.read()
-        except TimeoutError:
-            raise RequestTimedOut from None
+        message = await self._read(call.context)
         if not isinstance(message, bytes):
             raise MalformedRequest("A call has a message.")
         waited_s = now_s() - began_s
@@ -139,6 +138,26 @@ class GrpcCalls:
         if waited_s > ASK_AGAIN_AFTER_S:
             await self._pipeline.let_in(call.request)
         return message
+
+    async def _read(self, context: Context) -> Any:
+        """One cancelled would free what grpc's core still writes to: it ends with its call.
+
+        Raises:
+            RequestTimedOut
+        """
+        reading: asyncio.Task[Any] = asyncio.create_task(context.read(), name=READING)
+        self._readings.add(reading)
+        reading.add_done_callback(self._read_over)
+        await asyncio.wait({reading}, timeout=self._body_s)
+        if not reading.done():
+            raise RequestTimedOut
+        return reading.result()
+
+    def _read_over(self, reading: asyncio.Task[Any]) -> None:
+        self._readings.discard(reading)
+        # What it raised is told to nobody where its call was refused or left meanwhile.
+        if not reading.cancelled():
+            reading.exception()
 
     def _made(
         self,
