@@ -6,7 +6,8 @@ A revocation travels three ways, and each is there for what another cannot do:
   a worker starts, and what is new every ``READ_EVERY_S`` by one worker of each replica, whatever
   else works: that alone brings a revocation to all replicas within 5 s;
 - the **board**, in memory, brings it to the other workers of this replica at once;
-- **announcements** (Redis), where there are any, bring it to other replicas at once.
+- **announcements** (Redis), where there are any, bring it to other replicas at once; what one
+  worker hears it puts on the board, too.
 
 ``end`` returns when all who can be reached have been told. A key's change is in its record, so that
 it is announced only: who does not hear of it has the record looked up again within 5 s.
@@ -95,7 +96,7 @@ class Revocations:
         self._tried_at = float("-inf")
         self._forgot_at = self._tidied_at = clock.monotonic()
         self._asked_to_read = False
-        # What this worker learned from the store and the others may not have been told.
+        # What this worker learned, and the others may not have been told.
         self._untold_here: set[str] = set()
         # Changes of accounts that are not in the store yet.
         self._unsaved: dict[str, ChangedAccount] = {}
@@ -249,12 +250,14 @@ class Revocations:
         self._tried_at, wall = self._clock.monotonic(), self._clock.time()
         losses, whole = self.known.losses, not self.known.complete
         self._asked_to_read = False
-        deadline = self._in(limit_s)
+        deadline, untold = self._in(limit_s), frozenset(self._untold_here)
         try:
             texts = await self._store.list(0.0 if whole else self._since, deadline)
             self._untold_here.update([text for text in texts if self.known.learn(text)])
             if not whole:
                 await self._tell_here(texts, deadline)
+                # What is older than it lists, they have read.
+                self._untold_here -= untold
         except GatewayError as exc:
             self._asked_to_read = True
             self._note_reading(False, type(exc.__cause__ or exc).__name__)
@@ -269,14 +272,12 @@ class Revocations:
         """Writes what is new on the board, also what only this worker's first reading found.
 
         Each worker reads the whole by itself, and the board has no room for that. So only a reading
-        of what is new counts for the others, and it tells what they may have missed; what is older
-        than it lists, they have read.
+        of what is new counts for the others, and it tells what they may have missed.
         """
         for text in texts:
             if text in self._untold_here:
                 await self._board.write(text, deadline)
                 self._untold_here.discard(text)
-        self._untold_here.clear()
 
     def _note_reading(self, works: bool, reason: str | None = None) -> None:
         """One line when it begins to fail, and one when it is over."""
@@ -313,7 +314,25 @@ class Revocations:
         self.hears, self._heard_at = True, self._clock.monotonic()
         self._position = heard.position
         for text in heard.texts:
-            self.known.learn(text)
+            if self.known.learn(text):
+                await self._pass_on(text)
+
+    async def _pass_on(self, text: str) -> None:
+        """To the other workers: the channel may break before they hear of it, too.
+
+        They would find it in the store, but a reading of this worker stands for theirs, and to it
+        that is no news any more. A key's change is in no store: they look keys up again anyway.
+        """
+        if isinstance(revocation_of(text), ChangedKey):
+            return
+        self._untold_here.add(text)
+        try:
+            await self._board.write(text, self._in(TELL_LIMIT_S))
+        except SharedStateUnavailable:
+            self._asked_to_read = True
+        else:
+            self._untold_here.discard(text)
+            self.known.catch_up()
 
     def _channel_lost(self, exc: Exception) -> None:
         if self.hears:

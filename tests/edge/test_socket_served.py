@@ -39,10 +39,11 @@ def example(language: str) -> str:
     return str(found[0])
 
 
-async def output(*command: str, said: bytes = b"") -> tuple[int, str]:
+async def output(*command: str, said: bytes | None = None) -> tuple[int, str]:
+    """Its exit code and what it wrote. Who is told nothing has no pipe, which it might close."""
     process = await asyncio.create_subprocess_exec(
         *command,
-        stdin=asyncio.subprocess.PIPE,
+        stdin=asyncio.subprocess.DEVNULL if said is None else asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )

@@ -37,8 +37,10 @@ OWNERS = 20
 
 @dataclass
 class Credential:
-    """``accepted_by`` are the askers it let in; ``last`` is what each replica said last."""
+    """``kind`` says how it is revoked; ``accepted_by`` are the askers it let in; ``last`` is what
+    each replica said last."""
 
+    kind: str
     headers: dict[str, str]
     revoke: Callable[[Served], Awaitable[Answer]]
     acknowledged_at: float | None = None
@@ -65,17 +67,19 @@ class History:
     revoked: int = 0
     pause_s: float = 0.0
 
-    def accepted_after_s(self) -> list[float]:
-        """How long after each acknowledgement its credential was accepted last, where it was.
+    def accepted_after(self) -> list[tuple[float, str]]:
+        """How long (seconds) after each acknowledgement its credential was accepted last, where it
+        was, and its kind.
 
         By when the question was sent: an answer under way at the acknowledgement is none.
         """
-        latest: dict[int, float] = {}
+        latest: dict[int, tuple[float, str]] = {}
         for ask in self.asks:
             end = ask.credential.acknowledged_at
             if end is not None and ask.status == 200 and ask.sent_at > end:
                 key = id(ask.credential)
-                latest[key] = max(latest.get(key, 0.0), ask.sent_at - end)
+                late = (ask.sent_at - end, ask.credential.kind)
+                latest[key] = max(latest.get(key, late), late)
         return sorted(latest.values())
 
     async def revoke(self, credentials: Sequence[Credential], at_once: int, watch_s: float) -> None:
@@ -202,24 +206,28 @@ async def some_of_each(people: People, replica: Served, count: int) -> list[Cred
 
 async def _token(people: People, replica: Served, number: int) -> Credential:
     mine = people.bearer(f"owner{number % OWNERS}")
-    return Credential(mine, lambda at: call(at, "POST", LOGOUT, mine))
+    return Credential("a token", mine, lambda at: call(at, "POST", LOGOUT, mine))
 
 
 async def _all_tokens(people: People, replica: Served, number: int) -> Credential:
     name = f"person{number}"
     other = people.bearer(name)
-    return Credential(people.bearer(name), lambda at: call(at, "POST", f"{LOGOUT}?all=true", other))
+    return Credential(
+        "all tokens", people.bearer(name), lambda at: call(at, "POST", f"{LOGOUT}?all=true", other)
+    )
 
 
 async def _revoked_key(people: People, replica: Served, number: int) -> Credential:
     key_id, secret, owner = await _key(people, replica, number)
-    return Credential(secret, lambda at: call(at, "DELETE", f"{KEYS}/{key_id}", owner))
+    return Credential("a key", secret, lambda at: call(at, "DELETE", f"{KEYS}/{key_id}", owner))
 
 
 async def _rotated_key(people: People, replica: Served, number: int) -> Credential:
     key_id, secret, owner = await _key(people, replica, number)
     return Credential(
-        secret, lambda at: call(at, "POST", f"{KEYS}/{key_id}/rotate", owner, {"overlap": 0})
+        "a rotated key",
+        secret,
+        lambda at: call(at, "POST", f"{KEYS}/{key_id}/rotate", owner, {"overlap": 0}),
     )
 
 

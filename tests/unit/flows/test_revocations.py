@@ -390,6 +390,34 @@ async def test_another_replica_hears_of_it(world: World, quick: None) -> None:
     assert await there.refusal(key) == "key_revoked"
 
 
+@pytest.mark.parametrize("board_is_busy", [False, True])
+async def test_what_one_worker_heard_all_of_its_replica_know(
+    world: World, quick: None, monkeypatch: pytest.MonkeyPatch, board_is_busy: bool
+) -> None:
+    """The channel broke before the other one heard of it; the store is read by the first one, to
+    which it is no news. On a board that cannot be written to it stands once that is read."""
+    board, channel = RevocationBoard(), Channel()
+    elsewhere = Worker(world, channel=channel)
+    hears, does_not = Worker(world, board, channel), Worker(world, board)
+    for worker in (hears, does_not):
+        await worker.revocations.begin({})
+    token = await elsewhere.log_in()
+    await elsewhere.log_out(token)
+    with monkeypatch.context() as held:
+        if board_is_busy:
+            held.setattr(board, "write", _cannot_be_written_to)
+        await hears.revocations._hear()
+    assert await does_not.refusal(token) == (None if board_is_busy else "token_revoked")
+    world.clock.passed_s += module.READ_EVERY_S
+    await hears.revocations._save_and_read()
+    assert not does_not.revocations._is_due()
+    assert await does_not.refusal(token) == "token_revoked"
+
+
+async def _cannot_be_written_to(_text: str, _deadline: float) -> None:
+    raise SharedStateUnavailable
+
+
 async def test_what_may_have_been_missed_is_asked_for(world: World, quick: None) -> None:
     """Of the store at once, and of no key a look-up of before is believed."""
     channel = Channel()
