@@ -85,7 +85,8 @@ async def piped(env: dict[str, str], *words: str, stdin: str = "") -> tuple[int,
         stderr=asyncio.subprocess.PIPE,
     )
     async with asyncio.timeout(TIMEOUT_S):
-        out, err = await process.communicate(stdin.encode())
+        # With nothing to say nothing is written: it may have ended already.
+        out, err = await process.communicate(stdin.encode() or None)
     assert process.returncode is not None
     return process.returncode, out.decode(), err.decode()
 
