@@ -89,6 +89,8 @@ TYPES = [
     "boto3-stubs>=1.44,<2",
     "mypy>=2.4,<3",
     "types-grpcio>=1.85.0.20261028",
+    "types-grpcio-health-checking>=1.0.0.20261021",
+    "types-grpcio-reflection>=1.0.0.20260508",
     "types-protobuf>=7.35",
     "types-ujson>=5.10",
 ]

@@ -125,7 +125,7 @@ class GrpcListener:
         unregistered: Any = _Unregistered(server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, unregistered)
         shown = (*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(  # type: ignore[no-untyped-call]
             Reflection(self._calls.open, shown), unregistered
         )
         address, secured = _address(settings), credentials(settings)

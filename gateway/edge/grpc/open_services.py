@@ -14,7 +14,7 @@ from gateway.edge.grpc.peer import Context
 from gateway.errors import Overloaded
 
 
-class Health(health.aio.HealthServicer):  # type: ignore[misc]
+class Health(health.aio.HealthServicer):
     """grpc's own; an address has so many calls of it at a time."""
 
     def __init__(self, calls: OpenCalls) -> None:
@@ -30,7 +30,7 @@ class Health(health.aio.HealthServicer):  # type: ignore[misc]
         await super().Watch(request, context)
 
 
-class Reflection(reflection.aio.ReflectionServicer):  # type: ignore[misc]
+class Reflection(reflection.aio.ReflectionServicer):
     """As ``Health``."""
 
     def __init__(self, calls: OpenCalls, names: tuple[str, ...]) -> None:
@@ -38,7 +38,7 @@ class Reflection(reflection.aio.ReflectionServicer):  # type: ignore[misc]
         self._calls = calls
 
     # Its stub takes the generator for a coroutine.
-    async def ServerReflectionInfo(
+    async def ServerReflectionInfo(  # type: ignore[override]
         self, request_iterator: AsyncIterable[Any], context: Context
     ) -> AsyncIterator[Any]:
         await _begin(self._calls, context)
