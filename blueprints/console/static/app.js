@@ -10,7 +10,7 @@ import { announce, clearNotices, confirm, notice } from "./notices.js";
 import { keptOwner, showBanner } from "./owner.js";
 import { isLeaving, problem } from "./problem.js";
 import { FIRST, Router, SIGN_IN, place } from "./router.js";
-import { Session, takeStartToken } from "./session.js";
+import { Session, takeStartToken, whose } from "./session.js";
 
 /** How long before its end a session says so. */
 const WARN_MS = 2 * 60 * 1000;
@@ -258,11 +258,6 @@ async function stillTheSame() {
   // Whoever cannot be asked just now is asked by the next request.
   const now = await kb.me().catch(() => me);
   if (app.me === me && whose(now) !== whose(me)) location.reload();
-}
-
-/** @param {import("./types").Me} me */
-function whose(me) {
-  return `${me.tenant}/${me.subject}`;
 }
 
 /** "Skip to the content" is no place: the address stays that of the screen. @param {Event} event */

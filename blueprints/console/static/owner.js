@@ -4,6 +4,7 @@
  * (`?owner=`). Nobody lists users, so that their name is typed.
  */
 import { h } from "./dom.js";
+import { whose } from "./session.js";
 
 /** What the gateway takes for a name. */
 const NAME = "[a-z0-9][a-z0-9_\\-]{0,63}";
@@ -27,17 +28,12 @@ export function mayLookAtOthers(me) {
  */
 export function keptOwner(me) {
   const [by, owner] = (sessionStorage.getItem(KEPT) ?? "").split(" ");
-  return by === who(me) && mayLookAtOthers(me) && new RegExp(`^${NAME}$`).test(owner) ? owner : null;
+  return by === whose(me) && mayLookAtOthers(me) && new RegExp(`^${NAME}$`).test(owner) ? owner : null;
 }
 
 /** Of the next who signs in nothing of this is known. */
 export function forgetOwner() {
   sessionStorage.removeItem(KEPT);
-}
-
-/** @param {{subject: string, tenant: string}} me */
-function who({ subject, tenant }) {
-  return `${tenant}/${subject}`;
 }
 
 /**
@@ -47,7 +43,7 @@ function who({ subject, tenant }) {
  */
 export function lookAt(app, owner) {
   app.owner = owner === app.me.subject ? null : owner;
-  if (app.owner) sessionStorage.setItem(KEPT, `${who(app.me)} ${app.owner}`);
+  if (app.owner) sessionStorage.setItem(KEPT, `${whose(app.me)} ${app.owner}`);
   else forgetOwner();
   app.announce(app.owner ? `You are looking at ${app.owner}'s documents.` : "You are looking at your own documents.");
 }

@@ -8,6 +8,15 @@ const KEY = "kb.session";
 const RETURN = "kb.return";
 const WHOSE = "kb.whose";
 
+/**
+ * Whom things are kept for, in one word.
+ *
+ * @param {{tenant: string, subject: string}} me
+ */
+export function whose({ tenant, subject }) {
+  return `${tenant}/${subject}`;
+}
+
 /** @typedef {{token: string, expiresAt: number | null}} Kept `expiresAt` in milliseconds */
 
 export class Session {

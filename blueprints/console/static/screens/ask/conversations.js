@@ -2,6 +2,8 @@
 // Conversations, kept in this tab's session and nowhere else. They are whose they are: another
 // user who signs in here does not find them.
 
+import { whose } from "../../session.js";
+
 /** @typedef {import("./records.js").Conversation} Conversation */
 
 export const PREFIX = "kb-console:conversation:";
@@ -17,9 +19,9 @@ export class Conversations {
    * @param {{tenant: string, subject: string}} me
    * @param {Storage} storage
    */
-  constructor({ tenant, subject }, storage = ofThisTab()) {
+  constructor(me, storage = ofThisTab()) {
     this.#storage = storage;
-    this.#prefix = `${PREFIX}${tenant}/${subject}/`;
+    this.#prefix = `${PREFIX}${whose(me)}/`;
     for (const key of this.#keys(PREFIX)) {
       if (!key.startsWith(this.#prefix)) storage.removeItem(key);
     }

@@ -1,6 +1,8 @@
 // @ts-check
 // How far uploads in parts are, kept for this tab alone, so that a page that is loaded again goes on.
 
+import { whose } from "../../session.js";
+
 // Parts can be sent for six hours; what is older is of no use.
 const USEFUL_MS = 6 * 3600 * 1000;
 
@@ -15,8 +17,8 @@ const USEFUL_MS = 6 * 3600 * 1000;
 /** One user's unfinished uploads, each by its file's name and size. */
 export class KeptStates {
   /** @param {{tenant: string, subject: string}} me */
-  constructor({ tenant, subject }) {
-    this.name = `kb.uploads.${tenant}/${subject}`;
+  constructor(me) {
+    this.name = `kb.uploads.${whose(me)}`;
   }
 
   /** @returns {Record<string, Kept>} */

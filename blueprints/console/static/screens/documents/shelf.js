@@ -5,6 +5,7 @@ import { newestFirst } from "./choosing.js";
 import { Listing } from "./listing.js";
 import { Uploads } from "./queue.js";
 import { Watching } from "./watching.js";
+import { whose } from "../../session.js";
 
 /** A listing, who watches its documents, and how the screen shows them. */
 class Shelf {
@@ -58,7 +59,7 @@ class Shelves {
  * @returns {Shelves}
  */
 function shelvesOf(app) {
-  const who = `${app.me.tenant}/${app.me.subject}`;
+  const who = whose(app.me);
   if (app.shelves?.who !== who) {
     app.shelves?.end();
     app.shelves = new Shelves(app, who);

@@ -2,6 +2,7 @@
 // Documents that are being processed, watched until they are done: a few at a time, the oldest first.
 
 import { isLost } from "./transfer.js";
+import { whose } from "../../session.js";
 
 /** @typedef {import("./types.js").Doc} Doc */
 
@@ -125,5 +126,5 @@ export class Watching {
  * @param {{subject: string, tenant: string}} me
  */
 export function isHere({ me: now }, me) {
-  return now?.subject === me.subject && now?.tenant === me.tenant;
+  return Boolean(now) && whose(now) === whose(me);
 }
