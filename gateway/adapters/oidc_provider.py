@@ -12,12 +12,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Mapping
 from typing import Any, Final, TypeVar
-from urllib.parse import urlsplit
 
 import httpx
 import msgspec
 
-from gateway.domain.hosts import is_loopback
+from gateway.domain.provider_places import is_safe_address
 from gateway.domain.public_keys import PublicKeys, parse_keys
 from gateway.errors import SignInUnavailable
 
@@ -96,20 +95,3 @@ class OidcProvider:
         except (httpx.HTTPError, httpx.InvalidURL) as exc:
             raise SignInUnavailable from exc
         return bytes(answer)
-
-
-def is_safe_address(url: str) -> bool:
-    """https, or plain HTTP that does not leave this machine."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        return False
-    return (
-        bool(parts.hostname)
-        and port != 0
-        and (
-            parts.scheme == "https"
-            or (parts.scheme == "http" and is_loopback(parts.hostname or ""))
-        )
-    )

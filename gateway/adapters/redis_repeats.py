@@ -81,18 +81,17 @@ class RedisRepeats:
         answer = self._calls.run(CLAIM, (self._key(asked),), [arg.encode() for arg in args])
 
         def given_back(answer: asyncio.Future[list[bytes]]) -> None:
-            """To a caller who left while he was asking for it: nothing was begun."""
-            if caller.cancelled() and not answer.cancelled() and answer.exception() is None:
+            if not answer.cancelled() and answer.exception() is None:
                 self.give_back(asked, owner, forget=answer.result()[0] == b"first")
 
-        answer.add_done_callback(given_back)
-        caller = asyncio.shield(answer)
         try:
-            return _claim(await caller)
+            return _claim(await asyncio.shield(answer))
         except asyncio.CancelledError:
-            # Cancelled after the answer came and before it was taken: ``given_back`` saw a caller.
-            if not caller.cancelled() and caller.exception() is None:
-                self.give_back(asked, owner, forget=caller.result()[0] == b"first")
+            # By a caller who left, so that nothing was begun: the answer is here already, or comes.
+            if answer.done():
+                given_back(answer)
+            else:
+                answer.add_done_callback(given_back)
             raise
 
     async def made(self, asked: Asked, made_id: str, answer: KeptAnswer, *, kept_s: float) -> None:

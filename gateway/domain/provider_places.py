@@ -55,6 +55,18 @@ def _place(metadata: Mapping[str, Any], name: str) -> str:
     # Of a port that is none, reading it raises what is wanted here.
     if not parts.hostname or parts.port == 0 or parts.fragment or "#" in url or "@" in parts.netloc:
         raise ValueError(f"the provider's metadata has no good {name}")
-    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname)):
+    if not is_safe_address(url):
         raise ValueError(f"the provider's {name} is not https")
     return url
+
+
+def is_safe_address(url: str) -> bool:
+    """https, or plain HTTP that does not leave this machine."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return False
+    if not host or port == 0:
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))
