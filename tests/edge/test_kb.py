@@ -80,12 +80,12 @@ async def piped(env: dict[str, str], *words: str, stdin: str = "") -> tuple[int,
         *KB,
         *words,
         env=env,
-        stdin=asyncio.subprocess.PIPE,
+        # Where there is nothing to say there is no pipe: it may have ended before it is written to.
+        stdin=asyncio.subprocess.PIPE if stdin else asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
     async with asyncio.timeout(TIMEOUT_S):
-        # With nothing to say nothing is written: it may have ended already.
         out, err = await process.communicate(stdin.encode() or None)
     assert process.returncode is not None
     return process.returncode, out.decode(), err.decode()
